@@ -1,0 +1,260 @@
+"""The one table of expression controls, and what each does to the face.
+
+Everything that can be moved is either one of Apple's 52 ARKit blendshape
+weights, one of three head angles, or a grouped control: a name that people who
+come from LivePortrait know, written as a mixture of ARKit weights. The window,
+the command line, the preset schema and the manual are derived from `CONTROLS`;
+adding a slider is adding a row.
+
+A control at 0 leaves the photo as it is. Values add to the photo's own fitted
+expression, unless the edit is `neutralise`d: then they start from a neutral
+face. `Left` and `Right` are the subject's own (ARKit's convention), so
+`eyeBlinkLeft` closes the eye on the right of the picture.
+This module does not know what a mesh or a picture is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.domain.pose import LIMIT_DEGREES, HeadPose
+from studio.errors import UserInputError
+
+ARKIT_NAMES: tuple[str, ...] = (
+    "eyeBlinkLeft", "eyeLookDownLeft", "eyeLookInLeft", "eyeLookOutLeft", "eyeLookUpLeft",
+    "eyeSquintLeft", "eyeWideLeft",
+    "eyeBlinkRight", "eyeLookDownRight", "eyeLookInRight", "eyeLookOutRight", "eyeLookUpRight",
+    "eyeSquintRight", "eyeWideRight",
+    "jawForward", "jawRight", "jawLeft", "jawOpen",
+    "mouthClose", "mouthFunnel", "mouthPucker", "mouthRight", "mouthLeft",
+    "mouthSmileLeft", "mouthSmileRight", "mouthFrownLeft", "mouthFrownRight",
+    "mouthDimpleLeft", "mouthDimpleRight", "mouthStretchLeft", "mouthStretchRight",
+    "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper",
+    "mouthPressLeft", "mouthPressRight", "mouthLowerDownLeft", "mouthLowerDownRight",
+    "mouthUpperUpLeft", "mouthUpperUpRight",
+    "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",
+    "cheekPuff", "cheekSquintLeft", "cheekSquintRight",
+    "noseSneerLeft", "noseSneerRight", "tongueOut",
+)  # fmt: skip
+"""The 52 blendshapes in the order of Apple's Live Link Face export."""
+
+INDEX: dict[str, int] = {name: i for i, name in enumerate(ARKIT_NAMES)}
+MOUTH_INDEX: NDArray[np.intp] = np.array(
+    [i for n, i in INDEX.items() if n.startswith(("mouth", "jaw")) or n == "cheekPuff"]
+)
+"""Weights that speech takes over from the photo's own expression."""
+
+Weights = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Control:
+    """One slider: its range, and the mixture it drives on either side of 0.
+
+    Attributes:
+        positive: target -> amount at +1 (a degree control: at `maximum`).
+        negative: target -> amount at -1.
+    """
+
+    name: str
+    label: str
+    group: str
+    help: str
+    minimum: float = -1.0
+    maximum: float = 1.0
+    step: float = 0.05
+    unit: str = ""
+    positive: Mapping[str, float] = field(default_factory=dict)
+    negative: Mapping[str, float] = field(default_factory=dict)
+
+
+def _both(**amounts: float) -> dict[str, float]:
+    """Return the mixture with each name driven on both sides."""
+    out: dict[str, float] = {}
+    for name, amount in amounts.items():
+        for side in ("Left", "Right"):
+            if name + side in INDEX:
+                out[name + side] = amount
+        if name in INDEX:
+            out[name] = amount
+    return out
+
+
+_HEAD = (
+    Control("headYaw", "Yaw", "Head", "Turns the nose to the right of the picture.",
+            -LIMIT_DEGREES["yaw"], LIMIT_DEGREES["yaw"], 0.5, "°"),
+    Control("headPitch", "Pitch", "Head", "Raises the nose.",
+            -LIMIT_DEGREES["pitch"], LIMIT_DEGREES["pitch"], 0.5, "°"),
+    Control("headRoll", "Roll", "Head", "Tilts the head clockwise in the picture.",
+            -LIMIT_DEGREES["roll"], LIMIT_DEGREES["roll"], 0.5, "°"),
+)  # fmt: skip
+
+_GROUPED = (
+    Control("smile", "Smile", "Mouth", "Lifts the corners of the mouth with the cheeks; below 0 they drop.",
+            positive=_both(mouthSmile=0.85, cheekSquint=0.45, eyeSquint=0.2),
+            negative=_both(mouthFrown=0.8, mouthSmile=-0.5)),
+    Control("lipOpen", "Lip open / close", "Mouth", "Opens the mouth with the jaw; below 0 closes it.",
+            positive={"jawOpen": 0.55, **_both(mouthLowerDown=0.2, mouthUpperUp=0.1)},
+            negative={"jawOpen": -0.5, "mouthClose": 0.1, **_both(mouthLowerDown=-0.6, mouthUpperUp=-0.6)}),
+    Control("grin", "Grin", "Mouth", "Shows the teeth with a wide mouth; below 0 presses the lips.",
+            positive=_both(mouthStretch=0.45, mouthUpperUp=0.45, mouthLowerDown=0.45, mouthSmile=0.35),
+            negative=_both(mouthPress=0.7)),
+    Control("pout", "Pout", "Mouth", "Pushes the lower lip out; below 0 rolls it in.",
+            positive={"mouthShrugLower": 0.7, "mouthPucker": 0.35, **_both(mouthFrown=0.2)},
+            negative={"mouthRollLower": 0.7}),
+    Control("pursing", "Pursing", "Mouth", "Rounds and narrows the lips; below 0 widens them.",
+            positive={"mouthPucker": 0.9}, negative=_both(mouthStretch=0.7)),
+    Control("eyebrow", "Eyebrow", "Eyes and brows", "Raises the eyebrows; below 0 lowers them.",
+            positive={"browInnerUp": 0.8, **_both(browOuterUp=0.8)}, negative=_both(browDown=0.9)),
+    Control("eyesOpen", "Eyes open", "Eyes and brows", "Opens the eyes wide; below 0 closes them.",
+            positive=_both(eyeWide=0.9), negative=_both(eyeBlink=1.0)),
+    Control("winkLeft", "Wink left", "Eyes and brows", "Closes the subject's left eye with the cheek; below 0 widens it.",
+            positive={"eyeBlinkLeft": 1.0, "cheekSquintLeft": 0.5, "mouthSmileLeft": 0.2},
+            negative={"eyeWideLeft": 0.8}),
+    Control("winkRight", "Wink right", "Eyes and brows", "Closes the subject's right eye with the cheek; below 0 widens it.",
+            positive={"eyeBlinkRight": 1.0, "cheekSquintRight": 0.5, "mouthSmileRight": 0.2},
+            negative={"eyeWideRight": 0.8}),
+    Control("gazeX", "Gaze x", "Eyes and brows", "Looks to the right of the picture.",
+            positive={"eyeLookOutLeft": 1.0, "eyeLookInRight": 1.0},
+            negative={"eyeLookInLeft": 1.0, "eyeLookOutRight": 1.0}),
+    Control("gazeY", "Gaze y", "Eyes and brows", "Looks up.",
+            positive=_both(eyeLookUp=1.0), negative=_both(eyeLookDown=1.0)),
+)  # fmt: skip
+
+_ARKIT_HELP: dict[str, str] = {
+    "eyeBlink": "Closes the upper lid down to contact, never beyond.",
+    "eyeLookDown": "Turns the eye down; the lid follows.",
+    "eyeLookIn": "Turns the eye towards the nose.",
+    "eyeLookOut": "Turns the eye away from the nose.",
+    "eyeLookUp": "Turns the eye up; the lid follows.",
+    "eyeSquint": "Raises the lower lid.",
+    "eyeWide": "Raises the upper lid.",
+    "jawForward": "Moves the lower jaw forward.",
+    "jawRight": "Moves the lower jaw to the subject's right.",
+    "jawLeft": "Moves the lower jaw to the subject's left.",
+    "jawOpen": "Drops the lower jaw.",
+    "mouthClose": "Closes the lips over an open jaw; seals when it equals jawOpen.",
+    "mouthFunnel": "Opens the lips into a ring.",
+    "mouthPucker": "Pushes the lips forward as for a kiss.",
+    "mouthRight": "Slides the mouth to the subject's right.",
+    "mouthLeft": "Slides the mouth to the subject's left.",
+    "mouthSmile": "Pulls the corner of the mouth up and back.",
+    "mouthFrown": "Pulls the corner of the mouth down.",
+    "mouthDimple": "Draws the corner of the mouth back.",
+    "mouthStretch": "Stretches the corner of the mouth sideways.",
+    "mouthRollLower": "Rolls the lower lip over the teeth.",
+    "mouthRollUpper": "Rolls the upper lip over the teeth.",
+    "mouthShrugLower": "Pushes the lower lip and chin up.",
+    "mouthShrugUpper": "Pushes the upper lip up and out.",
+    "mouthPress": "Presses the lips together at the corner.",
+    "mouthLowerDown": "Pulls the lower lip down.",
+    "mouthUpperUp": "Pulls the upper lip up.",
+    "browDown": "Lowers the eyebrow.",
+    "browInnerUp": "Raises the inner ends of both eyebrows.",
+    "browOuterUp": "Raises the outer end of the eyebrow.",
+    "cheekPuff": "Fills both cheeks with air.",
+    "cheekSquint": "Raises the cheek below the eye.",
+    "noseSneer": "Wrinkles the side of the nose.",
+    "tongueOut": "Puts the tongue out; needs an open mouth.",
+}
+
+
+def _arkit_controls() -> tuple[Control, ...]:
+    """Return one control per ARKit weight, labelled in plain words."""
+    out = []
+    for name in ARKIT_NAMES:
+        side = next((s for s in ("Left", "Right") if name.endswith(s) and name[: -len(s)] in _ARKIT_HELP), "")
+        stem = name[: len(name) - len(side)]
+        words = "".join(f" {c.lower()}" if c.isupper() else c for c in stem)
+        label = words.capitalize() + (f" {side.lower()}" if side and name not in _ARKIT_HELP else "")
+        text = _ARKIT_HELP.get(name) or _ARKIT_HELP[stem]
+        part = next(g for g, keys in {
+            "ARKit eyes": ("eye",), "ARKit brows": ("brow",), "ARKit jaw": ("jaw",), "ARKit mouth": ("mouth", "tongue"),
+            "ARKit cheeks and nose": ("cheek", "nose")}.items() if stem.startswith(keys))  # fmt: skip
+        out.append(Control(name, label, part, text, positive={name: 1.0}, negative={name: -1.0}))
+    return tuple(out)
+
+
+CONTROLS: tuple[Control, ...] = _HEAD + _GROUPED + _arkit_controls()
+CONTROL: dict[str, Control] = {c.name: c for c in CONTROLS}
+HEAD_NAMES: tuple[str, ...] = tuple(c.name for c in _HEAD)
+
+
+@dataclass(frozen=True)
+class FaceState:
+    """A face at one instant: what an engine is asked to draw.
+
+    Attributes:
+        weights: absolute ARKit weights in ARKIT_NAMES' order.  # (52,), 0..1
+        head: head rotation relative to the photo.
+    """
+
+    weights: Weights
+    head: HeadPose = HeadPose()
+
+
+@dataclass(frozen=True)
+class ExpressionEdit:
+    """Slider values by control name; a control that is not named is at 0.
+
+    Raises:
+        UserInputError: an unknown control, a value that is no number or out of range.
+    """
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    neutralise: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in self.values.items():
+            control = CONTROL.get(name)
+            if control is None:
+                near = [c for c in CONTROL if name.lower()[:5] in c.lower()][:4]
+                raise UserInputError(
+                    f"There is no control named {name!r}.",
+                    f"Did you mean {', '.join(near)}?" if near else "`studio edit --help` lists the controls.",
+                )
+            if not np.isfinite(value) or not control.minimum - 1e-6 <= value <= control.maximum + 1e-6:
+                raise UserInputError(
+                    f"{name} is {value:g}, but goes from {control.minimum:g} to {control.maximum:g}{control.unit}.",
+                    "Choose a value inside the range.",
+                )
+
+
+def offsets(values: Mapping[str, float]) -> Weights:
+    """Sum the ARKit offsets of slider values; head angles are left out.
+
+    Args:
+        values: control name -> slider value.
+
+    Returns:
+        Offsets to be added to a face's own weights.  # (52,), unclamped
+    """
+    out = np.zeros(len(ARKIT_NAMES), np.float32)
+    for name, value in values.items():
+        control = CONTROL[name]
+        for target, amount in (control.positive if value > 0 else control.negative).items():
+            out[INDEX[target]] += abs(value) * amount
+    return out
+
+
+def resolve(edit: ExpressionEdit, own: Weights) -> FaceState:
+    """Turn slider values into the face to draw.
+
+    Args:
+        edit: the slider values.
+        own: the photo's own fitted weights.  # (52,)
+
+    Returns:
+        The absolute state: weights clamped to 0..1, head angles to their limits.
+    """
+    base = np.zeros_like(own) if edit.neutralise else own
+    # The photo's own weights may lie a little outside 0..1; only what the edit
+    # moves is clamped, so that an empty edit returns the photo exactly.
+    change = offsets(edit.values)
+    moved = np.where(change != 0, np.clip(base + change, 0.0, 1.0), base)
+    head = HeadPose(*(float(edit.values.get(n, 0.0)) for n in HEAD_NAMES)).clamped()
+    return FaceState(moved.astype(np.float32), head)

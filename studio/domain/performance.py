@@ -1,0 +1,110 @@
+"""A performance: how a face moves over time, free of any engine and any photo.
+
+Speech, a driving clip, keyframes and emotion all end in this one table; every
+animation engine starts from it. Rows are frames at a constant rate.
+
+The weights are *offsets* to the photo's own expression. While the mouth
+speaks, the photo's own mouth shape has to step back (a smiling photo would
+otherwise never close its lips): `own_mouth` says how much of it is kept, and
+`lip_seal` asks the engine to close whatever gap is left, which no blendshape
+can promise on every face.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.domain.expression import ARKIT_NAMES, MOUTH_INDEX, FaceState, Weights
+from studio.domain.pose import HeadPose
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Face motion at a constant frame rate.
+
+    Attributes:
+        frame_rate_hz: frames per second; frame i is shown at i / frame_rate_hz.
+        weights: ARKit offsets to the photo's own weights.  # (T, 52)
+        head_degrees: yaw, pitch, roll relative to the photo.  # (T, 3)
+        own_mouth: share of the photo's own mouth weights kept, 0..1.  # (T,)
+        lip_seal: how tightly the lips must meet, 0 free .. 1 sealed.  # (T,)
+        breath: chest and shoulder lift, -1..1.  # (T,)
+    """
+
+    frame_rate_hz: float
+    weights: FloatArray
+    head_degrees: FloatArray
+    own_mouth: FloatArray
+    lip_seal: FloatArray
+    breath: FloatArray
+
+    def __post_init__(self) -> None:
+        frames = len(self.weights)
+        shapes = {
+            "weights": (self.weights, (frames, len(ARKIT_NAMES))),
+            "head_degrees": (self.head_degrees, (frames, 3)),
+            "own_mouth": (self.own_mouth, (frames,)),
+            "lip_seal": (self.lip_seal, (frames,)),
+            "breath": (self.breath, (frames,)),
+        }
+        for name, (array, shape) in shapes.items():
+            if array.shape != shape:
+                raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} holds values that are not finite")
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    @property
+    def duration_seconds(self) -> float:
+        """Length in seconds."""
+        return len(self) / self.frame_rate_hz
+
+    def state(self, frame: int, own: Weights) -> FaceState:
+        """Return the absolute face of one frame on a photo with weights `own`.
+
+        Args:
+            frame: row, 0..len-1.
+            own: the photo's own fitted weights.  # (52,)
+        """
+        base = own.copy()
+        base[MOUTH_INDEX] *= self.own_mouth[frame]
+        weights = np.clip(base + self.weights[frame], 0.0, 1.0).astype(np.float32)
+        return FaceState(weights, HeadPose(*(float(a) for a in self.head_degrees[frame])).clamped())
+
+
+@dataclass(frozen=True)
+class MouthResponse:
+    """How one fitted head's mouth and lids answer to ARKit weights (linear).
+
+    A mouth shape is authored in millimetres and solved on the head it will be
+    shown on, because the same weight opens different meshes by different
+    amounts. Distances are millimetres on a head whose outer eye corners are
+    88.9 mm apart (MediaPipe's canonical face).
+
+    Attributes:
+        gap_mm: midline lip gap with all weights 0; negative = pressed.
+        gap_per_weight_mm: change of the gap per unit weight.  # (52,)
+        width_mm, width_per_weight_mm: corner to corner.
+        lower_lip_mm, lower_lip_per_weight_mm: height of the lower lip's top above
+            the upper incisor edge.
+        protrusion_per_weight_mm: forward travel of the lips.  # (52,)
+        blink_contact: eyeBlink weight at which the lids meet, left and right.  # (2,)
+        own: the photo's own fitted weights.  # (52,)
+    """
+
+    gap_mm: float
+    gap_per_weight_mm: FloatArray
+    width_mm: float
+    width_per_weight_mm: FloatArray
+    lower_lip_mm: float
+    lower_lip_per_weight_mm: FloatArray
+    protrusion_per_weight_mm: FloatArray
+    blink_contact: FloatArray
+    own: FloatArray

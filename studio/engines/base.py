@@ -1,0 +1,135 @@
+"""The interfaces behind which every engine lives.
+
+A service knows these Protocols and nothing of what is behind them. Pictures
+are `uint8` RGB, height x width x 3; sound is `float32` mono in -1..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.domain.expression import FaceState, Weights
+from studio.domain.face import DetectedFace, FaceEmbedding
+from studio.domain.performance import MouthResponse, Performance
+from studio.domain.speech import SpeechAnalysis
+
+Image = NDArray[np.uint8]  # (H, W, 3) RGB
+Matte = NDArray[np.uint8]  # (H, W), 0 background .. 255 person
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Decoded mono sound.
+
+    Attributes:
+        samples: -1..1.  # (N,) float32
+        rate_hz: samples per second.
+    """
+
+    samples: NDArray[np.float32]
+    rate_hz: int
+
+    @property
+    def duration_seconds(self) -> float:
+        """Length in seconds."""
+        return len(self.samples) / self.rate_hz
+
+
+class FaceAnalyser(Protocol):
+    """Finds and measures faces."""
+
+    def detect(self, image: Image) -> tuple[DetectedFace, ...]:
+        """Return every face, largest first; empty when there is none."""
+        ...
+
+    def matte(self, image: Image) -> Matte:
+        """Return the person matte at the picture's own size."""
+        ...
+
+    def embed(self, image: Image, face: DetectedFace) -> FaceEmbedding:
+        """Return the identity embedding of one face.
+
+        Raises:
+            EngineUnavailableError: no embedder is installed.
+        """
+        ...
+
+
+class Portrait(Protocol):
+    """One photo made ready to move; safe to use from one thread at a time."""
+
+    own_weights: Weights
+    mouth: MouthResponse
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of rendered pictures."""
+        ...
+
+    def render(self, state: FaceState, *, lip_seal: float = 0.0, breath: float = 0.0) -> Image:
+        """Draw the photo in the given state; the photo's own state returns the photo."""
+        ...
+
+    def render_with_alpha(self, state: FaceState, *, lip_seal: float = 0.0, breath: float = 0.0) -> NDArray[np.uint8]:
+        """Draw the person cut out of the background.  # (H, W, 4) straight alpha"""
+        ...
+
+    def hints(self, state: FaceState) -> tuple[str, ...]:
+        """Return one sentence for each way in which the picture will suffer."""
+        ...
+
+
+class PortraitAnimator(Protocol):
+    """Makes portraits."""
+
+    name: str
+    version: str
+
+    def prepare(self, image: Image, face: DetectedFace) -> Portrait:
+        """Fit the engine's model to one face of a picture."""
+        ...
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How much of each layer of a spoken performance, each 0..2 with 1 = natural.
+
+    `still` is head=0; blinks and gaze have their own amounts and stay.
+    """
+
+    jaw: float = 1.0
+    lips: float = 1.0
+    articulation: float = 0.5
+    head: float = 1.0
+    blink: float = 1.0
+    gaze: float = 1.0
+    brows: float = 1.0
+    breath: float = 1.0
+    asymmetry: float = 1.0
+
+
+class SpeechAnalyser(Protocol):
+    """Turns sound into phones, and phones into a performance."""
+
+    def analyse(self, sound: Sound, transcript: str | None = None, language: str = "en") -> SpeechAnalysis:
+        """Find the phones by the best path that works (see PhonePath)."""
+        ...
+
+    def perform(
+        self,
+        sound: Sound,
+        analysis: SpeechAnalysis,
+        mouth: MouthResponse,
+        *,
+        frame_rate_hz: float = 25.0,
+        seed: int = 0,
+        emotions: Sequence[tuple[str, float]] = (),
+        amounts: Amounts = Amounts(),
+    ) -> Performance:
+        """Write the face's motion for the sound; same input and seed, same result."""
+        ...
