@@ -1,0 +1,157 @@
+"""Every setting in one table, and the frozen value the studio runs with.
+
+Later sources win: defaults, then `settings.toml` in the data folder, then
+STUDIO_* environment variables, then flags.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from studio.errors import UserInputError
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its name, what it is when nobody says, and what it does.
+
+    Attributes:
+        default: its type is the setting's type; a None default is a path chosen at start.
+        minimum, maximum: inclusive bounds of a number.
+    """
+
+    name: str
+    default: str | int | bool | None
+    help: str
+    minimum: int | None = None
+    maximum: int | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return f"STUDIO_{self.name.upper()}"
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("data_dir", None, "Folder for the database and all media; default the user's data folder."),
+    Setting("host", "127.0.0.1", "Address the window listens on; anything but this computer asks for a password."),
+    Setting("port", 7860, "Port of the window.", 1, 65535),
+    Setting("password", "", "Password of the window (user name: studio); required when `host` is not this computer."),
+    Setting("max_upload_mb", 512, "Largest file the window takes, in MB.", 1, 65536),
+    Setting("worker", True, "Start a worker process with the window; false where another one does the jobs."),
+    Setting("sample", True, "Make the sample project at the first start."),
+    Setting("theme", "system", "Colors of the window.", choices=("system", "light", "dark")),
+    Setting("log_level", "info", "How much is written to the log.", choices=("debug", "info", "warning", "error")),
+)
+SETTING: dict[str, Setting] = {s.name: s for s in SETTINGS}
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the studio runs with; made by `load`."""
+
+    data_dir: Path
+    host: str
+    port: int
+    password: str = field(repr=False)
+    max_upload_mb: int
+    worker: bool
+    sample: bool
+    theme: str
+    log_level: str
+
+
+def default_data_dir() -> Path:
+    """Return the user's data folder of this operating system."""
+    from platformdirs import user_data_path
+
+    return user_data_path("likeness-studio", appauthor=False)
+
+
+def _checked(setting: Setting, value: Any, source: str) -> Any:
+    """Turn a text, or a value from a file, into the setting's type.
+
+    Raises:
+        UserInputError: the value has the wrong type or lies outside the range.
+    """
+    wrong = UserInputError(f"{source}: {setting.name} cannot be {value!r}.", setting.help)
+    if isinstance(setting.default, bool):
+        words = {
+            "1": True,
+            "true": True,
+            "yes": True,
+            "on": True,
+            "0": False,
+            "false": False,
+            "no": False,
+            "off": False,
+        }
+        if str(value).lower() not in words:
+            raise wrong
+        return words[str(value).lower()]
+    if isinstance(setting.default, int):
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            raise wrong from None
+        if isinstance(value, bool) or not (setting.minimum or 0) <= number <= (setting.maximum or number):
+            raise wrong
+        return number
+    if not isinstance(value, str | Path) or (setting.choices and str(value) not in setting.choices):
+        raise wrong
+    return str(value)
+
+
+def load(flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings that hold now.
+
+    Args:
+        flags: values from the command line; None values are not given.
+        environment: where STUDIO_* variables are looked up.
+
+    Raises:
+        UserInputError: an unknown name in the file, or a value that cannot be used.
+    """
+    values: dict[str, Any] = {s.name: s.default for s in SETTINGS}
+    given: dict[str, Any] = {}
+    for setting in SETTINGS:
+        if environment.get(setting.variable):
+            given[setting.name] = _checked(setting, environment[setting.variable], setting.variable)
+    for name, value in (flags or {}).items():
+        if value is not None:
+            given[name] = _checked(SETTING[name], value, f"--{name.replace('_', '-')}")
+    data_dir = Path(given.get("data_dir") or default_data_dir()).expanduser().absolute()
+    values |= _from_file(data_dir / "settings.toml")
+    values |= given
+    values["data_dir"] = data_dir
+    if values["host"] not in LOCAL_HOSTS and not values["password"]:
+        raise UserInputError(
+            f"The window would be open to the network at {values['host']} without a password.",
+            "Set STUDIO_PASSWORD as well, or keep STUDIO_HOST at 127.0.0.1.",
+        )
+    return Settings(**values)
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    """Read settings.toml; an absent file holds no settings."""
+    if not path.is_file():
+        return {}
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise UserInputError(
+            f"{path.name} in the data folder cannot be read: {exc}.", "Mend or delete the file."
+        ) from exc
+    out = {}
+    for name, value in table.items():
+        if name not in SETTING or name == "data_dir":
+            raise UserInputError(f"{path.name}: there is no setting named {name!r}.", f"Names: {', '.join(SETTING)}.")
+        out[name] = _checked(SETTING[name], value, path.name)
+    return out
