@@ -20,7 +20,7 @@ VENV = ROOT / ".venv"
 
 def main() -> int:
     """Install; return the exit code."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - the person may run it with an older one
         print(f"Likeness Studio needs Python 3.11 or newer; this is {sys.version.split()[0]}.", file=sys.stderr)
         return 2
     python = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
