@@ -1,0 +1,159 @@
+"""The recipe of a render, carried in the file's own metadata.
+
+A recipe is a JSON object: request, seed, engine, input hashes. PNG holds it in
+an iTXt chunk, mp4 and webm in a tag of the container, gif in a comment. It is
+written as ASCII, so that no container can spoil it. What a recipe means is
+the services' business; a file from elsewhere simply has none.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from studio.engines.media import ffmpeg
+from studio.errors import LimitExceededError, UnreadableMediaError
+
+PNG_KEYWORD = "likeness-studio"
+CONTAINER_KEY = "likeness_studio"
+COMMENT = "Made with Likeness Studio"
+MAX_RECIPE_BYTES = 900_000  # Pillow reads text chunks up to 1 MB
+_GIF_PREFIX = f"{PNG_KEYWORD}:"
+
+_UNREADABLE_HINT = "Choose a png, mp4, webm or gif made by this studio."
+
+
+def recipe_text(recipe: Mapping[str, Any]) -> str:
+    """Return the recipe as one line of ASCII JSON, keys sorted: same recipe, same bytes.
+
+    Raises:
+        LimitExceededError: more than MAX_RECIPE_BYTES.
+    """
+    text = json.dumps(recipe, ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    if len(text) > MAX_RECIPE_BYTES:
+        raise LimitExceededError(
+            f"The recipe is {len(text) // 1000} KB long, more than the {MAX_RECIPE_BYTES // 1000} KB a file can carry.",
+            "Shorten the transcript.",
+        )
+    return text
+
+
+def gif_comment(recipe: Mapping[str, Any]) -> bytes:
+    """Return a GIF comment extension that holds the recipe."""
+    text = (_GIF_PREFIX + recipe_text(recipe)).encode("ascii")
+    blocks = b"".join(bytes([len(text[i : i + 255])]) + text[i : i + 255] for i in range(0, len(text), 255))
+    return b"\x21\xfe" + blocks + b"\x00"
+
+
+def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Return the recipe a file carries.
+
+    Args:
+        path: png, gif, mp4, webm, or a zip or folder of numbered PNGs; decided by content.
+
+    Returns:
+        The recipe, or None where the file is not ours.
+
+    Raises:
+        NotFoundError: no such file.
+        UnreadableMediaError: not a picture or clip, or its recipe is damaged.
+    """
+    folder = Path(path)
+    if folder.is_dir():
+        first = min(folder.glob("*.png"), default=None)
+        if first is None:
+            raise UnreadableMediaError(f"{folder.name} holds no PNG pictures.", _UNREADABLE_HINT)
+        return read_recipe(first)
+    found = ffmpeg.checked_file(path)
+    with found.open("rb") as file:
+        start = file.read(16)
+    if start.startswith(b"\x89PNG\r\n\x1a\n") or start.startswith(b"GIF8"):
+        text = _picture_text(found.read_bytes(), found.name)
+    elif start.startswith(b"PK\x03\x04"):
+        text = _zip_text(found)
+    else:
+        text = container_tags(found).get(CONTAINER_KEY)
+    return None if text is None else _parsed(text, found.name)
+
+
+def _parsed(text: str, name: str) -> dict[str, Any]:
+    """Return the JSON object in `text`."""
+    try:
+        recipe = json.loads(text)
+    except ValueError as exc:
+        raise UnreadableMediaError(f"The recipe in {name} is damaged.", "Use the original file.") from exc
+    if not isinstance(recipe, dict):
+        raise UnreadableMediaError(f"The recipe in {name} is damaged.", "Use the original file.")
+    return recipe
+
+
+def _picture_text(data: bytes, name: str) -> str | None:
+    """Return the recipe text of a PNG or GIF without decoding its pixels."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG", "GIF"]) as image:
+            info = image.info
+    except (OSError, SyntaxError, ValueError) as exc:
+        raise UnreadableMediaError(f"{name} is damaged and cannot be read.", _UNREADABLE_HINT) from exc
+    if PNG_KEYWORD in info:
+        return str(info[PNG_KEYWORD])
+    comment = info.get("comment", b"")
+    text = comment.decode("ascii", "replace") if isinstance(comment, bytes) else str(comment)
+    return text[len(_GIF_PREFIX) :] if text.startswith(_GIF_PREFIX) else None
+
+
+def _zip_text(path: Path) -> str | None:
+    """Return the recipe text of the first PNG in a zip."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            frames = sorted((m for m in archive.infolist() if m.filename.endswith(".png")), key=lambda m: m.filename)
+            if not frames:
+                raise UnreadableMediaError(f"{path.name} holds no PNG pictures.", _UNREADABLE_HINT)
+            if frames[0].file_size > 256_000_000:
+                raise LimitExceededError(f"The first picture in {path.name} is too large.", _UNREADABLE_HINT)
+            data = archive.read(frames[0])
+    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as exc:
+        raise UnreadableMediaError(f"{path.name} is a damaged zip file.", _UNREADABLE_HINT) from exc
+    return _picture_text(data, path.name)
+
+
+def container_tags(path: Path) -> dict[str, str]:
+    """Return the tags of a sound or video container, keys in lower case.
+
+    Raises:
+        UnreadableMediaError: not a container we know.
+    """
+    code, output, _ = ffmpeg.run(["-v", "error", *ffmpeg.input_arguments(path), "-f", "ffmetadata", "pipe:1"])
+    if code != 0 or not output.startswith(b";FFMETADATA1"):
+        raise UnreadableMediaError(f"{path.name} is not a picture or clip that can be read.", _UNREADABLE_HINT)
+    return _parse_ffmetadata(output.decode("utf-8", "replace"))
+
+
+def _parse_ffmetadata(text: str) -> dict[str, str]:
+    """Return the global tags of ffmpeg's metadata text (`=`, `;`, `#`, `\\` and line ends are escaped)."""
+    tags: dict[str, str] = {}
+    key, part, escaped = "", [], False
+    for character in text.partition("\n")[2] + "\n":
+        if escaped:
+            part.append(character)
+            escaped = False
+        elif character == "\\":
+            escaped = True
+        elif character == "=" and not key:
+            key, part = "".join(part).lower(), []
+        elif character == "\n":
+            line = "".join(part)
+            if not key and line.startswith("["):
+                break  # chapters and streams follow
+            if key:
+                tags[key] = line
+            key, part = "", []
+        else:
+            part.append(character)
+    return tags
