@@ -1,0 +1,41 @@
+"""The rig behind the studio's animator interface."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from studio.domain.face import DetectedFace
+from studio.engines.base import FaceAnalyser, Image
+from studio.engines.rig.asset import load_head
+from studio.engines.rig.fit import HeadFitter
+from studio.engines.rig.portrait import RigPortrait
+
+
+class RigAnimator:
+    """Makes portraits on the CPU with nothing downloaded.
+
+    Args:
+        head_asset: path of assets/head.npz.
+        analyser: supplies the person matte.
+
+    Raises:
+        EngineUnavailableError: the head asset is missing.
+    """
+
+    name = "rig"
+    version = "1"
+
+    def __init__(self, head_asset: Path, analyser: FaceAnalyser) -> None:
+        self._asset = load_head(head_asset)
+        self._analyser = analyser
+        self._fitter = HeadFitter(self._asset)
+
+    def prepare(self, image: Image, face: DetectedFace) -> RigPortrait:
+        """Fit the head to one face of a picture and take the picture apart.
+
+        Args:
+            image: RGB.  # (H, W, 3) uint8
+            face: the face to move, landmarks in the picture's pixels.
+        """
+        fit = self._fitter.fit(face.landmarks)
+        return RigPortrait(self._asset, image, face, fit, self._analyser.matte(image))

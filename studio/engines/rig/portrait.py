@@ -1,0 +1,363 @@
+"""One photo that can move: a state of the face goes in, a picture comes out.
+
+Drawing a frame: bend the head mesh by the weights, bring the lips into contact,
+turn it about the neck, draw card and face into one map that says where in the
+photo every pixel comes from, edit the eyes in the photo, look the colours up,
+lay the person over the plate, draw the mouth's inside.
+The photo's own state gives back the photo itself, byte for byte.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.domain.expression import ARKIT_NAMES, INDEX, FaceState, Weights
+from studio.domain.face import DetectedFace
+from studio.domain.performance import MouthResponse
+from studio.domain.pose import LIMIT_DEGREES, SAFE_DEGREES, HeadPose
+from studio.engines.base import Image
+from studio.engines.rig import kernels, layers
+from studio.engines.rig.asset import INNER_LIP_PAIRS, HeadAsset
+from studio.engines.rig.eyes import EyePatch, LidMotion
+from studio.engines.rig.fit import HeadFit, rotation_of
+from studio.engines.rig.mouth import LipContact, Mouth, SeamPull
+
+Array = NDArray[Any]
+FloatArray = NDArray[np.float32]
+
+PIVOT = np.array([0.0, -1.2, -0.85])  # decimetres: the top of the neck, behind and below the eyes
+FACING = 0.22  # source normals flatter than this carry no texture
+AMBIENT = 0.55
+RATIO_RANGE = (0.82, 1.16)  # how far new folds may darken or lighten the skin
+_LID_WEIGHTS = tuple(
+    INDEX[f"eye{part}{side}"] for part in ("Blink", "Squint", "Wide", "LookDown", "LookUp", "LookIn", "LookOut")
+    for side in ("Left", "Right")
+)  # fmt: skip
+
+
+class RigPortrait:
+    """A prepared photo (the Portrait of engines/base.py).
+
+    Args:
+        asset: the parametric head.
+        image: RGB.  # (H, W, 3) uint8
+        face: the face to move.
+        fit: its fit.
+        matte: person matte.  # (H, W) uint8
+    """
+
+    def __init__(self, asset: HeadAsset, image: Image, face: DetectedFace, fit: HeadFit, matte: Array) -> None:
+        self._asset, self._image, self._fit = asset, image, fit
+        self.own_weights: Weights = fit.weights
+        self._actions = asset.actions.reshape(len(ARKIT_NAMES), -1)
+        self._own_vertices = self._bend(fit.weights)
+        self._mesh = fit.camera.project(self._own_vertices)  # (V, 3) the photo's own
+        self._drawn, face_mask = self._drawable(image.shape[:2])
+        photo = image.astype(np.float32)
+        self._layers = layers.split(image, matte, face_mask, fit.eye_distance)
+        self._source = self._layers.person.copy()
+        person = cv2.dilate((self._layers.alpha > 0).astype(np.uint8), np.ones((3, 3))) > 0
+        self._card = layers.build_card(asset, fit, self._mesh, self._drawn, person, self._layers.pad)
+        self._box = self._region(person)
+        self._eyes = [EyePatch(photo, face.landmarks, side) for side in (0, 1)]
+        self._mouth = Mouth(asset, photo, self._mesh, face.landmarks, fit.eye_distance)
+        self._contact = LipContact(asset, fit.neutral, self._own_vertices)
+        self._seam = SeamPull(asset, self._mesh, fit.eye_distance)
+        self._lid_calm = self._calm_lids(face.landmarks)
+        self._own_normals = kernels.vertex_normals(self._unturned(self._own_vertices), self._skin_triangles())
+        self._light = np.array([0.0, 0.42, 0.91], np.float32)
+        self.mouth = self._response()
+        self._buffers()
+
+    # -- set-up ----------------------------------------------------------
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of rendered pictures."""
+        return self._image.shape[1], self._image.shape[0]
+
+    def _bend(self, weights: Array) -> FloatArray:
+        """Return the person's head with the weights applied.  # (V, 3)"""
+        return self._fit.neutral + (weights.astype(np.float32) @ self._actions).reshape(-1, 3)
+
+    def _skin_triangles(self) -> NDArray[np.int32]:
+        return self._asset.triangles_of("skin")
+
+    def _unturned(self, vertices: Array) -> FloatArray:
+        """Camera axes with y up, without the frame's head turn; for shading."""
+        return (vertices @ self._fit.camera.rotation.T).astype(np.float32)
+
+    def _drawable(self, shape: tuple[int, ...]) -> tuple[NDArray[np.int32], Array]:
+        """Return the skin triangles whose pixels the photo shows, and the head's mask."""
+        a, mesh = self._asset, self._mesh
+        height, width = shape
+        everything = a.triangles_of("skin", "mouth_interior", "socket", "ear", "neck", "eye_left", "eye_right")
+        depth = np.full((height, width), -1e30, np.float32)
+        tag = np.zeros((height, width), np.uint8)
+        scratch = np.zeros((height, width, 1), np.float32)
+        kernels.rasterize(mesh, everything, np.ones(len(everything), np.uint8), mesh[:, 2:], depth, tag, scratch, 0)
+        normals = kernels.vertex_normals(mesh * np.float32([1, -1, 1]), a.triangles)
+        skin = self._skin_triangles()
+        centre = mesh[skin].mean(1)
+        column = np.clip(np.round(centre[:, 0]).astype(int), 0, width - 1)
+        row = np.clip(np.round(centre[:, 1]).astype(int), 0, height - 1)
+        seen = centre[:, 2] > depth[row, column] - 0.06 * self._fit.eye_distance
+        facing = normals[skin][..., 2].mean(1) > FACING
+        # Rims of the lips are hidden in a closed photo but must be there when it opens.
+        rim = np.linalg.norm(a.mean - a.mean_at_landmarks[[13, 14]].mean(0), axis=1) < 0.42
+        lips = (a.lips > 0.05) & rim
+        # Around depth jumps of the outline the fit and the photo disagree by a few pixels.
+        drawn = (seen & facing) | lips[skin].any(1)
+        head = a.triangles_of("skin", "ear", "socket", "mouth_interior", "eye_left", "eye_right")
+        mask = np.zeros((height, width), np.uint8)
+        kernels.rasterize(mesh, head, np.ones(len(head), np.uint8), mesh[:, 2:], np.full_like(depth, -1e30), mask, scratch, 0)
+        return np.ascontiguousarray(skin[drawn]), mask > 0
+
+    def _region(self, person: Array) -> tuple[int, int, int, int]:
+        """Pixels that can change: the person and as far as it can move."""
+        h, w = person.shape
+        ys, xs = np.where(person)
+        margin = int(0.5 * self._fit.eye_distance) + 4
+        return max(xs.min() - margin, 0), max(ys.min() - margin, 0), min(xs.max() + margin, w), min(ys.max() + margin, h)
+
+    def _calm_lids(self, landmarks: Array) -> FloatArray:
+        """Share of the lid shapes that the mesh itself keeps: none on the lids, all beyond.  # (V, 1)"""
+        keep = np.ones(len(self._mesh), np.float32)
+        for eye in self._eyes:
+            centre = np.array([(eye.x0 + eye.x1) / 2, (eye.y0 + eye.y1) / 2])
+            away = np.linalg.norm(self._mesh[:, :2] - centre, axis=1) / eye.length
+            keep = np.minimum(keep, layers.smoothstep(away, 0.75, 1.25).astype(np.float32))
+        return keep[:, None]
+
+    def _response(self) -> MouthResponse:
+        """Measure the fitted head's mouth and lids in millimetres."""
+        a, mm = self._asset, self._asset.millimetres_per_unit
+        marks = a.landmarks(self._fit.neutral)
+        basis = a.actions_at_landmarks
+        teeth = self._fit.neutral[a.vertices_of("teeth_upper")]
+        edge = float(np.percentile(teeth[:, 1], 4))
+        contact = []
+        for upper, lower, blink in ((386, 374, "eyeBlinkLeft"), (159, 145, "eyeBlinkRight")):
+            travel = basis[INDEX[blink], lower, 1] - basis[INDEX[blink], upper, 1]
+            contact.append(np.clip((marks[upper, 1] - marks[lower, 1]) / max(travel, 1e-3), 0.3, 1.0))
+        return MouthResponse(
+            gap_mm=float(marks[13, 1] - marks[14, 1]) * mm,
+            gap_per_weight_mm=((basis[:, 13, 1] - basis[:, 14, 1]) * mm).astype(np.float32),
+            width_mm=float(marks[291, 0] - marks[61, 0]) * mm,
+            width_per_weight_mm=((basis[:, 291, 0] - basis[:, 61, 0]) * mm).astype(np.float32),
+            lower_lip_mm=(float(marks[14, 1]) - edge) * mm,
+            lower_lip_per_weight_mm=(basis[:, 14, 1] * mm).astype(np.float32),
+            protrusion_per_weight_mm=((basis[:, 13, 2] + basis[:, 14, 2]) / 2 * mm).astype(np.float32),
+            blink_contact=np.array(contact, np.float32), own=self.own_weights,
+        )  # fmt: skip
+
+    def _buffers(self) -> None:
+        x0, y0, x1, y1 = self._box
+        shape = (y1 - y0, x1 - x0)
+        self._depth = np.empty(shape, np.float32)
+        self._tag = np.empty(shape, np.uint8)
+        self._maps = np.empty((*shape, 3), np.float32)
+        self._rgba = np.empty((*shape, 4), np.float32)
+        self._face_tags = np.full(len(self._drawn), 2, np.uint8)
+        self._card_tags = np.ones(len(self._card.triangles), np.uint8)
+
+    # -- drawing ---------------------------------------------------------
+
+    def render(self, state: FaceState, *, lip_seal: float = 0.0, breath: float = 0.0) -> Image:
+        """Draw the photo in a state; its own state returns the photo byte for byte."""
+        if self._is_own(state, lip_seal, breath):
+            return self._image.copy()
+        out = self._image.copy()
+        x0, y0, x1, y1 = self._box
+        rgba = self._compose(state, lip_seal, breath, self._layers.plate[y0:y1, x0:x1])
+        np.clip(rgba[..., :3] + 0.5, 0, 255, out=rgba[..., :3])
+        out[y0:y1, x0:x1] = rgba[..., :3].astype(np.uint8)
+        return out
+
+    def render_with_alpha(self, state: FaceState, *, lip_seal: float = 0.0, breath: float = 0.0) -> NDArray[np.uint8]:
+        """Draw the person cut out of the background.  # (H, W, 4) straight alpha"""
+        x0, y0, x1, y1 = self._box
+        plate = np.zeros((y1 - y0, x1 - x0, 3), np.float32)
+        rgba = self._compose(state, lip_seal, breath, plate)
+        alpha = np.clip(rgba[..., 3:], 0, 1)
+        out = np.zeros((*self._image.shape[:2], 4), np.uint8)
+        colour = np.clip(rgba[..., :3] / np.maximum(alpha, 1e-3) + 0.5, 0, 255) * (alpha > 0)
+        out[y0:y1, x0:x1] = np.concatenate([colour, alpha * 255 + 0.5], 2).astype(np.uint8)
+        return out
+
+    def _is_own(self, state: FaceState, lip_seal: float, breath: float) -> bool:
+        still = np.abs(state.head.as_array()).max() < 1e-4 and lip_seal < 1e-4 and abs(breath) < 1e-4
+        return bool(still and np.abs(state.weights - self.own_weights).max() < 1e-5)
+
+    def _compose(self, state: FaceState, lip_seal: float, breath: float, plate: Array) -> FloatArray:
+        x0, y0, _, _ = self._box
+        head = state.head.clamped()
+        vertices = self._contact.apply(self._shape(state.weights), lip_seal)
+        mesh = self._place(vertices, head, breath)
+        card = self._place_card(vertices, head, breath)
+        self._draw_maps(vertices, mesh, card)
+        self._edit_eyes(state.weights)
+        _look_up(self._maps, self._tag, self._source, self._layers.pad, np.ascontiguousarray(plate), self._rgba)
+        own = self._place(self._own_vertices, head, breath)
+        self._mouth.draw(mesh, own, self._rgba[..., :3], (x0, y0))
+        return self._rgba
+
+    def _shape(self, weights: Weights) -> FloatArray:
+        """Bend the head; lid shapes are left to the eye patches."""
+        lids = np.zeros_like(weights)
+        lids[list(_LID_WEIGHTS)] = (weights - self.own_weights)[list(_LID_WEIGHTS)]
+        bent = self._bend(weights - lids)
+        if np.any(lids):
+            bent += (lids @ self._actions).reshape(-1, 3) * self._lid_calm
+        return bent
+
+    def _turn(self, points: Array, share: Array, head: HeadPose) -> Array:
+        """Rotate picture-space points about the neck by their share.  # (N, 3)"""
+        camera = self._fit.camera
+        rotation = rotation_of(head) * np.outer([1, -1, 1], [1, -1, 1])  # picture space has y down
+        pivot = camera.project(PIVOT)
+        turned = (points - pivot) @ rotation.T.astype(np.float32) + pivot
+        return points + (turned - points) * share
+
+    def _place(self, vertices: Array, head: HeadPose, breath: float) -> FloatArray:
+        turned = self._turn(self._fit.camera.project(vertices), np.float32(1.0), head)
+        turned[:, 1] -= 0.25 * self._lift(breath)
+        return np.ascontiguousarray(turned, np.float32)
+
+    def _place_card(self, vertices: Array, head: HeadPose, breath: float) -> FloatArray:
+        card = self._card
+        moved = self._fit.camera.direction(vertices - self._own_vertices)
+        points = card.points + (moved[card.neighbours] * card.weights[..., None]).sum(1)
+        turned = self._turn(points, card.share[:, None], head)
+        turned[:, 1] -= self._lift(breath) * (1 - 0.75 * card.share)
+        return np.ascontiguousarray(turned, np.float32)
+
+    def _lift(self, breath: float) -> float:
+        return 0.022 * self._fit.eye_distance * breath
+
+    def _draw_maps(self, vertices: Array, mesh: FloatArray, card: FloatArray) -> None:
+        x0, y0, _, _ = self._box
+        corner = np.float32([x0, y0, 0])
+        self._depth.fill(-1e30)
+        self._tag.fill(0)
+        flat = np.ones((len(card), 3), np.float32)
+        flat[:, :2] = self._card.points[:, :2]
+        kernels.rasterize(card - corner, self._card.triangles, self._card_tags, flat, self._depth, self._tag, self._maps, 0)
+        source = np.empty((len(mesh), 3), np.float32)
+        source[:, :2] = self._mesh[:, :2]
+        source[:, 2] = self._shading(vertices)
+        openness = self._openness(vertices)
+        if openness > 0:
+            source[self._seam.rows, :2] += self._seam.shift(openness)
+        self._depth.fill(-1e30)
+        kernels.rasterize(mesh - corner, self._drawn, self._face_tags, source, self._depth, self._tag, self._maps, 1)
+
+    def _openness(self, vertices: Array) -> float:
+        """How far the lips have parted beyond the photo, 0..1."""
+        if self._mouth.photo_is_open:
+            return 0.0
+        upper, lower = INNER_LIP_PAIRS[4]
+        a = self._asset
+
+        def height(x: Array, k: int) -> float:
+            return float((x[a.landmark_vertices[k], 1] * a.landmark_weights[k]).sum())
+
+        gap = height(vertices, upper) - height(vertices, lower)
+        own = height(self._own_vertices, upper) - height(self._own_vertices, lower)
+        return float(layers.smoothstep(np.array(gap - own), 0.0, 0.06))
+
+    def _shading(self, vertices: Array) -> FloatArray:
+        """Ratio of new to old light on the skin: folds darken, bulges lighten.  # (V,)"""
+        normals = kernels.vertex_normals(self._unturned(vertices), self._skin_triangles())
+        new = AMBIENT + np.maximum(normals @ self._light, 0)
+        old = AMBIENT + np.maximum(self._own_normals @ self._light, 0)
+        return np.clip(new / old, *RATIO_RANGE).astype(np.float32)
+
+    def _edit_eyes(self, weights: Weights) -> None:
+        """Write both eyes, moved as asked, into the photo that the maps read from."""
+        pad = self._layers.pad
+        for side, eye in zip(("Right", "Left"), self._eyes, strict=True):
+            patch = eye.draw(self._lid_motion(weights, side))
+            rows, columns = slice(eye.y0 + pad, eye.y1 + pad), slice(eye.x0 + pad, eye.x1 + pad)
+            alpha = self._layers.person[rows, columns, 3:]
+            base = self._layers.person[rows, columns, :3]
+            self._source[rows, columns, :3] = base + (patch - eye.photo) * alpha
+
+    def _lid_motion(self, weights: Weights, side: str) -> LidMotion:
+        """Translate eye weights into the motion of one eye; side is the subject's."""
+
+        def change(name: str) -> float:
+            i = INDEX[f"eye{name}{side}"]
+            return float(weights[i] - self.own_weights[i])
+
+        contact = float(self.mouth.blink_contact[0 if side == "Left" else 1])
+        own = float(self.own_weights[INDEX[f"eyeBlink{side}"]])
+        blink = change("Blink") / max(contact - own, 0.15)
+        outward = 1.0 if side == "Left" else -1.0  # the subject's left is the picture's right
+        x = outward * (change("LookOut") - change("LookIn"))
+        y = change("LookDown") - change("LookUp")
+        # 20 degrees sideways and 14 up or down of a 12 mm eyeball, in iris radii (5.9 mm).
+        gaze_x, gaze_y = 0.70 * x, 0.50 * y
+        follow = 0.34 * max(change("LookDown"), 0.0)
+        return LidMotion(
+            close=float(np.clip(blink + follow, 0, 1)), squint=0.55 * change("Squint"),
+            widen=float(np.clip(change("Wide") + 0.45 * max(change("LookUp"), 0.0) - min(blink, 0.0), -0.5, 1)),
+            gaze_x=gaze_x, gaze_y=gaze_y,
+        )  # fmt: skip
+
+    def hints(self, state: FaceState) -> tuple[str, ...]:
+        """Say where one photo no longer carries what is asked."""
+        found = []
+        angles = dict(zip(("yaw", "pitch", "roll"), np.abs(state.head.as_array()), strict=True))
+        for name, angle in angles.items():
+            if angle > LIMIT_DEGREES[name] + 1e-6:
+                found.append(f"Head {name} is held at {LIMIT_DEGREES[name]:g}°: beyond it the photo shows nothing to draw.")
+            elif angle > SAFE_DEGREES and name != "roll":
+                found.append(f"Head {name} beyond {SAFE_DEGREES:g}° stretches the side that the photo does not show.")
+        weights = state.weights - self.own_weights
+        if weights[INDEX["jawOpen"]] > 0.6 and not self._mouth.photo_is_open:
+            found.append("The photo's mouth is closed: teeth and tongue of a wide open mouth are invented.")
+        return tuple(found)
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def _look_up(maps: Array, tag: Array, source: Array, pad: int, plate: Array, out: Array) -> None:
+    """Look up every pixel's colour in the photo and lay it over the plate.
+
+    Args:
+        maps: source x, y in photo pixels, and light ratio.  # (h, w, 3)
+        tag: 0 where nothing was drawn.  # (h, w)
+        source: premultiplied RGB and alpha, padded.  # (H, W, 4)
+        plate: (h, w, 3)
+        out: RGB and alpha, written.  # (h, w, 4)
+    """
+    height, width = tag.shape
+    rows, columns = source.shape[0], source.shape[1]
+    for y in range(height):
+        for x in range(width):
+            if tag[y, x] == 0:
+                out[y, x, 0] = plate[y, x, 0]
+                out[y, x, 1] = plate[y, x, 1]
+                out[y, x, 2] = plate[y, x, 2]
+                out[y, x, 3] = 0.0
+                continue
+            sx = min(max(maps[y, x, 0] + pad, 0.0), columns - 1.001)
+            sy = min(max(maps[y, x, 1] + pad, 0.0), rows - 1.001)
+            i, j = int(sx), int(sy)
+            fx, fy = sx - i, sy - j
+            a = (1 - fx) * (1 - fy)
+            b = fx * (1 - fy)
+            c = (1 - fx) * fy
+            d = fx * fy
+            alpha = a * source[j, i, 3] + b * source[j, i + 1, 3] + c * source[j + 1, i, 3] + d * source[j + 1, i + 1, 3]
+            ratio = maps[y, x, 2]
+            rest = 1.0 - alpha
+            for k in range(3):
+                v = a * source[j, i, k] + b * source[j, i + 1, k] + c * source[j + 1, i, k] + d * source[j + 1, i + 1, k]
+                out[y, x, k] = v * ratio + rest * plate[y, x, k]
+            out[y, x, 3] = alpha
