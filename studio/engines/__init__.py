@@ -1,0 +1,143 @@
+"""Every engine in one table, built at its first use.
+
+A row names its class as text ("module:Class"), so that reading the table
+imports nothing heavy. A library that is not installed ends as one sentence
+that says what to install; no engine ever stands in for another.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from studio.engines.base import FaceAnalyser, PortraitAnimator, SpeechAnalyser
+from studio.errors import EngineUnavailableError
+
+Role = Literal["faces", "speech", "portrait"]
+
+
+@dataclass(frozen=True)
+class EngineEntry:
+    """One engine.
+
+    Attributes:
+        role: which Protocol of `base` its class satisfies.
+        factory: "module:Class".
+        needs: import name -> pip name of the libraries it cannot do without.
+        assets: files under the assets folder it cannot do without.
+        licence: of the engine with its model files.
+        does: what it can do, in one sentence.
+    """
+
+    name: str
+    title: str
+    role: Role
+    factory: str
+    needs: dict[str, str]
+    assets: tuple[str, ...]
+    licence: str
+    does: str
+
+    def missing(self, assets: Path) -> tuple[str, ...]:
+        """Return what keeps the engine from working: pip names, then asset files."""
+        packages = [pip for module, pip in self.needs.items() if importlib.util.find_spec(module) is None]
+        return (*packages, *(name for name in self.assets if not (assets / name).exists()))
+
+
+ENGINES: tuple[EngineEntry, ...] = (
+    EngineEntry(
+        "vision",
+        "Face analysis",
+        "faces",
+        "studio.engines.vision:VisionAnalyser",
+        {"cv2": "opencv-python", "onnxruntime": "onnxruntime"},
+        ("models",),
+        "Apache-2.0 (MediaPipe models), CC0-1.0 (dlib ResNet)",
+        "Finds faces, landmarks, irises, head pose, photo quality, the person matte and identity embeddings.",
+    ),
+    EngineEntry(
+        "pocketsphinx",
+        "Speech analysis",
+        "speech",
+        "studio.engines.voice:PocketsphinxSpeech",
+        {"pocketsphinx": "pocketsphinx", "scipy": "scipy"},
+        (),
+        "BSD-2-Clause (pocketsphinx and its English model)",
+        "Finds phones in speech and writes the face's motion for them.",
+    ),
+    EngineEntry(
+        "rig",
+        "Parametric head",
+        "portrait",
+        "studio.engines.rig:RigAnimator",
+        {"cv2": "opencv-python", "numba": "numba"},
+        ("head.npz",),
+        "Apache-2.0; head asset CC0-1.0",
+        "Moves one photo by 52 expression weights and three head angles, on a plain CPU.",
+    ),
+)
+ENGINE: dict[str, EngineEntry] = {e.name: e for e in ENGINES}
+
+
+def load(entry: EngineEntry, assets: Path) -> Callable[..., Any]:
+    """Import an engine's class.
+
+    Raises:
+        EngineUnavailableError: a library or an asset is missing.
+    """
+    missing = entry.missing(assets)
+    if missing:
+        packages = [m for m in missing if m in entry.needs.values()]
+        hint = f"pip install {' '.join(packages)}" if packages else "Run `python -m studio assets build`."
+        raise EngineUnavailableError(f"{entry.title} cannot start: {', '.join(missing)} is missing.", hint)
+    module, _, name = entry.factory.partition(":")
+    try:
+        return cast("Callable[..., Any]", getattr(importlib.import_module(module), name))
+    except ImportError as exc:
+        raise EngineUnavailableError(
+            f"{entry.title} cannot start: {exc}.", "Run `python -m studio doctor` to see what is missing."
+        ) from exc
+
+
+class Engines:
+    """The engines of one process; each is built once, at its first use.
+
+    `lock` is held by whoever uses the face analyser, the speech analyser, or
+    prepares a portrait: engines promise nothing about threads.
+    """
+
+    def __init__(self, assets: Path) -> None:
+        self.assets = assets
+        self.lock = threading.RLock()
+        self._built: dict[str, Any] = {}
+
+    def _once(self, name: str, *arguments: Callable[[], Any]) -> Any:
+        with self.lock:
+            if name not in self._built:
+                self._built[name] = load(ENGINE[name], self.assets)(*(a() for a in arguments))
+            return self._built[name]
+
+    def faces(self) -> FaceAnalyser:
+        """Return the face analyser."""
+        return cast("FaceAnalyser", self._once("vision"))
+
+    def speech(self) -> SpeechAnalyser:
+        """Return the speech analyser."""
+        return cast("SpeechAnalyser", self._once("pocketsphinx"))
+
+    def animator(self, name: str = "rig") -> PortraitAnimator:
+        """Return a portrait engine by name.
+
+        Raises:
+            EngineUnavailableError: no portrait engine has that name, or it cannot start.
+        """
+        entry = ENGINE.get(name)
+        if entry is None or entry.role != "portrait":
+            names = ", ".join(e.name for e in ENGINES if e.role == "portrait")
+            raise EngineUnavailableError(f"There is no portrait engine named {name!r}.", f"Engines: {names}.")
+        return cast("PortraitAnimator", self._once(name, lambda: self.assets / "head.npz", self.faces))
