@@ -1,0 +1,182 @@
+"""From sound to phones along four paths, best first, and why one was left.
+
+Long sound is cut at silences into groups of at most 25 s and treated group by
+group, so that ten minutes need no more memory than half a minute. A text is
+laid along the groups by a grammar that may stop after any word. Whether text
+and sound belong together is judged by the acoustic score, not by hope: the
+search will force any text on any sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.domain.speech import Phone, Word
+from studio.engines.voice.prosody import RATE_HZ, TICKS_HZ, Prosody, runs
+from studio.engines.voice.recognition import Alignment, Recogniser
+
+FloatArray = NDArray[np.float32]
+
+_LONGEST_GROUP_SECONDS = 25.0
+_CUT_SECONDS = 0.15
+_SPARE_SECONDS = 0.15
+_WORD_GAP_SECONDS = 0.25
+_LONGEST_PHRASE_SECONDS = 15.0
+_WORDS_PER_SECOND = 6.0  # fast speech reaches 5
+_SCORE_LIMIT = -30.0
+"""Between -10..-15 per frame for the right text and -45..-54 for a wrong one (LibriVox, five clips, all pairs)."""
+_SLOWEST, _FASTEST = 2.5, 28.0  # phones per second of speech; people read at 10..16
+
+
+@dataclass(frozen=True)
+class Found:
+    """Words and phones of a whole sound, with a reason when something did not fit."""
+
+    words: tuple[Word, ...]
+    phones: tuple[Phone, ...]
+    doubt: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A stretch of sound that holds speech; seconds."""
+
+    start: float
+    end: float
+
+
+def speech_groups(prosody: Prosody, longest_seconds: float = _LONGEST_GROUP_SECONDS) -> tuple[Group, ...]:
+    """Cut a sound at its silences into stretches of at most `longest_seconds`."""
+    islands = [list(r) for r in runs(prosody.speaking)]
+    limit = round(longest_seconds * TICKS_HZ)
+    out: list[list[int]] = []
+    for start, end in islands:
+        long_pause = out and start - out[-1][1] > 1.5 * TICKS_HZ
+        if out and not long_pause and (end - out[-1][0] <= limit or start - out[-1][1] < _CUT_SECONDS * TICKS_HZ):
+            out[-1][1] = end
+        else:
+            out.append([start, end])
+    pieces = [piece for start, end in out for piece in _split_long(prosody.level_db, start, end, limit)]
+    length = (len(prosody) - 1) / TICKS_HZ
+    groups = []
+    for i, (start, end) in enumerate(pieces):
+        low = pieces[i - 1][1] if i else 0
+        high = pieces[i + 1][0] if i + 1 < len(pieces) else round(length * TICKS_HZ)
+        spare = round(_SPARE_SECONDS * TICKS_HZ)
+        groups.append(Group(max(start - spare, low) / TICKS_HZ, min(end + spare, high) / TICKS_HZ))
+    return tuple(g for g in groups if g.end > g.start)
+
+
+def _split_long(level_db: FloatArray, start: int, end: int, limit: int) -> list[tuple[int, int]]:
+    """Cut a stretch without pauses at its quietest moments."""
+    if end - start <= 1.4 * limit:
+        return [(start, end)]
+    low, high = start + limit // 2, start + limit
+    cut = low + int(np.argmin(np.convolve(level_db[low:high], np.ones(9) / 9, "same")))
+    return [(start, cut), *_split_long(level_db, cut, end, limit)]
+
+
+def piece(samples: FloatArray, start: float, end: float) -> FloatArray:
+    """Return the samples of a stretch given in seconds."""
+    return samples[max(0, round(start * RATE_HZ)) : max(0, round(end * RATE_HZ))]
+
+
+def align_text(recogniser: Recogniser, samples: FloatArray, prosody: Prosody, words: Sequence[str]) -> Found:
+    """Lay a text along a sound.
+
+    Args:
+        recogniser: knows every word.
+        samples: 16 kHz.  # (N,)
+        prosody: of the same sound.
+        words: dictionary spellings, in order.
+
+    Returns:
+        All words and phones; with `doubt` set when text and sound do not belong together.
+    """
+    groups = speech_groups(prosody)
+    if not groups:
+        return Found((), (), "no speech was heard in the sound")
+    speaking = float(prosody.speaking.sum()) / TICKS_HZ
+    count = sum(len(recogniser.pronunciation(w)) for w in words)
+    if not _SLOWEST <= count / max(speaking, 0.1) <= _FASTEST:
+        return Found((), (), f"the text has {count} speech sounds for {speaking:.1f} s of speech")
+    found: list[tuple[float, Alignment]] = []
+    at = 0
+    for i, group in enumerate(groups):
+        heard = piece(samples, group.start, group.end)
+        rest = words[at : at + int((group.end - group.start) * _WORDS_PER_SECOND) + 6]
+        if i == len(groups) - 1:
+            first, last = 0, len(words) - at
+            rest = words[at:]
+        else:
+            first, last = recogniser.align_beginning(heard, rest)
+        if last <= first:
+            continue
+        phrase = rest[first:last]
+        aligned = recogniser.align(heard, phrase)
+        if aligned is None:
+            return Found((), (), f"the words “{' '.join(phrase[:4])}…” could not be found in the sound")
+        found.append((group.start, aligned))
+        at += last
+    return _judged(found, missing=len(words) - at)
+
+
+def _judged(found: Sequence[tuple[float, Alignment]], missing: int) -> Found:
+    words = tuple(Word(w.text, w.start + t, w.end + t) for t, a in found for w in a.words)
+    phones = tuple(Phone(p.label, p.start + t, p.end + t) for t, a in found for p in a.phones)
+    scores = [(a.score, len(a.phones)) for _, a in found if a.score is not None]
+    mean = sum(s * n for s, n in scores) / max(sum(n for _, n in scores), 1)
+    if scores and mean < _SCORE_LIMIT:
+        return Found((), (), "the words do not sound like the recording")
+    if missing > max(2, 0.1 * (len(words) + missing)):
+        return Found((), (), f"{missing} words at the end of the text are not in the sound")
+    return Found(words, phones, "")
+
+
+def decode_then_align(recogniser: Recogniser, samples: FloatArray, prosody: Prosody) -> Found:
+    """Guess English words, then align the guess: the words are often wrong, their sounds seldom."""
+    words: list[Word] = []
+    phones: list[Phone] = []
+    for group in speech_groups(prosody):
+        for phrase in _phrases(recogniser.decode(piece(samples, group.start, group.end)), group.start):
+            start = max(phrase[0].start - 0.08, group.start)
+            end = min(phrase[-1].end + 0.10, group.end)
+            aligned = recogniser.align(piece(samples, start, end), [w.text for w in phrase])
+            if aligned is None:
+                continue
+            words += [Word(w.text, w.start + start, w.end + start) for w in aligned.words]
+            phones += [Phone(p.label, p.start + start, p.end + start) for p in aligned.phones]
+    return Found(tuple(words), tuple(phones))
+
+
+def _phrases(words: Sequence[Word], offset: float) -> list[list[Word]]:
+    """Group decoded words between pauses of 250 ms, at most 15 s long."""
+    out: list[list[Word]] = []
+    for word in words:
+        moved = Word(word.text, word.start + offset, word.end + offset)
+        near = out and moved.start - out[-1][-1].end < _WORD_GAP_SECONDS
+        if near and moved.end - out[-1][0].start < _LONGEST_PHRASE_SECONDS:
+            out[-1].append(moved)
+        else:
+            out.append([moved])
+    return out
+
+
+def loop_phones(recogniser: Recogniser, samples: FloatArray, prosody: Prosody) -> Found:
+    """Find the nearest English phones of speech in any language."""
+    phones: list[Phone] = []
+    for group in speech_groups(prosody):
+        found = recogniser.phone_loop(piece(samples, group.start, group.end))
+        shifted = [Phone(p.label, p.start + group.start, min(p.end + group.start, group.end)) for p in found]
+        phones += [p for p in shifted if _mostly_spoken(p, prosody)]
+    return Found((), tuple(phones))
+
+
+def _mostly_spoken(phone: Phone, prosody: Prosody) -> bool:
+    """Say whether a phone lies in speech: the loop also names the noises of a pause."""
+    first, last = round(phone.start * TICKS_HZ), max(round(phone.end * TICKS_HZ), round(phone.start * TICKS_HZ) + 1)
+    return phone.label.isalpha() and bool(prosody.speaking[first:last].mean() > 0.3)

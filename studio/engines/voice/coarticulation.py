@@ -1,0 +1,183 @@
+"""Phones melt into one another: dominance functions over three articulators.
+
+Every phone pulls the jaw, the rounding of the lips and the rest of the mouth
+towards its own shape, with a strength that fades exponentially on either side
+(Cohen and Massaro's idea, with the constants of speech_to_face.md section 4.4
+and no lead: lip_truth.md section 4 found 0 ms best). Loudness opens the jaw on
+vowels, hiss sharpens the lips. This alone erases two thirds of all closures;
+`closure` restores them afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.domain.speech import SILENCE, Phone
+from studio.engines.voice import shapes
+from studio.engines.voice.prosody import TICKS_HZ, Prosody
+from studio.engines.voice.shapes import ARTICULATOR, PHONE_SHAPES, STEM, STEMS
+
+FloatArray = NDArray[np.float32]
+
+REAL_SILENCE_SECONDS = 0.5
+"""From here on a pause is silence, and the mouth goes back to the photo's own rest."""
+_BREATH_BEFORE_SECONDS = 0.16
+_GLUE_SECONDS = 0.12
+_SCHWA_SECONDS = 0.06
+_DIPHTHONG_TURN = 0.6
+_SMOOTH_TICKS = 1.3
+_REACH = 9.0  # e^-9: beyond this a phone no longer counts
+
+
+def timeline(phones: Sequence[Phone], duration_seconds: float) -> tuple[Phone, ...]:
+    """Return what the mouth does when: phones without gaps, diphthongs in two, pauses named.
+
+    A pause under 120 ms belongs to the phone before it; under 500 ms the lips
+    stay parted (PAU), as real speakers' do; longer is SIL, but for a breath
+    before the next phone.
+    """
+    glued: list[Phone] = []
+    for phone in _covering(phones, duration_seconds):
+        short = phone.label == SILENCE and phone.end - phone.start < _GLUE_SECONDS
+        if short and glued and glued[-1].label != SILENCE:
+            glued[-1] = Phone(glued[-1].label, glued[-1].start, phone.end)
+        else:
+            glued.append(phone)
+    out: list[Phone] = []
+    for i, phone in enumerate(glued):
+        out += _expanded(phone, first=i == 0, last=i == len(glued) - 1)
+    return tuple(out)
+
+
+def _covering(phones: Sequence[Phone], duration: float) -> list[Phone]:
+    out: list[Phone] = []
+    at = 0.0
+    for phone in sorted(phones, key=lambda p: p.start):
+        start, end = max(phone.start, at), min(phone.end, duration)
+        if end <= start:
+            continue
+        if start - at > 1e-6:
+            out.append(Phone(SILENCE, at, start))
+        label = phone.label if phone.label in PHONE_SHAPES or phone.label in shapes.DIPHTHONGS else SILENCE
+        if label == SILENCE and out and out[-1].label == SILENCE:
+            out[-1] = Phone(SILENCE, out[-1].start, end)
+        else:
+            out.append(Phone(label, start, end))
+        at = end
+    if at < duration:
+        out.append(Phone(SILENCE, at, duration))
+    return out
+
+
+def _expanded(phone: Phone, *, first: bool, last: bool) -> list[Phone]:
+    length = phone.end - phone.start
+    if phone.label in shapes.DIPHTHONGS:
+        begin, finish = shapes.DIPHTHONGS[phone.label]
+        turn = phone.start + _DIPHTHONG_TURN * length
+        return [Phone(begin, phone.start, turn), Phone(finish, turn, phone.end)]
+    if phone.label == "AH" and length < _SCHWA_SECONDS:
+        return [Phone(shapes.SCHWA, phone.start, phone.end)]
+    if phone.label != SILENCE or last:
+        return [phone]
+    if length < REAL_SILENCE_SECONDS:
+        return [phone if first else Phone(shapes.PAUSE, phone.start, phone.end)]
+    breath = phone.end - _BREATH_BEFORE_SECONDS
+    return [Phone(SILENCE, phone.start, breath), Phone(shapes.PAUSE, breath, phone.end)]
+
+
+def melt(
+    acts: Sequence[Phone],
+    targets: dict[str, FloatArray],
+    prosody: Prosody,
+    *,
+    jaw: float = 1.0,
+    lips: float = 1.0,
+    articulation: float = 0.5,
+) -> FloatArray:
+    """Blend the phones' shapes into continuous curves.
+
+    Args:
+        acts: what `timeline` returned.
+        targets: what `shapes.solve_shapes` returned.
+        prosody: of the same sound; its ticks are the result's.
+        jaw, lips: amounts, 0..2, 1 = as measured.
+        articulation: 0 mumbled .. 0.5 natural .. 1 over-articulated: the consonants' hold on the mouth.
+
+    Returns:
+        Weights by STEMS at 100 Hz, before the hard closure pass.  # (T, 15)
+    """
+    ticks = len(prosody)
+    pull = np.zeros((ticks, len(STEMS)), np.float64)
+    hold = np.full((ticks, 3), 1e-7)
+    consonants = float(np.interp(articulation, [0, 0.5, 1], [0.6, 1.0, 1.2]))
+    loudness, hiss = _gains(acts, prosody)
+    amounts = np.array([jaw if s == "jawOpen" else lips for s in STEMS])
+    for act, loud, sharp in zip(acts, loudness, hiss, strict=True):
+        shape = PHONE_SHAPES[act.label]
+        target = targets[act.label].astype(np.float64)
+        target[STEM["jawOpen"]] *= loud
+        target[2:] *= sharp
+        target = np.clip(target * amounts, 0, 1)
+        first, last, distance = _distances(act, shape.sharpness, ticks)
+        for g in range(3):
+            strength = shape.dominance[g] * (1.0 if act.label in shapes.VOWELS else consonants)
+            weight = strength * np.exp(-shape.sharpness * distance)
+            hold[first:last, g] += weight
+            pull[first:last, g == ARTICULATOR] += weight[:, None] * target[g == ARTICULATOR]
+    return _smoothed(pull / hold[:, ARTICULATOR]).astype(np.float32)
+
+
+def _distances(act: Phone, sharpness: float, ticks: int) -> tuple[int, int, NDArray[np.float64]]:
+    """Return the ticks a phone reaches and their distance in seconds from the plateau of its hold."""
+    length = act.end - act.start
+    center = act.start + (0.35 if act.label in shapes.VOWELS else 0.5) * length
+    # A plateau of 30 % of the phone, but never further than 120 ms from its ends: a long rest must hold all through.
+    before = max(0.3 * length, center - act.start - 0.12)
+    after = max(0.3 * length, act.end - center - 0.12)
+    reach = _REACH / sharpness
+    first = max(0, int((center - before - reach) * TICKS_HZ))
+    last = max(first + 1, min(ticks, int((center + after + reach) * TICKS_HZ) + 2))
+    offset = np.arange(first, min(last, ticks)) / TICKS_HZ - center
+    return first, min(last, ticks), np.maximum(np.maximum(-before - offset, offset - after), 0)
+
+
+def _gains(acts: Sequence[Phone], prosody: Prosody) -> tuple[FloatArray, FloatArray]:
+    """Return jaw gain on vowels from loudness and pitch, and lip gain on hissing phones, one per phone."""
+    loud, hiss = np.ones(len(acts), np.float32), np.ones(len(acts), np.float32)
+    speech = np.zeros(len(prosody), bool)
+    spans = [slice(int(a.start * TICKS_HZ), max(int(a.end * TICKS_HZ), int(a.start * TICKS_HZ) + 1)) for a in acts]
+    for act, span in zip(acts, spans, strict=True):
+        speech[span] |= act.label not in (SILENCE, shapes.PAUSE)
+    if speech.sum() < 2:
+        return loud, hiss
+    level, high = _standardized(prosody.level_db, speech), _standardized(prosody.high_db, speech)
+    voiced = speech & (prosody.pitch_hz > 0)
+    pitch = _standardized(np.log(np.maximum(prosody.pitch_hz, 1)), voiced) * voiced
+    for i, (act, span) in enumerate(zip(acts, spans, strict=True)):
+        if act.label in shapes.VOWELS and level[span].size:
+            stress = 0.05 if pitch[span].mean() > 1 else 0.0
+            loud[i] = np.clip(1 + 0.28 * level[span].mean() + stress, 0.5, 1.4)
+        elif act.label in shapes.HISSING and high[span].size:
+            hiss[i] = np.clip(1 + 0.20 * high[span].mean(), 0.7, 1.3)
+    return loud, hiss
+
+
+def _standardized(curve: FloatArray, where: NDArray[np.bool_]) -> FloatArray:
+    if where.sum() < 2:
+        return np.zeros_like(curve)
+    return (curve - curve[where].mean()) / (curve[where].std() + 1e-6)
+
+
+def _smoothed(curves: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Low-pass with a Gaussian of 13 ms, too narrow to touch a closure's 25 ms slopes.  # (T, n)"""
+    reach = 5
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / _SMOOTH_TICKS) ** 2)
+    kernel /= kernel.sum()
+    padded = np.pad(curves, ((reach, reach), (0, 0)), mode="edge")
+    out = np.zeros_like(curves)
+    for i, share in enumerate(kernel):
+        out += share * padded[i : i + len(curves)]
+    return out

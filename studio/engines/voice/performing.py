@@ -1,0 +1,126 @@
+"""Phones become a performance: every layer in its order, the hard closure last.
+
+Curves are made at 100 Hz and sampled at the frames' own times; the closure is
+computed at the frames themselves, so that no frame rate can miss it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.domain.performance import MouthResponse, Performance
+from studio.domain.speech import SILENCE, Phone, SpeechAnalysis
+from studio.engines.base import Amounts
+from studio.engines.voice import closure, liveliness, shapes
+from studio.engines.voice.coarticulation import melt, timeline
+from studio.engines.voice.emotion import lay, mood
+from studio.engines.voice.head import head_motion
+from studio.engines.voice.prosody import TICKS_HZ, Prosody
+from studio.errors import UserInputError
+
+FloatArray = NDArray[np.float32]
+
+_OWN_MOUTH_RAMP_SECONDS = 0.15
+_ASYMMETRY = 0.15
+_LAYERS = ("lean", "blink", "gaze", "head", "brows", "breath")
+
+
+def write_performance(
+    analysis: SpeechAnalysis,
+    prosody: Prosody,
+    mouth: MouthResponse,
+    *,
+    frame_rate_hz: float,
+    seed: int,
+    emotions: Sequence[tuple[str, float]],
+    amounts: Amounts,
+) -> Performance:
+    """Write the face's motion for analyzed sound.
+
+    Args:
+        analysis: phones of the sound.
+        prosody: of the same sound.
+        mouth: the head the curves are for.
+        frame_rate_hz: 1..240.
+        seed: same seed, same take.
+        emotions: names and intensities 0..1.
+        amounts: of each layer, 0..2.
+
+    Raises:
+        UserInputError: an amount, frame rate or emotion out of range.
+    """
+    _check(frame_rate_hz, amounts)
+    frames = max(1, round(analysis.duration_seconds * frame_rate_hz))
+    streams = {name: np.random.default_rng([seed, i]) for i, name in enumerate(_LAYERS)}
+    felt = mood(emotions)
+    acts = timeline(analysis.phones, analysis.duration_seconds)
+    targets = shapes.solve_shapes(mouth)
+    curves = melt(acts, targets, prosody, jaw=amounts.jaw, lips=amounts.lips, articulation=amounts.articulation)
+    activity = speaking_activity(acts, frames, frame_rate_hz)
+    lean = _lean(frames, frame_rate_hz, amounts.asymmetry, streams["lean"])
+    face = shapes.spread_stems(_sampled(curves, frames, frame_rate_hz), lean)
+    face += lay(felt, activity, frame_rate_hz)
+    rests = tuple(p for p in _named_rests(acts))
+    stresses = liveliness.accents(prosody, rests)
+    face += liveliness.brows(stresses, frames, frame_rate_hz, amounts.brows, streams["brows"])
+    turn = head_motion(rests, stresses, felt, frames, frame_rate_hz, amounts.head, streams["head"])
+    face += liveliness.gaze(turn, frame_rate_hz, amounts.gaze, streams["gaze"])
+    face += liveliness.blinks(rests, face, mouth, frame_rate_hz, amounts.blink, streams["blink"])
+    own_mouth = (1 - (1 - shapes.SPEAKING_OWN_MOUTH) * activity).astype(np.float32)
+    seal = closure.seal_envelope(analysis.phones, frames, frame_rate_hz)
+    touch = closure.touch_envelope(analysis.phones, frames, frame_rate_hz)
+    weights = closure.enforce(np.clip(face, 0, 1), own_mouth, seal, touch, mouth)
+    chest = liveliness.breath(rests, frames, frame_rate_hz, amounts.breath, streams["breath"])
+    return Performance(frame_rate_hz, weights.astype(np.float32), turn, own_mouth, seal, chest)
+
+
+def speaking_activity(acts: Sequence[Phone], frames: int, frame_rate_hz: float) -> FloatArray:
+    """Return 1 while the mouth speaks and 0 in real silence; slopes of 150 ms lie in the silence.  # (T,)"""
+    spans: list[closure.Hold] = []
+    for act in acts:
+        if act.label == SILENCE:
+            continue
+        if spans and act.start - spans[-1].end < 1e-6:
+            spans[-1] = closure.Hold(spans[-1].start, act.end)
+        else:
+            spans.append(closure.Hold(act.start, act.end))
+    return closure.envelope(spans, frames, frame_rate_hz, _OWN_MOUTH_RAMP_SECONDS, _OWN_MOUTH_RAMP_SECONDS)
+
+
+def _named_rests(acts: Sequence[Phone]) -> list[Phone]:
+    """Return the timeline with pauses and the breath before a phrase written as silence, neighbors joined."""
+    out: list[Phone] = []
+    for act in acts:
+        label = SILENCE if act.label == shapes.PAUSE else act.label
+        if out and label == SILENCE and out[-1].label == SILENCE:
+            out[-1] = Phone(SILENCE, out[-1].start, act.end)
+        else:
+            out.append(Phone(label, act.start, act.end))
+    return out
+
+
+def _sampled(curves: FloatArray, frames: int, frame_rate_hz: float) -> FloatArray:
+    """Sample 100 Hz curves at the frames' times by straight lines.  # (ticks, n) -> (T, n)"""
+    at = np.minimum(np.arange(frames) / frame_rate_hz * TICKS_HZ, len(curves) - 1)
+    low = np.minimum(at.astype(int), max(len(curves) - 2, 0))
+    high = np.minimum(low + 1, len(curves) - 1)
+    share = (at - low)[:, None].astype(np.float32)
+    return curves[low] * (1 - share) + curves[high] * share
+
+
+def _lean(frames: int, frame_rate_hz: float, amount: float, rng: np.random.Generator) -> FloatArray:
+    """Return the slowly wandering share by which one side of the mouth moves more, within 15 %.  # (T,)"""
+    at = np.arange(frames) / frame_rate_hz
+    waves = sum(np.sin(2 * np.pi * rate * at + rng.uniform(0, 2 * np.pi)) for rate in (0.07, 0.19, 0.31)) / 3
+    return np.clip(amount * _ASYMMETRY * (0.4 * rng.choice([-1, 1]) + 0.6 * waves), -0.3, 0.3).astype(np.float32)
+
+
+def _check(frame_rate_hz: float, amounts: Amounts) -> None:
+    if not 1 <= frame_rate_hz <= 240:
+        raise UserInputError(f"{frame_rate_hz:g} frames per second cannot be made.", "Choose 24, 25, 30 or 60.")
+    for name, value in vars(amounts).items():
+        if not 0 <= value <= 2:
+            raise UserInputError(f"The amount of {name} is {value:g}, but goes from 0 to 2.", "1 is natural, 0 is off.")

@@ -1,0 +1,173 @@
+"""The speech analyser: which path a sound takes, and what the person is told.
+
+Transcript and English: forced alignment. English without a text: decode, then
+align the guess. Any other language: phone loop. Nothing recognisable: loudness.
+A path is never changed silently; the path taken and the reason for leaving a
+better one stand in the analysis. The lower modules do the work.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.domain.performance import MouthResponse, Performance
+from studio.domain.speech import SILENCE, Phone, PhonePath, SpeechAnalysis, Word
+from studio.engines.base import Amounts, Sound
+from studio.engines.voice import alignment, energy
+from studio.engines.voice.languages import Language, load_languages
+from studio.engines.voice.letters import pronounce
+from studio.engines.voice.performing import write_performance
+from studio.engines.voice.prosody import Prosody, at_16_khz, is_silent, measure
+from studio.engines.voice.recognition import Recogniser
+from studio.engines.voice.transcript import normalise
+from studio.errors import UserInputError
+
+FloatArray = NDArray[np.float32]
+
+_LEAST_COVERED = 0.35
+"""Share of the speaking time that phones must cover for a path to be believed."""
+
+
+class PocketsphinxSpeech:
+    """Sound to phones with pocketsphinx, and phones to a performance.
+
+    Args:
+        languages_dir: folder of language tables; the studio's own by default.
+    """
+
+    name = "pocketsphinx"
+    version = "1"
+
+    def __init__(self, languages_dir: Path | None = None) -> None:
+        self._languages = load_languages(languages_dir)
+        self._recogniser = Recogniser()
+
+    @property
+    def languages(self) -> dict[str, Language]:
+        """Language tables by code."""
+        return dict(self._languages)
+
+    def analyse(self, sound: Sound, transcript: str | None = None, language: str = "en") -> SpeechAnalysis:
+        """Find the phones of a sound by the best path that works.
+
+        Args:
+            sound: any rate from 4 kHz up.
+            transcript: what is said, as typed; English only.
+            language: code such as "en", "de" or "en-US".
+
+        Returns:
+            Phones covering the whole sound; `notes` says why a better path was left.
+
+        Raises:
+            UserInputError: an empty sound or an unknown language.
+            EngineUnavailableError: pocketsphinx is missing.
+        """
+        code = self._language_code(language)
+        samples = at_16_khz(sound)
+        duration = sound.duration_seconds
+        if is_silent(samples):
+            rest = (Phone(SILENCE, 0.0, duration),)
+            return SpeechAnalysis(duration, rest, (), "energy", ("The sound is silent, so the mouth rests.",))
+        prosody = measure(samples)
+        notes: list[str] = []
+        path, words, phones = self._cascade(samples, prosody, transcript, code, notes)
+        return SpeechAnalysis(duration, _covering(phones, duration), words, path, tuple(notes))
+
+    def perform(
+        self,
+        sound: Sound,
+        analysis: SpeechAnalysis,
+        mouth: MouthResponse,
+        *,
+        frame_rate_hz: float = 25.0,
+        seed: int = 0,
+        emotions: Sequence[tuple[str, float]] = (),
+        amounts: Amounts = Amounts(),
+    ) -> Performance:
+        """Write the face's motion for the sound; same input and seed, same result.
+
+        Raises:
+            UserInputError: an amount, frame rate or emotion out of range.
+        """
+        prosody = measure(at_16_khz(sound))
+        return write_performance(
+            analysis, prosody, mouth, frame_rate_hz=frame_rate_hz, seed=seed, emotions=emotions, amounts=amounts
+        )
+
+    def _language_code(self, language: str) -> str:
+        code = re.split(r"[-_]", language.strip().lower())[0] or "en"
+        if code != "en" and code not in self._languages:
+            raise UserInputError(
+                f"There is no table for the language {language!r}.",
+                f"Choose from {', '.join(sorted({'en', *self._languages}))}, or add a file to presets/languages.",
+            )
+        return code
+
+    def _cascade(
+        self, samples: FloatArray, prosody: Prosody, transcript: str | None, code: str, notes: list[str]
+    ) -> tuple[PhonePath, tuple[Word, ...], tuple[Phone, ...]]:
+        """Try the paths in order; every path left is explained in `notes`."""
+        if transcript and transcript.strip():
+            found = self._aligned(samples, prosody, transcript, code, notes)
+            if found:
+                return "aligned", found.words, found.phones
+        if code == "en":
+            found = alignment.decode_then_align(self._recogniser, samples, prosody)
+            if _covers(found.phones, prosody):
+                return "decoded", found.words, found.phones
+            notes.append("Hardly any English words were recognised, so the mouth follows single sounds.")
+        found = alignment.loop_phones(self._recogniser, samples, prosody)
+        if _covers(found.phones, prosody):
+            return "phone_loop", (), found.phones
+        notes.append("No speech sounds were recognised, so the mouth follows the loudness.")
+        return "energy", (), energy.energy_phones(prosody)
+
+    def _aligned(
+        self, samples: FloatArray, prosody: Prosody, transcript: str, code: str, notes: list[str]
+    ) -> alignment.Found | None:
+        if code != "en":
+            notes.append("A transcript helps only with English, so it was not used.")
+            return None
+        text = normalise(transcript)
+        notes.extend(text.notes)
+        if not text.words:
+            notes.append("The transcript has no words, so it was not used.")
+            return None
+        unknown = sorted({w for w in text.words if not self._recogniser.knows(w)})
+        for word in unknown:
+            self._recogniser.teach(word, pronounce(word))
+        if unknown:
+            listed = ", ".join(unknown[:6]) + (", …" if len(unknown) > 6 else "")
+            notes.append(f"Pronounced by rule, because the dictionary lacks them: {listed}.")
+        found = alignment.align_text(self._recogniser, samples, prosody, text.words)
+        if found.doubt:
+            notes.append(f"The transcript does not match the sound ({found.doubt}), so it was not used.")
+            return None
+        return found
+
+
+def _covers(phones: Sequence[Phone], prosody: Prosody) -> bool:
+    speaking = float(prosody.speaking.sum()) / 100
+    return sum(p.end - p.start for p in phones if p.label != SILENCE) >= _LEAST_COVERED * speaking
+
+
+def _covering(phones: Sequence[Phone], duration: float) -> tuple[Phone, ...]:
+    """Order phones, remove overlaps and fill what is left with silence."""
+    out: list[Phone] = []
+    at = 0.0
+    for phone in sorted(phones, key=lambda p: (p.start, p.end)):
+        start, end = max(phone.start, at), min(phone.end, duration)
+        if end - start < 1e-6:
+            continue
+        if start - at > 1e-6:
+            out.append(Phone(SILENCE, at, start))
+        out.append(Phone(phone.label, start, end))
+        at = end
+    if duration - at > 1e-6 or not out:
+        out.append(Phone(SILENCE, at, duration))
+    return tuple(out)
