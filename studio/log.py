@@ -22,9 +22,9 @@ class AboutFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Fill in the fields; keeps every record."""
-        record.job, record.project = _job.get(), _project.get()
-        parts = [f"{n}={v}" for n, v in (("job", record.job), ("project", record.project)) if v]
-        record.about = f" [{' '.join(parts)}]" if parts else ""
+        ids = {"job": _job.get(), "project": _project.get()}
+        parts = [f"{name}={value}" for name, value in ids.items() if value]
+        record.__dict__.update(ids, about=f" [{' '.join(parts)}]" if parts else "")
         return True
 
 
@@ -37,7 +37,6 @@ def configure(level: int | str = logging.INFO) -> None:
         handler.setFormatter(logging.Formatter(FORMAT))
         handler.addFilter(AboutFilter())
         logger.addHandler(handler)
-        logger.propagate = False
 
 
 @contextmanager

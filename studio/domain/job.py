@@ -52,6 +52,25 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A process's hold on a job or on the worker's place.
+
+    A pid alone may have been given to another process since; with the moment
+    the process started and the host it ran on, it names one process.
+
+    Attributes:
+        token: secret of this hold; whoever writes shows it, so that a process
+            whose job was given to another can no longer change it.
+        process_started: seconds since 1970, as the system says.
+    """
+
+    token: str
+    pid: int
+    process_started: float
+    host: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One job; times are aware UTC.
 

@@ -1,0 +1,275 @@
+"""One SQLite file, opened once per thread, and the wall behind which its errors stay.
+
+Several processes share the file: the window, the worker, the command line,
+perhaps a second window. WAL lets them read while one writes; every write is a
+short immediate transaction, and a busy file is waited for. On a disk that is a
+mounted bucket, file locks and WAL cannot be trusted: there `journal="delete"`.
+
+Plain SQL goes through here for all table modules. This module does not know
+any table but the list of applied migrations.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from studio.errors import ConflictError, StoreError
+from studio.store import migrations
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+Journal = Literal["wal", "delete"]
+Row = sqlite3.Row
+Parameters = Sequence[Any] | Mapping[str, Any]
+
+BUSY_SECONDS = 5.0
+KEPT_BACKUPS = 3
+APPLICATION_ID = 0x4C494B45
+"""Marks our files in SQLite's header ("LIKE"), so that another program's file is refused."""
+
+_FULL = ("The disk is full, so nothing was written.", "Free some space, then try again.")
+_READ_ONLY = (
+    "The data folder cannot be written.",
+    "Choose another folder with --data-dir, or change its permissions.",
+)
+_CORRUPT = (
+    "The database is damaged or is no database.",
+    "Put back a copy from the backups folder of the data folder; media files are not affected.",
+)
+_BUSY = ("The database is busy with another process.", "Wait a moment, then try again.")
+_SENTENCES: Mapping[int, tuple[str, str]] = {
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_READONLY: _READ_ONLY,
+    sqlite3.SQLITE_CANTOPEN: _READ_ONLY,
+    sqlite3.SQLITE_PERM: _READ_ONLY,
+    sqlite3.SQLITE_CORRUPT: _CORRUPT,
+    sqlite3.SQLITE_NOTADB: _CORRUPT,
+    sqlite3.SQLITE_BUSY: _BUSY,
+    sqlite3.SQLITE_LOCKED: _BUSY,
+    sqlite3.SQLITE_IOERR: ("The disk did not read or write as it should.", "Check the disk and its free space."),
+}
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn SQLite's errors into ours: a broken rule is a conflict, all else the store's trouble.
+
+    Raises:
+        ConflictError: a row that must be unique or must exist is not.
+        StoreError: anything else SQLite refuses.
+    """
+    try:
+        yield
+    except sqlite3.IntegrityError as exc:
+        raise ConflictError(
+            f"The change does not fit what is stored ({exc}).", "Reload, then check names and what it refers to."
+        ) from exc
+    except sqlite3.Error as exc:
+        # The low byte is the primary code; extended codes say where it happened.
+        code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+        message, hint = _SENTENCES.get(
+            code, (f"The database refused: {exc}.", "`studio doctor` checks the data folder.")
+        )
+        raise StoreError(message, hint) from exc
+
+
+class Database:
+    """The file at `path`, created and brought up to date when opened.
+
+    Raises:
+        StoreError: the folder cannot be written, the file is damaged, belongs to
+            another program, or was made by a newer studio (then it is untouched).
+    """
+
+    def __init__(self, path: Path, journal: Journal = "wal") -> None:
+        self.path = path
+        self.journal = journal
+        self._connections: dict[threading.Thread, sqlite3.Connection] = {}
+        self._lock = threading.Lock()
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    # -- reading and writing ---------------------------------------------------
+
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """Return all rows of a query."""
+        with translated():
+            return self._connection().execute(sql, parameters).fetchall()
+
+    def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
+        """Return the first row of a query, or None."""
+        with translated():
+            found: Row | None = self._connection().execute(sql, parameters).fetchone()
+            return found
+
+    def value(self, sql: str, parameters: Parameters = ()) -> Any:
+        """Return the first column of the first row, or None."""
+        found = self.row(sql, parameters)
+        return None if found is None else found[0]
+
+    def execute(self, sql: str, parameters: Parameters = ()) -> int:
+        """Run one statement; return how many rows it changed."""
+        with translated():
+            return self._connection().execute(sql, parameters).rowcount
+
+    def insert(self, table: str, values: Mapping[str, Any]) -> None:
+        """Insert one row; table and column names come from code, never from a person."""
+        marks = ", ".join("?" for _ in values)
+        self.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Hold the write lock over the block: all of it happens, or nothing; blocks may nest."""
+        connection = self._connection()
+        nested = connection.in_transaction
+        begin, commit, undo = (
+            ("SAVEPOINT inner_block", "RELEASE inner_block", "ROLLBACK TO inner_block")
+            if nested
+            else ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
+        )
+        with translated():
+            connection.execute(begin)
+        try:
+            yield
+            with translated():
+                connection.execute(commit)
+        except BaseException:
+            # A full disk may already have rolled back; then there is nothing to undo.
+            if connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    connection.execute(undo)
+                    if nested:
+                        connection.execute(commit)
+            raise
+
+    def empty_journal(self) -> None:
+        """Move the write-ahead log into the file and cut it to nothing, so that deleted rows are gone from disk."""
+        if self.journal == "wal":
+            self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def check(self) -> tuple[str, ...]:
+        """Return SQLite's own complaints about the file; empty when it is sound."""
+        found = [str(r[0]) for r in self.rows("PRAGMA quick_check(20)")]
+        found += [f"a row of {r[0]} refers to a missing row of {r[2]}" for r in self.rows("PRAGMA foreign_key_check")]
+        return tuple(line for line in found if line != "ok")
+
+    def backups(self) -> list[Path]:
+        """Return the backups made before migrations, oldest first."""
+        return sorted((self.path.parent / "backups").glob("studio-*.db"))
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        with self._lock:
+            for connection in self._connections.values():
+                connection.close()
+            self._connections.clear()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    # -- opening ---------------------------------------------------------------
+
+    def _connection(self) -> sqlite3.Connection:
+        """Return this thread's connection; connections of ended threads are closed on the way."""
+        thread = threading.current_thread()
+        connection = self._connections.get(thread)
+        if connection is None:
+            connection = self._connect()
+            with self._lock:
+                for ended in [t for t in self._connections if not t.is_alive()]:
+                    self._connections.pop(ended).close()
+                self._connections[thread] = connection
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        """Open one connection; transactions are begun by hand, hence isolation_level None."""
+        with translated():
+            # check_same_thread off only so that close() can close every thread's connection.
+            connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA foreign_keys = ON")
+            # A deleted person's embedding must not linger in free pages.
+            connection.execute("PRAGMA secure_delete = ON")
+            return connection
+
+    def _prepare(self) -> None:
+        """Check whose file it is before changing a byte of it, then migrate."""
+        existed = self.path.exists() and self.path.stat().st_size > 0
+        if existed:
+            self._refuse_strangers()
+        self._set_journal()
+        if self._pending():
+            if existed:
+                self._back_up()
+            with self.transaction():
+                # Another process may have migrated while this one waited for the lock.
+                if self._pending():
+                    with translated():
+                        migrations.apply(self._connection())
+                        self._connection().execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        with self.transaction():
+            pass  # proves here, not in the middle of a person's work, that the file can be written
+
+    def _applied(self) -> list[str]:
+        if self.value("SELECT 1 FROM sqlite_master WHERE name = ?", [migrations.TABLE]) is None:
+            return []
+        sql = f"SELECT name FROM {migrations.TABLE} WHERE migration_set = ? ORDER BY rowid"
+        return [str(r[0]) for r in self.rows(sql, [migrations.SET])]
+
+    def _pending(self) -> list[str]:
+        applied = self._applied()
+        return [name for name in migrations.NAMES if name not in applied]
+
+    def _refuse_strangers(self) -> None:
+        if self.value("PRAGMA application_id") != APPLICATION_ID and self.value("SELECT count(*) FROM sqlite_master"):
+            raise StoreError(f"{self.path.name} belongs to another program.", "Choose another folder with --data-dir.")
+        unknown = [name for name in self._applied() if name not in migrations.NAMES]
+        if unknown:
+            raise StoreError(
+                f"The data folder was made by a newer studio (it has {unknown[-1]}).",
+                "Update the studio, or choose another folder with --data-dir; nothing was changed.",
+            )
+
+    def _set_journal(self) -> None:
+        """Switch the journal mode; SQLite does not wait for this lock by itself."""
+        end = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                if str(self.value("PRAGMA journal_mode")) != self.journal:
+                    self.rows(f"PRAGMA journal_mode = {self.journal}")
+                return
+            except StoreError as exc:
+                if exc.message != _BUSY[0] or time.monotonic() > end:
+                    raise
+                time.sleep(0.02)
+
+    def _back_up(self) -> None:
+        """Copy the whole database before it is migrated; the newest KEPT_BACKUPS stay."""
+        folder = self.path.parent / "backups"
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as exc:
+            raise StoreError(*_READ_ONLY) from exc
+        with translated():
+            copy = sqlite3.connect(folder / f"studio-{stamp}-before-{self._pending()[0]}.db")
+            try:
+                self._connection().backup(copy)
+            finally:
+                copy.close()
+        for old in self.backups()[:-KEPT_BACKUPS]:
+            old.unlink(missing_ok=True)

@@ -1,0 +1,264 @@
+"""The tables of people and their consents, and the one deletion that reaches everywhere.
+
+Deleting a person is done in one transaction; the plan shown before it is the
+same deletion, rolled back, so that it cannot say anything else than what
+happens. Files leave the disk only after the commit.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from studio.domain.consent import Consent
+from studio.domain.identity import DeletionPlan, Identity
+from studio.errors import ConflictError, NotFoundError
+from studio.store.database import Database, Row
+from studio.store.media import Media
+from studio.store.rows import new_id, now, to_moment, to_moment_or_none, to_text, to_text_or_none
+
+
+class _OnlyAPlan(Exception):
+    """Rolls the planned deletion back."""
+
+
+class Identities:
+    """People of all owners; every method asks whose."""
+
+    def __init__(self, database: Database, media: Media, work_folder: Path) -> None:
+        self._database = database
+        self._media = media
+        self._work_folder = work_folder
+
+    def add(self, owner: str, name: str, *, notes: str = "", project_id: str | None = None) -> Identity:
+        """Create a person.
+
+        Raises:
+            ConflictError: the owner has a person of that name (upper and lower case are one).
+        """
+        id = new_id()
+        with self._database.transaction():
+            self._refuse_taken(owner, name, but="")
+            values = {"id": id, "owner": owner, "name": name.strip(), "notes": notes, "project_id": project_id}
+            self._database.insert("identities", values | {"created": to_text(now())})
+        return self.get(owner, id)
+
+    def get(self, owner: str, id: str) -> Identity:
+        """Return one person with all consents.
+
+        Raises:
+            NotFoundError: no such person for this owner.
+        """
+        row = self._database.row("SELECT * FROM identities WHERE owner = ? AND id = ?", [owner, id])
+        if row is None:
+            raise NotFoundError(f"There is no identity {id!r}.", "`studio identity list` shows them.")
+        return self._identity(row)
+
+    def find(self, owner: str, name: str) -> Identity | None:
+        """Return the person of that name, or None."""
+        row = self._database.row("SELECT * FROM identities WHERE owner = ? AND name = ?", [owner, name.strip()])
+        return None if row is None else self._identity(row)
+
+    def list(self, owner: str, *, project_id: str | None = None) -> tuple[Identity, ...]:
+        """Return people by name, of one project or of all."""
+        sql = "SELECT * FROM identities WHERE owner = ? AND (? IS NULL OR project_id = ?) ORDER BY name, id"
+        return tuple(self._identity(r) for r in self._database.rows(sql, [owner, project_id, project_id]))
+
+    def change(self, owner: str, id: str, *, name: str | None = None, notes: str | None = None) -> Identity:
+        """Change a person's name or notes; None leaves as it is.
+
+        Raises:
+            NotFoundError: no such person for this owner.
+            ConflictError: the name is taken.
+        """
+        with self._database.transaction():
+            self.get(owner, id)
+            if name is not None:
+                self._refuse_taken(owner, name, but=id)
+            self._database.execute(
+                "UPDATE identities SET name = coalesce(?, name), notes = coalesce(?, notes) WHERE owner = ? AND id = ?",
+                [None if name is None else name.strip(), notes, owner, id],
+            )
+        return self.get(owner, id)
+
+    # -- consent ---------------------------------------------------------------
+
+    def add_consent(self, owner: str, identity_id: str, consent: Consent) -> Consent:
+        """Record an agreement; earlier ones stay, as history.
+
+        Raises:
+            NotFoundError: no such person for this owner.
+        """
+        stored = replace(consent, id=new_id())
+        values = {
+            "id": stored.id, "owner": owner, "identity_id": identity_id, "agreed_by": stored.agreed_by,
+            "scopes": " ".join(stored.scopes), "granted_at": to_text(stored.granted_at),
+            "until": to_text_or_none(stored.until), "evidence": stored.evidence,
+            "revoked_at": to_text_or_none(stored.revoked_at),
+        }  # fmt: skip
+        with self._database.transaction():
+            self.get(owner, identity_id)
+            self._database.insert("consents", values)
+        return stored
+
+    def revoke_consents(self, owner: str, identity_id: str, at: datetime, *, consent_id: str | None = None) -> int:
+        """Record that one consent, or all, were taken back; return how many were in force until then.
+
+        Raises:
+            NotFoundError: no such person for this owner.
+        """
+        with self._database.transaction():
+            self.get(owner, identity_id)
+            return self._database.execute(
+                "UPDATE consents SET revoked_at = ? WHERE owner = ? AND identity_id = ? AND revoked_at IS NULL"
+                " AND (? IS NULL OR id = ?)",
+                [to_text(at), owner, identity_id, consent_id, consent_id],
+            )
+
+    # -- deleting --------------------------------------------------------------
+
+    def plan_deletion(self, owner: str, id: str) -> DeletionPlan:
+        """Say exactly what `delete` would take; changes nothing.
+
+        Raises:
+            NotFoundError: no such person for this owner.
+        """
+        plan: list[DeletionPlan] = []
+        try:
+            with self._database.transaction():
+                plan.append(self._delete_rows(owner, id))
+                raise _OnlyAPlan
+        except _OnlyAPlan:
+            return plan[0]
+
+    def delete(self, owner: str, id: str) -> DeletionPlan:
+        """Delete a person: photos, embeddings, rigs, renders, consents, jobs, and the files nothing else needs.
+
+        A crash at any point leaves the person whole, or gone with at most files
+        that the next `media.finish_deletions` (each opening of the store) removes.
+
+        Raises:
+            NotFoundError: no such person for this owner.
+            ConflictError: a job of the person waits or runs.
+        """
+        with self._database.transaction():
+            jobs = self._jobs(owner, id)
+            plan = self._delete_rows(owner, id)
+            if plan.busy_jobs:
+                raise ConflictError(
+                    f"{plan.name} still has {len(plan.busy_jobs)} waiting or running job(s).",
+                    "Cancel them on the Jobs tab, then delete.",
+                )
+        self._media.finish_deletions()
+        for job in jobs:
+            shutil.rmtree(self._work_folder / job, ignore_errors=True)
+        for backup in self._database.backups():
+            backup.unlink(missing_ok=True)
+        self._database.empty_journal()
+        return plan
+
+    def _delete_rows(self, owner: str, id: str) -> DeletionPlan:
+        """Delete all rows of a person inside the caller's transaction and count them."""
+        identity = self.get(owner, id)
+        value, rows = self._database.value, self._database.rows
+        photos = self._photos(owner, id)
+        marks = ", ".join("?" for _ in photos)
+        renders = self._renders(owner, id)
+        jobs = self._jobs(owner, id)
+        busy = [
+            r[0]
+            for r in rows(f"SELECT id FROM jobs WHERE state IN ('queued', 'running') AND id IN ({_marks(jobs)})", jobs)
+        ]
+        counts = {
+            table: int(value(f"SELECT count(*) FROM {table} WHERE photo_id IN ({marks})", photos))
+            for table in ("embeddings", "rigs")
+        }
+        consents = int(value("SELECT count(*) FROM consents WHERE identity_id = ?", [id]))
+        media = self._media_of(owner, photos, renders)
+        for table, ids in (("renders", renders), ("photos", photos), ("jobs", jobs)):
+            for one in ids:
+                self._database.execute(f"DELETE FROM {table} WHERE owner = ? AND id = ?", [owner, one])
+        self._database.execute("DELETE FROM identities WHERE owner = ? AND id = ?", [owner, id])
+        files, size = self._media.discard_unused(owner, media)
+        return DeletionPlan(
+            identity_id=id, name=identity.name, photos=len(photos), renders=len(renders), consents=consents,
+            jobs=len(jobs), files=files, file_bytes=size, shared_files=len(media) - files,
+            backups=len(self._database.backups()), busy_jobs=tuple(busy), **counts,
+        )  # fmt: skip
+
+    def _photos(self, owner: str, id: str) -> Sequence[str]:
+        """Return the person's photos, and the same pictures used without a name (unless they are also another's)."""
+        sql = f"""
+            SELECT id FROM photos WHERE owner = :owner
+                AND (identity_id = :id OR (identity_id IS NULL AND sha256 IN ({_OWN})))
+            ORDER BY id"""
+        return [r[0] for r in self._database.rows(sql, {"owner": owner, "id": id})]
+
+    def _renders(self, owner: str, id: str) -> Sequence[str]:
+        """Return renders of the person, also those made from one of the photos without naming the person."""
+        sql = f"""
+            SELECT id FROM renders WHERE owner = :owner AND (identity_id = :id
+                OR photo_id IN (SELECT id FROM photos WHERE identity_id = :id)
+                OR (identity_id IS NULL AND id IN (
+                    SELECT render_id FROM render_inputs WHERE owner = :owner AND sha256 IN ({_OWN}))))
+            ORDER BY id"""
+        return [r[0] for r in self._database.rows(sql, {"owner": owner, "id": id})]
+
+    def _jobs(self, owner: str, id: str) -> Sequence[str]:
+        """Return jobs of the person, also those whose parameters name a photo or its bytes."""
+        sql = f"""
+            SELECT id FROM jobs WHERE owner = :owner AND (identity_id = :id
+                OR (identity_id IS NULL AND EXISTS (
+                    SELECT 1 FROM photos p WHERE p.identity_id = :id AND (instr(jobs.params, p.id)
+                        OR (p.sha256 IN ({_OWN}) AND instr(jobs.params, p.sha256))))))
+            ORDER BY id"""
+        return [r[0] for r in self._database.rows(sql, {"owner": owner, "id": id})]
+
+    def _media_of(self, owner: str, photos: Sequence[str], renders: Sequence[str]) -> set[str]:
+        """Return the hashes of everything the photos and renders show or were made from."""
+        queries = (
+            (f"SELECT sha256 FROM photos WHERE id IN ({_marks(photos)})", photos),
+            (f"SELECT media_sha256 FROM renders WHERE id IN ({_marks(renders)})", renders),
+            (f"SELECT thumbnail_sha256 FROM renders WHERE id IN ({_marks(renders)})", renders),
+            (f"SELECT sha256 FROM render_inputs WHERE render_id IN ({_marks(renders)})", renders),
+        )
+        found = {r[0] for sql, ids in queries for r in self._database.rows(sql, ids)}
+        return {sha256 for sha256 in found if sha256 is not None and self._media.has(owner, sha256)}
+
+    # -- rows ------------------------------------------------------------------
+
+    def _refuse_taken(self, owner: str, name: str, *, but: str) -> None:
+        taken = self.find(owner, name)
+        if taken is not None and taken.id != but:
+            raise ConflictError(f"There is already an identity {name.strip()!r}.", "Choose another name.")
+
+    def _identity(self, row: Row) -> Identity:
+        consents = self._database.rows(
+            "SELECT * FROM consents WHERE owner = ? AND identity_id = ? ORDER BY granted_at, id",
+            [row["owner"], row["id"]],
+        )
+        return Identity(
+            id=row["id"], owner=row["owner"], name=row["name"], notes=row["notes"], project_id=row["project_id"],
+            consents=tuple(_consent(c) for c in consents), created=to_moment(row["created"]),
+        )  # fmt: skip
+
+
+_OWN = """
+    SELECT sha256 FROM photos a WHERE a.identity_id = :id AND NOT EXISTS (
+        SELECT 1 FROM photos b WHERE b.owner = a.owner AND b.sha256 = a.sha256 AND b.identity_id <> :id)"""
+"""Hashes of pictures that show this person and belong to nobody else (a group photo may)."""
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" for _ in values)
+
+
+def _consent(row: Row) -> Consent:
+    return Consent(
+        id=row["id"], agreed_by=row["agreed_by"], scopes=tuple(row["scopes"].split()),
+        granted_at=to_moment(row["granted_at"]), until=to_moment_or_none(row["until"]),
+        evidence=row["evidence"], revoked_at=to_moment_or_none(row["revoked_at"]),
+    )  # fmt: skip

@@ -1,0 +1,339 @@
+"""Bytes on disk, named by their sha256, and rows that say who still needs them.
+
+A file gets its name only when all of it is on the disk (temporary file, fsync,
+rename), and gets it inside the transaction that writes its row. A file leaves
+the disk only inside a transaction that finds no row for it. So a row never
+refers to bytes that another process is just taking away, and a crash at any
+point leaves at worst a file without a row, which `verify` finds.
+
+Nothing a person typed becomes a path: the name is the hash, plus an extension
+of letters and digits so that players know what it is.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from studio.errors import NotFoundError, StoreError
+from studio.store.database import Database
+from studio.store.rows import new_id, now, to_text
+
+CHUNK_BYTES = 1 << 20
+TRASH_SECONDS = 30 * 86400.0
+GRACE_SECONDS = 86400.0
+"""A file younger than this may belong to work in progress and is not swept."""
+
+_EXTENSION = re.compile(r"\.[a-z0-9]{1,8}")
+_UNUSED = """
+    NOT EXISTS (SELECT 1 FROM photos p WHERE p.owner = m.owner AND p.sha256 = m.sha256)
+    AND NOT EXISTS (SELECT 1 FROM renders r WHERE r.media_sha256 = m.sha256 AND r.owner = m.owner)
+    AND NOT EXISTS (SELECT 1 FROM renders r WHERE r.thumbnail_sha256 = m.sha256 AND r.owner = m.owner)
+    AND NOT EXISTS (SELECT 1 FROM render_inputs i WHERE i.owner = m.owner AND i.sha256 = m.sha256)
+    AND NOT EXISTS (SELECT 1 FROM presets s WHERE s.thumbnail_sha256 = m.sha256 AND s.owner = m.owner)
+    AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.owner = m.owner AND instr(j.params, m.sha256))"""
+"""Nothing refers to the medium `m`; a waiting job does by naming the hash in its parameters."""
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Turn the disk's errors into ours.
+
+    Raises:
+        StoreError: full, read-only, or broken disk.
+    """
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise StoreError("The disk is full, so nothing was written.", "Free some space, then try again.") from exc
+        if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise StoreError(
+                "The data folder cannot be written.",
+                "Choose another folder with --data-dir, or change its permissions.",
+            ) from exc
+        raise StoreError(f"The disk refused: {exc.strerror or exc}.", "Check the disk, then try again.") from exc
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What a check of all files found.
+
+    Attributes:
+        checked: rows whose file was looked at.
+        missing: sha256 of rows without a file.
+        changed: sha256 of files whose bytes are no longer what their name says.
+        orphans: file names that no row knows, relative to the data folder.
+        unused: sha256 of media that nothing refers to.
+    """
+
+    checked: int
+    missing: tuple[str, ...]
+    changed: tuple[str, ...]
+    orphans: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every row has its bytes and every file its row; unused media are no fault."""
+        return not (self.missing or self.changed or self.orphans)
+
+
+@dataclass(frozen=True)
+class SweepReport:
+    """What a sweep moved into the trash, and the bytes it set free for good."""
+
+    trashed: int
+    freed_bytes: int
+
+
+class Media:
+    """The media folder of one data folder."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._database = database
+        self.folder = folder / "media"
+        self._incoming = folder / "media" / "incoming"
+        self._trash = folder / "trash"
+        with disk_errors():
+            self._incoming.mkdir(parents=True, exist_ok=True)
+            self._trash.mkdir(exist_ok=True)
+
+    # -- keeping ---------------------------------------------------------------
+
+    def put(self, owner: str, source: bytes | Path, extension: str = "") -> str:
+        """Keep bytes, or a copy of a file, and return their sha256; keeping them twice is keeping them once.
+
+        Args:
+            extension: such as ".png"; default the file's own. What is no short
+                extension of letters and digits is left out.
+
+        Raises:
+            NotFoundError: the file does not exist.
+            StoreError: the disk is full or read-only; nothing is left behind.
+        """
+        suffix = (extension or (source.suffix if isinstance(source, Path) else "")).lower()
+        suffix = suffix if _EXTENSION.fullmatch(suffix) else ""
+        if isinstance(source, Path) and not source.is_file():
+            raise NotFoundError(f"There is no file {source.name!r}.", "Check the path.")
+        part = self._incoming / f"{new_id()}.part"
+        try:
+            with disk_errors():
+                sha256, size = _write(source, part)
+            with self._database.transaction():
+                row = self._database.row("SELECT extension FROM media WHERE owner = ? AND sha256 = ?", [owner, sha256])
+                suffix = suffix if row is None else str(row["extension"])
+                path = self._path(sha256, suffix)
+                with disk_errors():
+                    # Bytes that went bad on disk are mended by putting them again.
+                    if not path.is_file() or _hash(path) != sha256:
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        os.replace(part, path)
+                        _sync_folder(path.parent)
+                if row is None:
+                    values = {"owner": owner, "sha256": sha256, "extension": suffix, "bytes": size}
+                    self._database.insert("media", values | {"created": to_text(now())})
+                self._database.execute("DELETE FROM media_doomed WHERE file_name = ?", [path.name])
+        finally:
+            part.unlink(missing_ok=True)
+        return sha256
+
+    def get(self, owner: str, sha256: str) -> Path:
+        """Return where the bytes lie; read them, never write there.
+
+        Raises:
+            NotFoundError: no such medium for this owner, or its file is gone.
+        """
+        row = self._database.row("SELECT extension FROM media WHERE owner = ? AND sha256 = ?", [owner, sha256])
+        if row is None:
+            raise NotFoundError(f"There is no medium {sha256[:12]}.", "`studio library verify` checks all files.")
+        path = self._path(sha256, row["extension"])
+        if not path.is_file():
+            raise NotFoundError(
+                f"The file of medium {sha256[:12]} is missing.", "Restore it from a backup of the data folder."
+            )
+        return path
+
+    def has(self, owner: str, sha256: str) -> bool:
+        """Say whether the owner has this medium."""
+        return self._database.value("SELECT 1 FROM media WHERE owner = ? AND sha256 = ?", [owner, sha256]) is not None
+
+    def total_bytes(self, owner: str) -> int:
+        """Return the size of all the owner's media together."""
+        return int(self._database.value("SELECT coalesce(sum(bytes), 0) FROM media WHERE owner = ?", [owner]))
+
+    # -- letting go ------------------------------------------------------------
+
+    def discard_unused(self, owner: str, candidates: Iterable[str]) -> tuple[int, int]:
+        """Drop the rows of those candidates that nothing refers to; call inside a transaction.
+
+        The files leave the disk at the next `finish_deletions`, after the commit.
+
+        Returns:
+            How many media went, and their bytes.
+        """
+        count = size = 0
+        with self._database.transaction():
+            for sha256 in sorted(set(candidates)):
+                row = self._database.row(
+                    f"SELECT extension, bytes FROM media m WHERE owner = ? AND sha256 = ? AND {_UNUSED}",
+                    [owner, sha256],
+                )
+                if row is None:
+                    continue
+                self._database.execute("DELETE FROM media WHERE owner = ? AND sha256 = ?", [owner, sha256])
+                self._database.execute(
+                    "INSERT OR IGNORE INTO media_doomed (owner, file_name) VALUES (?, ?)",
+                    [owner, sha256 + row["extension"]],
+                )
+                count, size = count + 1, size + int(row["bytes"])
+        return count, size
+
+    def finish_deletions(self) -> int:
+        """Take doomed files off the disk, also those of a process that died; return the bytes set free."""
+        freed = 0
+        with self._database.transaction(), disk_errors():
+            for row in self._database.rows("SELECT file_name FROM media_doomed"):
+                name = str(row["file_name"])
+                sha256, suffix = name[:64], name[64:]
+                # Another owner may hold the same bytes, and so the same file.
+                held = self._database.value("SELECT 1 FROM media WHERE sha256 = ? AND extension = ?", [sha256, suffix])
+                path = self._path(sha256, suffix)
+                if held is None and path.is_file():
+                    freed += path.stat().st_size
+                    path.unlink()
+                self._database.execute("DELETE FROM media_doomed WHERE file_name = ?", [name])
+        return freed
+
+    # -- checking --------------------------------------------------------------
+
+    def verify(self, *, read_bytes: bool = True) -> VerifyReport:
+        """Compare rows and files, of all owners.
+
+        Args:
+            read_bytes: also read every file and compare its hash; else its size only.
+        """
+        missing, changed = [], []
+        rows = self._database.rows("SELECT DISTINCT sha256, extension, bytes FROM media ORDER BY sha256")
+        with disk_errors():
+            for sha256, suffix, size in rows:
+                path = self._path(sha256, suffix)
+                if not path.is_file():
+                    missing.append(sha256)
+                elif path.stat().st_size != size or (read_bytes and _hash(path) != sha256):
+                    changed.append(sha256)
+            # Files first, rows second: what is put in between has its row by then.
+            files = self._files()
+        known = {r[0] + r[1] for r in self._database.rows("SELECT sha256, extension FROM media")}
+        orphans = [f.relative_to(self.folder.parent).as_posix() for f in files if f.name not in known]
+        unused = [r[0] for r in self._database.rows(f"SELECT sha256 FROM media m WHERE {_UNUSED} ORDER BY sha256")]
+        return VerifyReport(len(rows), tuple(missing), tuple(changed), tuple(orphans), tuple(unused))
+
+    def sweep(self, *, grace_seconds: float = GRACE_SECONDS) -> SweepReport:
+        """Move orphans and unused media into the trash, and empty the trash of what lay there TRASH_SECONDS.
+
+        Args:
+            grace_seconds: what is younger stays, because work in progress may need it.
+        """
+        freed = self.finish_deletions()
+        trashed = 0
+        before = time.time() - grace_seconds
+        for path in [self.folder.parent / name for name in self.verify(read_bytes=False).orphans]:
+            with self._database.transaction(), disk_errors():
+                sql = "SELECT 1 FROM media WHERE sha256 = ? AND extension = ?"
+                if (
+                    path.is_file()
+                    and path.stat().st_mtime <= before
+                    and self._database.value(sql, [path.stem, path.suffix]) is None
+                ):
+                    trashed += self._to_trash(path)
+        old = to_text(now().fromtimestamp(before, now().tzinfo))
+        with self._database.transaction(), disk_errors():
+            sql = f"SELECT owner, sha256, extension FROM media m WHERE created <= ? AND {_UNUSED}"
+            for owner, sha256, suffix in self._database.rows(sql, [old]):
+                self._database.execute("DELETE FROM media WHERE owner = ? AND sha256 = ?", [owner, sha256])
+                if (
+                    self._database.value("SELECT 1 FROM media WHERE sha256 = ? AND extension = ?", [sha256, suffix])
+                    is None
+                ):
+                    trashed += self._to_trash(self._path(sha256, suffix))
+        return SweepReport(trashed, freed + self.empty_trash())
+
+    def empty_trash(self, *, older_than_seconds: float = TRASH_SECONDS) -> int:
+        """Delete for good what lay in the trash for so long; return the bytes set free."""
+        freed = 0
+        with disk_errors():
+            for path in self._trash.iterdir():
+                if path.stat().st_mtime <= time.time() - older_than_seconds:
+                    freed += path.stat().st_size
+                    path.unlink()
+        return freed
+
+    # -- paths -----------------------------------------------------------------
+
+    def _path(self, sha256: str, suffix: str) -> Path:
+        if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+            raise NotFoundError("That is no sha256 of a medium.", "Take it from `studio library show`.")
+        return self.folder / sha256[:2] / sha256[2:4] / (sha256 + suffix)
+
+    def _files(self) -> list[Path]:
+        return sorted(p for p in self.folder.rglob("*") if p.is_file() and not p.is_symlink())
+
+    def _to_trash(self, path: Path) -> int:
+        """Move a file into the trash, where its time starts now; return 1, or 0 when it is not there."""
+        if not path.is_file():
+            return 0
+        os.utime(path)
+        os.replace(path, self._trash / path.name)
+        return 1
+
+
+def _write(source: bytes | Path, part: Path) -> tuple[str, int]:
+    """Write the source to `part` down to the disk; return its sha256 and size."""
+    digest, size = hashlib.sha256(), 0
+    with part.open("xb") as out:
+        for chunk in _chunks(source):
+            digest.update(chunk)
+            size += out.write(chunk)
+        out.flush()
+        os.fsync(out.fileno())
+    return digest.hexdigest(), size
+
+
+def _chunks(source: bytes | Path) -> Iterator[bytes]:
+    if isinstance(source, bytes):
+        yield source
+        return
+    with source.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable; Windows cannot open folders and does it by itself."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the free space of the disk that holds `folder`."""
+    with disk_errors():
+        return shutil.disk_usage(folder).free

@@ -1,0 +1,203 @@
+"""The history of the schema, one short function per step, never edited once released.
+
+sqlite-utils keeps the list of what was applied. It is imported only when there
+is something to apply: importing it costs half a second where pandas is installed.
+
+Every table has an owner. Times are text, UTC, of fixed width, so that they sort.
+Bytes are in `media`, once per owner; everything that shows bytes refers to that
+row, so that the database itself says which files are still needed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+SET = "studio"
+TABLE = "_sqlite_migrations"
+
+
+def m001_projects(db: Database) -> None:
+    """Projects."""
+    db.execute("""
+        CREATE TABLE projects (
+            id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL COLLATE NOCASE,
+            notes TEXT NOT NULL DEFAULT '', created TEXT NOT NULL,
+            UNIQUE (owner, name))""")
+
+
+def m002_media(db: Database) -> None:
+    """Files named by their hash; the extension is data."""
+    db.execute("""
+        CREATE TABLE media (
+            owner TEXT NOT NULL, sha256 TEXT NOT NULL, extension TEXT NOT NULL DEFAULT '',
+            bytes INTEGER NOT NULL, created TEXT NOT NULL,
+            PRIMARY KEY (owner, sha256)) WITHOUT ROWID""")
+    db.execute("CREATE INDEX media_sha256 ON media (sha256)")
+    # Files whose rows are gone and which must leave the disk, even if the process dies in between.
+    db.execute("CREATE TABLE media_doomed (owner TEXT NOT NULL, file_name TEXT PRIMARY KEY) WITHOUT ROWID")
+
+
+def m003_identities(db: Database) -> None:
+    """People and what they agreed to."""
+    db.execute("""
+        CREATE TABLE identities (
+            id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL COLLATE NOCASE,
+            notes TEXT NOT NULL DEFAULT '', created TEXT NOT NULL,
+            project_id TEXT REFERENCES projects (id) ON DELETE SET NULL,
+            UNIQUE (owner, name))""")
+    db.execute("CREATE INDEX identities_project ON identities (project_id)")
+    db.execute("""
+        CREATE TABLE consents (
+            id TEXT PRIMARY KEY, owner TEXT NOT NULL,
+            identity_id TEXT NOT NULL REFERENCES identities (id) ON DELETE CASCADE,
+            agreed_by TEXT NOT NULL, scopes TEXT NOT NULL, granted_at TEXT NOT NULL, until TEXT,
+            evidence TEXT NOT NULL DEFAULT '', revoked_at TEXT)""")
+    db.execute("CREATE INDEX consents_identity ON consents (identity_id)")
+
+
+def m004_photos(db: Database) -> None:
+    """Photos, the faces chosen in them, their embeddings and rigs."""
+    db.execute("""
+        CREATE TABLE photos (
+            id TEXT PRIMARY KEY, owner TEXT NOT NULL, sha256 TEXT NOT NULL, file_name TEXT NOT NULL DEFAULT '',
+            width INTEGER NOT NULL, height INTEGER NOT NULL,
+            identity_id TEXT REFERENCES identities (id) ON DELETE CASCADE,
+            project_id TEXT REFERENCES projects (id) ON DELETE SET NULL,
+            face_index INTEGER, face TEXT, landmarks BLOB, created TEXT NOT NULL,
+            FOREIGN KEY (owner, sha256) REFERENCES media (owner, sha256))""")
+    db.execute("CREATE INDEX photos_identity ON photos (owner, identity_id)")
+    db.execute("CREATE INDEX photos_project ON photos (project_id)")
+    db.execute("""
+        CREATE UNIQUE INDEX photos_once ON photos
+            (owner, sha256, coalesce(identity_id, ''), coalesce(face_index, -1))""")
+    db.execute("""
+        CREATE TABLE embeddings (
+            owner TEXT NOT NULL, photo_id TEXT NOT NULL REFERENCES photos (id) ON DELETE CASCADE,
+            embedder TEXT NOT NULL, vector BLOB NOT NULL, created TEXT NOT NULL,
+            PRIMARY KEY (photo_id, embedder))""")
+    db.execute("""
+        CREATE TABLE rigs (
+            id TEXT PRIMARY KEY, owner TEXT NOT NULL, photo_id TEXT NOT NULL REFERENCES photos (id) ON DELETE CASCADE,
+            engine TEXT NOT NULL, engine_version TEXT NOT NULL, fit BLOB NOT NULL, summary TEXT NOT NULL,
+            created TEXT NOT NULL, UNIQUE (photo_id, engine, engine_version))""")
+
+
+def m005_jobs(db: Database) -> None:
+    """The queue, the lines and preview of each job, and the one worker of the folder."""
+    db.execute("""
+        CREATE TABLE jobs (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
+            kind TEXT NOT NULL, title TEXT NOT NULL DEFAULT '', params TEXT NOT NULL, state TEXT NOT NULL,
+            position REAL NOT NULL, fraction REAL NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '',
+            seconds_left REAL, outputs TEXT NOT NULL DEFAULT '{}', checkpoint TEXT NOT NULL DEFAULT '{}', failure TEXT,
+            attempt INTEGER NOT NULL DEFAULT 1,
+            parent_id TEXT REFERENCES jobs (id) ON DELETE SET NULL,
+            project_id TEXT REFERENCES projects (id) ON DELETE SET NULL,
+            identity_id TEXT REFERENCES identities (id) ON DELETE CASCADE,
+            cancel_requested INTEGER NOT NULL DEFAULT 0, claim TEXT, pid INTEGER, process_started REAL, host TEXT,
+            created TEXT NOT NULL, started TEXT, finished TEXT, heartbeat TEXT)""")
+    db.execute("CREATE INDEX jobs_owner ON jobs (owner, number)")
+    db.execute("CREATE INDEX jobs_waiting ON jobs (position, number) WHERE state = 'queued'")
+    db.execute("CREATE INDEX jobs_running ON jobs (number) WHERE state = 'running'")
+    db.execute("CREATE INDEX jobs_parent ON jobs (parent_id)")
+    db.execute("CREATE INDEX jobs_project ON jobs (project_id)")
+    db.execute("CREATE INDEX jobs_identity ON jobs (identity_id)")
+    db.execute("""
+        CREATE TABLE job_lines (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL,
+            job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, at TEXT NOT NULL, text TEXT NOT NULL)""")
+    db.execute("CREATE INDEX job_lines_job ON job_lines (job_id, number)")
+    db.execute("""
+        CREATE TABLE job_previews (
+            job_id TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE, owner TEXT NOT NULL,
+            number INTEGER NOT NULL, png BLOB NOT NULL)""")
+    db.execute("""
+        CREATE TABLE workers (
+            slot INTEGER PRIMARY KEY CHECK (slot = 1), owner TEXT NOT NULL, claim TEXT NOT NULL, pid INTEGER NOT NULL,
+            process_started REAL NOT NULL, host TEXT NOT NULL, heartbeat TEXT NOT NULL)""")
+
+
+def m006_renders(db: Database) -> None:
+    """Renders in narrow rows; recipes beside them, so that paging never reads them."""
+    db.execute("""
+        CREATE TABLE renders (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
+            kind TEXT NOT NULL, title TEXT NOT NULL DEFAULT '', media_sha256 TEXT NOT NULL, thumbnail_sha256 TEXT,
+            engine TEXT NOT NULL, engine_version TEXT NOT NULL, seconds REAL NOT NULL,
+            project_id TEXT REFERENCES projects (id) ON DELETE SET NULL,
+            identity_id TEXT REFERENCES identities (id) ON DELETE CASCADE,
+            photo_id TEXT REFERENCES photos (id) ON DELETE SET NULL,
+            parent_id TEXT REFERENCES renders (id) ON DELETE SET NULL,
+            job_id TEXT REFERENCES jobs (id) ON DELETE SET NULL,
+            width INTEGER, height INTEGER, duration_seconds REAL,
+            starred INTEGER NOT NULL DEFAULT 0, created TEXT NOT NULL, deleted TEXT,
+            FOREIGN KEY (owner, media_sha256) REFERENCES media (owner, sha256),
+            FOREIGN KEY (owner, thumbnail_sha256) REFERENCES media (owner, sha256))""")
+    live = "WHERE deleted IS NULL"
+    db.execute(f"CREATE INDEX renders_owner ON renders (owner, number) {live}")
+    for column in ("project_id", "identity_id", "kind"):
+        db.execute(f"CREATE INDEX renders_{column} ON renders (owner, {column}, number) {live}")
+    db.execute(f"CREATE INDEX renders_starred ON renders (owner, number) {live} AND starred = 1")
+    db.execute("CREATE INDEX renders_deleted ON renders (owner, deleted) WHERE deleted IS NOT NULL")
+    # Foreign keys without an index turn each deletion into a scan of all renders.
+    for column in ("media_sha256", "thumbnail_sha256", "photo_id", "parent_id", "job_id"):
+        db.execute(f"CREATE INDEX renders_{column} ON renders ({column})")
+    db.execute("CREATE INDEX renders_project_link ON renders (project_id)")
+    db.execute("CREATE INDEX renders_identity_link ON renders (identity_id)")
+    db.execute("""
+        CREATE TABLE recipes (
+            render_id TEXT PRIMARY KEY REFERENCES renders (id) ON DELETE CASCADE, owner TEXT NOT NULL,
+            recipe TEXT NOT NULL)""")
+    db.execute("""
+        CREATE TABLE render_inputs (
+            render_id TEXT NOT NULL REFERENCES renders (id) ON DELETE CASCADE, owner TEXT NOT NULL,
+            role TEXT NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (render_id, role)) WITHOUT ROWID""")
+    db.execute("CREATE INDEX render_inputs_sha256 ON render_inputs (owner, sha256)")
+    db.execute("""
+        CREATE VIRTUAL TABLE render_text USING fts5
+            (title, search_text, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3')""")
+    db.execute("""
+        CREATE TRIGGER renders_text_gone AFTER DELETE ON renders BEGIN
+            DELETE FROM render_text WHERE rowid = old.number; END""")
+
+
+def m007_presets(db: Database) -> None:
+    """A person's own presets."""
+    db.execute("""
+        CREATE TABLE presets (
+            id TEXT PRIMARY KEY, owner TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL COLLATE NOCASE,
+            "values" TEXT NOT NULL, thumbnail_sha256 TEXT, created TEXT NOT NULL,
+            UNIQUE (owner, kind, name),
+            FOREIGN KEY (owner, thumbnail_sha256) REFERENCES media (owner, sha256))""")
+    db.execute("CREATE INDEX presets_thumbnail ON presets (thumbnail_sha256)")
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (
+    m001_projects,
+    m002_media,
+    m003_identities,
+    m004_photos,
+    m005_jobs,
+    m006_renders,
+    m007_presets,
+)
+NAMES: tuple[str, ...] = tuple(step.__name__ for step in STEPS)
+
+
+def apply(connection: sqlite3.Connection, *, stop_before: str | None = None) -> None:
+    """Apply what is not applied yet; inside an open transaction, all of it or nothing.
+
+    Args:
+        stop_before: name of the first step to leave out (tests make older schemas with it).
+    """
+    from sqlite_utils import Database, Migrations
+
+    known = Migrations(SET)
+    for step in STEPS:
+        known()(step)
+    known.apply(Database(connection), stop_before=stop_before)
