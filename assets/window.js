@@ -1,0 +1,62 @@
+// The page's own script. It keeps three promises that Gradio leaves open:
+// colors before the first paint, sliders that answer to the keyboard, and
+// focus that stays where it was when a list is drawn anew.
+(() => {
+  const KEY = "likeness-studio-scheme";
+  const media = window.matchMedia("(prefers-color-scheme: dark)");
+  const chosen = () => {
+    const asked = new URLSearchParams(location.search).get("__theme");
+    if (asked === "dark" || asked === "light") return asked;
+    try { return localStorage.getItem(KEY) || window.studioScheme; } catch { return window.studioScheme; }
+  };
+  const apply = () => {
+    const scheme = chosen();
+    const dark = scheme === "dark" || (scheme !== "light" && media.matches);
+    document.documentElement.classList.toggle("dark", dark);
+    document.documentElement.style.colorScheme = dark ? "dark" : "light";
+    if (document.body) document.body.classList.toggle("dark", dark);
+  };
+  window.studioChooseScheme = (scheme) => {
+    try { localStorage.setItem(KEY, scheme); } catch { /* private window: holds for this page */ }
+    window.studioScheme = scheme;
+    apply();
+  };
+  window.studioChosenScheme = chosen;
+  media.addEventListener("change", apply);
+  apply();
+  document.addEventListener("DOMContentLoaded", () => {
+    document.documentElement.lang = "en";
+    apply();
+    // Gradio sets the class from the system once when it mounts; what the person chose wins.
+    new MutationObserver(() => {
+      const scheme = chosen();
+      const dark = scheme === "dark" || (scheme !== "light" && media.matches);
+      if (document.body.classList.contains("dark") !== dark) apply();
+    }).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+  });
+
+  // Gradio's slider tells of its release only to a pointer.
+  const STEPS = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End"]);
+  let pending = 0;
+  document.addEventListener("keyup", (event) => {
+    const input = event.target;
+    if (!(input instanceof HTMLInputElement)) return;
+    const range = input.type === "range" && STEPS.has(event.key);
+    const number = input.dataset.testid === "number-input" && (event.key === "Enter" || STEPS.has(event.key));
+    if (!range && !number) return;
+    clearTimeout(pending);
+    pending = setTimeout(() => input.dispatchEvent(new PointerEvent("pointerup", { bubbles: true })), 120);
+  });
+
+  // Cards are drawn anew when their rows change: put the focus back on the same one.
+  let last = null;
+  document.addEventListener("focusin", (event) => {
+    const card = event.target.closest?.("[data-key]");
+    last = card ? card.dataset.key : null;
+  });
+  new MutationObserver(() => {
+    if (last && document.activeElement === document.body) {
+      document.querySelector(`[data-key="${CSS.escape(last)}"]`)?.focus({ preventScroll: true });
+    }
+  }).observe(document.documentElement, { childList: true, subtree: true });
+})();

@@ -1,0 +1,1 @@
+"""The window: Gradio only. It asks services and shows what they answer."""

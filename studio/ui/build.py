@@ -1,0 +1,102 @@
+"""Puts the window together: one Blocks, the tabs in order, the stable API.
+
+`build` makes the page from an open studio, `launch` serves it. Gradio's cache
+folder lies in the data folder and is swept; the database and the media can
+never be fetched by the page; nothing is loaded from or reported to outside.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+import studio
+from studio.ui import api, theme
+from studio.ui.controls import html
+from studio.ui.shelf import Shelf
+from studio.ui.tabs import TABS
+from studio.ui.window import OpenStudio, Window
+
+CACHE_SWEEP_SECONDS = (3600, 86400)
+"""Every hour, files older than a day."""
+SLIDER_LANE = "draw"
+"""Events that draw a picture wait for each other instead of fighting for the processor."""
+
+
+def build(
+    open_studio: OpenStudio,
+    *,
+    data_dir: Path,
+    scheme: str = "system",
+    max_upload_mb: int = 512,
+    doctor: Callable[[], list[tuple[str, str, str]]] | None = None,
+) -> gr.Blocks:
+    """Return the page of an open studio, ready for `launch`.
+
+    Args:
+        data_dir: the window keeps its cache below it.
+        scheme: colors until the person chooses: system, light or dark.
+        doctor: returns (what, state, detail) rows for the Settings tab.
+    """
+    cache = data_dir / "cache" / "window"
+    os.environ["GRADIO_TEMP_DIR"] = str(cache)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    window = Window(open_studio, Shelf(cache), data_dir, studio.__version__, scheme, max_upload_mb, doctor)
+    with gr.Blocks(title="Likeness Studio", analytics_enabled=False, delete_cache=CACHE_SWEEP_SECONDS) as page:
+        html('<header class="brand"><span class="logo" aria-hidden="true"></span><h1>Likeness Studio</h1></header>')
+        built: dict[str, Any] = {}
+        items: dict[str, gr.Tab] = {}
+        with window.tabs.render():
+            for kind in TABS:
+                tab = kind(window)
+                with gr.Tab(tab.title, id=tab.id, elem_id=f"tab-{tab.id}") as items[tab.id]:
+                    tab.build()
+                built[tab.id] = tab
+        for name, tab in built.items():
+            tab.wire(built, items[name], page)
+        api.expose(window)
+    page.queue(default_concurrency_limit=4)
+    return page
+
+
+def launch(
+    page: gr.Blocks,
+    *,
+    data_dir: Path,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    password: str = "",
+    scheme: str = "system",
+    max_upload_mb: int = 512,
+    wait: bool = True,
+) -> str:
+    """Serve the page and return its address; with `wait` only after it is closed."""
+    closed = [str(p) for p in data_dir.iterdir() if p.name != "cache"]
+    closed += [str(data_dir / name) for name in ("media", "studio.db", "settings.toml")]
+    _, address, _ = page.launch(
+        server_name=host,
+        server_port=port,
+        auth=("studio", password) if password else None,
+        theme=theme.build(),
+        css=theme.icon_css(),
+        css_paths=theme.css_paths(),
+        head=theme.head(scheme),
+        favicon_path=theme.ASSETS / "icons" / "favicon.svg",
+        footer_links=[],
+        max_file_size=f"{max_upload_mb}mb",
+        blocked_paths=sorted(set(closed)),
+        show_error=False,
+        quiet=True,
+        inbrowser=False,
+        share=False,
+        ssr_mode=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        run_history=False,
+        prevent_thread_lock=not wait,
+    )
+    return address

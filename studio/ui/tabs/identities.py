@@ -1,0 +1,369 @@
+"""Identities: the people, their photos, and what they agreed to.
+
+Adding a person looks at every photo first and says in plain words how well it
+will serve; a crowded photo asks which face is meant. Deleting says what will
+go and wants the name typed. Rules live in services/identities.py.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from studio.domain.consent import SCOPES, Consent, Scope
+from studio.domain.identity import Identity
+from studio.domain.photo import Photo
+from studio.errors import UserInputError
+from studio.ui import text
+from studio.ui.controls import PICTURE_TYPES, clickable, clicked, html, listen
+from studio.ui.portrait import face_cards
+from studio.ui.window import Window
+
+SCOPE_WORDS: dict[Scope, str] = {
+    "edit": "Edit expressions",
+    "animate": "Animate with speech",
+    "train": "Train a model",
+    "generate": "Generate new pictures",
+    "publish": "Publish results",
+}
+NEW = "new"
+
+
+def consent_line(person: Identity, now: datetime) -> tuple[str, str]:
+    """Return the state of a person's consent in words, and its tone."""
+    if not person.consents:
+        return "no consent recorded", "warn"
+    allowed = [SCOPE_WORDS[s].lower() for s in SCOPES if person.allows(s, now)]
+    if allowed:
+        return "agreed: " + ", ".join(allowed), "good"
+    revoked = any(c.revoked_at is not None for c in person.consents)
+    return ("consent taken back" if revoked else "consent has ended"), "bad"
+
+
+def read_consent(agreed_by: str, scopes: list[Scope], until: str, evidence: str) -> Consent | None:
+    """Return what the consent fields say; None when nobody is named.
+
+    Raises:
+        UserInputError: the date cannot be read, or nothing was agreed to.
+    """
+    if not agreed_by.strip():
+        return None
+    end = None
+    if until.strip():
+        try:
+            end = datetime.strptime(until.strip(), "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
+        except ValueError as exc:
+            hint = "Write it as year-month-day, such as 2030-12-31, or leave it empty."
+            raise UserInputError(f"{until.strip()!r} is not a date.", hint) from exc
+    return Consent(
+        agreed_by=agreed_by.strip(), scopes=tuple(scopes), granted_at=datetime.now(UTC), until=end, evidence=evidence
+    )
+
+
+class ConsentFields:
+    """Who agreed, to what, until when; used by the form and by the person's page."""
+
+    def __init__(self, name: str) -> None:
+        """Create the fields; `name` keeps element ids apart."""
+        self.agreed_by = gr.Textbox(
+            label="Who agreed",
+            info="The person shown, or who may speak for them. Leave empty to record it later.",
+            elem_id=f"{name}-agreed",
+        )
+        self.scopes = gr.CheckboxGroup(
+            [(SCOPE_WORDS[s], s) for s in SCOPES],
+            value=["edit", "animate"],
+            label="To what",
+            info="Only what is ticked counts as agreed.",
+        )
+        with gr.Row():
+            self.until = gr.Textbox(
+                label="Until", placeholder="2030-12-31", info="Last day, year-month-day; empty has no end."
+            )
+            self.evidence = gr.Textbox(label="Evidence", info="Where the agreement can be found: a letter, a message.")
+
+    def all(self) -> list[Any]:
+        """Return the fields in the order of `read_consent`."""
+        return [self.agreed_by, self.scopes, self.until, self.evidence]
+
+
+class IdentitiesTab:
+    """The tab."""
+
+    id = "identities"
+    title = "Identities"
+
+    def __init__(self, window: Window) -> None:
+        """Remember the window."""
+        self.window = window
+        self.people = window.studio.identities
+
+    # -- layout ---------------------------------------------------------------
+
+    def build(self) -> None:
+        """Create the components."""
+        self.selected = gr.BrowserState(None, storage_key="likeness-studio-identity", secret="likeness-studio")
+        self.picks = gr.State({})
+        with gr.Row(elem_classes=["split"]):
+            with gr.Column(scale=4, min_width=280, elem_classes=["side"]):
+                html(text.heading("People", "Everyone whose photos this studio keeps."))
+                self.list = clickable(elem_id="people-list")
+            with gr.Column(scale=9, min_width=320):
+                with gr.Column(visible=False, elem_classes=["panel"]) as self.form:
+                    self._build_form()
+                with gr.Column(visible=False, elem_classes=["panel"]) as self.page:
+                    self._build_page()
+
+    def _build_form(self) -> None:
+        html(text.heading("Add a person", "One good photo is enough to begin; more can be added later."))
+        self.name = gr.Textbox(label="Name", info="How you will find this person.", elem_id="person-name", max_length=80)
+        self.photos = gr.File(
+            label="Photos", file_count="multiple", file_types=PICTURE_TYPES, height=150, elem_id="person-photos",
+            elem_classes=["drop"],
+        )  # fmt: skip
+        self.found = clickable(elem_id="person-faces")
+        with gr.Accordion("Consent", open=True):
+            self.form_consent = ConsentFields("form")
+        with gr.Row(elem_classes=["actions"]):
+            self.add = gr.Button("Add this person", variant="primary", elem_id="person-add")
+            self.cancel = gr.Button("Cancel")
+
+    def _build_page(self) -> None:
+        self.summary = html(elem_id="person-summary")
+        self.person_photos = clickable(elem_id="person-photo-list")
+        with gr.Row(elem_classes=["actions"]):
+            self.to_expression = gr.Button("Edit expression", variant="primary", elem_id="person-to-expression")
+            self.to_animate = gr.Button("Make them speak", elem_id="person-to-animate")
+        with gr.Accordion("Add photos", open=False):
+            self.more = gr.File(
+                label="More photos of this person", file_count="multiple", file_types=PICTURE_TYPES, height=110,
+                elem_classes=["drop"], elem_id="person-more",
+            )  # fmt: skip
+            self.more_faces = clickable()
+        with gr.Accordion("Consent", open=False, elem_id="person-consent"):
+            self.consents = html()
+            self.page_consent = ConsentFields("page")
+            with gr.Row(elem_classes=["actions"]):
+                self.record = gr.Button("Record consent", elem_id="consent-record")
+                self.revoke = gr.Button("Take consent back", variant="stop", elem_id="consent-revoke")
+        with gr.Accordion("Rename or delete", open=False, elem_id="person-danger"):
+            with gr.Row():
+                self.new_name = gr.Textbox(label="New name", info="Changes the name everywhere.", max_length=80)
+                self.rename = gr.Button("Rename", size="sm", min_width=90, scale=0)
+            self.plan = html()
+            self.typed = gr.Textbox(
+                label="Type the name to delete", info="Deleting cannot be undone.", elem_id="person-typed"
+            )
+            self.delete = gr.Button("Delete for good", variant="stop", elem_id="person-delete")
+
+    # -- listeners ------------------------------------------------------------
+
+    def wire(self, tabs: dict[str, Any], item: gr.Tab, page: gr.Blocks) -> None:
+        """Attach the listeners."""
+        self.view = [
+            self.list, self.form, self.page, self.summary, self.person_photos, self.consents, self.plan, self.new_name,
+            self.typed,
+        ]  # fmt: skip
+        shown = [self.selected, *self.view]
+        listen(page.load, self._show, self.selected, self.view, show_progress="hidden")
+        listen(item.select, self._show, self.selected, self.view, show_progress="hidden")
+        listen(self.list.click, self._open, None, shown)
+        listen(self.cancel.click, self._leave_form, None, shown)
+        listen(self.photos.change, self._look, self.photos, [self.found, self.picks])
+        listen(self.found.click, self._pick_face, [self.photos, self.picks], [self.found, self.picks])
+        form = [self.name, self.photos, self.picks, *self.form_consent.all()]
+        listen(self.add.click, self._add, form, [*shown, self.name, self.photos, self.found, self.picks])
+        more = [self.selected, self.more, self.picks]
+        listen(self.more.upload, self._add_more, more, [self.more, self.more_faces, self.picks, *self.view])
+        listen(self.more_faces.click, self._pick_more, more, [self.more, self.more_faces, self.picks, *self.view])
+        listen(self.record.click, self._record, [self.selected, *self.page_consent.all()], self.view)
+        listen(self.revoke.click, self._revoke, self.selected, self.view)
+        listen(self.rename.click, self._rename, [self.selected, self.new_name], self.view)
+        listen(self.delete.click, self._delete, [self.selected, self.typed], shown)
+        for button, target in ((self.to_expression, "expression"), (self.to_animate, "animate")):
+            chooser = tabs[target].chooser
+            outputs = [chooser.choice, chooser.people, chooser.faces, chooser.message, self.window.tabs]
+            listen(button.click, self._hand_over(tabs[target]), self.selected, outputs)
+        choosers = [tabs["expression"].chooser, tabs["animate"].chooser]
+        self.photo_targets = choosers
+
+    def _hand_over(self, target: Any) -> Any:
+        def hand_over(selected: str | None) -> tuple[Any, ...]:
+            photos = self.people.photos(selected or "")
+            if not photos:
+                raise UserInputError("This person has no photo yet.", "Add one under “Add photos”.")
+            return (*target.chooser.answer(target.chooser.photo_choice(photos[0].id)), gr.Tabs(selected=target.id))
+
+        return hand_over
+
+    # -- what is shown ----------------------------------------------------------
+
+    def _show(self, selected: str | None) -> tuple[Any, ...]:
+        """Return the updates of `self.view` for the selected person, or the form."""
+        people = self.people.list()
+        person = next((p for p in people if p.id == selected), None)
+        if person is None and selected != NEW and people:
+            person = people[0]
+        column = self._people_cards(people, person)
+        if person is None:
+            return column, gr.Column(visible=True), gr.Column(visible=False), "", "", "", "", "", ""
+        photos = self.people.photos(person.id)
+        plan = self.people.delete_plan(person.id)
+        return (
+            column,
+            gr.Column(visible=False),
+            gr.Column(visible=True),
+            self._summary(person, photos),
+            self._photo_cards(photos),
+            self._consent_rows(person),
+            text.notice(plan.sentence, f"Type {person.name} below and press Delete for good.", "bad"),
+            person.name,
+            "",
+        )
+
+    def _people_cards(self, people: tuple[Identity, ...], selected: Identity | None) -> str:
+        now = datetime.now(UTC)
+        items = []
+        for person in people:
+            photos = self.people.photos(person.id)
+            line, tone = consent_line(person, now)
+            picture = self.window.picture_url(self.people.photo_path(photos[0].id)) if photos else ""
+            items.append(
+                text.Card(
+                    person.id, person.name, line, picture, tone=tone, icon="identities",
+                    corner=str(len(photos)) if len(photos) > 1 else "", selected=selected == person,
+                )
+            )  # fmt: skip
+        items.append(text.Card(NEW, "Add a person", "from one or more photos", icon="plus", selected=selected is None))
+        return text.cards(items, "column", "People")
+
+    def _summary(self, person: Identity, photos: tuple[Photo, ...]) -> str:
+        line, tone = consent_line(person, datetime.now(UTC))
+        count = f"{len(photos)} photo{'s' if len(photos) != 1 else ''} · added {text.when(person.created)}"
+        body = text.heading(person.name, count)
+        return body + f'<p class="line {tone}">{line[0].upper() + line[1:]}.</p>'
+
+    def _photo_cards(self, photos: tuple[Photo, ...]) -> str:
+        if not photos:
+            return text.empty("No photo yet", "Open “Add photos” below and drop one in.", "photo")
+        items, said = [], []
+        for photo in photos:
+            quality = photo.face.quality if photo.face else None
+            good = quality is None or not quality.hints
+            items.append(
+                text.Card(
+                    photo.id, photo.file_name or "Photo", f"{photo.width}×{photo.height} px",
+                    self.window.picture_url(self.people.photo_path(photo.id)),
+                    mark="" if good else "!", tone="" if good else "warn", act="none",
+                )
+            )  # fmt: skip
+            said += [f"{photo.file_name or 'Photo'}: {h}" for h in (quality.hints if quality else ())]
+        return text.cards(items, "strip", "Photos") + text.hints(said, "The photos are good to work with.")
+
+    def _consent_rows(self, person: Identity) -> str:
+        if not person.consents:
+            return text.notice("No consent is recorded.", "Record below who agreed, to what, and until when.", "warn")
+        rows = []
+        for c in reversed(person.consents):
+            last_day = f"{(c.until - timedelta(seconds=1)):%Y-%m-%d}" if c.until else "no end"
+            end = f"taken back {c.revoked_at:%Y-%m-%d}" if c.revoked_at else last_day
+            rows.append((c.agreed_by, ", ".join(SCOPE_WORDS[s].lower() for s in c.scopes), end, c.evidence))
+        return text.table(("Who agreed", "To what", "Until", "Evidence"), rows)
+
+    # -- handlers ---------------------------------------------------------------
+
+    def _open(self, event: gr.EventData) -> tuple[Any, ...]:
+        _, person_id = clicked(event)
+        return (person_id, *self._show(person_id))
+
+    def _leave_form(self) -> tuple[Any, ...]:
+        return (None, *self._show(None))
+
+    def _look(self, paths: list[str] | None, picks: dict[str, int] | None = None) -> tuple[str, dict[str, int]]:
+        """Say how well each dropped photo will serve, and ask for the face where there are several."""
+        picks = picks or {}
+        parts = []
+        for number, path in enumerate(paths or []):
+            name = Path(path).name
+            inspection = self.people.inspect(Path(path))
+            if not inspection.faces:
+                parts.append(text.notice(f"{name}: no face was found.", "Take this photo out of the list.", "bad"))
+            elif len(inspection.faces) > 1:
+                ask = "Pick the face you mean." if str(number) not in picks else "Picked; click another to change."
+                parts.append(text.notice(f"{name}: several faces.", ask, "" if str(number) in picks else "warn"))
+                parts.append(face_cards(self.window, inspection, f"{number}:", picks.get(str(number))))
+            else:
+                said = [*inspection.hints, *inspection.faces[0].hints]
+                parts.append(text.hints([f"{name}: {s}" for s in said], f"{name}: good to work with."))
+        return "".join(parts), picks
+
+    def _pick_face(
+        self, paths: list[str] | None, picks: dict[str, int], event: gr.EventData
+    ) -> tuple[str, dict[str, int]]:
+        number, _, face = clicked(event)[1].partition(":")
+        return self._look(paths, {**picks, number: int(face)})
+
+    def _add(self, name: str, paths: list[str] | None, picks: dict[str, int], *consent: Any) -> tuple[Any, ...]:
+        if not name.strip():
+            raise UserInputError("The person has no name yet.", "Write a name first.")
+        if not paths:
+            raise UserInputError("There is no photo yet.", "Drop at least one photo of the person.")
+        agreed = read_consent(*consent)
+        files = [Path(p) for p in paths]
+        person = self.people.add(name.strip(), files[:1], consent=agreed, face_index=picks.get("0"))
+        try:
+            for number, file in enumerate(files[1:], start=1):
+                self.people.add_photo(person.id, file, face_index=picks.get(str(number)))
+        except Exception:
+            self.people.delete(person.id)  # all photos are kept, or none
+            raise
+        gr.Info(f"{person.name} was added.", title="Done", duration=4)
+        return (person.id, *self._show(person.id), "", None, "", {})
+
+    def _add_more(self, selected: str | None, paths: list[str] | None, picks: dict[str, int]) -> tuple[Any, ...]:
+        crowded = [
+            number
+            for number, path in enumerate(paths or [])
+            if str(number) not in picks and len(self.people.inspect(Path(path)).faces) > 1
+        ]
+        if crowded:
+            return (gr.skip(), *self._look(paths, picks), *(gr.skip() for _ in self.view))
+        for number, path in enumerate(paths or []):
+            self.people.add_photo(selected or "", Path(path), face_index=picks.get(str(number)))
+        return (None, "", {}, *self._show(selected))
+
+    def _pick_more(
+        self, selected: str | None, paths: list[str] | None, picks: dict[str, int], event: gr.EventData
+    ) -> tuple[Any, ...]:
+        number, _, face = clicked(event)[1].partition(":")
+        return self._add_more(selected, paths, {**picks, number: int(face)})
+
+    def _record(self, selected: str | None, *fields: Any) -> tuple[Any, ...]:
+        consent = read_consent(*fields)
+        if consent is None:
+            raise UserInputError("The consent does not say who agreed.", "Write the name of the person who agreed.")
+        self.people.set_consent(selected or "", consent)
+        return self._show(selected)
+
+    def _revoke(self, selected: str | None) -> tuple[Any, ...]:
+        self.people.revoke_consent(selected or "")
+        gr.Info("The consent was taken back. Nothing new can be made of this person.", title="Done", duration=6)
+        return self._show(selected)
+
+    def _rename(self, selected: str | None, name: str) -> tuple[Any, ...]:
+        if not name.strip():
+            raise UserInputError("A person needs a name.", "Write a name first.")
+        self.people.rename(selected or "", name.strip())
+        return self._show(selected)
+
+    def _delete(self, selected: str | None, typed: str) -> tuple[Any, ...]:
+        person = self.people.get(selected or "")
+        if typed.strip() != person.name:
+            raise UserInputError("The typed name does not match.", f"Type {person.name} to delete.")
+        plan = self.people.delete(person.id)
+        self.window.shelf.sweep()
+        gr.Info(f"{person.name} was deleted. {plan.sentence}", title="Deleted", duration=8)
+        return (None, *self._show(None))

@@ -1,0 +1,95 @@
+"""Jobs: everything that waits, runs or ended, read from the rows once a second.
+
+No job lives in this page: closing it stops nothing, and a second browser shows
+the same list. The timer is slow while nothing is going on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from studio.domain.job import Job
+from studio.ui import jobcard, text
+from studio.ui.controls import clickable, clicked, html, listen
+from studio.ui.tabs.animate import job_preview
+from studio.ui.window import Window
+
+BUSY_SECONDS, IDLE_SECONDS = 1.0, 5.0
+SHOWN_JOBS = 30
+EMPTY = text.empty("No jobs yet", "Clips made on the Animate tab appear here, and go on when you close the page.", "jobs")
+
+
+class JobsTab:
+    """The tab, and the one timer of the window."""
+
+    id = "jobs"
+    title = "Jobs"
+
+    def __init__(self, window: Window) -> None:
+        """Remember the window."""
+        self.window = window
+        self.jobs = window.studio.jobs
+
+    def build(self) -> None:
+        """Create the components."""
+        html(text.heading("Jobs", "Long work goes on in the background, also when this page is closed."))
+        self.list = clickable(elem_id="jobs-list")
+        self.seen = gr.State("")
+        self.timer = gr.Timer(BUSY_SECONDS)
+
+    def wire(self, tabs: dict[str, Any], item: gr.Tab, page: gr.Blocks) -> None:
+        """Attach the listeners."""
+        animate, library = tabs["animate"], tabs["library"]
+        self.show_render = library.show
+        quiet: dict[str, Any] = {"show_progress": "hidden"}
+        listen(page.load, self.rows, None, self.list, **quiet)
+        listen(item.select, self.rows, None, self.list, **quiet)
+        listen(self.list.click, self._act, None, [self.list, self.window.tabs, *library.detail], **quiet)
+        handler, inputs, outputs = animate.tick
+        self.animate_tick = handler
+        listen(
+            self.timer.tick, self._tick, [self.seen, *inputs], [self.seen, self.list, self.timer, *outputs],
+            trigger_mode="once", **quiet,
+        )  # fmt: skip
+
+    def rows(self) -> str:
+        """Return all jobs as cards, active ones first."""
+        return self._cards(self._listed())
+
+    def _listed(self) -> list[Job]:
+        jobs = list(self.jobs.list())
+        return sorted(jobs, key=lambda j: (not j.is_active, -j.created.timestamp()))[:SHOWN_JOBS]
+
+    def _cards(self, jobs: list[Job]) -> str:
+        if not jobs:
+            return EMPTY
+        waiting = [j for j in jobs if j.state == "interrupted"]
+        note = ""
+        if waiting:
+            said = "1 job was interrupted." if len(waiting) == 1 else f"{len(waiting)} jobs were interrupted."
+            note = text.notice(said, "Press Resume to go on where it stopped; finished frames are kept.", "warn")
+        return note + '<div class="joblist">' + "".join(self._card(j) for j in jobs) + "</div>"
+
+    def _card(self, job: Job) -> str:
+        preview = job_preview(self.window, job) if job.is_active else ""
+        tail = self.jobs.log_tail(job.id) if job.state == "failed" else ""
+        return jobcard.card(job, preview, tail)
+
+    def _tick(self, seen: str, *watch: Any) -> tuple[Any, ...]:
+        """Refresh list and watched job; say nothing where nothing has changed."""
+        jobs = self._listed()
+        busy = any(j.is_active for j in jobs)
+        now = str(hash(tuple((j.id, j.state, j.fraction, j.message, j.seconds_left, j.cancel_requested) for j in jobs)))
+        cards = gr.skip() if now == seen else self._cards(jobs)
+        return (now, cards, gr.Timer(BUSY_SECONDS if busy else IDLE_SECONDS), *self.animate_tick(*watch))
+
+    def _act(self, event: gr.EventData) -> tuple[Any, ...]:
+        act, job_id = clicked(event)
+        stay = tuple(gr.skip() for _ in range(8))
+        if act == "show":
+            render_id = str(self.jobs.get(job_id).outputs["render_id"])
+            return (gr.skip(), gr.Tabs(selected="library"), *self.show_render(render_id))
+        {"cancel": self.jobs.cancel, "resume": self.jobs.resume, "retry": self.jobs.retry}[act](job_id)
+        return (self.rows(), gr.skip(), *stay)

@@ -1,0 +1,270 @@
+"""Library: everything that was made, in pages of 24, each with its recipe.
+
+A render can be played, starred, made once more, exported and deleted. A file
+of ours that is dropped here tells its recipe, also when it left the library
+long ago. Paging is by cursor, so that a hundred thousand renders open as fast
+as ten.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from studio.domain.render import Render
+from studio.ui import text
+from studio.ui.controls import clickable, clicked, html, listen
+from studio.ui.window import Window
+
+PAGE_SIZE = 24
+KINDS = [("Everything", ""), ("Clips", "clip"), ("Pictures", "image"), ("Curves", "curves")]
+ANYONE = ""
+
+
+class LibraryTab:
+    """The tab."""
+
+    id = "library"
+    title = "Library"
+
+    def __init__(self, window: Window) -> None:
+        """Remember the window."""
+        self.window = window
+        self.service = window.studio.library
+
+    # -- layout ---------------------------------------------------------------
+
+    def build(self) -> None:
+        """Create the components."""
+        self.trail = gr.State([None])
+        self.selected = gr.State(None)
+        with gr.Row(elem_classes=["toolbar", "filters"]):
+            self.person = gr.Dropdown([("Everyone", ANYONE)], value=ANYONE, label="Person", min_width=150, filterable=False)
+            self.kind = gr.Dropdown(KINDS, value="", label="Kind", min_width=130, filterable=False)
+            self.words = gr.Textbox(label="Search", placeholder="title, spoken words, notes", min_width=180, max_lines=1,
+                                    elem_id="library-search")  # fmt: skip
+            self.starred = gr.Checkbox(label="Starred only", container=False, min_width=120)
+        with gr.Row(elem_classes=["split"]):
+            with gr.Column(scale=7, min_width=320):
+                self.grid = clickable(elem_id="library-grid")
+                with gr.Row(elem_classes=["pager"]):
+                    self.newer = gr.Button("Newer", size="sm", interactive=False, min_width=90, scale=0)
+                    self.count = html()
+                    self.older = gr.Button("Older", size="sm", interactive=False, min_width=90, scale=0)
+                self._build_tools()
+            with gr.Column(scale=5, min_width=320, elem_classes=["panel"], visible=False, elem_id="library-detail") as panel:
+                self.panel = panel
+                self._build_detail()
+
+    def _build_detail(self) -> None:
+        self.video = gr.Video(
+            show_label=False, label="Clip", interactive=False, visible=False, height=320, elem_id="library-video", buttons=[]
+        )
+        self.image = gr.Image(
+            show_label=False, label="Picture", interactive=False, visible=False, height=320, type="filepath", buttons=[],
+            elem_id="library-image",
+        )  # fmt: skip
+        self.about = html(elem_id="library-about")
+        with gr.Row(elem_classes=["actions"]):
+            self.rerun = gr.Button("Make again", variant="primary", size="sm", elem_id="library-rerun", min_width=110)
+            self.star = gr.Button("Star", size="sm", elem_id="library-star", min_width=80)
+            self.export = gr.DownloadButton("Download", size="sm", elem_id="library-export", min_width=100)
+            self.close = gr.Button("Close", size="sm", min_width=80, elem_id="library-close")
+        with gr.Accordion("Recipe", open=False, elem_id="library-recipe"):
+            self.recipe = gr.Code(language="json", show_label=False, label="Recipe", interactive=False, max_lines=18)
+        with gr.Accordion("Delete", open=False):
+            html('<p class="fine">The file and its row go. The photo and the sound stay.</p>')
+            self.delete = gr.Button("Delete this render", variant="stop", size="sm", elem_id="library-delete")
+
+    def _build_tools(self) -> None:
+        with gr.Accordion("Read the recipe of a file", open=False, elem_id="library-drop"):
+            self.dropped = gr.File(
+                label="Drop a picture or clip made by this studio", height=90, elem_classes=["drop"], elem_id="library-file"
+            )
+            self.found = html(elem_id="library-found")
+            self.found_recipe = gr.Code(language="json", label="Recipe", interactive=False, visible=False, max_lines=18)
+        with gr.Accordion("Check all files", open=False, elem_id="library-verify"):
+            html('<p class="fine">Reads every file and compares it with what the studio remembers.</p>')
+            with gr.Row(elem_classes=["actions"]):
+                self.verify = gr.Button("Check now", size="sm", elem_id="library-verify-button", min_width=110)
+                self.sweep = gr.Button("Delete left-over files", size="sm", min_width=160)
+            self.report = html(elem_id="library-report")
+
+    # -- listeners ------------------------------------------------------------
+
+    def wire(self, tabs: dict[str, Any], item: gr.Tab, page: gr.Blocks) -> None:
+        """Attach the listeners."""
+        filters = [self.person, self.kind, self.starred, self.words]
+        self.listing = [self.grid, self.count, self.newer, self.older, self.trail]
+        self.detail = [self.selected, self.panel, self.video, self.image, self.about, self.star, self.export, self.recipe]
+        quiet: dict[str, Any] = {"show_progress": "hidden"}
+        listen(item.select, self._enter, filters, [self.person, *self.listing], **quiet)
+        for change in (self.person.input, self.kind.input, self.starred.input, self.words.submit, self.words.blur):
+            listen(change, self._first_page, filters, self.listing, **quiet)
+        listen(self.older.click, self._older, [*filters, self.trail], self.listing, **quiet)
+        listen(self.newer.click, self._newer, [*filters, self.trail], self.listing, **quiet)
+        listen(self.grid.click, self._open, None, self.detail)
+        listen(self.close.click, self._closed, None, self.detail, **quiet)
+        again = [*filters, self.trail]
+        listen(self.star.click, self._star, [self.selected, *again], [*self.detail, *self.listing], **quiet)
+        listen(self.delete.click, self._delete, [self.selected, *again], [*self.detail, *self.listing])
+        rerun = listen(self.rerun.click, self._rerun, self.selected, [self.window.tabs])
+        listen(rerun.success, tabs["jobs"].rows, None, tabs["jobs"].list, **quiet)
+        listen(self.dropped.change, self._read, self.dropped, [self.found, self.found_recipe])
+        listen(self.verify.click, self._verify, None, self.report)
+        listen(self.sweep.click, self._sweep, None, self.report)
+
+    # -- pages ------------------------------------------------------------------
+
+    def _enter(self, *filters: Any) -> tuple[Any, ...]:
+        people = [("Everyone", ANYONE), *((p.name, p.id) for p in self.window.studio.identities.list())]
+        known = filters[0] in [p for _, p in people]
+        choice = filters[0] if known else ANYONE
+        return (gr.Dropdown(people, value=choice), *self._first_page(choice, *filters[1:]))
+
+    def _first_page(self, *filters: Any) -> tuple[Any, ...]:
+        return self._page(filters, [None])
+
+    def _older(self, *inputs: Any) -> tuple[Any, ...]:
+        *filters, trail = inputs
+        return self._page(filters, trail)
+
+    def _newer(self, *inputs: Any) -> tuple[Any, ...]:
+        *filters, trail = inputs
+        return self._page(filters, trail[:-2] or [None])
+
+    def _page(self, filters: Any, trail: list[Any]) -> tuple[Any, ...]:
+        """Return the page that the last cursor of `trail` begins.
+
+        The trail holds the cursors of the pages up to here and, behind them, that of the next page.
+        """
+        person, kind, starred, words = filters
+        page = self.service.page(
+            identity_id=person or None,
+            kind=kind or None,
+            starred=True if starred else None,
+            text=(words or "").strip() or None,
+            cursor=trail[-1],
+            size=PAGE_SIZE,
+        )
+        if not page.renders:
+            filtered = person or kind or starred or (words or "").strip()
+            body = (
+                text.empty("Nothing matches", "Choose other filters, or clear the search.", "library")
+                if filtered
+                else text.empty("Nothing made yet", "Save an expression, or make a clip on the Animate tab.", "library")
+            )
+        else:
+            body = text.cards([self._card(r) for r in page.renders], "grid", "Renders")
+        first = (len(trail) - 1) * PAGE_SIZE
+        said = f"{first + 1}-{first + len(page.renders)} of {page.total}" if page.renders else ""
+        older = page.next_cursor is not None
+        trail = [*trail, page.next_cursor]
+        return (
+            body, f'<p class="fine">{said}</p>', gr.Button(interactive=len(trail) > 2), gr.Button(interactive=older), trail,
+        )  # fmt: skip
+
+    def _card(self, render: Render) -> text.Card:
+        return text.Card(
+            render.id,
+            render.title or ("Clip" if render.kind == "clip" else "Picture"),
+            text.when(render.created),
+            self.window.picture_url(self.service.thumbnail(render)),
+            corner=text.clock(render.duration_seconds) if render.kind == "clip" else "",
+            mark="★" if render.starred else "",
+            act="render",
+            icon="film",
+        )
+
+    # -- one render ---------------------------------------------------------------
+
+    def _open(self, event: gr.EventData) -> tuple[Any, ...]:
+        return self.show(clicked(event)[1])
+
+    def show(self, render_id: str) -> tuple[Any, ...]:
+        """Return the updates of `self.detail` for one render."""
+        render = self.service.show(render_id)
+        path = self.window.shelf.put(self.service.path(render), f"{render.title or 'likeness'}{render.file_extension}")
+        playable = render.file_extension in (".mp4", ".webm")
+        seen = render.file_extension in (".png", ".gif", ".jpg", ".webp")
+        return (
+            render.id,
+            gr.Column(visible=True),
+            gr.Video(value=path if playable else None, visible=playable),
+            gr.Image(value=path if seen else None, visible=seen),
+            self._facts(render),
+            gr.Button("Unstar" if render.starred else "Star"),
+            gr.DownloadButton(value=path),
+            json.dumps(dict(render.recipe), indent=2, ensure_ascii=False, default=str),
+        )
+
+    def _facts(self, render: Render) -> str:
+        pixels = f"{render.width}×{render.height} px" if render.width else ""
+        rows = {
+            "Made": text.when(render.created),
+            "Size": pixels,
+            "Length": text.clock(render.duration_seconds),
+            "Engine": f"{render.engine} {render.engine_version}",
+            "Took": text.span(render.seconds) if render.seconds >= 1 else f"{render.seconds * 1000:.0f} ms",
+            "Made again from": (render.parent_id or "")[:12],
+            "ID": render.id,
+        }
+        return text.heading(render.title or "Render") + text.facts(rows)
+
+    def _closed(self) -> tuple[Any, ...]:
+        nothing = (gr.Video(value=None), gr.Image(value=None), "", gr.skip(), gr.skip(), "")
+        return (None, gr.Column(visible=False), *nothing)
+
+    def _star(self, selected: str, *again: Any) -> tuple[Any, ...]:
+        render = self.service.show(selected)
+        self.service.star(selected, not render.starred)
+        return (*self.show(selected), *self._same_page(*again))
+
+    def _delete(self, selected: str, *again: Any) -> tuple[Any, ...]:
+        self.service.delete(selected)
+        gr.Info("The render was deleted.", title="Deleted", duration=4)
+        return (*self._closed(), *self._same_page(*again))
+
+    def _same_page(self, *again: Any) -> tuple[Any, ...]:
+        *filters, trail = again
+        return self._page(filters, trail[:-1] or [None])
+
+    def _rerun(self, selected: str) -> Any:
+        job = self.service.submit_rerun(selected)
+        gr.Info(f"“{job.title}” is in the queue.", title="Making it again", duration=5)
+        return gr.Tabs(selected="jobs")
+
+    # -- files --------------------------------------------------------------------
+
+    def _read(self, path: str | None) -> tuple[Any, ...]:
+        if not path:
+            return "", gr.Code(visible=False, value=None)
+        recipe = self.service.recipe_of_file(Path(path))
+        shown = json.dumps(dict(recipe), indent=2, ensure_ascii=False, default=str)
+        note = text.notice("This file was made by the studio.", "Its whole recipe stands below.", "good")
+        return note, gr.Code(value=shown, visible=True)
+
+    def _verify(self) -> str:
+        report = self.service.verify()
+        if report.ok:
+            return text.notice(f"All {report.checked} files are there and unchanged.", tone="good")
+        lines = [
+            *(f"missing: {n}" for n in report.missing[:20]),
+            *(f"changed: {n}" for n in report.changed[:20]),
+            *(f"left over: {n}" for n in report.orphans[:20]),
+        ]
+        said = (
+            f"{len(report.missing)} missing, {len(report.changed)} changed, {len(report.orphans)} left over "
+            f"of {report.checked} files."
+        )
+        tone = "bad" if report.missing or report.changed else "warn"
+        return text.notice(said, "Left-over files may be deleted; the others come back from a backup.", tone) + text.hints(
+            lines
+        )
+
+    def _sweep(self) -> str:
+        freed = self.service.sweep()
+        return text.notice(f"{text.size(freed)} were set free.", tone="good")

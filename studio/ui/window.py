@@ -1,0 +1,59 @@
+"""What every tab is handed: the services, the shelf, and a few values of this window.
+
+The window knows the studio only as an object with these services; it never
+sees Settings, the store or an engine. Nothing here belongs to one person or
+one browser: that is kept in gr.State and gr.BrowserState.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import gradio as gr
+
+from studio.services.animation import Animation
+from studio.services.expressions import Expressions
+from studio.services.identities import Identities
+from studio.services.library import Library
+from studio.services.presets import Presets
+from studio.services.projects import Projects
+from studio.ui.shelf import Shelf
+
+
+class OpenStudio(Protocol):
+    """The part of an open studio that the window uses."""
+
+    projects: Projects
+    identities: Identities
+    expressions: Expressions
+    animation: Animation
+    library: Library
+    presets: Presets
+    jobs: Any
+    """A queue with list(), get(), cancel(), retry(), resume() and preview(); see jobs/queue.py."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window on a studio.
+
+    Attributes:
+        data_dir: shown in the Settings tab and kept out of the page's reach.
+        doctor: returns (what, state, detail) rows about this installation.
+    """
+
+    studio: OpenStudio
+    shelf: Shelf
+    data_dir: Path
+    version: str
+    scheme: str = "system"
+    max_upload_mb: int = 512
+    doctor: Callable[[], list[tuple[str, str, str]]] | None = None
+    tabs: gr.Tabs = field(default_factory=lambda: gr.Tabs(render=False))
+
+    def picture_url(self, path: Path) -> str:
+        """Put a picture on the shelf and return its address."""
+        return self.shelf.url(self.shelf.put(path))
