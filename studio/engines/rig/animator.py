@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from studio.domain.face import DetectedFace
 from studio.engines.base import FaceAnalyser, Image
@@ -38,4 +39,9 @@ class RigAnimator:
             face: the face to move, landmarks in the picture's pixels.
         """
         fit = self._fitter.fit(face.landmarks)
-        return RigPortrait(self._asset, image, face, fit, self._analyser.matte(image))
+        return RigPortrait(self._asset, image, face, fit, self._analyser.matte(image), self._measure)
+
+    def _measure(self, image: Image) -> Any:
+        """Return the head's rotation in a picture, or None when no face is found."""
+        faces = self._analyser.detect(image)
+        return self._fitter.fit(faces[0].landmarks).camera.rotation if faces else None

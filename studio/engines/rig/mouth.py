@@ -149,7 +149,7 @@ def measure_light(image: Array, landmarks: Array) -> MouthLight:
             colours.append(image[y - 2 : y + 3, x - 2 : x + 3].reshape(-1, 3).mean(0))
     skin = np.percentile(np.array(colours), 60, axis=0) if colours else np.array([180.0, 150.0, 130.0])
     level = float(np.clip(skin.max() / 215.0, 0.30, 1.1))
-    tint = np.clip((skin / skin.mean() - 1) * 0.22 + 1, 0.85, 1.15)
+    tint = np.clip((skin / skin.mean() - 1) * 0.40 + 1, 0.80, 1.2)
     saturation = float(np.clip((skin.max() - skin.min()) / max(skin.max(), 1.0) / 0.28, 0.0, 1.0))
     return MouthLight(level, tint.astype(np.float32), saturation)
 
@@ -233,6 +233,15 @@ class Mouth:
         kernels.rasterize(points, self._triangles, self._tags, self._attributes, buffer, tag, maps, 0)
         return tag, maps
 
+    def _within_lips(self, mesh: Array, box: tuple[int, int, int, int], shape: tuple[int, ...]) -> FloatArray:
+        """Inside the ring of the inner lips; a lip bent far may cut through the mouth's wall.  # (h, w) 0 or 1"""
+        ring = self._asset.landmarks(mesh[None])[0][list(INNER_LIP_RING), :2]
+        points = ((ring - [box[0], box[1]] + 0.5) * self._samples - 0.5) * 16
+        mask = np.zeros(shape, np.uint8)
+        cv2.fillPoly(mask, [np.round(points).astype(np.int32)], 1, cv2.LINE_8, 4)
+        grow = 2 * max(1, round(0.018 * self._eye_samples())) + 1
+        return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (grow, grow))).astype(np.float32)
+
     def _cover(self, mesh: Array) -> tuple[tuple[int, int, int, int], FloatArray] | None:
         box = self._box(mesh)
         if box is None:
@@ -263,6 +272,7 @@ class Mouth:
         shaded = np.zeros((*tag.shape, 4), np.float32)
         _shade_mouth(tag, maps, float(lips), self._eye, self._eye_samples(), _UPPER_TEETH, _LOWER_TEETH, shaded)
         x0, y0, x1, y1 = box
+        shaded *= self._within_lips(mesh, box, tag.shape)[..., None]
         small = cv2.resize(shaded, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
         cover = small[..., 3:]
         colour = small[..., :3] / np.maximum(cover, 1e-4)
@@ -333,14 +343,15 @@ def _shade_mouth(
             depth = max((lips_z - maps[y, x, 2]) / eye - 0.04, 0.0)
             below = (y - top) / eye_samples  # distance under the upper lip
             shadow = 1.0 - 0.62 * np.exp(-below / 0.030)
-            r, g, b = 78.0, 30.0, 27.0
+            r, g, b = 108.0, 42.0, 38.0
             light = 0.0
             if t == 2:
-                light = 0.75 * np.exp(-depth * 5.0) * shadow + 0.04
+                light = 0.80 * np.exp(-depth * 2.6) * shadow + 0.16
             elif t == 5:
-                r, g, b = 178.0, 92.0, 88.0
+                r, g, b = 196.0, 98.0, 94.0
                 wet = 1.0 + 0.16 * np.exp(-(((below - 0.11) / 0.035) ** 2))
-                light = np.exp(-depth * 3.0) * (0.30 + 0.70 * shadow) * 0.82 * wet
+                light = np.exp(-depth * 1.9) * (0.30 + 0.70 * shadow) * 0.92 * wet
+                light *= 0.50 + 0.50 * min(below / 0.22, 1.0)  # the back of the tongue lies in the dark
             else:
                 h = maps[y, x, 1]
                 if t == 3:

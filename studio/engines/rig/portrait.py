@@ -9,6 +9,7 @@ The photo's own state gives back the photo itself, byte for byte.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -24,7 +25,7 @@ from studio.engines.base import Image
 from studio.engines.rig import kernels, layers
 from studio.engines.rig.asset import INNER_LIP_PAIRS, HeadAsset
 from studio.engines.rig.eyes import EyePatch, LidMotion
-from studio.engines.rig.fit import HeadFit, rotation_of
+from studio.engines.rig.fit import HeadFit, pose_of, rotation_of
 from studio.engines.rig.mouth import LipContact, Mouth, SeamPull
 
 Array = NDArray[Any]
@@ -33,11 +34,17 @@ FloatArray = NDArray[np.float32]
 PIVOT = np.array([0.0, -1.2, -0.85])  # decimetres: the top of the neck, behind and below the eyes
 FACING = 0.22  # source normals flatter than this carry no texture
 AMBIENT = 0.55
-RATIO_RANGE = (0.82, 1.16)  # how far new folds may darken or lighten the skin
+RELIEF = 0.75  # the mesh bulges a little more than skin does
+RATIO_RANGE = (0.86, 1.10)  # how far new folds may darken or lighten the skin
 _LID_WEIGHTS = tuple(
     INDEX[f"eye{part}{side}"] for part in ("Blink", "Squint", "Wide", "LookDown", "LookUp", "LookIn", "LookOut")
     for side in ("Left", "Right")
 )  # fmt: skip
+
+
+PoseMeasure = Callable[[Image], "Array | None"]
+PROBE_DEGREES = 10.0
+GAIN_RANGE = (0.6, 1.15)
 
 
 class RigPortrait:
@@ -49,10 +56,14 @@ class RigPortrait:
         face: the face to move.
         fit: its fit.
         matte: person matte.  # (H, W) uint8
+        measure: finds the rotation of the head in a rendered picture, for calibration.
     """
 
-    def __init__(self, asset: HeadAsset, image: Image, face: DetectedFace, fit: HeadFit, matte: Array) -> None:
-        self._asset, self._image, self._fit = asset, image, fit
+    def __init__(
+        self, asset: HeadAsset, image: Image, face: DetectedFace, fit: HeadFit, matte: Array, measure: PoseMeasure
+    ) -> None:
+        self._asset, self._image, self._fit, self._measure = asset, image, fit, measure
+        self._gains: dict[str, tuple[float, float]] | None = None
         self.own_weights: Weights = fit.weights
         self._actions = asset.actions.reshape(len(ARKIT_NAMES), -1)
         self._own_vertices = self._bend(fit.weights)
@@ -195,8 +206,46 @@ class RigPortrait:
         return bool(still and np.abs(state.weights - self.own_weights).max() < 1e-5)
 
     def _compose(self, state: FaceState, lip_seal: float, breath: float, plate: Array) -> FloatArray:
+        head = self._calibrated(state.head.clamped())
+        return self._compose_at(state, head, lip_seal, breath, plate)
+
+    def _calibrated(self, head: HeadPose) -> HeadPose:
+        """Return the turn of the mesh that makes the picture show the turn asked for.
+
+        One photo has no far side, so a viewer (and every pose estimator) sees less turn
+        than the mesh makes. How much less depends on the photo; it is measured once, on
+        four probe pictures, when the head is first asked to turn.
+        """
+        if max(abs(head.yaw_degrees), abs(head.pitch_degrees)) < 1e-4:
+            return head
+        if self._gains is None:
+            self._gains = {axis: (self._probe(axis, -1.0), self._probe(axis, 1.0)) for axis in ("yaw", "pitch")}
+
+        def turn(axis: str, degrees: float) -> float:
+            gains = self._gains[axis] if self._gains else (1.0, 1.0)
+            # Small turns blend the two sides' gains, so that nothing jumps at 0.
+            mix = float(np.clip(degrees / 4.0, -1, 1)) * 0.5 + 0.5
+            return degrees / (gains[0] * (1 - mix) + gains[1] * mix)
+
+        return HeadPose(turn("yaw", head.yaw_degrees), turn("pitch", head.pitch_degrees), head.roll_degrees)
+
+    def _probe(self, axis: str, sign: float) -> float:
+        """Return delivered over asked turn about one axis, on one side."""
+        x0, y0, x1, y1 = self._box
+        asked = HeadPose(**{f"{axis}_degrees": sign * PROBE_DEGREES})
+        state = FaceState(self.own_weights, asked)
+        picture = self._image.copy()
+        rgba = self._compose_at(state, asked, 0.0, 0.0, self._layers.plate[y0:y1, x0:x1])
+        picture[y0:y1, x0:x1] = np.clip(rgba[..., :3] + 0.5, 0, 255).astype(np.uint8)
+        rotation = self._measure(picture)
+        if rotation is None:
+            return 1.0  # the detector lost the face (a drawing, an animal): trust the mesh
+        turned = pose_of(rotation @ self._fit.camera.rotation.T)
+        delivered = getattr(turned, f"{axis}_degrees") * sign
+        return float(np.clip(delivered / PROBE_DEGREES, *GAIN_RANGE))
+
+    def _compose_at(self, state: FaceState, head: HeadPose, lip_seal: float, breath: float, plate: Array) -> FloatArray:
         x0, y0, _, _ = self._box
-        head = state.head.clamped()
         vertices = self._contact.apply(self._shape(state.weights), lip_seal)
         mesh = self._place(vertices, head, breath)
         card = self._place_card(vertices, head, breath)
@@ -276,7 +325,7 @@ class RigPortrait:
         normals = kernels.vertex_normals(self._unturned(vertices), self._skin_triangles())
         new = AMBIENT + np.maximum(normals @ self._light, 0)
         old = AMBIENT + np.maximum(self._own_normals @ self._light, 0)
-        return np.clip(new / old, *RATIO_RANGE).astype(np.float32)
+        return np.clip((new / old) ** RELIEF, *RATIO_RANGE).astype(np.float32)
 
     def _edit_eyes(self, weights: Weights) -> None:
         """Write both eyes, moved as asked, into the photo that the maps read from."""
