@@ -46,6 +46,7 @@ FRAME_RATES_HZ = (24.0, 25.0, 30.0, 60.0)
 SMALLEST_SIDE, LARGEST_SIDE = 256, 2048
 """Bounds of the longer side in pixels."""
 GIF_FRAME_RATE_HZ = 15.0
+_SOUND_RATE_HZ = 48_000
 _BT709 = "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
 
 
@@ -195,8 +196,6 @@ class _Encoder:
         preset: str,
         threads: int,
         alpha: bool = False,
-        sound_path: Path | None = None,
-        sound_codec: str = "aac",
     ) -> None:
         from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
 
@@ -212,9 +211,7 @@ class _Encoder:
             threads=threads,
             with_mask=alpha,
             logfile=self._log,
-            audiofile=str(sound_path) if sound_path else None,
-            audio_codec=sound_codec if sound_path else None,
-            ffmpeg_params=["-nostats", "-filter_threads", "1", *parameters],
+            ffmpeg_params=["-nostats", "-filter_threads", "1", "-map", "0:v:0", *parameters],
         )
         self._process = self._writer.proc
 
@@ -258,8 +255,97 @@ def _even(frame: Frame) -> Frame:
     return np.pad(frame, ((0, bottom), (0, right), (0, 0)), mode="edge") if bottom or right else frame
 
 
-class ClipWriter(FrameWriter):
+class _ContainerWriter(FrameWriter):
+    """Pictures first, sound when their number is known: the sound's end is then exact to the sample.
+
+    ffmpeg's own `-shortest` cuts by what happens to be buffered: the same clip came out up to 0.1 s apart.
+    """
+
+    container: ClassVar[str]
+    sound_codec: ClassVar[tuple[str, ...]]
+    flags: ClassVar[tuple[str, ...]] = ()
+    _encoder: _Encoder
+
+    def _start(self, parameters: list[str], *, codec: str, preset: str, threads: int, alpha: bool = False) -> None:
+        """Start encoding pictures into a file of their own."""
+        if self._recipe is not None:
+            recipe_text(self._recipe)  # too long is said now, not after the last frame
+        self._pictures = self._part.with_name(f"{self._part.stem}-pictures{self._part.suffix}")
+        self._tags = self._part.with_name(f"{self._part.stem}-tags.txt")
+        self._encoder = _Encoder(
+            self._pictures,
+            self.path,
+            (self._width + self._width % 2, self._height + self._height % 2),
+            self._frame_rate_hz,
+            [*parameters, "-f", self.container],
+            codec=codec,
+            preset=preset,
+            threads=threads,
+            alpha=alpha,
+        )
+
+    def _write(self, frame: Frame) -> None:
+        self._encoder.write(_even(frame))
+
+    def _finish(self) -> None:
+        self._encoder.finish()
+        try:
+            self._tags.write_text(_tag_text(self._recipe), "ascii", newline="\n")
+        except OSError as exc:
+            raise disk_error(exc, self.path) from exc
+        arguments = [
+            "-v", "error", "-y", "-i", f"file:{self._pictures}", "-f", "ffmetadata", "-i", f"file:{self._tags}",
+            *(ffmpeg.input_arguments(self._sound_path) if self._sound_path else []),
+            "-map", "0:v:0", "-c:v", "copy", "-map_metadata", "1", "-map_chapters", "-1", *self.flags,
+            *self._sound_arguments(), "-f", self.container, f"file:{self._part}",
+        ]  # fmt: skip
+        code, _, log = ffmpeg.run(arguments, timeout_seconds=max(600.0, self.frames * 0.5))
+        if code != 0:
+            raise ffmpeg.write_error(log, self.path, code)
+        settle(self._part, self.path)
+        self._clear()
+
+    def _sound_arguments(self) -> list[str]:
+        """Return the arguments that cut or fill the sound to the pictures' length."""
+        if self._sound_path is None:
+            return []
+        samples = round(self.frames / self._frame_rate_hz * _SOUND_RATE_HZ)
+        filters = [f"aresample={_SOUND_RATE_HZ},{FROM_FILE_START}"]
+        if self._sound_start_seconds > 0:
+            filters.append(f"atrim=start={self._sound_start_seconds:.6f},asetpts=PTS-STARTPTS")
+        filters.append(f"apad=whole_len={samples},atrim=end_sample={samples}")
+        channels = min(probe(self._sound_path).channels or 2, 2)
+        return [
+            "-map", "2:a:0", "-af", ",".join(filters), "-ac", str(channels), "-ar", str(_SOUND_RATE_HZ),
+            "-c:a", *self.sound_codec,
+        ]  # fmt: skip
+
+    def _clear(self) -> None:
+        """Remove the intermediate files."""
+        self._pictures.unlink(missing_ok=True)
+        self._tags.unlink(missing_ok=True)
+
+    def _undo(self) -> None:
+        self._encoder.stop()
+        self._clear()
+        self._part.unlink(missing_ok=True)
+
+
+def _tag_text(recipe: Mapping[str, Any] | None) -> str:
+    """Return the tags in ffmpeg's metadata text; a command line may be too short for a recipe on Windows."""
+    lines = [";FFMETADATA1", f"comment={COMMENT}"]
+    if recipe is not None:
+        escaped = "".join(f"\\{c}" if c in "=;#\\\n" else c for c in recipe_text(recipe))
+        lines.append(f"{CONTAINER_KEY}={escaped}")
+    return "\n".join(lines) + "\n"
+
+
+class ClipWriter(_ContainerWriter):
     """H.264 yuv420p and AAC in mp4, index first, colors tagged bt709."""
+
+    container = "mp4"
+    sound_codec = ("aac", "-b:a", "160k")
+    flags = ("-movflags", "+faststart+use_metadata_tags")
 
     def __init__(
         self,
@@ -289,42 +375,16 @@ class ClipWriter(FrameWriter):
             sound_start_seconds=sound_start_seconds,
             recipe=recipe,
         )
-        self._tags = _TagFile(recipe)
-        parameters = [
-            *_sound_parameters(self._sound_path, sound_start_seconds, "160k"),
-            "-vf", f"scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,{_BT709}",
-            "-crf", str(crf), "-movflags", "+faststart+use_metadata_tags", *self._tags.arguments, "-f", "mp4",
-        ]  # fmt: skip
-        self._encoder = _Encoder(
-            self._part,
-            self.path,
-            (self._width + self._width % 2, self._height + self._height % 2),
-            self._frame_rate_hz,
-            parameters,
-            codec="libx264",
-            preset=preset,
-            threads=threads,
-            sound_path=self._sound_path,
-        )
-
-    def _write(self, frame: Frame) -> None:
-        self._encoder.write(_even(frame))
-
-    def _finish(self) -> None:
-        self._encoder.finish()
-        self._tags.remove()
-        settle(self._part, self.path)
-
-    def _undo(self) -> None:
-        self._encoder.stop()
-        self._tags.remove()
-        self._part.unlink(missing_ok=True)
+        colors = f"scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,{_BT709}"
+        self._start(["-vf", colors, "-crf", str(crf)], codec="libx264", preset=preset, threads=threads)
 
 
-class AlphaClipWriter(FrameWriter):
+class AlphaClipWriter(_ContainerWriter):
     """VP9 yuva420p and Opus in webm; frames are RGBA with straight alpha."""
 
     channels = (4,)
+    container = "webm"
+    sound_codec = ("libopus", "-b:a", "128k")
 
     def __init__(
         self,
@@ -354,74 +414,12 @@ class AlphaClipWriter(FrameWriter):
             sound_start_seconds=sound_start_seconds,
             recipe=recipe,
         )
-        self._tags = _TagFile(recipe)
         parameters = [
-            *_sound_parameters(self._sound_path, sound_start_seconds, "128k"),
             "-vf", f"scale=out_color_matrix=bt709:out_range=tv,format=yuva420p,{_BT709}", "-pix_fmt", "yuva420p",
             "-auto-alt-ref", "0", "-deadline", "realtime", "-cpu-used", str(speed), "-crf", str(crf), "-b:v", "0",
-            *self._tags.arguments, "-f", "webm",
         ]  # fmt: skip
-        self._encoder = _Encoder(
-            self._part,
-            self.path,
-            (self._width + self._width % 2, self._height + self._height % 2),
-            self._frame_rate_hz,
-            parameters,
-            codec="libvpx-vp9",
-            preset="veryfast",  # moviepy always names one; libvpx does not look at it
-            threads=threads,
-            alpha=True,
-            sound_path=self._sound_path,
-            sound_codec="libopus",
-        )
-
-    def _write(self, frame: Frame) -> None:
-        self._encoder.write(_even(frame))
-
-    def _finish(self) -> None:
-        self._encoder.finish()
-        self._tags.remove()
-        settle(self._part, self.path)
-
-    def _undo(self) -> None:
-        self._encoder.stop()
-        self._tags.remove()
-        self._part.unlink(missing_ok=True)
-
-
-def _sound_parameters(sound_path: Path | None, start_seconds: float, bitrate: str) -> list[str]:
-    """Return ffmpeg's arguments that fit the sound to the picture."""
-    if sound_path is None:
-        return ["-map", "0:v:0"]
-    filters = [f"aresample=48000,{FROM_FILE_START}"]
-    if start_seconds > 0:
-        filters.append(f"atrim=start={start_seconds:.6f},asetpts=PTS-STARTPTS")
-    filters.append("apad")
-    channels = min(probe(sound_path).channels or 2, 2)
-    return [
-        "-map", "0:v:0", "-map", "1:a:0", "-af", ",".join(filters), "-ac", str(channels), "-ar", "48000",
-        "-b:a", bitrate, "-shortest", "-map_metadata", "-1",
-    ]  # fmt: skip
-
-
-class _TagFile:
-    """The recipe as a file for ffmpeg, since a command line may be too short for it on Windows."""
-
-    def __init__(self, recipe: Mapping[str, Any] | None) -> None:
-        self._path: Path | None = None
-        self.arguments = ["-metadata", f"comment={COMMENT}"]
-        if recipe is not None:
-            text = f"{CONTAINER_KEY}={recipe_text(recipe)}"
-            handle, name = tempfile.mkstemp(prefix="recipe-", suffix=".txt")
-            self._path = Path(name)
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                file.write(text)
-            self.arguments += ["-/metadata", name]
-
-    def remove(self) -> None:
-        """Delete the file."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
+        # moviepy always names a preset; libvpx does not look at it.
+        self._start(parameters, codec="libvpx-vp9", preset="veryfast", threads=threads, alpha=True)
 
 
 class GifWriter(FrameWriter):
@@ -451,7 +449,7 @@ class GifWriter(FrameWriter):
             self.path,
             (self._width, self._height),
             self._frame_rate_hz / self._every,
-            ["-map", "0:v:0", "-qp", "0", "-pix_fmt", "rgb24", "-f", "matroska"],
+            ["-qp", "0", "-pix_fmt", "rgb24", "-f", "matroska"],
             codec="libx264rgb",
             preset="ultrafast",
             threads=1,

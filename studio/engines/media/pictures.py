@@ -33,7 +33,7 @@ Pixels = NDArray[np.uint8]
 MAX_PIXELS = 144_000_000  # 12,000 x 12,000
 MAX_BYTES = 256_000_000
 NEUTRAL_GRAY = 128  # what shows through transparent pixels
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF")
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF")
 _HINT = "Use a JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP or GIF picture."
 _opening = threading.Lock()
 
@@ -132,6 +132,7 @@ def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
         # catch_warnings is not safe in threads, hence the lock. Pillow's own limit is a warning and
         # a global; ours is an argument.
         with _opening, warnings.catch_warnings():
+            Image.init()  # else only five formats are known at the first open
             pillow_heif.register_heif_opener()
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
@@ -157,7 +158,7 @@ def _too_many_pixels(name: str, max_pixels: int, size: tuple[int, int] | None = 
 
 def _note_source(image: Image.Image, data: bytes, notes: list[str]) -> None:
     """Note what the decoder will do by itself."""
-    # MPO is a phone's JPEG with a second view or a gain map; its first image is the photo.
+    # MPO (which Pillow opens as JPEG) is a phone's JPEG with a second view or a gain map; its first image is the photo.
     if image.format != "MPO" and getattr(image, "is_animated", False):
         notes.append("first page of several" if image.format == "TIFF" else "first frame of an animation")
         image.seek(0)

@@ -3,6 +3,8 @@
 import hashlib
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import cv2
@@ -58,16 +60,13 @@ def test_exif_orientation_is_undone(rgb, orientation):
         4: lambda a: a[::-1],
         5: lambda a: a.transpose(1, 0, 2),
         6: lambda a: np.rot90(a, -1),
-        7: lambda a: np.rot90(a[::-1], -1)[::1],
+        7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
         8: lambda a: np.rot90(a, 1),
     }
     exif = Image.Exif()
     exif[0x0112] = orientation
     picture = read_picture(encoded(Image.fromarray(rgb), "PNG", exif=exif))
-    expected = undo[orientation](rgb)
-    if orientation == 7:
-        expected = rgb[::-1, ::-1].transpose(1, 0, 2)
-    assert np.array_equal(picture.rgb, expected)
+    assert np.array_equal(picture.rgb, undo[orientation](rgb))
     assert ("turned by its EXIF orientation" in picture.notes) == (orientation > 1)
 
 
@@ -98,13 +97,10 @@ def test_16_bit_gray_and_color(rgb):
     assert gray.notes == color.notes == ("16-bit reduced to 8",)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "PA", "RGBA", "YCbCr"])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "YCbCr"])
 def test_other_modes(rgb, mode):
-    kind = {"YCbCr": "JPEG", "PA": "TIFF"}.get(mode, "PNG")
-    source = Image.fromarray(rgb).convert("P").convert("PA") if mode == "PA" else Image.fromarray(rgb).convert(mode)
-    if mode == "PA":
-        kind, source = "PNG", source.convert("RGBA")
-    picture = read_picture(encoded(source, kind))
+    kind = "JPEG" if mode == "YCbCr" else "PNG"
+    picture = read_picture(encoded(Image.fromarray(rgb).convert(mode), kind))
     assert picture.rgb.shape == rgb.shape
     assert picture.rgb.dtype == np.uint8
     assert picture.alpha is None  # fully opaque
@@ -162,7 +158,9 @@ def test_color_profile_is_converted():
 def test_wide_gamut_profile_changes_the_numbers():
     # A matrix profile with red and green primaries swapped: the one thing it can do is swap them back.
     data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    tags = {bytes(data[132 + 12 * i : 136 + 12 * i]): 132 + 12 * i for i in range(struct.unpack(">I", data[128:132])[0])}
+    tags = {
+        bytes(data[132 + 12 * i : 136 + 12 * i]): 132 + 12 * i for i in range(struct.unpack(">I", data[128:132])[0])
+    }
     red, green = tags[b"rXYZ"] + 4, tags[b"gXYZ"] + 4
     data[red : red + 8], data[green : green + 8] = data[green : green + 8], data[red : red + 8]
     data = bytes(data).replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be"))
@@ -312,3 +310,21 @@ def test_old_parts_are_cleared_and_young_ones_stay(tmp_path):
     assert atomic.clear_parts(tmp_path, 60, born + 30) == 0
     assert atomic.clear_parts(tmp_path, 60, born + 90) == 1
     assert [p.name for p in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+def test_first_picture_of_a_fresh_process_may_be_of_any_kind(tmp_path):
+    """Pillow knows only five formats until it is told to load them all."""
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "a.webp")
+    program = (
+        "import sys; from studio.engines.media.pictures import read_picture; print(read_picture(sys.argv[1]).format)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path / "a.webp"], capture_output=True, check=False)
+    assert done.stdout.strip() == b"WEBP", done.stderr
+
+
+def test_phone_jpeg_with_a_second_image(rgb):
+    data = encoded(Image.fromarray(rgb), "MPO", save_all=True, append_images=[Image.new("RGB", (96, 64), "red")])
+    picture = read_picture(data)
+    assert picture.format == "MPO"
+    assert picture.notes == ()
+    assert np.abs(picture.rgb.astype(int) - rgb).mean() < 6

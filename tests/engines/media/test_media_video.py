@@ -306,7 +306,8 @@ def test_really_full_disk(tmp_path):
     mount.mkdir()
     for format in ("mp4", "png"):
         out = mount / f"a{SUFFIX[format]}"
-        script = f"mount -t tmpfs -o size=300k none {mount} && {sys.executable} {tmp_path}/p.py {format} {out}; ls -A {mount}"
+        run = f"{sys.executable} {tmp_path}/p.py {format} {out}"
+        script = f"mount -t tmpfs -o size=300k none {mount} && {run}; ls -A {mount}"
         try:
             done = subprocess.run(
                 ["unshare", "-rm", "sh", "-c", script],
