@@ -240,7 +240,7 @@ def _profiled(image: Image.Image, profile: bytes | None, notes: list[str]) -> Im
                     notes.append(f"colors converted from {description[:60] or 'its own profile'} to sRGB")
                     return converted
         except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
-            notes.append("its color profile is damaged; taken as sRGB")
+            notes.append("its color profile cannot be used; taken as sRGB")
     return image.convert("RGB")
 
 

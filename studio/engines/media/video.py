@@ -4,8 +4,8 @@
         for frame in frames:
             clip.write(frame)
 
-Adding a format is adding a row. How each is written stands in `clip`, how
-videos are read in `frames`.
+Adding a format is adding a row. How each is written stands in `clip` and
+`stills`, how videos are read in `frames`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from studio.engines.media.clip import (
-    FRAME_RATES_HZ,
-    LARGEST_SIDE,
-    SMALLEST_SIDE,
-    AlphaClipWriter,
-    ClipWriter,
-    FrameWriter,
-    GifWriter,
-    PngSequenceWriter,
-)
+from studio.engines.media.clip import AlphaClipWriter, ClipWriter
 from studio.engines.media.frames import FrameReader, VideoInfo, probe_video, read_frames
+from studio.engines.media.stills import GifWriter, PngSequenceWriter
+from studio.engines.media.writer import FRAME_RATES_HZ, LARGEST_SIDE, SMALLEST_SIDE, FrameWriter
 from studio.errors import UserInputError
 
 __all__ = [

@@ -149,7 +149,7 @@ def test_color_profile_is_converted():
     gray = Image.new("RGB", (32, 32), (200, 60, 60))
     assert read_picture(encoded(gray, "PNG", icc_profile=srgb.tobytes())).notes == ()
     wrong = read_picture(encoded(gray, "PNG", icc_profile=lab.tobytes()))
-    assert wrong.notes == ("its color profile is damaged; taken as sRGB",)
+    assert wrong.notes == ("its color profile cannot be used; taken as sRGB",)
     broken = read_picture(encoded(gray, "PNG", icc_profile=b"not a profile"))
     assert broken.notes == wrong.notes
     assert np.array_equal(broken.rgb[0, 0], [200, 60, 60])
