@@ -54,7 +54,7 @@ ENGINES: tuple[EngineEntry, ...] = (
         "vision",
         "Face analysis",
         "faces",
-        "studio.engines.vision:VisionAnalyser",
+        "studio.engines.vision.analyser:VisionAnalyser",
         {"cv2": "opencv-python", "onnxruntime": "onnxruntime"},
         ("models",),
         "Apache-2.0 (MediaPipe models), CC0-1.0 (dlib ResNet)",
@@ -64,7 +64,7 @@ ENGINES: tuple[EngineEntry, ...] = (
         "pocketsphinx",
         "Speech analysis",
         "speech",
-        "studio.engines.voice:PocketsphinxSpeech",
+        "studio.engines.voice.speech:PocketsphinxSpeech",
         {"pocketsphinx": "pocketsphinx", "scipy": "scipy"},
         (),
         "BSD-2-Clause (pocketsphinx and its English model)",
@@ -74,7 +74,7 @@ ENGINES: tuple[EngineEntry, ...] = (
         "rig",
         "Parametric head",
         "portrait",
-        "studio.engines.rig:RigAnimator",
+        "studio.engines.rig.animator:RigAnimator",
         {"cv2": "opencv-python", "numba": "numba"},
         ("head.npz",),
         "Apache-2.0; head asset CC0-1.0",
@@ -124,7 +124,7 @@ class Engines:
 
     def faces(self) -> FaceAnalyser:
         """Return the face analyser."""
-        return cast("FaceAnalyser", self._once("vision"))
+        return cast("FaceAnalyser", self._once("vision", lambda: self.assets / "models"))
 
     def speech(self) -> SpeechAnalyser:
         """Return the speech analyser."""

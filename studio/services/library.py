@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+import re
+import shutil
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from studio.services.animation import Progress
+import numpy as np
+
+from studio.domain.job import Job
+from studio.domain.render import Render, RenderKind, RenderPage
+from studio.engines.media.atomic import atomic_file
+from studio.services.animation import Animation, OnProgress, checked_request
+from studio.services.expressions import Expressions
+from studio.services.recipes import checked
+from studio.store import Store, VerifyReport
 
 if TYPE_CHECKING:
-    from studio.domain.job import Job
-    from studio.domain.render import Render
+    from studio.jobs.queue import JobQueue
+
+__all__ = ["CurveFiles", "Library", "Recipe", "RenderPage", "RerunResult", "VerifyReport"]
 
 Recipe = Mapping[str, Any]
+TRASH_DAYS = 30
+SCRATCH_SECONDS = 86400.0
 
 
-@dataclass(frozen=True)
-class RenderPage:
-    """One page of the gallery, newest first; `next_cursor` None is the last page."""
+class CurveFiles(NamedTuple):
+    """The motion of a clip: Live Link Face CSV, and JSON with everything."""
 
-    renders: tuple[Render, ...]
-    next_cursor: str | None
-    total: int
-
-
-@dataclass(frozen=True)
-class VerifyReport:
-    """What a check of all files found: sha256 or names of files."""
-
-    checked: int
-    missing: tuple[str, ...]
-    changed: tuple[str, ...]
-    orphans: tuple[str, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Say whether nothing is missing, changed or left over."""
-        return not (self.missing or self.changed or self.orphans)
+    csv: Path
+    json: Path
 
 
 @dataclass(frozen=True)
@@ -55,63 +54,210 @@ class RerunResult:
 class Library:
     """Looks after renders."""
 
+    def __init__(
+        self, store: Store, owner: str, expressions: Expressions, animation: Animation, queue: JobQueue, scratch: Path
+    ) -> None:
+        self._store = store
+        self._owner = owner
+        self._expressions = expressions
+        self._animation = animation
+        self._queue = queue
+        self._scratch = scratch
+
+    # -- finding ---------------------------------------------------------------------
+
     def page(
         self,
         *,
         project_id: str | None = None,
         identity_id: str | None = None,
-        kind: str | None = None,
+        kind: RenderKind | None = None,
         starred: bool | None = None,
+        text: str | None = None,
         cursor: str | None = None,
         size: int = 24,
     ) -> RenderPage:
-        """Return one page of renders, newest first."""
-        raise NotImplementedError
+        """Return one page of renders, newest first; None filters nothing.
+
+        Args:
+            text: words that title, transcript or notes begin with.
+            cursor: the `next_cursor` of the page before.
+
+        Raises:
+            UserInputError: `cursor` is none of ours.
+        """
+        return self._store.renders.page(
+            self._owner,
+            project_id=project_id,
+            identity_id=identity_id,
+            kind=kind,
+            starred=starred,
+            text=text,
+            after=cursor,
+            limit=size,
+        )
 
     def show(self, render_id: str) -> Render:
-        """Return one render with its whole recipe."""
-        raise NotImplementedError
+        """Return one render with its whole recipe.
+
+        Raises:
+            NotFoundError: no such render.
+        """
+        return self._store.renders.get(self._owner, render_id)
 
     def path(self, render: Render) -> Path:
-        """Return where the render's file lies."""
-        raise NotImplementedError
+        """Return where the render's file lies.
+
+        Raises:
+            NotFoundError: the file is gone.
+        """
+        return self._store.media.get(self._owner, render.media_sha256)
 
     def thumbnail(self, render: Render) -> Path:
-        """Return a small picture of the render."""
-        raise NotImplementedError
+        """Return a small picture of the render; the file itself where it has none."""
+        return self._store.media.get(self._owner, render.thumbnail_sha256 or render.media_sha256)
+
+    # -- marking, deleting, exporting ----------------------------------------------------
 
     def star(self, render_id: str, starred: bool = True) -> Render:
         """Mark a render as a favorite, or no longer."""
-        raise NotImplementedError
+        return self._store.renders.star(self._owner, render_id, starred)
 
     def delete(self, render_id: str) -> None:
-        """Delete a render and its file."""
-        raise NotImplementedError
+        """Put a render into the trash; `restore` brings it back for TRASH_DAYS days."""
+        self._store.renders.trash(self._owner, render_id)
+
+    def restore(self, render_id: str) -> Render:
+        """Bring a render back from the trash."""
+        return self._store.renders.restore(self._owner, render_id)
 
     def export(self, render_id: str, out: Path) -> Path:
-        """Copy a render's file (with its recipe inside) to a file or into a folder."""
-        raise NotImplementedError
+        """Copy a render's file (with its recipe inside) to a file or into a folder.
+
+        Raises:
+            NotFoundError: no such render, or the folder does not exist.
+            StoreError: disk full or read-only.
+        """
+        render = self.show(render_id)
+        source = self.path(render)
+        if out.is_dir():
+            words = re.sub(r"[^\w-]+", "-", render.title).strip("-").lower()[:40]
+            out = out / f"{words or render.kind}-{render.id}{source.suffix}"
+        with atomic_file(out) as part:
+            shutil.copyfile(source, part)
+        return out
+
+    def curves(self, render_id: str) -> CurveFiles | None:
+        """Return a clip's motion as files to download; None for a picture."""
+        from studio.engines.media.curves import read_json, write_livelink_csv
+
+        sha256 = self.show(render_id).inputs.get("curves")
+        if sha256 is None:
+            return None
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        files = CurveFiles(self._scratch / f"curves-{render_id}.csv", self._scratch / f"curves-{render_id}.json")
+        source = self._store.media.get(self._owner, sha256)
+        with atomic_file(files.json) as part:
+            shutil.copyfile(source, part)
+        write_livelink_csv(read_json(source), files.csv)
+        return files
+
+    # -- making it again -------------------------------------------------------------------
 
     def recipe_of_file(self, path: Path) -> Recipe:
         """Read the recipe from a png or clip of ours, also one that left the library.
 
         Raises:
+            NotFoundError, UnreadableMediaError.
             UserInputError: the file carries no recipe of ours.
         """
-        raise NotImplementedError
+        from studio.engines.media.recipe import read_recipe
 
-    def rerun(self, render_id: str, *, on_progress: Callable[[Progress], None] | None = None) -> RerunResult:
-        """Make a render once more, here and now, and compare the frames."""
-        raise NotImplementedError
+        return checked(read_recipe(path), path.name)
+
+    def rerun(self, render_id: str, *, on_progress: OnProgress | None = None, job_id: str | None = None) -> RerunResult:
+        """Make a render once more, here and now, and compare the frames.
+
+        Raises:
+            NotFoundError: the render, or something it was made from, is gone.
+            UserInputError: another engine version made it.
+        """
+        first = self.show(render_id)
+        recipe = checked(first.recipe, f"Render {render_id}")
+        if first.kind == "image":
+            again = self._expressions.redraw(recipe, parent_id=first.id)
+        else:
+            request = checked_request(recipe["request"] | {"project_id": first.project_id, "photo_id": first.photo_id})
+            again, _ = self._animation.render(
+                request, job_id=job_id, parent_id=first.id, on_progress=on_progress, made_by=recipe
+            )
+        return RerunResult(again, same_frames(self.path(first), self.path(again)))
 
     def submit_rerun(self, render_id: str) -> Job:
         """Put a rerun into the queue."""
-        raise NotImplementedError
+        render = self.show(render_id)
+        return self._queue.submit(
+            "rerun",
+            {"render_id": render.id},
+            title=f"Again: {render.title}",
+            project_id=render.project_id,
+            identity_id=render.identity_id,
+        )
+
+    # -- checking ----------------------------------------------------------------------------
 
     def verify(self) -> VerifyReport:
-        """Find missing, changed and orphan files."""
-        raise NotImplementedError
+        """Find missing, changed and orphan files, by reading every one."""
+        return self._store.media.verify()
 
     def sweep(self) -> int:
-        """Delete orphan files and old scratch files; return the bytes set free."""
-        raise NotImplementedError
+        """Tidy the disk; return the bytes set free.
+
+        Orphans and unused media go into the trash; what lay there for TRASH_DAYS
+        and old scratch files go for good.
+        """
+        freed = self._store.renders.purge_trash(self._owner, datetime.now(UTC) - timedelta(days=TRASH_DAYS))
+        before = time.time() - SCRATCH_SECONDS
+        for path in self._scratch.iterdir() if self._scratch.is_dir() else ():
+            if path.is_file() and path.stat().st_mtime < before:
+                freed += path.stat().st_size
+                path.unlink()
+        return freed + self._store.sweep().freed_bytes
+
+
+def same_frames(first: Path, second: Path) -> bool:
+    """Say whether two files of the same kind show exactly the same pixels, frame by frame.
+
+    Raises:
+        NotFoundError: a file is gone.
+    """
+    if first == second or first.read_bytes() == second.read_bytes():
+        return True
+    if first.suffix in {".png", ".jpg"}:
+        from studio.engines.media.pictures import read_picture
+
+        return bool(np.array_equal(read_picture(first).rgb, read_picture(second).rgb))
+    if first.suffix == ".zip":
+        return _same_archives(first, second)
+    from studio.engines.media.video import read_frames
+
+    alpha = first.suffix == ".webm"
+    with read_frames(first, alpha=alpha) as one, read_frames(second, alpha=alpha) as other:
+        return all(
+            a is not None and b is not None and np.array_equal(a, b) for a, b in itertools.zip_longest(one, other)
+        )
+
+
+def _same_archives(first: Path, second: Path) -> bool:
+    """Compare two zips of numbered pictures."""
+    import zipfile
+
+    from studio.engines.media.pictures import read_picture
+
+    with zipfile.ZipFile(first) as one, zipfile.ZipFile(second) as other:
+        if one.namelist() != other.namelist():
+            return False
+        return all(
+            np.array_equal(read_picture(one.read(name)).rgb, read_picture(other.read(name)).rgb)
+            for name in one.namelist()
+        )

@@ -7,8 +7,15 @@ A request that waits in the queue must not depend on a file that may move, so
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, model_validator
+
+from studio.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from studio.domain.photo import Photo
+    from studio.store import Store
 
 
 class MediaSource(BaseModel):
@@ -40,3 +47,39 @@ class MediaSource(BaseModel):
     def file(cls, path: Path | str) -> MediaSource:
         """Return the source that names a file on this computer."""
         return cls(path=Path(path))
+
+
+class Sources:
+    """Looks up what a source means for one owner."""
+
+    def __init__(self, store: Store, owner: str) -> None:
+        self._store = store
+        self._owner = owner
+
+    def path(self, source: MediaSource) -> Path:
+        """Return the file behind a source.
+
+        Raises:
+            NotFoundError: no such photo, medium or file.
+        """
+        if source.path is not None:
+            if not source.path.exists():
+                raise NotFoundError(f"There is no file {source.path.name!r}.", "Check the path.")
+            return source.path
+        return self._store.media.get(self._owner, source.sha256 or self._photo(source).sha256)
+
+    def photo(self, source: MediaSource) -> Photo | None:
+        """Return the photo a source names; None for media and files."""
+        return self._photo(source) if source.photo_id is not None else None
+
+    def settled(self, source: MediaSource) -> MediaSource:
+        """Return the source as the sha256 of stored bytes; a file is copied into the media store."""
+        if source.sha256 is not None:
+            self._store.media.get(self._owner, source.sha256)
+            return source
+        if source.path is not None:
+            return MediaSource.media(self._store.media.put(self._owner, self.path(source)))
+        return MediaSource.media(self._photo(source).sha256)
+
+    def _photo(self, source: MediaSource) -> Photo:
+        return self._store.photos.get(self._owner, source.photo_id or "")

@@ -1,0 +1,228 @@
+"""Pictures made ready to move, kept for a while because making them costs time.
+
+One path leads from bytes to a portrait, whoever asks: decode, reduce to
+WORKING_SIDE, find the faces there, choose one, scale to the asked size, fit.
+The same bytes, face, size and engine version therefore always give the same
+portrait, which is what makes a render repeatable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from studio.domain.face import DetectedFace
+from studio.engines import Engines
+from studio.engines.base import Image, Portrait
+from studio.engines.media.ffmpeg import checked_file
+from studio.errors import LimitExceededError, NoFaceError, SeveralFacesError, UserInputError
+
+WORKING_SIDE = 2048
+"""Faces are found on at most this many pixels; no clip is larger."""
+SMALLEST_PICTURE = 64
+SMALLEST_FACE = 48
+"""Below this many pixels across, landmarks are guesses (the landmark model looks at 192)."""
+DEFAULT_SIDE = 1024
+SMALLEST_SIDE, LARGEST_SIDE = 256, 2048
+KEPT_PORTRAITS = 4
+"""A 1024 px portrait holds about 100 MB."""
+
+_PROFILE = 0.35
+"""Frontality below which half of the face is not in the picture."""
+
+
+@dataclass(frozen=True)
+class FoundFaces:
+    """A decoded picture with its faces, largest first.
+
+    Attributes:
+        image: at most WORKING_SIDE pixels on its longer side.  # (H, W, 3)
+        width, height: of the picture as decoded.
+        scale: pixels of the decoded picture per pixel of `image`.
+        notes: what was done to the picture, in words.
+    """
+
+    sha256: str
+    image: Image = field(repr=False)
+    width: int
+    height: int
+    scale: float
+    faces: tuple[DetectedFace, ...] = field(repr=False)
+    notes: tuple[str, ...]
+
+
+@dataclass
+class PreparedPortrait:
+    """A portrait with what a person may want to know of it; hold `lock` while drawing."""
+
+    key: str
+    sha256: str
+    face_index: int
+    image: Image
+    face: DetectedFace
+    portrait: Portrait
+    engine: str
+    engine_version: str
+    hints: tuple[str, ...]
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+def scaled_face(face: DetectedFace, factor: float) -> DetectedFace:
+    """Return a face in a picture `factor` times as large."""
+    x0, y0, x1, y1 = (float(v) * factor for v in face.box)
+    return replace(face, box=(x0, y0, x1, y1), landmarks=(face.landmarks * np.float32(factor)).astype(np.float32))
+
+
+def choose_face(faces: Sequence[DetectedFace], face_index: int | None) -> int:
+    """Return the index of the face that is meant.
+
+    Raises:
+        NoFaceError: there is none.
+        SeveralFacesError: there are several and nobody chose.
+        UserInputError: the chosen one does not exist.
+        LimitExceededError: it is too small.
+    """
+    if not faces:
+        raise NoFaceError(
+            "No face was found in the picture.", "Use a picture that shows a face from the front, well lit and large."
+        )
+    if face_index is None and len(faces) > 1:
+        raise SeveralFacesError(
+            f"The picture shows {len(faces)} faces and it is not said which one is meant.",
+            f"Choose one with --face 1 to --face {len(faces)} (1 is the largest), or pick it in the window.",
+        )
+    index = face_index or 0
+    if not 0 <= index < len(faces):
+        raise UserInputError(
+            f"There is no face {index + 1}: the picture shows {len(faces)}.", f"Choose 1 to {len(faces)}."
+        )
+    x0, y0, x1, y1 = faces[index].box
+    if min(x1 - x0, y1 - y0) < SMALLEST_FACE:
+        raise LimitExceededError(
+            f"The face is only {min(x1 - x0, y1 - y0):.0f} pixels across.",
+            f"Use a picture in which it is at least {SMALLEST_FACE}, better 200 pixels across.",
+        )
+    return index
+
+
+def face_hints(face: DetectedFace) -> tuple[str, ...]:
+    """Return one sentence for each thing a person should know of a face."""
+    hints = list(face.quality.hints)
+    if face.quality.frontal < _PROFILE and not any("side" in h or "profile" in h for h in hints):
+        hints.append("The face is seen from the side: the far half has to be guessed. A frontal photo works better.")
+    if face.likely != "person":
+        what = "an animal" if face.likely == "animal" else "a drawing"
+        hints.append(f"This looks like {what}; that is allowed, but the fit may be rough.")
+    return tuple(hints)
+
+
+class Portraits:
+    """Finds faces and prepares portraits; safe to call from several threads."""
+
+    def __init__(self, engines: Engines) -> None:
+        self.engines = engines
+        self._kept: OrderedDict[str, PreparedPortrait] = OrderedDict()
+        self._resolved: dict[str, str] = {}  # key with the face as asked (perhaps None) -> key with its index
+        self._lock = threading.Lock()
+
+    def find_faces(self, picture: Path | bytes) -> FoundFaces:
+        """Decode a picture and find its faces.
+
+        Raises:
+            UnreadableMediaError, LimitExceededError: the picture cannot be used.
+        """
+        from studio.engines.media.pictures import fit_longer_side, read_picture
+
+        decoded = read_picture(picture)
+        height, width = decoded.rgb.shape[:2]
+        if min(width, height) < SMALLEST_PICTURE:
+            raise LimitExceededError(
+                f"The picture has only {width} x {height} pixels.",
+                f"Use one with at least {SMALLEST_PICTURE}, better 500 pixels on each side.",
+            )
+        image = np.ascontiguousarray(fit_longer_side(decoded.rgb, WORKING_SIDE))
+        with self.engines.lock:
+            faces = tuple(self.engines.faces().detect(image))
+        notes = tuple(f"The picture was changed on reading: {note}." for note in decoded.notes)
+        return FoundFaces(decoded.sha256, image, width, height, width / image.shape[1], faces, notes)
+
+    def prepare(
+        self, picture: Path | bytes, *, face_index: int | None = None, size: int | None = None, engine: str = "rig"
+    ) -> PreparedPortrait:
+        """Return the portrait of one face, from the shelf where it lies there already.
+
+        Args:
+            size: longer side in pixels, SMALLEST_SIDE..LARGEST_SIDE; default the
+                picture's own, at most DEFAULT_SIDE.
+
+        Raises:
+            NoFaceError, SeveralFacesError, UnreadableMediaError, LimitExceededError, EngineError.
+        """
+        if size is not None and not SMALLEST_SIDE <= size <= LARGEST_SIDE:
+            raise LimitExceededError(
+                f"A longer side of {size} pixels is not possible.", f"Choose {SMALLEST_SIDE} to {LARGEST_SIDE}."
+            )
+        sha256 = _fingerprint(picture)
+        asked = f"{sha256}/{face_index}/{size}/{engine}-{self.engines.animator(engine).version}"
+        with self._lock:
+            kept = self._kept.get(self._resolved.get(asked, asked))
+            if kept is not None:
+                self._kept.move_to_end(kept.key)
+                return kept
+        # Two threads may prepare the same portrait at once; the second result is simply dropped.
+        made = self._make(picture, face_index, size, engine)
+        with self._lock:
+            self._resolved[asked] = made.key
+            made = self._kept.setdefault(made.key, made)
+            while len(self._kept) > KEPT_PORTRAITS:
+                gone = self._kept.popitem(last=False)[0]
+                self._resolved = {a: key for a, key in self._resolved.items() if key != gone}
+        return made
+
+    def _make(self, picture: Path | bytes, face_index: int | None, size: int | None, engine: str) -> PreparedPortrait:
+        found = self.find_faces(picture)
+        index = choose_face(found.faces, face_index)
+        longer = max(found.width, found.height)
+        side = size or max(SMALLEST_SIDE, min(DEFAULT_SIDE, longer))
+        image = _resized(found.image, side)
+        face = scaled_face(found.faces[index], image.shape[1] / found.image.shape[1])
+        hints = [*found.notes, *face_hints(face)]
+        if side > longer:
+            hints.append(f"The picture was enlarged from {longer} to {side} pixels.")
+        with self.engines.lock:
+            animator = self.engines.animator(engine)
+            portrait = animator.prepare(image, face)
+        key = f"{found.sha256}/{index}/{size}/{engine}-{animator.version}"
+        return PreparedPortrait(
+            key, found.sha256, index, image, face, portrait, animator.name, animator.version, tuple(hints)
+        )
+
+
+def _fingerprint(picture: Path | bytes) -> str:
+    """Return the sha256 of a picture's bytes."""
+    if isinstance(picture, bytes):
+        return hashlib.sha256(picture).hexdigest()
+    with checked_file(picture).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _resized(image: Image, side: int) -> Image:
+    """Return the picture with `side` pixels on its longer side."""
+    height, width = image.shape[:2]
+    longer = max(height, width)
+    if side == longer:
+        return image
+    if side < longer:
+        from studio.engines.media.pictures import fit_longer_side
+
+        return np.ascontiguousarray(fit_longer_side(image, side))
+    from PIL import Image as Pillow
+
+    target = (round(width * side / longer), round(height * side / longer))
+    return np.array(Pillow.fromarray(image).resize(target, Pillow.Resampling.LANCZOS), np.uint8)
