@@ -188,6 +188,15 @@ class Jobs:
             asked = self._database.value(f"SELECT cancel_requested FROM jobs WHERE {_RUN}", key)
         return None if asked is None else bool(asked)
 
+    def is_asked_to_stop(self, job: Job, token: str) -> bool | None:
+        """Return whether the person asked it to stop, or None when it is no longer ours; writes nothing."""
+        asked = self._database.value(f"SELECT cancel_requested FROM jobs WHERE {_RUN}", [job.owner, job.id, token])
+        return None if asked is None else bool(asked)
+
+    def has_waiting(self) -> bool:
+        """Say whether any job waits; writes nothing, so an idle worker may ask often."""
+        return self._database.value("SELECT 1 FROM jobs WHERE state = 'queued' LIMIT 1") is not None
+
     def write_progress(
         self,
         job: Job,

@@ -1,0 +1,176 @@
+"""Starts the worker process and notices when it dies.
+
+A dying process cannot say why it died; its parent can. So the window that
+started the worker waits for its end, reads the exit code, and writes on the
+rows of the jobs it held what happened, with the worker's last words. Then it
+starts a new worker. If the window dies too, the next start finds the rows
+(`JobQueue.recover`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from studio.domain.job import LOG_TAIL_LINES, Failure
+from studio.errors import StudioError
+from studio.jobs.process import explain_exit
+from studio.jobs.queue import JobQueue
+from studio.store import Store
+from studio.store.media import disk_errors
+from studio.store.rows import now
+
+LOG_BYTES = 1_000_000
+STOP_SECONDS = 5.0
+RESTART_SECONDS = (0.0, 1.0, 5.0, 30.0)
+"""How long to wait before starting a worker again that died young, growing with each time."""
+YOUNG_SECONDS = 10.0
+
+_logger = logging.getLogger(__name__)
+
+
+class WorkerSupervisor:
+    """Keeps one worker process running for this process.
+
+    Args:
+        store: the store the worker's jobs are in.
+        queue: its queue.
+        build: "module:function" that returns a kinds.Workplace.
+        arguments: JSON keyword arguments for it (sent through a pipe, not seen in process lists).
+    """
+
+    def __init__(self, store: Store, queue: JobQueue, build: str, arguments: Mapping[str, Any]) -> None:
+        self._store = store
+        self._queue = queue
+        self._order = json.dumps({"build": build, "arguments": dict(arguments)})
+        self._log_path = store.data_dir / "worker.log"
+        self._process: subprocess.Popen[str] | None = None
+        self._closing = threading.Event()
+        self._watcher: threading.Thread | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process id, or None while there is none."""
+        process = self._process
+        return None if process is None or process.poll() is not None else process.pid
+
+    def start(self) -> None:
+        """Start the worker; does nothing when it runs already.
+
+        Raises:
+            StoreError: its log cannot be written.
+        """
+        if self._watcher is not None and self._watcher.is_alive():
+            return
+        self._closing.clear()
+        self._process = self._spawn()
+        self._watcher = threading.Thread(target=self._watch, name="worker supervisor", daemon=True)
+        self._watcher.start()
+
+    def stop(self, timeout_seconds: float = STOP_SECONDS) -> None:
+        """Ask the worker to end and wait; after `timeout_seconds` it is killed with all its children."""
+        self._closing.set()
+        process, watcher = self._process, self._watcher
+        if process is None or watcher is None:
+            return
+        try:
+            if process.stdin is not None:
+                process.stdin.write("stop\n")
+                process.stdin.flush()
+        except OSError:
+            _logger.info("the worker was gone before it could be asked to stop")
+        watcher.join(timeout_seconds)
+        if watcher.is_alive():
+            process.kill()
+            watcher.join()
+        self._process = self._watcher = None
+
+    def _spawn(self) -> subprocess.Popen[str]:
+        with disk_errors():
+            fresh = not self._log_path.exists() or self._log_path.stat().st_size > LOG_BYTES
+            log = self._log_path.open("wb" if fresh else "ab")
+        # The child must find the studio and the composition root where this process found them.
+        places = os.pathsep.join(os.path.abspath(p) for p in sys.path)
+        options: dict[str, Any] = {"start_new_session": True}
+        if sys.platform == "win32":
+            options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+        with log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "studio.jobs.worker"],
+                stdin=subprocess.PIPE, stdout=log, stderr=log, text=True, encoding="utf-8",
+                env=os.environ | {"PYTHONPATH": places}, **options,
+            )  # fmt: skip
+        assert process.stdin is not None
+        try:
+            process.stdin.write(self._order + "\n")
+            process.stdin.flush()
+        except OSError:
+            _logger.warning("the worker ended before it could be told what to build")
+        return process
+
+    def _watch(self) -> None:
+        """Wait for the worker's end, write down why, start the next one."""
+        died_young = 0
+        while True:
+            process = self._process
+            assert process is not None
+            born = time.monotonic()
+            spoken = self._log_path.stat().st_size if self._log_path.exists() else 0
+            code = process.wait()
+            if process.stdin is not None:
+                try:
+                    process.stdin.close()
+                except OSError:
+                    _logger.debug("the pipe to the worker was broken already")
+            _end_group(process.pid)
+            self._write_down(process.pid, code, spoken)
+            if self._closing.is_set():
+                return
+            _logger.warning("the worker ended (exit code %s) and is started again", code)
+            died_young = died_young + 1 if time.monotonic() - born < YOUNG_SECONDS else 0
+            if self._closing.wait(RESTART_SECONDS[min(died_young, len(RESTART_SECONDS) - 1)]):
+                return
+            self._process = self._spawn()
+
+    def _write_down(self, pid: int, code: int, spoken: int) -> None:
+        """Mark the jobs the dead worker held as interrupted, with its exit code and last words."""
+        message, hint = explain_exit(code)
+        try:
+            for job, claim in self._store.jobs.running():
+                if claim.pid == pid:
+                    words = self._last_words(spoken)
+                    self._store.jobs.add_lines(job, [(now(), f"worker: {line}") for line in words])
+                    failure = Failure(error="ProcessEnded", message=message, hint=hint, exit_code=code)
+                    self._queue.interrupt(job, claim, failure)
+            held = self._store.jobs.worker()
+            if held is not None and held[0].pid == pid:
+                self._store.jobs.leave_worker_place(held[0])
+        except StudioError as exc:
+            # The rows stay "running"; the next worker's recover() mends them.
+            _logger.error("why the worker ended could not be written down: %s", exc)
+
+    def _last_words(self, spoken: int) -> list[str]:
+        """Return the last lines of the worker's log since its start; a crash report ends up there."""
+        try:
+            with self._log_path.open("rb") as file:
+                file.seek(spoken)
+                return file.read(LOG_BYTES).decode("utf-8", "replace").splitlines()[-LOG_TAIL_LINES:]
+        except OSError:
+            return []
+
+
+def _end_group(pid: int) -> None:
+    """End what the worker started and left behind; on Windows its pipes' ends do it."""
+    if sys.platform != "win32":
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            return

@@ -1,0 +1,152 @@
+"""The worker process: claims waiting jobs and runs them, one after another.
+
+Started by supervisor.py as `python -m studio.jobs.worker`. Its standard input is
+a pipe from the process that started it: the first line says what to build,
+"stop" asks it to end, and the end of the pipe means that the starter is gone,
+however it went; no polling of pids, and the same on every system.
+
+One data folder has one working worker. A second one (of a second window) waits
+in reserve and takes over when the first is gone. What the worker can do comes
+from a function named by a string, so that this module imports no service.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from studio.domain.job import Claim, Job
+from studio.errors import StudioError
+from studio.jobs.executor import StopReason, execute
+from studio.jobs.kinds import JobKind, Workplace, load_attribute
+from studio.jobs.process import HEARTBEAT_SECONDS, end_children, is_gone, own_claim
+from studio.jobs.queue import JobQueue
+from studio.log import configure
+from studio.store.rows import now
+
+IDLE_SECONDS = 0.2
+RECOVER_SECONDS = 5.0
+STUCK_EXIT_CODE = 75
+"""The worker ended itself because a run did not stop; the row says so already."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Worker:
+    """One worker at its workplace.
+
+    Attributes:
+        closing: set it, and the worker ends; a running job becomes interrupted.
+    """
+
+    workplace: Workplace
+    closing: threading.Event = field(default_factory=threading.Event)
+    _place: Claim = field(default_factory=own_claim)
+
+    def run(self) -> None:
+        """Wait for the worker's place, then for jobs, until `closing`."""
+        self._jobs = self.workplace.store.jobs
+        self._queue = JobQueue(self.workplace.store, self.workplace.kinds)
+        try:
+            while not self.closing.is_set():
+                if self._take_place():
+                    self._serve()
+                else:
+                    self.closing.wait(1.0)
+        finally:
+            self._jobs.leave_worker_place(self._place)
+
+    def _take_place(self) -> bool:
+        """Become this folder's worker, if no live one is."""
+        held = self._jobs.worker()
+        if held is not None and not is_gone(held[0], held[1], now()):
+            return held[0].token == self._place.token
+        return self._jobs.take_worker_place(self._place, instead_of=None if held is None else held[0])
+
+    def _serve(self) -> None:
+        """Run jobs until closing, or until another took the place (this computer slept for long)."""
+        lost = threading.Event()
+        keeper = threading.Thread(target=self._keep_place, args=(lost,), name="keeper of the place", daemon=True)
+        keeper.start()
+        try:
+            idle = RECOVER_SECONDS
+            while not self.closing.is_set() and not lost.is_set():
+                if idle >= RECOVER_SECONDS:
+                    self._queue.recover()
+                    idle = 0.0
+                claim = own_claim()
+                job = self._jobs.claim_next(claim) if self._jobs.has_waiting() else None
+                if job is None:
+                    idle += IDLE_SECONDS
+                    self.closing.wait(IDLE_SECONDS)
+                else:
+                    _logger.info("job %s (%s) begins", job.id, job.kind)
+                    ended = execute(self.workplace, job, claim, closing=self.closing, on_stuck=self._end_stuck)
+                    _logger.info("job %s is %s", ended.id, ended.state)
+        finally:
+            lost.set()
+            keeper.join()
+
+    def _keep_place(self, lost: threading.Event) -> None:
+        while not lost.wait(HEARTBEAT_SECONDS):
+            try:
+                if not self._jobs.beat_worker(self._place):
+                    lost.set()
+            except StudioError as exc:
+                _logger.warning("the worker's heartbeat could not be written: %s", exc)
+
+    def _end_stuck(self, kind: JobKind[Any], job: Job, reason: StopReason) -> None:
+        """End this process, because a run in a library cannot be stopped otherwise; a new worker is started."""
+        _logger.warning("job %s (%s) did not stop within %.1f s", job.id, kind.name, kind.cancel_grace_seconds)
+        self._jobs.leave_worker_place(self._place)
+        end_children()
+        os._exit(STUCK_EXIT_CODE)
+
+
+def _private_input() -> IO[str]:
+    """Take standard input away for ourselves, so that no child process reads our orders."""
+    own = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    return own
+
+
+def _listen(orders: IO[str], closing: threading.Event) -> None:
+    """Set `closing` when asked to stop, or when the other end of the pipe is gone."""
+    for line in orders:
+        if line.strip() == "stop":
+            break
+    closing.set()
+
+
+def main() -> int:
+    """Build the workplace named on the first line of standard input, and work."""
+    faulthandler.enable()
+    configure()
+    orders = _private_input()
+    first = orders.readline()
+    if not first:
+        return 0  # the starter died before it could say anything
+    order: Mapping[str, Any] = json.loads(first)
+    closing = threading.Event()
+    threading.Thread(target=_listen, args=(orders, closing), name="listener", daemon=True).start()
+    workplace: Workplace = load_attribute(order["build"])(**order["arguments"])
+    try:
+        Worker(workplace, closing).run()
+    finally:
+        workplace.close()
+        workplace.store.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
