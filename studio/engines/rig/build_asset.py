@@ -458,7 +458,7 @@ def _corrected(asset: HeadAsset) -> Array:
     wanted_shape = {
         "mouthSmileLeft": (0.0 * across, 0.5),
         "mouthSmileRight": (0.0 * across, 0.5),
-        "jawOpen": (0.25 * (1 - np.abs(across)) + 0.75 * np.sqrt(1 - across**2), 0.3),
+        "jawOpen": (np.sqrt(1 - np.abs(across) ** 2.3), 0.3),
         "mouthFunnel": (np.sqrt(np.clip(1 - (across / 0.85) ** 2, 0, 1)), 0.5),
     }
     actions = asset.actions.copy()

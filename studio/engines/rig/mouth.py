@@ -363,21 +363,26 @@ def _shade_mouth(
                     root = min(max((0.34 - h) / 0.14, 0.0), 1.0)
                     tip = h
                 u4 = u * u * u * u
-                r, g, b = 236.0, 228.0, 212.0
+                r, g, b = 240.0, 231.0, 214.0
                 # Teeth are warmer and darker towards the gum and between each other.
-                r *= 1.0 - 0.10 * (1 - tip) - 0.20 * u4 * u4
-                g *= 1.0 - 0.14 * (1 - tip) - 0.24 * u4 * u4
-                b *= 1.0 - 0.22 * (1 - tip) - 0.28 * u4 * u4
+                r *= 1.0 - 0.08 * (1 - tip) - 0.13 * u4 * u4
+                g *= 1.0 - 0.12 * (1 - tip) - 0.17 * u4 * u4
+                b *= 1.0 - 0.20 * (1 - tip) - 0.22 * u4 * u4
                 r += (176.0 - r) * root
                 g += (96.0 - g) * root
                 b += (94.0 - b) * root
-                side = 1.0 - 0.55 * min(max((abs(maps[y, x, 0]) - 0.22) / 0.9, 0.0), 1.0)
-                light = np.exp(-depth * 1.7) * (0.34 + 0.66 * shadow) * side
+                light = np.exp(-depth * 1.1) * (0.36 + 0.64 * shadow)
                 if t == 4:
-                    light *= 0.80
+                    light *= 0.90
                 # Rounded corners of the biting edge let the dark behind show.
                 nip = min(max((u4 * 0.10 - (1.0 - tip)) / 0.05, 0.0), 1.0)
                 light *= 1.0 - 0.75 * nip
+                # Molars sink into the dark of the cheek.
+                back = min(max((abs(maps[y, x, 0]) - 0.30) / 0.45, 0.0), 1.0)
+                r = r * light * (1 - back) + 30.0 * back
+                g = g * light * (1 - back) + 12.0 * back
+                b = b * light * (1 - back) + 11.0 * back
+                light = 1.0
             out[y, x, 0] = r * light
             out[y, x, 1] = g * light
             out[y, x, 2] = b * light
