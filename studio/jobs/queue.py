@@ -150,7 +150,7 @@ class JobQueue:
         Called at each start and by the idle worker. Nothing is started again by
         itself: a job that ended its process would only do it once more.
         """
-        found = []
+        found: tuple[Job, ...] = ()
         for job, claim in self._jobs.running():
             why = is_gone(claim, job.heartbeat, now())
             if why:
@@ -158,7 +158,7 @@ class JobQueue:
                     error="ProcessEnded", message=f"The job was interrupted: {why}.", hint="Resume the job."
                 )
                 found += self.interrupt(job, claim, failure)
-        return tuple(found)
+        return found
 
     def interrupt(self, job: Job, claim: Claim, failure: Failure) -> tuple[Job, ...]:
         """Mark a running job as interrupted if `claim` still holds it; return it, or nothing."""

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -53,6 +54,7 @@ class WorkerSupervisor:
         self._order = json.dumps({"build": build, "arguments": dict(arguments)})
         self._log_path = store.data_dir / "worker.log"
         self._process: subprocess.Popen[str] | None = None
+        self._spoken = 0  # size of the log when the worker was started
         self._closing = threading.Event()
         self._watcher: threading.Thread | None = None
 
@@ -97,6 +99,7 @@ class WorkerSupervisor:
         with disk_errors():
             fresh = not self._log_path.exists() or self._log_path.stat().st_size > LOG_BYTES
             log = self._log_path.open("wb" if fresh else "ab")
+            self._spoken = 0 if fresh else self._log_path.stat().st_size
         # The child must find the studio and the composition root where this process found them.
         places = os.pathsep.join(os.path.abspath(p) for p in sys.path)
         options: dict[str, Any] = {"start_new_session": True}
@@ -123,7 +126,6 @@ class WorkerSupervisor:
             process = self._process
             assert process is not None
             born = time.monotonic()
-            spoken = self._log_path.stat().st_size if self._log_path.exists() else 0
             code = process.wait()
             if process.stdin is not None:
                 try:
@@ -131,7 +133,7 @@ class WorkerSupervisor:
                 except OSError:
                     _logger.debug("the pipe to the worker was broken already")
             _end_group(process.pid)
-            self._write_down(process.pid, code, spoken)
+            self._write_down(process.pid, code)
             if self._closing.is_set():
                 return
             _logger.warning("the worker ended (exit code %s) and is started again", code)
@@ -140,14 +142,14 @@ class WorkerSupervisor:
                 return
             self._process = self._spawn()
 
-    def _write_down(self, pid: int, code: int, spoken: int) -> None:
+    def _write_down(self, pid: int, code: int) -> None:
         """Mark the jobs the dead worker held as interrupted, with its exit code and last words."""
         message, hint = explain_exit(code)
         try:
             for job, claim in self._store.jobs.running():
-                if claim.pid == pid:
-                    words = self._last_words(spoken)
-                    self._store.jobs.add_lines(job, [(now(), f"worker: {line}") for line in words])
+                if (claim.pid, claim.host) == (pid, socket.gethostname()):
+                    words = [(now(), f"worker: {line}") for line in self._last_words()]
+                    self._store.jobs.add_lines(job, words)
                     failure = Failure(error="ProcessEnded", message=message, hint=hint, exit_code=code)
                     self._queue.interrupt(job, claim, failure)
             held = self._store.jobs.worker()
@@ -157,11 +159,11 @@ class WorkerSupervisor:
             # The rows stay "running"; the next worker's recover() mends them.
             _logger.error("why the worker ended could not be written down: %s", exc)
 
-    def _last_words(self, spoken: int) -> list[str]:
+    def _last_words(self) -> list[str]:
         """Return the last lines of the worker's log since its start; a crash report ends up there."""
         try:
             with self._log_path.open("rb") as file:
-                file.seek(spoken)
+                file.seek(self._spoken)
                 return file.read(LOG_BYTES).decode("utf-8", "replace").splitlines()[-LOG_TAIL_LINES:]
         except OSError:
             return []
