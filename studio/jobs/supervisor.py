@@ -56,6 +56,7 @@ class WorkerSupervisor:
         self._process: subprocess.Popen[str] | None = None
         self._spoken = 0  # size of the log when the worker was started
         self._closing = threading.Event()
+        self._changing = threading.Lock()  # held while the process is replaced, so that stop() means the right one
         self._watcher: threading.Thread | None = None
 
     @property
@@ -79,16 +80,12 @@ class WorkerSupervisor:
 
     def stop(self, timeout_seconds: float = STOP_SECONDS) -> None:
         """Ask the worker to end and wait; after `timeout_seconds` it is killed with all its children."""
-        self._closing.set()
-        process, watcher = self._process, self._watcher
+        with self._changing:
+            self._closing.set()
+            process, watcher = self._process, self._watcher
         if process is None or watcher is None:
             return
-        try:
-            if process.stdin is not None:
-                process.stdin.write("stop\n")
-                process.stdin.flush()
-        except OSError:
-            _logger.info("the worker was gone before it could be asked to stop")
+        _close_pipe(process)
         watcher.join(timeout_seconds)
         if watcher.is_alive():
             process.kill()
@@ -127,20 +124,18 @@ class WorkerSupervisor:
             assert process is not None
             born = time.monotonic()
             code = process.wait()
-            if process.stdin is not None:
-                try:
-                    process.stdin.close()
-                except OSError:
-                    _logger.debug("the pipe to the worker was broken already")
+            _close_pipe(process)
             _end_group(process.pid)
             self._write_down(process.pid, code)
             if self._closing.is_set():
                 return
             _logger.warning("the worker ended (exit code %s) and is started again", code)
             died_young = died_young + 1 if time.monotonic() - born < YOUNG_SECONDS else 0
-            if self._closing.wait(RESTART_SECONDS[min(died_young, len(RESTART_SECONDS) - 1)]):
-                return
-            self._process = self._spawn()
+            self._closing.wait(RESTART_SECONDS[min(died_young, len(RESTART_SECONDS) - 1)])
+            with self._changing:
+                if self._closing.is_set():
+                    return
+                self._process = self._spawn()
 
     def _write_down(self, pid: int, code: int) -> None:
         """Mark the jobs the dead worker held as interrupted, with its exit code and last words."""
@@ -167,6 +162,15 @@ class WorkerSupervisor:
                 return file.read(LOG_BYTES).decode("utf-8", "replace").splitlines()[-LOG_TAIL_LINES:]
         except OSError:
             return []
+
+
+def _close_pipe(process: subprocess.Popen[str]) -> None:
+    """Ask the worker to end: it does when its standard input does."""
+    assert process.stdin is not None
+    try:
+        process.stdin.close()
+    except OSError:
+        _logger.debug("the worker was gone before it could be asked to end")
 
 
 def _end_group(pid: int) -> None:

@@ -1,9 +1,9 @@
 """The worker process: claims waiting jobs and runs them, one after another.
 
 Started by supervisor.py as `python -m studio.jobs.worker`. Its standard input is
-a pipe from the process that started it: the first line says what to build,
-"stop" asks it to end, and the end of the pipe means that the starter is gone,
-however it went; no polling of pids, and the same on every system.
+a pipe from the process that started it: the first line says what to build, and
+the end of the pipe asks it to end. The pipe ends too when the starter is killed,
+however it went: no polling of pids, and the same on every system.
 
 One data folder has one working worker. A second one (of a second window) waits
 in reserve and takes over when the first is gone. What the worker can do comes
@@ -121,10 +121,8 @@ def _private_input() -> IO[str]:
 
 
 def _listen(orders: IO[str], closing: threading.Event) -> None:
-    """Set `closing` when asked to stop, or when the other end of the pipe is gone."""
-    for line in orders:
-        if line.strip() == "stop":
-            break
+    """Set `closing` when the pipe ends; nothing is said on it after the first line."""
+    orders.read()
     closing.set()
 
 

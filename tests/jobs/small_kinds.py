@@ -1,0 +1,102 @@
+"""Small real kinds of jobs, and the workplace that a real worker process builds from them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from studio.errors import UserInputError
+from studio.jobs.kinds import JobContext, JobKind, Workplace
+from studio.store import Store
+
+
+class Count(BaseModel):
+    steps: int = 5
+    seconds_per_step: float = 0.01
+
+
+class Nothing(BaseModel):
+    pass
+
+
+class Exit(BaseModel):
+    code: int = 137
+
+
+def count(params: Count, context: JobContext) -> Mapping[str, Any]:
+    """Count, and after an interruption go on where it stopped: finished steps are files in the work folder."""
+    begun_at = len(list(context.work_folder.iterdir()))
+    for step in range(begun_at, params.steps):
+        context.check_cancelled()
+        time.sleep(params.seconds_per_step)
+        (context.work_folder / f"{step:05d}").write_text("done")
+        context.save_checkpoint({"step": step + 1})
+        context.progress((step + 1) / params.steps, f"step {step + 1}", b"\x89PNG%d" % step)
+        context.log(f"counted {step}")
+    return {"counted": params.steps, "begun_at": begun_at}
+
+
+def fail(params: Nothing, context: JobContext) -> None:
+    for number in range(60):
+        context.log(f"line {number}")
+    raise UserInputError("The sound is silent.", "Choose another.")
+
+
+def break_down(params: Nothing, context: JobContext) -> None:
+    logging.getLogger("studio.engines").warning("about to divide")
+    raise ZeroDivisionError("division by zero")
+
+
+def eat(params: Nothing, context: JobContext) -> None:
+    """Ask for more memory than any machine has; the system refuses."""
+    bytearray(1 << 60)
+
+
+def leave(params: Exit, context: JobContext) -> None:
+    context.log("leaving")
+    time.sleep(0.5)  # the log is written a few times per second
+    print("last words of the process", flush=True)
+    os._exit(params.code)
+
+
+def ignore(params: Nothing, context: JobContext) -> None:
+    """Start a child and never look whether to stop."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    context.save_checkpoint({"child": child.pid})
+    time.sleep(60)
+
+
+def give_nonsense(params: Nothing, context: JobContext) -> Mapping[str, Any]:
+    return {"path": Path("not json")}
+
+
+def ask_tools(params: Nothing, context: JobContext) -> Mapping[str, Any]:
+    return {"tools": context.tools, "owner": context.job.owner, "pid": os.getpid()}
+
+
+COUNT = JobKind("count", "Count", Count, count)
+FAIL = JobKind("fail", "Fail", Nothing, fail)
+BREAK = JobKind("break", "Break down", Nothing, break_down)
+EAT = JobKind("eat", "Eat memory", Nothing, eat)
+LEAVE = JobKind("leave", "Leave", Exit, leave)
+IGNORE = JobKind("ignore", "Ignore", Nothing, ignore)
+NONSENSE = JobKind("nonsense", "Give nonsense", Nothing, give_nonsense)
+TOOLS = JobKind("tools", "Ask for tools", Nothing, ask_tools)
+
+KINDS = {
+    kind.name: f"tests.jobs.small_kinds:{attribute}"
+    for attribute, kind in list(globals().items())
+    if isinstance(kind, JobKind)
+}
+
+
+def workplace(data_dir: str, tools: str = "") -> Workplace:
+    return Workplace(Store(Path(data_dir)), KINDS, tools=tools)
