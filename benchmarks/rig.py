@@ -24,8 +24,8 @@ import numpy as np
 from studio.domain.expression import CONTROLS, ExpressionEdit, FaceState, resolve
 from studio.domain.pose import HeadPose
 from studio.engines.rig.animator import RigAnimator
-from studio.engines.rig.fit import HeadFitter, pose_of
 from studio.engines.rig.asset import load_head
+from studio.engines.rig.fit import HeadFitter, pose_of
 from studio.engines.vision.analyser import VisionAnalyser
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -128,7 +128,9 @@ def sheet(out: Path, folder: Path | None = None, side: int = 200) -> None:
     analyser = VisionAnalyser(ROOT / "assets" / "models")
     animator = RigAnimator(ROOT / "assets" / "head.npz", analyser)
     controls = [c for c in CONTROLS if c.group in ("Head", "Mouth", "Eyes and brows")] + [
-        c for c in CONTROLS if c.name in ("jawOpen", "mouthFunnel", "mouthPucker", "mouthLeft", "cheekPuff", "noseSneerLeft")
+        c
+        for c in CONTROLS
+        if c.name in ("jawOpen", "mouthFunnel", "mouthPucker", "mouthLeft", "cheekPuff", "noseSneerLeft")
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
     for name, image in portraits(folder).items():

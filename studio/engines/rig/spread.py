@@ -24,8 +24,8 @@ SMOOTHING = 0.004  # decimetres; enough to ignore landmark noise of .3 % of the 
 REACH = 0.45  # decimetres beyond the landmarks after which the field has faded
 
 
-def _open_template(asset: HeadAsset) -> Array:
-    return asset.mean + 0.35 * asset.actions[INDEX["jawOpen"]]
+def _open_template(asset: HeadAsset) -> NDArray[np.float32]:
+    return np.asarray(asset.mean + 0.35 * asset.actions[INDEX["jawOpen"]], np.float32)
 
 
 class ResidualField:
@@ -64,7 +64,8 @@ class LipFields:
         columns = np.array([((marks[u] + marks[d]) / 2 - (left + right) / 2) @ (right - left) / (2 * half * half)
                             for u, d in INNER_LIP_PAIRS])  # fmt: skip
         knots = np.concatenate([[-1.0], columns, [1.0]])
-        across = np.stack([np.interp(along, knots, np.eye(len(knots))[i + 1], left=0, right=0) for i in range(len(columns))], 1)
+        hats = np.eye(len(knots))[1:-1]
+        across = np.stack([np.interp(along, knots, hat, left=0, right=0) for hat in hats], 1)
         self.rows: list[Array] = []
         self.weights: list[Array] = []
         for side in (0, 1):  # 0 upper, 1 lower
