@@ -12,14 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-from pydantic import ValidationError
+from gradio.events import api as gradio_api
 
 from studio.domain.expression import ExpressionEdit
 from studio.domain.job import Job
-from studio.domain.render import Render
+from studio.domain.render import Render, RenderKind
 from studio.errors import UserInputError
-from studio.services.animation import AnimationRequest
+from studio.services.animation import AnimationRequest, checked_request
 from studio.services.expressions import PortraitHandle
 from studio.services.sources import MediaSource
 from studio.ui.guard import answered
@@ -81,7 +80,9 @@ class Api:
 
     def render_row(self, render: Render) -> Json:
         """Return a render with its file."""
-        path = self.window.shelf.put(self.studio.library.path(render), f"{render.title or 'render'}{render.file_extension}")
+        path = self.window.shelf.put(
+            self.studio.library.path(render), f"{render.title or 'render'}{render.file_extension}"
+        )
         row: Json = plain(render)
         return {**row, "file": self.file(path)}
 
@@ -93,32 +94,36 @@ class Api:
 
     # -- people -----------------------------------------------------------------------
 
-    def add_identity(self, name: str, photos: list, face_index: int | None = None) -> dict:
+    def add_identity(self, name: str, photos: list[Any], face_index: int | None = None) -> dict[str, Any]:
         """Add a person from uploaded photos; face_index is needed when a photo has several faces."""
         paths = [self.upload(p) for p in photos]
         return dict(plain(self.studio.identities.add(name, paths, face_index=face_index)))
 
-    def list_identities(self) -> list:
+    def list_identities(self) -> list[Any]:
         """List all people with the ids of their photos."""
         people = self.studio.identities.list()
         return [{**plain(p), "photo_ids": [x.id for x in self.studio.identities.photos(p.id)]} for p in people]
 
     # -- expression -------------------------------------------------------------------
 
-    def open_portrait(self, portrait: dict) -> dict:
+    def open_portrait(self, portrait: dict[str, Any]) -> dict[str, Any]:
         """Fit a portrait, given as photo_id or file; returns its size, its own weights and hints."""
         handle = self.opened(portrait)
         return {
             "width": handle.width, "height": handle.height, "face_index": handle.face_index, "likely": handle.likely,
-            "own_values": dict(handle.own_values), "hints": list(handle.hints), "sha256": handle.sha256,
+            "own_values": dict[str, Any](handle.own_values), "hints": list(handle.hints), "sha256": handle.sha256,
         }  # fmt: skip
 
-    def edit_expression(self, portrait: dict, values: dict, neutralise: bool = False) -> dict:
+    def edit_expression(
+        self, portrait: dict[str, Any], values: dict[str, Any], neutralise: bool = False
+    ) -> dict[str, Any]:
         """Draw slider values on a portrait; returns the picture and hints."""
         image, hints = self.studio.expressions.render(self.opened(portrait), ExpressionEdit(values, neutralise))
         return {"file": self.file(self.window.shelf.picture(image)), "hints": list(hints)}
 
-    def save_expression(self, portrait: dict, values: dict, neutralise: bool = False, note: str = "") -> dict:
+    def save_expression(
+        self, portrait: dict[str, Any], values: dict[str, Any], neutralise: bool = False, note: str = ""
+    ) -> dict[str, Any]:
         """Keep an edit in the library as a png that carries its recipe."""
         edit = ExpressionEdit(values, neutralise)
         return self.render_row(self.studio.expressions.save(self.opened(portrait), edit, note=note))
@@ -131,53 +136,49 @@ class Api:
         for name in ("portrait", "sound"):
             if fields.get(name) is not None:
                 fields[name] = self.source(fields[name])
-        try:
-            return AnimationRequest(**fields)
-        except ValidationError as exc:
-            first = exc.errors()[0]
-            where = ".".join(str(p) for p in first["loc"]) or "The request"
-            raise UserInputError(f"{where} cannot be used: {first['msg']}.", "Change it and try again.") from exc
+        return checked_request(fields)
 
-    def preview_animation(self, request: dict, seconds: float = 3.0) -> dict:
+    def preview_animation(self, request: dict[str, Any], seconds: float = 3.0) -> dict[str, Any]:
         """Draw the first seconds of a clip at once."""
         result = self.studio.animation.preview(self.request(request), seconds=seconds)
         return {**plain(result), "path": None, "file": self.file(self.window.shelf.put(result.path, "preview.mp4"))}
 
-    def animate(self, request: dict) -> dict:
+    def animate(self, request: dict[str, Any]) -> dict[str, Any]:
         """Put a clip into the queue; returns its job."""
         return self.job_row(self.studio.animation.submit(self.request(request)))
 
     # -- jobs -------------------------------------------------------------------------
 
-    def job(self, job_id: str) -> dict:
+    def job(self, job_id: str) -> dict[str, Any]:
         """Return one job: state, fraction, seconds left, outputs."""
         return self.job_row(self.studio.jobs.get(job_id))
 
-    def cancel_job(self, job_id: str) -> dict:
+    def cancel_job(self, job_id: str) -> dict[str, Any]:
         """Ask a job to stop."""
-        self.studio.jobs.cancel(job_id)
-        return self.job(job_id)
+        return self.job_row(self.window.act_on_job("cancel", job_id))
 
-    def retry_job(self, job_id: str) -> dict:
+    def retry_job(self, job_id: str) -> dict[str, Any]:
         """Start a job that ended badly as a new attempt."""
-        return self.job_row(self.studio.jobs.retry(job_id))
+        return self.job_row(self.window.act_on_job("retry", job_id))
 
     # -- library ----------------------------------------------------------------------
 
-    def library(self, cursor: str | None = None, kind: str | None = None, identity_id: str | None = None) -> dict:
+    def library(
+        self, cursor: str | None = None, kind: RenderKind | None = None, identity_id: str | None = None
+    ) -> dict[str, Any]:
         """Return one page of 24 renders, newest first, and the cursor of the next."""
         page = self.studio.library.page(cursor=cursor, kind=kind, identity_id=identity_id)
         return {"renders": plain(page.renders), "next_cursor": page.next_cursor, "total": page.total}
 
-    def show_render(self, render_id: str) -> dict:
+    def show_render(self, render_id: str) -> dict[str, Any]:
         """Return one render with its whole recipe and its file."""
         return self.render_row(self.studio.library.show(render_id))
 
-    def rerun(self, render_id: str) -> dict:
+    def rerun(self, render_id: str) -> dict[str, Any]:
         """Make a render once more; returns its job."""
         return self.job_row(self.studio.library.submit_rerun(render_id))
 
-    def recipe_of_file(self, file: dict) -> dict:
+    def recipe_of_file(self, file: dict[str, Any]) -> dict[str, Any]:
         """Read the recipe from an uploaded file of ours."""
         return dict(plain(dict(self.studio.library.recipe_of_file(self.upload(file)))))
 
@@ -192,4 +193,4 @@ def expose(window: Window) -> None:
     """Give every action its stable name, inside the page's Blocks."""
     functions = Api(window)
     for name in NAMES:
-        gr.api(answered(getattr(functions, name)), api_name=name)
+        gradio_api(answered(getattr(functions, name)), api_name=name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 
@@ -19,19 +19,18 @@ from studio.ui import api, theme
 from studio.ui.controls import html
 from studio.ui.shelf import Shelf
 from studio.ui.tabs import TABS
+from studio.ui.theme import ColorScheme
 from studio.ui.window import OpenStudio, Window
 
 CACHE_SWEEP_SECONDS = (3600, 86400)
 """Every hour, files older than a day."""
-SLIDER_LANE = "draw"
-"""Events that draw a picture wait for each other instead of fighting for the processor."""
 
 
 def build(
     open_studio: OpenStudio,
     *,
     data_dir: Path,
-    scheme: str = "system",
+    scheme: ColorScheme = "system",
     max_upload_mb: int = 512,
     doctor: Callable[[], list[tuple[str, str, str]]] | None = None,
 ) -> gr.Blocks:
@@ -45,12 +44,12 @@ def build(
     cache = data_dir / "cache" / "window"
     os.environ["GRADIO_TEMP_DIR"] = str(cache)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    window = Window(open_studio, Shelf(cache), data_dir, studio.__version__, scheme, max_upload_mb, doctor)
+    window = Window(open_studio, Shelf(cache), data_dir, studio.__version__, scheme, max_upload_mb, doctor=doctor)
     with gr.Blocks(title="Likeness Studio", analytics_enabled=False, delete_cache=CACHE_SWEEP_SECONDS) as page:
         html('<header class="brand"><span class="logo" aria-hidden="true"></span><h1>Likeness Studio</h1></header>')
         built: dict[str, Any] = {}
         items: dict[str, gr.Tab] = {}
-        with window.tabs.render():
+        with window.tabs.render():  # type: ignore[no-untyped-call]
             for kind in TABS:
                 tab = kind(window)
                 with gr.Tab(tab.title, id=tab.id, elem_id=f"tab-{tab.id}") as items[tab.id]:
@@ -60,7 +59,7 @@ def build(
             tab.wire(built, items[name], page)
         api.expose(window)
     page.queue(default_concurrency_limit=4)
-    return page
+    return cast(gr.Blocks, page)
 
 
 def launch(
@@ -70,7 +69,7 @@ def launch(
     host: str = "127.0.0.1",
     port: int = 7860,
     password: str = "",
-    scheme: str = "system",
+    scheme: ColorScheme = "system",
     max_upload_mb: int = 512,
     wait: bool = True,
 ) -> str:

@@ -33,7 +33,9 @@ def state_words(job: Job) -> str:
 def timing(job: Job, now: datetime | None = None) -> str:
     """Return seconds left of a running job, or how long a finished one took and when."""
     if job.state == "running":
-        left = f"about {text.span(job.seconds_left)} left" if job.seconds_left is not None else "measuring the time left"
+        left = (
+            f"about {text.span(job.seconds_left)} left" if job.seconds_left is not None else "measuring the time left"
+        )
         return f"{round(job.fraction * 100)} % · {left}"
     if job.state == "queued":
         return f"since {text.when(job.created)}"
@@ -54,6 +56,8 @@ def buttons(job: Job, *, with_open: bool = True) -> list[tuple[str, str]]:
         out.append(("retry", "Try again"))
     if with_open and job.state == "done" and job.outputs.get("render_id"):
         out.append(("show", "Show in Library"))
+    if with_open and not job.is_active:
+        out.append(("forget", "Clear"))
     return out
 
 
@@ -65,12 +69,12 @@ def card(job: Job, preview_url: str = "", log_tail: str = "", *, with_open: bool
     if job.is_active:
         share = max(job.fraction, 0.02 if job.state == "running" else 0.0)
         bar = (
-            f'<div class="progress" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
+            f'<div class="meter" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
             f'aria-valuenow="{round(job.fraction * 100)}" aria-label="Progress of {escape(job.title)}">'
             f'<i style="--share:{share:.3f}"></i></div>'
         )
     acts = "".join(
-        f'<button type="button" class="small" data-act="{act}" data-id="{escape(job.id)}" '
+        f'<button type="button" class="mini" data-act="{act}" data-id="{escape(job.id)}" '
         f'data-key="{act}-{escape(job.id)}" aria-label="{escape(label)}: {escape(job.title)}">{escape(label)}</button>'
         for act, label in buttons(job, with_open=with_open)
     )
@@ -93,4 +97,4 @@ def card(job: Job, preview_url: str = "", log_tail: str = "", *, with_open: bool
 
 def _icon(job: Job) -> str:
     name = "film" if "anim" in job.kind else "library"
-    return f'<span class="icon" style="--icon:var(--icon-{name})" aria-hidden="true"></span>'
+    return f'<span class="glyph" style="--icon:var(--icon-{name})" aria-hidden="true"></span>'

@@ -36,7 +36,9 @@ def face_cards(window: Window, inspection: PhotoInspection, prefix: str = "", pi
             id=f"{prefix}{face.index}",
             act="face",
             title=f"Face {face.index + 1}",
-            line="" if face.likely == "person" else f"looks like {'an' if face.likely == 'animal' else 'a'} {face.likely}",
+            line=""
+            if face.likely == "person"
+            else f"looks like {'an' if face.likely == 'animal' else 'a'} {face.likely}",
             picture=window.shelf.url(window.shelf.picture(face.crop)),
             corner=str(face.index + 1),
             selected=face.index == picked,
@@ -61,7 +63,7 @@ class PortraitChooser:
         self.upload = gr.File(
             label="Or drop a picture here",
             file_types=PICTURE_TYPES,
-            height=84,
+            height=64,
             elem_id=f"{self.name}-upload",
             elem_classes=["drop"],
         )
@@ -88,7 +90,7 @@ class PortraitChooser:
                         act="photo",
                         title=person.name,
                         picture=self.window.picture_url(path),
-                        selected=bool(choice) and choice.get("photo_id") == photo.id,
+                        selected=(choice or {}).get("photo_id") == photo.id,
                         icon="identities",
                     )
                 )

@@ -71,7 +71,9 @@ class Shelf:
                     shutil.copyfile(path, out)
             os.utime(out.parent)
         except OSError as exc:
-            raise StoreError("A file of the studio could not be read.", "Run “Check all files” in the Library.") from exc
+            raise StoreError(
+                "A file of the studio could not be read.", "Run “Check all files” in the Library."
+            ) from exc
         return out
 
     def picture(self, image: NDArray[np.uint8]) -> Path:
@@ -82,7 +84,9 @@ class Shelf:
         """
         from PIL import Image
 
-        key = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=10, key=str(image.shape).encode()).hexdigest()
+        key = hashlib.blake2b(
+            np.ascontiguousarray(image).data, digest_size=10, key=str(image.shape).encode()
+        ).hexdigest()
         out = self.folder / "shelf" / f"{key}.jpg"
         if not out.exists():
             out.parent.mkdir(parents=True, exist_ok=True)

@@ -78,7 +78,7 @@ def size(count: float) -> str:
 def empty(title: str, body: str, icon: str = "photo") -> str:
     """Return an empty state: what is missing, and what to do next."""
     return (
-        f'<div class="empty"><span class="icon" style="--icon:var(--icon-{escape(icon)})" aria-hidden="true"></span>'
+        f'<div class="empty"><span class="glyph" style="--icon:var(--icon-{escape(icon)})" aria-hidden="true"></span>'
         f"<strong>{escape(title)}</strong><p>{escape(body)}</p></div>"
     )
 
@@ -108,7 +108,7 @@ def card(item: Card) -> str:
     picture = (
         f'<img src="{escape(item.picture)}" alt="" loading="lazy" decoding="async">'
         if item.picture
-        else f'<span class="icon" style="--icon:var(--icon-{escape(item.icon)})"></span>'
+        else f'<span class="glyph" style="--icon:var(--icon-{escape(item.icon)})"></span>'
     )
     corner = f'<span class="corner">{escape(item.corner)}</span>' if item.corner else ""
     mark = f'<span class="mark" aria-hidden="true">{escape(item.mark)}</span>' if item.mark else ""
@@ -145,6 +145,17 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     head = "".join(f'<th scope="col">{escape(c)}</th>' for c in columns)
     body = "".join("<tr>" + "".join(f"<td>{escape(v)}</td>" for v in row) + "</tr>" for row in rows)
     return f'<div class="table-wrap"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def findings(rows: Iterable[tuple[str, str, str]]) -> str:
+    """Return a checkup's (what, state, detail) rows, the troubled ones first."""
+    order = {"bad": 0, "warning": 1, "ok": 2}
+    inside = "".join(
+        f'<li class="{escape(state)}"><strong>{escape(what)}</strong><em>{escape(state)}</em>'
+        f"<span>{escape(detail)}</span></li>"
+        for what, state, detail in sorted(rows, key=lambda row: order.get(row[1], 1))
+    )
+    return f'<ul class="findings">{inside}</ul>' if inside else ""
 
 
 def bars(values: Mapping[str, tuple[str, float]]) -> str:

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import gradio as gr
 
+from studio.domain.job import Job
 from studio.services.animation import Animation
 from studio.services.expressions import Expressions
 from studio.services.identities import Identities
+from studio.services.jobs import Jobs
 from studio.services.library import Library
 from studio.services.presets import Presets
 from studio.services.projects import Projects
@@ -32,8 +34,7 @@ class OpenStudio(Protocol):
     animation: Animation
     library: Library
     presets: Presets
-    jobs: Any
-    """A queue with list(), get(), cancel(), retry(), resume() and preview(); see jobs/queue.py."""
+    jobs: Jobs
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,16 @@ class Window:
     max_upload_mb: int = 512
     doctor: Callable[[], list[tuple[str, str, str]]] | None = None
     tabs: gr.Tabs = field(default_factory=lambda: gr.Tabs(render=False))
+
+    def act_on_job(self, act: str, job_id: str) -> Job:
+        """Do what a job card's button says: cancel, resume or retry."""
+        jobs = self.studio.jobs
+        return {"cancel": jobs.cancel, "resume": jobs.resume, "retry": jobs.retry}[act](job_id)
+
+    def job_preview(self, job: Job) -> str:
+        """Return the address of a job's newest frame; empty when there is none."""
+        path = self.studio.jobs.preview(job.id) if job.preview_number else None
+        return self.picture_url(path) if path else ""
 
     def picture_url(self, path: Path) -> str:
         """Put a picture on the shelf and return its address."""

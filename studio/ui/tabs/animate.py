@@ -8,17 +8,15 @@ services/animation.py.
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
-from pathlib import Path
+from dataclasses import asdict, fields, replace
 from typing import Any, get_args
 
 import gradio as gr
-from pydantic import ValidationError
 
 from studio.domain.expression import CONTROL
 from studio.domain.job import Job
 from studio.errors import NotFoundError, UserInputError
-from studio.services.animation import EMOTIONS, FRAME_RATES_HZ, Amounts, AnimationRequest, ClipFormat
+from studio.services.animation import EMOTIONS, FRAME_RATES_HZ, Amounts, AnimationRequest, ClipFormat, checked_request
 from studio.services.sources import MediaSource
 from studio.ui import jobcard, text
 from studio.ui.controls import clickable, clicked, html, listen
@@ -27,10 +25,23 @@ from studio.ui.window import Window
 
 PREVIEW_SECONDS = 3.0
 LANGUAGES = [
-    ("English", "en"), ("German", "de"), ("French", "fr"), ("Spanish", "es"), ("Italian", "it"), ("Portuguese", "pt"),
-    ("Dutch", "nl"), ("Polish", "pl"), ("Chinese", "zh"), ("Japanese", "ja"), ("Hindi", "hi"), ("Another language", "xx"),
-]  # fmt: skip
-SIZES: list[tuple[str, int]] = [("As the photo, at most 1024", 0), *((f"{s} px", s) for s in (256, 512, 720, 1024, 1536, 2048))]
+    ("English", "en"),
+    ("German", "de"),
+    ("French", "fr"),
+    ("Spanish", "es"),
+    ("Italian", "it"),
+    ("Portuguese", "pt"),
+    ("Dutch", "nl"),
+    ("Polish", "pl"),
+    ("Chinese", "zh"),
+    ("Japanese", "ja"),
+    ("Hindi", "hi"),
+    ("Another language", "xx"),
+]
+SIZES: list[tuple[str, int]] = [
+    ("As the photo, at most 1024", 0),
+    *((f"{s} px", s) for s in (256, 512, 720, 1024, 1536, 2048)),
+]
 AMOUNT_HELP = {
     "jaw": "How far the jaw drops.",
     "lips": "How much the lips shape each sound.",
@@ -49,7 +60,9 @@ FORMAT_HELP: dict[ClipFormat, str] = {
     "png": "Numbered PNG pictures",
 }
 EMPTY_STAGE = text.empty(
-    "Nothing to play yet", "Choose a portrait and a sound, then see the first seconds or make the whole clip.", "animate"
+    "Nothing to play yet",
+    "Choose a portrait and a sound, then see the first seconds or make the whole clip.",
+    "animate",
 )
 AMOUNT_NAMES = tuple(f.name for f in fields(Amounts))
 
@@ -74,7 +87,7 @@ class AnimateTab:
         self.watched = gr.State(None)
         self.shown = gr.State(None)
         with gr.Row(elem_classes=["split", "workbench"]):
-            with gr.Column(scale=5, min_width=320, elem_classes=["panel"]):
+            with gr.Column(scale=5, min_width=320, elem_classes=["sheet"]):
                 html('<h3 class="step"><b>1</b> Portrait</h3>')
                 self.chooser.build()
                 self.expression_note = clickable()
@@ -85,9 +98,14 @@ class AnimateTab:
             with gr.Column(scale=6, min_width=320, elem_classes=["stage"]):
                 self.placeholder = html(EMPTY_STAGE)
                 self.video = gr.Video(
-                    label="Clip", show_label=False, interactive=False, visible=False, height=440, elem_id="animate-video",
+                    label="Clip",
+                    show_label=False,
+                    interactive=False,
+                    visible=False,
+                    height=440,
+                    elem_id="animate-video",
                     buttons=[],
-                )  # fmt: skip
+                )
                 self.caption = html(elem_id="animate-caption")
                 with gr.Row(elem_classes=["actions"]):
                     self.make = gr.Button("Make the clip", variant="primary", elem_id="animate-make")
@@ -100,61 +118,102 @@ class AnimateTab:
 
     def _build_speech(self) -> None:
         self.sound = gr.Audio(
-            label="Speech", sources=["upload", "microphone"], type="filepath", editable=False, elem_id="animate-sound",
+            label="Drop speech here, or record it",
+            sources=["upload", "microphone"],
+            type="filepath",
+            editable=False,
+            elem_id="animate-sound",
             buttons=[],
-        )  # fmt: skip
+        )
         self.transcript = gr.Textbox(
-            label="What is said", lines=2, max_lines=6, elem_id="animate-transcript",
+            label="What is said",
+            lines=2,
+            max_lines=6,
+            elem_id="animate-transcript",
             info="Optional, but the lips become clearly better with it.",
-        )  # fmt: skip
+        )
         self.language = gr.Dropdown(LANGUAGES, value="en", label="Language", info="Of the speech.", filterable=False)
         with gr.Accordion("No sound? Let an offline voice speak", open=False, elem_id="animate-typed"):
             self.voice_note = html()
             self.typed = gr.Textbox(
-                label="Text to speak", lines=2, max_lines=6, elem_id="animate-text",
+                label="Text to speak",
+                lines=2,
+                max_lines=6,
+                elem_id="animate-text",
                 info="Used only when there is no sound above.",
-            )  # fmt: skip
+            )
             self.voice = gr.Dropdown(["en"], value="en", label="Voice", info="Installed on this computer.")
 
     def _build_performance(self) -> None:
         with gr.Row():
             self.emotion = gr.Dropdown(
-                [("None", ""), *((e.capitalize(), e) for e in EMOTIONS)], value="", label="Emotion", filterable=False,
-                info="Colors the whole performance.", min_width=140,
-            )  # fmt: skip
+                [("None", ""), *((e.capitalize(), e) for e in EMOTIONS)],
+                value="",
+                label="Emotion",
+                filterable=False,
+                info="Colors the whole performance.",
+                min_width=140,
+            )
             self.strength = gr.Slider(
-                0, 1, value=0.6, step=0.05, label="Strength", info="How strongly.", min_width=140, buttons=["reset"],
+                0,
+                1,
+                value=0.6,
+                step=0.05,
+                label="Strength",
+                info="How strongly.",
+                min_width=140,
+                buttons=["reset"],
                 elem_classes=["control"],
-            )  # fmt: skip
+            )
         with gr.Accordion("Amounts", open=False, elem_id="animate-amounts"):
             self.still = gr.Checkbox(label="Hold the head still", info="Blinks and gaze stay alive.")
             natural = asdict(Amounts())
             with gr.Row(elem_classes=["control-grid"]):
                 self.amounts = [
                     gr.Slider(
-                        0, 2, value=natural[n], step=0.05, label=n.capitalize(), info=AMOUNT_HELP[n], min_width=150,
-                        buttons=["reset"], elem_classes=["control"],
+                        0,
+                        2,
+                        value=natural[n],
+                        step=0.05,
+                        label=n.capitalize(),
+                        info=AMOUNT_HELP[n],
+                        min_width=150,
+                        buttons=["reset"],
+                        elem_classes=["control"],
                     )
                     for n in AMOUNT_NAMES
-                ]  # fmt: skip
+                ]
         with gr.Accordion("Output", open=False, elem_id="animate-output"):
             with gr.Row():
                 self.format = gr.Dropdown(
-                    [(FORMAT_HELP[f], f) for f in get_args(ClipFormat)], value="mp4", label="Format", filterable=False,
-                    info="What the file is.", min_width=140,
-                )  # fmt: skip
+                    [(FORMAT_HELP[f], f) for f in get_args(ClipFormat)],
+                    value="mp4",
+                    label="Format",
+                    filterable=False,
+                    info="What the file is.",
+                    min_width=140,
+                )
                 self.size = gr.Dropdown(
                     SIZES, value=0, label="Size", info="Of the longer side.", filterable=False, min_width=140
                 )
             with gr.Row():
                 self.rate = gr.Dropdown(
-                    [(f"{r} per second", r) for r in FRAME_RATES_HZ], value=25, label="Frames", filterable=False,
-                    info="More is smoother and slower to make.", min_width=140,
-                )  # fmt: skip
+                    [(f"{r} per second", r) for r in FRAME_RATES_HZ],
+                    value=25,
+                    label="Frames",
+                    filterable=False,
+                    info="More is smoother and slower to make.",
+                    min_width=140,
+                )
                 self.seed = gr.Number(
-                    value=0, precision=0, label="Seed", info="Same seed, same blinks and head motion.", minimum=0,
-                    maximum=2**31 - 1, min_width=140,
-                )  # fmt: skip
+                    value=0,
+                    precision=0,
+                    label="Seed",
+                    info="Same seed, same blinks and head motion.",
+                    minimum=0,
+                    maximum=2**31 - 1,
+                    min_width=140,
+                )
 
     # -- listeners ------------------------------------------------------------
 
@@ -166,14 +225,34 @@ class AnimateTab:
         listen(item.select, self._voices, None, [self.voice, self.voice_note], **quiet)
         listen(self.expression_note.click, lambda: (None, ""), None, [self.expression, self.expression_note], **quiet)
         inputs = [
-            self.chooser.choice, self.expression, self.sound, self.transcript, self.language, self.typed, self.voice,
-            self.emotion, self.strength, self.still, self.format, self.size, self.rate, self.seed, *self.amounts,
-        ]  # fmt: skip
+            self.chooser.choice,
+            self.expression,
+            self.sound,
+            self.transcript,
+            self.language,
+            self.typed,
+            self.voice,
+            self.emotion,
+            self.strength,
+            self.still,
+            self.format,
+            self.size,
+            self.rate,
+            self.seed,
+            *self.amounts,
+        ]
         stage = [self.video, self.placeholder, self.caption, self.downloads, self.get_clip, self.get_csv, self.get_json]
         listen(
-            self.preview.click, self._preview, inputs, [*stage, self.shown], concurrency_id="draw", concurrency_limit=1,
-            show_progress="full", show_progress_on=self.caption, trigger_mode="once",
-        )  # fmt: skip
+            self.preview.click,
+            self._preview,
+            inputs,
+            [*stage, self.shown],
+            concurrency_id="draw",
+            concurrency_limit=1,
+            show_progress="full",
+            show_progress_on=self.caption,
+            trigger_mode="once",
+        )
         self.watch = [self.watched, self.shown, self.progress, *stage]
         listen(self.make.click, self._submit, inputs, self.watch, **quiet)
         listen(self.progress.click, self._act, self.watched, self.watch, **quiet)
@@ -195,8 +274,9 @@ class AnimateTab:
         names = [CONTROL[n].label.lower() for n in kept["values"]]
         said = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         return (
-            f'<div class="notice info" role="status"><strong>With your expression</strong><span>{said or "neutral"}</span>'
-            '<button type="button" class="small" data-act="drop" data-key="drop-expression">Take it off</button></div>'
+            '<div class="notice info" role="status"><strong>With your expression</strong>'
+            f"<span>{said or 'neutral'}</span>"
+            '<button type="button" class="mini" data-act="drop" data-key="drop-expression">Take it off</button></div>'
         )
 
     # -- the request ------------------------------------------------------------
@@ -213,28 +293,25 @@ class AnimateTab:
         if not sound and not (typed or "").strip():
             raise UserInputError("There is no speech yet.", "Upload or record a sound, or type a text to speak.")
         asked = Amounts(**dict(zip(AMOUNT_NAMES, map(float, amounts), strict=True)))
-        try:
-            return AnimationRequest(
-                portrait=source_of(choice),
-                face_index=choice.get("face_index"),
-                sound=MediaSource.file(sound) if sound else None,
-                text=None if sound else typed.strip(),
-                voice=voice or "en",
-                transcript=(transcript or "").strip() or None,
-                language=language,
-                emotions={emotion: float(strength)} if emotion and strength else {},
-                amounts=Amounts(**{**asdict(asked), "head": 0.0}) if still else asked,
-                expression=kept["values"] if kept else {},
-                neutralise=bool(kept and kept["neutralise"]),
-                seed=int(seed or 0),
-                frame_rate_hz=rate,
-                size=size or None,
-                format=form,
-            )
-        except ValidationError as exc:
-            first = exc.errors()[0]
-            where = ".".join(str(p) for p in first["loc"]) or "The request"
-            raise UserInputError(f"{where} cannot be used: {first['msg']}.", "Change it and try again.") from exc
+        return checked_request(
+            {
+                "portrait": source_of(choice),
+                "face_index": choice.get("face_index"),
+                "sound": MediaSource.file(sound) if sound else None,
+                "text": None if sound else typed.strip(),
+                "voice": voice or "en",
+                "transcript": (transcript or "").strip() or None,
+                "language": language,
+                "emotions": {emotion: float(strength)} if emotion and strength else {},
+                "amounts": replace(asked, head=0.0) if still else asked,
+                "expression": kept["values"] if kept else {},
+                "neutralise": bool(kept and kept["neutralise"]),
+                "seed": int(seed or 0),
+                "frame_rate_hz": rate,
+                "size": size or None,
+                "format": form,
+            }
+        )
 
     # -- handlers ---------------------------------------------------------------
 
@@ -243,12 +320,20 @@ class AnimateTab:
         request = request.model_copy(update={"format": "mp4"})
         result = self.service.preview(request, seconds=PREVIEW_SECONDS)
         path = self.window.shelf.put(result.path, "preview.mp4")
-        took = f"Preview of the first {result.duration_seconds:.1f} s, made in {result.seconds.get('total', 0.0):.1f} s."
+        took = (
+            f"Preview of the first {result.duration_seconds:.1f} s, made in {result.seconds.get('total', 0.0):.1f} s."
+        )
         said = f'<p class="fine">{took}</p>' + text.hints(result.hints)
         return (
-            gr.Video(value=path, visible=True, autoplay=True), gr.HTML(visible=False), said, gr.Row(visible=False),
-            gr.skip(), gr.skip(), gr.skip(), None,
-        )  # fmt: skip
+            gr.Video(value=path, visible=True, autoplay=True),
+            gr.HTML(visible=False),
+            said,
+            gr.Row(visible=False),
+            gr.skip(),
+            gr.skip(),
+            gr.skip(),
+            None,
+        )
 
     def _submit(self, *inputs: Any) -> tuple[Any, ...]:
         job = self.service.submit(self._request(*inputs))
@@ -256,13 +341,11 @@ class AnimateTab:
 
     def _act(self, watched: str | None, event: gr.EventData) -> tuple[Any, ...]:
         act, job_id = clicked(event)
-        jobs = self.window.studio.jobs
-        done = {"cancel": jobs.cancel, "resume": jobs.resume, "retry": jobs.retry}[act](job_id)
-        return self._watch(done if isinstance(done, Job) else jobs.get(job_id), None)
+        return self._watch(self.window.act_on_job(act, job_id), None)
 
     def _find_running(self) -> tuple[Any, ...]:
         """Find the newest active clip again, after a refresh or in a second browser."""
-        active = [j for j in self.window.studio.jobs.list() if j.is_active and j.kind.startswith("anim")]
+        active = [j for j in self.window.studio.jobs.list() if j.is_active and j.kind == "animate"]
         if not active:
             return tuple(gr.skip() for _ in self.watch)
         return self._watch(max(active, key=lambda j: j.created), None)
@@ -282,8 +365,10 @@ class AnimateTab:
         if state == shown:
             return (job.id, gr.skip(), gr.skip(), *nothing)
         if job.state != "done":
-            return (job.id, state, jobcard.card(job, job_preview(self.window, job), with_open=False), *nothing)
-        note = text.notice(f"Done in {text.span(_seconds(job))}.", "The clip is in the Library, with its recipe.", "good")
+            return (job.id, state, jobcard.card(job, self.window.job_preview(job), with_open=False), *nothing)
+        note = text.notice(
+            f"Done in {text.span(_seconds(job))}.", "The clip is in the Library, with its recipe.", "good"
+        )
         return (job.id, state, note, *self._finished(job))
 
     def _finished(self, job: Job) -> tuple[Any, ...]:
@@ -294,28 +379,21 @@ class AnimateTab:
         playable = render.file_extension in (".mp4", ".webm")
         video = gr.Video(value=path if playable else None, visible=playable, autoplay=False)
         fine = f"{render.width}×{render.height} px · {text.clock(render.duration_seconds)}"
-        curves = curve_files(self.window, render.id)
+        said = text.hints(str(h) for h in job.outputs.get("hints", ()))
+        curves = library.curves(render.id)
+        name = render.title or "clip"
+        files = [self.window.shelf.put(c, name + c.suffix) for c in curves] if curves else [None, None]
         return (
-            video, gr.HTML(visible=not playable), f'<p class="fine">{fine}</p>', gr.Row(visible=True),
+            video,
+            gr.HTML(visible=not playable),
+            f'<p class="fine">{fine}</p>' + said,
+            gr.Row(visible=True),
             gr.DownloadButton(value=path),
-            *(gr.DownloadButton(value=c, visible=c is not None) for c in curves),
-        )  # fmt: skip
+            *(gr.DownloadButton(value=c, visible=c is not None) for c in files),
+        )
 
 
 def _seconds(job: Job) -> float:
     if not (job.started and job.finished):
         return 0.0
     return (job.finished - job.started).total_seconds()
-
-
-def job_preview(window: Window, job: Job) -> str:
-    """Return the address of a running job's newest frame; empty when there is none."""
-    if not job.preview_number:
-        return ""
-    path = window.studio.jobs.preview(job.id)
-    return window.shelf.url(window.shelf.put(Path(path))) if path else ""
-
-
-def curve_files(window: Window, render_id: str) -> tuple[Path | None, Path | None]:
-    """Return a clip's curves as CSV and JSON on the shelf."""
-    raise NotImplementedError

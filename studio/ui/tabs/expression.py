@@ -46,7 +46,8 @@ def own_marks(own: Mapping[str, float]) -> str:
     """Return the photo's own weights: bars for the eye, and a mark on each single slider."""
     strong = {n: (CONTROL[n].label, v) for n, v in own.items() if v >= SHOWN_WEIGHT}
     rules = "".join(
-        f'#control-{n}::after{{content:"photo {own[n]:.2f}"}}#control-{n}{{--own:{min(own[n], 1.0):.3f}}}' for n in strong
+        f'#control-{n}::after{{content:"photo {own[n]:.2f}"}}#control-{n}{{--own:{min(own[n], 1.0):.3f}}}'
+        for n in strong
     )
     ranked = dict(sorted(strong.items(), key=lambda item: -item[1][1]))
     title = '<p class="fine">What the photo itself shows; sliders add to it.</p>'
@@ -76,20 +77,27 @@ class ExpressionTab:
         self.history = gr.State([{}])
         with gr.Row(elem_classes=["split", "workbench"]):
             with gr.Column(scale=6, min_width=320, elem_classes=["stage"]):
-                with gr.Accordion("Portrait", open=True, elem_id="expression-portrait"):
+                with gr.Accordion("Portrait", open=True, elem_id="expression-portrait") as self.fold:
                     self.chooser.build()
                 self.placeholder = html(NOTHING_OPEN)
                 self.picture = gr.ImageSlider(
-                    label="Before and after", show_label=False, type="filepath", interactive=False, visible=False,
-                    slider_position=0, max_height=620, buttons=["fullscreen"], elem_id="expression-picture",
-                )  # fmt: skip
+                    label="Before and after",
+                    show_label=False,
+                    type="filepath",
+                    interactive=False,
+                    visible=False,
+                    slider_position=0,
+                    max_height=460,
+                    buttons=["fullscreen"],
+                    elem_id="expression-picture",
+                )
                 self.hints = html(elem_id="expression-hints")
                 with gr.Row(elem_classes=["actions"], visible=False) as self.actions:
                     self.save = gr.Button("Save to Library", variant="primary", elem_id="expression-save")
                     self.animate = gr.Button("Animate this", elem_id="expression-animate")
                     self.download = gr.Button("Download", elem_id="expression-download")
                 self.file = gr.DownloadButton("File", visible="hidden", elem_id="expression-file")
-            with gr.Column(scale=5, min_width=320, elem_classes=["panel", "sliders"]):
+            with gr.Column(scale=5, min_width=320, elem_classes=["sheet", "sliders"]):
                 self._build_panel()
 
     def _build_panel(self) -> None:
@@ -97,17 +105,12 @@ class ExpressionTab:
             self.undo = gr.Button("Undo", size="sm", elem_id="expression-undo", interactive=False)
             self.reset = gr.Button("Reset all", size="sm", elem_id="expression-reset")
             self.neutralise = gr.Checkbox(
-                label="Neutralise first", info="Start from a neutral face instead of the photo's own expression.",
-                elem_id="expression-neutralise", container=False,
-            )  # fmt: skip
-        with gr.Accordion("Presets", open=True, elem_id="expression-presets"):
-            self.gallery = clickable(elem_id="preset-list")
-            with gr.Row(elem_classes=["inline"]):
-                self.title_box = gr.Textbox(
-                    label="Save these sliders as", info="A name for your own preset.", max_length=40,
-                    elem_id="preset-name",
-                )  # fmt: skip
-                self.keep = gr.Button("Save preset", size="sm", scale=0, min_width=110, elem_id="preset-save")
+                label="Neutralise first",
+                info="Start from a neutral face instead of the photo's own expression.",
+                elem_id="expression-neutralise",
+                container=False,
+            )
+        self.gallery = clickable(elem_id="preset-list")
         self.sliders: dict[str, gr.Slider] = {}
         for group, controls in sliders_by_group(GROUPED).items():
             html(f'<h3 class="group">{group}</h3>')
@@ -120,25 +123,48 @@ class ExpressionTab:
                 with gr.Row(elem_classes=["control-grid"]):
                     self.sliders |= {c.name: slider(c) for c in controls}
 
+        with gr.Accordion("Save as a preset", open=False, elem_id="expression-keep"), gr.Row(elem_classes=["inline"]):
+            self.title_box = gr.Textbox(
+                label="Name", info="The sliders as they stand now.", max_length=40, elem_id="preset-name"
+            )
+            self.keep = gr.Button("Save preset", size="sm", scale=0, min_width=110, elem_id="preset-save")
+
     # -- listeners ------------------------------------------------------------
 
     def wire(self, tabs: dict[str, Any], item: gr.Tab, page: gr.Blocks) -> None:
         """Attach the listeners."""
         sliders = [self.sliders[n] for n in NAMES]
         lane: dict[str, Any] = {
-            "concurrency_id": "draw", "concurrency_limit": 1, "trigger_mode": "always_last", "show_progress": "hidden",
-        }  # fmt: skip
+            "concurrency_id": "draw",
+            "concurrency_limit": 1,
+            "trigger_mode": "always_last",
+            "show_progress": "hidden",
+        }
         self.chooser.wire()
         listen(item.select, self.chooser.strip, self.chooser.choice, self.chooser.people, show_progress="hidden")
         listen(item.select, self._preset_cards, None, self.gallery, show_progress="hidden")
-        stage = [self.handle, self.before, self.history, self.picture, self.placeholder, self.hints, self.actions, self.own]
+        stage = [
+            self.handle,
+            self.before,
+            self.history,
+            self.fold,
+            self.picture,
+            self.placeholder,
+            self.hints,
+            self.actions,
+            self.own,
+        ]
         listen(self.chooser.choice.change, self._open, self.chooser.choice, [*stage, self.undo, *sliders])
         drawn = [self.picture, self.hints, self.history, self.undo]
         inputs = [self.handle, self.before, self.history, self.neutralise]
         gr.on(
             [s.release for s in sliders] + [self.neutralise.input],
-            fn=guarded(self._draw), api_visibility="private", inputs=[*inputs, *sliders], outputs=drawn, **lane,
-        )  # fmt: skip
+            fn=guarded(self._draw),
+            api_visibility="private",
+            inputs=[*inputs, *sliders],
+            outputs=drawn,
+            **lane,
+        )
         listen(self.gallery.click, self._apply_preset, inputs, [*drawn, self.gallery, *sliders], **lane)
         listen(self.undo.click, self._undo, inputs, [*drawn, *sliders], **lane)
         listen(self.reset.click, self._reset, inputs, [*drawn, *sliders], **lane)
@@ -150,9 +176,14 @@ class ExpressionTab:
         )
         target = tabs["animate"]
         handed = [
-            target.chooser.choice, target.chooser.people, target.chooser.faces, target.chooser.message,
-            target.expression, target.expression_note, self.window.tabs,
-        ]  # fmt: skip
+            target.chooser.choice,
+            target.chooser.people,
+            target.chooser.faces,
+            target.chooser.message,
+            target.expression,
+            target.expression_note,
+            self.window.tabs,
+        ]
         listen(self.animate.click, self._hand_over(target), [self.chooser.choice, *edit[1:]], handed)
 
     def _hand_over(self, target: Any) -> Any:
@@ -172,7 +203,7 @@ class ExpressionTab:
         if not choice:
             hidden = gr.ImageSlider(visible=False, value=None)
             closed = (hidden, gr.HTML(NOTHING_OPEN, visible=True), "", gr.Row(visible=False), "")
-            return (None, "", [{}], *closed, gr.Button(interactive=False), *zeros)
+            return (None, "", [{}], gr.Accordion("Portrait", open=True), *closed, gr.Button(interactive=False), *zeros)
         handle = self.service.open(source_of(choice), face_index=choice.get("face_index"))
         before = str(self.window.shelf.picture(self.service.original(handle)))
         fine = "Move a slider. Drag the handle at the left of the picture to compare with the photo."
@@ -180,9 +211,18 @@ class ExpressionTab:
         if handle.likely != "person":
             said = text.notice(f"This looks like {_a(handle.likely)}; the result may be rough.") + said
         return (
-            handle, before, [{}], gr.ImageSlider(value=(before, before), visible=True), gr.HTML("", visible=False), said,
-            gr.Row(visible=True), own_marks(handle.own_values), gr.Button(interactive=False), *zeros,
-        )  # fmt: skip
+            handle,
+            before,
+            [{}],
+            gr.Accordion(f"Portrait: {choice['title']}", open=False),
+            gr.ImageSlider(value=(before, before), visible=True),
+            gr.HTML("", visible=False),
+            said,
+            gr.Row(visible=True),
+            own_marks(handle.own_values),
+            gr.Button(interactive=False),
+            *zeros,
+        )
 
     def _draw(
         self, handle: PortraitHandle | None, before: str, history: list[Values], neutralise: bool, *amounts: float
@@ -252,9 +292,7 @@ class ExpressionTab:
         self.service.save(handle, ExpressionEdit(values_of(amounts), neutralise))
         gr.Info("The picture is in the Library, with its recipe.", title="Saved", duration=5)
 
-    def _download(
-        self, choice: Choice | None, handle: PortraitHandle | None, neutralise: bool, *amounts: float
-    ) -> Any:
+    def _download(self, choice: Choice | None, handle: PortraitHandle | None, neutralise: bool, *amounts: float) -> Any:
         if not choice or handle is None:
             raise UserInputError("There is no portrait yet.", "Choose one first.")
         out = self.window.shelf.place(f"{choice['title']} expression.png")

@@ -112,18 +112,24 @@ class IdentitiesTab:
                 html(text.heading("People", "Everyone whose photos this studio keeps."))
                 self.list = clickable(elem_id="people-list")
             with gr.Column(scale=9, min_width=320):
-                with gr.Column(visible=False, elem_classes=["panel"]) as self.form:
+                with gr.Column(visible=False, elem_classes=["sheet"]) as self.form:
                     self._build_form()
-                with gr.Column(visible=False, elem_classes=["panel"]) as self.page:
+                with gr.Column(visible=False, elem_classes=["sheet"]) as self.page:
                     self._build_page()
 
     def _build_form(self) -> None:
         html(text.heading("Add a person", "One good photo is enough to begin; more can be added later."))
-        self.name = gr.Textbox(label="Name", info="How you will find this person.", elem_id="person-name", max_length=80)
+        self.name = gr.Textbox(
+            label="Name", info="How you will find this person.", elem_id="person-name", max_length=80
+        )
         self.photos = gr.File(
-            label="Photos", file_count="multiple", file_types=PICTURE_TYPES, height=150, elem_id="person-photos",
+            label="Photos",
+            file_count="multiple",
+            file_types=PICTURE_TYPES,
+            height=150,
+            elem_id="person-photos",
             elem_classes=["drop"],
-        )  # fmt: skip
+        )
         self.found = clickable(elem_id="person-faces")
         with gr.Accordion("Consent", open=True):
             self.form_consent = ConsentFields("form")
@@ -139,9 +145,13 @@ class IdentitiesTab:
             self.to_animate = gr.Button("Make them speak", elem_id="person-to-animate")
         with gr.Accordion("Add photos", open=False):
             self.more = gr.File(
-                label="More photos of this person", file_count="multiple", file_types=PICTURE_TYPES, height=110,
-                elem_classes=["drop"], elem_id="person-more",
-            )  # fmt: skip
+                label="More photos of this person",
+                file_count="multiple",
+                file_types=PICTURE_TYPES,
+                height=110,
+                elem_classes=["drop"],
+                elem_id="person-more",
+            )
             self.more_faces = clickable()
         with gr.Accordion("Consent", open=False, elem_id="person-consent"):
             self.consents = html()
@@ -164,9 +174,16 @@ class IdentitiesTab:
     def wire(self, tabs: dict[str, Any], item: gr.Tab, page: gr.Blocks) -> None:
         """Attach the listeners."""
         self.view = [
-            self.list, self.form, self.page, self.summary, self.person_photos, self.consents, self.plan, self.new_name,
+            self.list,
+            self.form,
+            self.page,
+            self.summary,
+            self.person_photos,
+            self.consents,
+            self.plan,
+            self.new_name,
             self.typed,
-        ]  # fmt: skip
+        ]
         shown = [self.selected, *self.view]
         listen(page.load, self._show, self.selected, self.view, show_progress="hidden")
         listen(item.select, self._show, self.selected, self.view, show_progress="hidden")
@@ -233,10 +250,16 @@ class IdentitiesTab:
             picture = self.window.picture_url(self.people.photo_path(photos[0].id)) if photos else ""
             items.append(
                 text.Card(
-                    person.id, person.name, line, picture, tone=tone, icon="identities",
-                    corner=str(len(photos)) if len(photos) > 1 else "", selected=selected == person,
+                    person.id,
+                    person.name,
+                    line,
+                    picture,
+                    tone=tone,
+                    icon="identities",
+                    corner=str(len(photos)) if len(photos) > 1 else "",
+                    selected=selected == person,
                 )
-            )  # fmt: skip
+            )
         items.append(text.Card(NEW, "Add a person", "from one or more photos", icon="plus", selected=selected is None))
         return text.cards(items, "column", "People")
 
@@ -255,11 +278,15 @@ class IdentitiesTab:
             good = quality is None or not quality.hints
             items.append(
                 text.Card(
-                    photo.id, photo.file_name or "Photo", f"{photo.width}×{photo.height} px",
+                    photo.id,
+                    photo.file_name or "Photo",
+                    f"{photo.width}×{photo.height} px",
                     self.window.picture_url(self.people.photo_path(photo.id)),
-                    mark="" if good else "!", tone="" if good else "warn", act="none",
+                    mark="" if good else "!",
+                    tone="" if good else "warn",
+                    act="none",
                 )
-            )  # fmt: skip
+            )
             said += [f"{photo.file_name or 'Photo'}: {h}" for h in (quality.hints if quality else ())]
         return text.cards(items, "strip", "Photos") + text.hints(said, "The photos are good to work with.")
 

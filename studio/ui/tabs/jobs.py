@@ -13,12 +13,13 @@ import gradio as gr
 from studio.domain.job import Job
 from studio.ui import jobcard, text
 from studio.ui.controls import clickable, clicked, html, listen
-from studio.ui.tabs.animate import job_preview
 from studio.ui.window import Window
 
 BUSY_SECONDS, IDLE_SECONDS = 1.0, 5.0
 SHOWN_JOBS = 30
-EMPTY = text.empty("No jobs yet", "Clips made on the Animate tab appear here, and go on when you close the page.", "jobs")
+EMPTY = text.empty(
+    "No jobs yet", "Clips made on the Animate tab appear here, and go on when you close the page.", "jobs"
+)
 
 
 class JobsTab:
@@ -30,7 +31,6 @@ class JobsTab:
     def __init__(self, window: Window) -> None:
         """Remember the window."""
         self.window = window
-        self.jobs = window.studio.jobs
 
     def build(self) -> None:
         """Create the components."""
@@ -50,17 +50,22 @@ class JobsTab:
         handler, inputs, outputs = animate.tick
         self.animate_tick = handler
         listen(
-            self.timer.tick, self._tick, [self.seen, *inputs], [self.seen, self.list, self.timer, *outputs],
-            trigger_mode="once", **quiet,
-        )  # fmt: skip
+            self.timer.tick,
+            self._tick,
+            [self.seen, *inputs],
+            [self.seen, self.list, self.timer, *outputs],
+            trigger_mode="once",
+            **quiet,
+        )
 
     def rows(self) -> str:
         """Return all jobs as cards, active ones first."""
         return self._cards(self._listed())
 
     def _listed(self) -> list[Job]:
-        jobs = list(self.jobs.list())
-        return sorted(jobs, key=lambda j: (not j.is_active, -j.created.timestamp()))[:SHOWN_JOBS]
+        return sorted(self.window.studio.jobs.list(), key=lambda j: (not j.is_active, -j.created.timestamp()))[
+            :SHOWN_JOBS
+        ]
 
     def _cards(self, jobs: list[Job]) -> str:
         if not jobs:
@@ -73,8 +78,8 @@ class JobsTab:
         return note + '<div class="joblist">' + "".join(self._card(j) for j in jobs) + "</div>"
 
     def _card(self, job: Job) -> str:
-        preview = job_preview(self.window, job) if job.is_active else ""
-        tail = self.jobs.log_tail(job.id) if job.state == "failed" else ""
+        preview = self.window.job_preview(job) if job.is_active else ""
+        tail = self.window.studio.jobs.log_tail(job.id) if job.state == "failed" else ""
         return jobcard.card(job, preview, tail)
 
     def _tick(self, seen: str, *watch: Any) -> tuple[Any, ...]:
@@ -89,7 +94,10 @@ class JobsTab:
         act, job_id = clicked(event)
         stay = tuple(gr.skip() for _ in range(8))
         if act == "show":
-            render_id = str(self.jobs.get(job_id).outputs["render_id"])
+            render_id = str(self.window.studio.jobs.get(job_id).outputs["render_id"])
             return (gr.skip(), gr.Tabs(selected="library"), *self.show_render(render_id))
-        {"cancel": self.jobs.cancel, "resume": self.jobs.resume, "retry": self.jobs.retry}[act](job_id)
+        if act == "forget":
+            self.window.studio.jobs.forget(job_id)
+        else:
+            self.window.act_on_job(act, job_id)
         return (self.rows(), gr.skip(), *stay)

@@ -42,10 +42,17 @@ class LibraryTab:
         self.trail = gr.State([None])
         self.selected = gr.State(None)
         with gr.Row(elem_classes=["toolbar", "filters"]):
-            self.person = gr.Dropdown([("Everyone", ANYONE)], value=ANYONE, label="Person", min_width=150, filterable=False)
+            self.person = gr.Dropdown(
+                [("Everyone", ANYONE)], value=ANYONE, label="Person", min_width=150, filterable=False
+            )
             self.kind = gr.Dropdown(KINDS, value="", label="Kind", min_width=130, filterable=False)
-            self.words = gr.Textbox(label="Search", placeholder="title, spoken words, notes", min_width=180, max_lines=1,
-                                    elem_id="library-search")  # fmt: skip
+            self.words = gr.Textbox(
+                label="Search",
+                placeholder="title, spoken words, notes",
+                min_width=180,
+                max_lines=1,
+                elem_id="library-search",
+            )
             self.starred = gr.Checkbox(label="Starred only", container=False, min_width=120)
         with gr.Row(elem_classes=["split"]):
             with gr.Column(scale=7, min_width=320):
@@ -55,18 +62,32 @@ class LibraryTab:
                     self.count = html()
                     self.older = gr.Button("Older", size="sm", interactive=False, min_width=90, scale=0)
                 self._build_tools()
-            with gr.Column(scale=5, min_width=320, elem_classes=["panel"], visible=False, elem_id="library-detail") as panel:
+            with gr.Column(
+                scale=5, min_width=320, elem_classes=["sheet"], visible=False, elem_id="library-detail"
+            ) as panel:
                 self.panel = panel
                 self._build_detail()
 
     def _build_detail(self) -> None:
         self.video = gr.Video(
-            show_label=False, label="Clip", interactive=False, visible=False, height=320, elem_id="library-video", buttons=[]
+            show_label=False,
+            label="Clip",
+            interactive=False,
+            visible=False,
+            height=320,
+            elem_id="library-video",
+            buttons=[],
         )
         self.image = gr.Image(
-            show_label=False, label="Picture", interactive=False, visible=False, height=320, type="filepath", buttons=[],
+            show_label=False,
+            label="Picture",
+            interactive=False,
+            visible=False,
+            height=320,
+            type="filepath",
+            buttons=[],
             elem_id="library-image",
-        )  # fmt: skip
+        )
         self.about = html(elem_id="library-about")
         with gr.Row(elem_classes=["actions"]):
             self.rerun = gr.Button("Make again", variant="primary", size="sm", elem_id="library-rerun", min_width=110)
@@ -82,7 +103,10 @@ class LibraryTab:
     def _build_tools(self) -> None:
         with gr.Accordion("Read the recipe of a file", open=False, elem_id="library-drop"):
             self.dropped = gr.File(
-                label="Drop a picture or clip made by this studio", height=90, elem_classes=["drop"], elem_id="library-file"
+                label="Drop a picture or clip made by this studio",
+                height=90,
+                elem_classes=["drop"],
+                elem_id="library-file",
             )
             self.found = html(elem_id="library-found")
             self.found_recipe = gr.Code(language="json", label="Recipe", interactive=False, visible=False, max_lines=18)
@@ -99,7 +123,16 @@ class LibraryTab:
         """Attach the listeners."""
         filters = [self.person, self.kind, self.starred, self.words]
         self.listing = [self.grid, self.count, self.newer, self.older, self.trail]
-        self.detail = [self.selected, self.panel, self.video, self.image, self.about, self.star, self.export, self.recipe]
+        self.detail = [
+            self.selected,
+            self.panel,
+            self.video,
+            self.image,
+            self.about,
+            self.star,
+            self.export,
+            self.recipe,
+        ]
         quiet: dict[str, Any] = {"show_progress": "hidden"}
         listen(item.select, self._enter, filters, [self.person, *self.listing], **quiet)
         for change in (self.person.input, self.kind.input, self.starred.input, self.words.submit, self.words.blur):
@@ -164,8 +197,12 @@ class LibraryTab:
         older = page.next_cursor is not None
         trail = [*trail, page.next_cursor]
         return (
-            body, f'<p class="fine">{said}</p>', gr.Button(interactive=len(trail) > 2), gr.Button(interactive=older), trail,
-        )  # fmt: skip
+            body,
+            f'<p class="fine">{said}</p>',
+            gr.Button(interactive=len(trail) > 2),
+            gr.Button(interactive=older),
+            trail,
+        )
 
     def _card(self, render: Render) -> text.Card:
         return text.Card(
@@ -194,7 +231,7 @@ class LibraryTab:
             render.id,
             gr.Column(visible=True),
             gr.Video(value=path if playable else None, visible=playable),
-            gr.Image(value=path if seen else None, visible=seen),
+            gr.Image(value=str(path) if seen else None, visible=seen),
             self._facts(render),
             gr.Button("Unstar" if render.starred else "Star"),
             gr.DownloadButton(value=path),
@@ -261,9 +298,9 @@ class LibraryTab:
             f"of {report.checked} files."
         )
         tone = "bad" if report.missing or report.changed else "warn"
-        return text.notice(said, "Left-over files may be deleted; the others come back from a backup.", tone) + text.hints(
-            lines
-        )
+        return text.notice(
+            said, "Left-over files may be deleted; the others come back from a backup.", tone
+        ) + text.hints(lines)
 
     def _sweep(self) -> str:
         freed = self.service.sweep()

@@ -7,9 +7,6 @@ nothing.
 
 from __future__ import annotations
 
-import platform
-import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,6 @@ from studio.ui import text
 from studio.ui.controls import html, listen
 from studio.ui.window import Window
 
-PACKAGES = ("gradio", "numpy", "opencv-python-headless", "onnxruntime", "moviepy", "sqlite-utils", "numba", "pillow")
 SCHEMES = [("As the system", "system"), ("Light", "light"), ("Dark", "dark")]
 CHOOSE = "(scheme) => { window.studioChooseScheme(scheme); }"
 CHOSEN = "() => window.studioChosenScheme()"
@@ -43,58 +39,47 @@ class SettingsTab:
     def build(self) -> None:
         """Create the components."""
         with gr.Row(elem_classes=["split"]):
-            with gr.Column(scale=1, min_width=320, elem_classes=["panel"]):
+            with gr.Column(scale=1, min_width=320, elem_classes=["sheet"]):
                 html(text.heading("Appearance"))
-                self.scheme = gr.Radio(SCHEMES, value=self.window.scheme, label="Colors", info="Kept in this browser.",
-                                       elem_id="settings-scheme")  # fmt: skip
+                self.scheme = gr.Radio(
+                    SCHEMES,
+                    value=self.window.scheme,
+                    label="Colors",
+                    info="Kept in this browser.",
+                    elem_id="settings-scheme",
+                )
                 html(text.heading("Storage", "Everything stays in one folder on this computer."))
                 self.storage = html(elem_id="settings-storage")
                 self.sweep = gr.Button("Empty the page's cache", size="sm", elem_id="settings-sweep")
-            with gr.Column(scale=1, min_width=320, elem_classes=["panel"]):
-                html(text.heading("Engines", "What turns photos and sound into pictures, and under which licence."))
-                self.engines = html(elem_id="settings-engines")
-                html(text.heading("Health", "What `studio doctor` finds on this computer."))
+            with gr.Column(scale=1, min_width=320, elem_classes=["sheet"]):
+                html(text.heading("Health", "Engines with their licences, libraries, model files and the disk."))
                 self.health = html(elem_id="settings-health")
                 self.check = gr.Button("Check again", size="sm", elem_id="settings-check")
-                html(text.heading("Versions"))
-                html(self._versions())
 
     def wire(self, tabs: dict[str, Any], item: gr.Tab, page: gr.Blocks) -> None:
         """Attach the listeners."""
         listen(self.scheme.input, None, self.scheme, None, js=CHOOSE)
         listen(item.select, None, None, self.scheme, js=CHOSEN)
-        shown = [self.storage, self.engines, self.health]
+        shown = [self.storage, self.health]
         listen(item.select, self._show, None, shown, show_progress="hidden")
         listen(self.check.click, self._show, None, shown)
         listen(self.sweep.click, self._sweep, None, self.storage)
 
-    def _show(self) -> tuple[str, str, str]:
+    def _show(self) -> tuple[str, str]:
         rows = self.window.doctor() if self.window.doctor else []
-        health = text.table(("What", "State", "Detail"), rows) if rows else '<p class="fine">No checks are available.</p>'
-        return self._storage(), self._engines(), health
+        return self._storage(), text.findings(rows) or '<p class="fine">No checks are available.</p>'
 
     def _storage(self) -> str:
         folder = self.window.data_dir
         cache = folder_bytes(self.window.shelf.folder)
         rows = {
+            "Likeness Studio": self.window.version,
             "Data folder": str(folder),
             "In use": text.size(folder_bytes(folder)),
             "of it the page's cache": text.size(cache),
             "Largest upload": f"{self.window.max_upload_mb} MB",
         }
         return text.facts(rows) + '<p class="fine">Set STUDIO_DATA_DIR to keep the data elsewhere.</p>'
-
-    def _engines(self) -> str:
-        return '<p class="fine">No engines are listed.</p>'
-
-    def _versions(self) -> str:
-        rows = {"Likeness Studio": self.window.version, "Python": sys.version.split()[0], "System": platform.platform()}
-        for name in PACKAGES:
-            try:
-                rows[name] = version(name)
-            except PackageNotFoundError:
-                continue
-        return text.facts(rows)
 
     def _sweep(self) -> str:
         freed = self.window.shelf.sweep(60.0)
