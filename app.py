@@ -2,23 +2,31 @@
 
 import sys
 
-from studio import log, settings
+from studio import log, settings, studio
 from studio.errors import StudioError
-from studio.studio import Studio
+from studio.ui import build
 
 
 def main() -> int:
     """Serve the window until it is closed; return the exit code."""
     try:
-        chosen = settings.load()
-        log.configure(chosen.log_level.upper())
-        with Studio.open(chosen) as studio:
-            studio.serve(lambda address: print(f"Likeness Studio is open at {address}", flush=True))
+        s = settings.load()
+        log.configure(s.log_level.upper())
+        with studio.Studio.open(s) as opened:
+            page = build.build(
+                opened, data_dir=s.data_dir, scheme=s.theme, max_upload_mb=s.max_upload_mb, doctor=opened.doctor
+            )
+            opened.start(worker=s.worker, sample=s.sample)
+            build.launch(
+                page,
+                data_dir=s.data_dir,
+                host=s.host,
+                port=s.port,
+                password=s.password,
+                scheme=s.theme,
+                max_upload_mb=s.max_upload_mb,
+            )
     except StudioError as error:
         print(f"Error: {error.message}\n  {error.hint}", file=sys.stderr)
         return error.exit_code
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -105,24 +105,12 @@ def _edit(studio: Studio, preset: str | None, values: Sequence[str], neutralise:
 
 
 @app.command()
-def window(
-    data_dir: DataDir = None, port: Annotated[int | None, typer.Option(help="Port of the window.")] = None
-) -> None:
-    """Open the studio in the browser (the same as `python app.py`)."""
-    from studio.studio import Studio
-
-    chosen = settings.load({"data_dir": data_dir, "port": port})
-    log.configure(chosen.log_level.upper())
-    with Studio.open(chosen) as studio:
-        studio.serve(lambda address: print(f"Likeness Studio is open at {address}", flush=True))
-
-
-@app.command()
 def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Check this installation: libraries, model files, data folder, disk."""
-    from studio.studio import ASSETS, checkup
+    from studio.services.health import checkup
+    from studio.studio import ASSETS
 
-    findings = checkup(settings.load({"data_dir": data_dir}), ASSETS)
+    findings = checkup(settings.load({"data_dir": data_dir}).data_dir, ASSETS)
     marks = {"ok": "ok  ", "warning": "note", "bad": "BAD "}
     text = "\n".join(f"{marks[f.state]}  {f.what}: {f.detail}" for f in findings)
     bad = [f for f in findings if f.state == "bad"]
@@ -340,14 +328,15 @@ def demo(
     out: Annotated[Path, typer.Option(help="Clip to write.")] = Path("out/demo.mp4"), as_json: AsJson = False
 ) -> None:
     """Do the main job once: the sample portrait speaks, into one mp4."""
-    from studio.studio import SAMPLE_PORTRAIT, sample_speech
+    from studio.services.projects import sample_portrait, sample_speech
+    from studio.studio import ASSETS
 
-    speech, transcript = sample_speech()
+    speech, transcript = sample_speech(ASSETS)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, opened(Path(folder)) as studio:
         output = Output(as_json)
         request = _request(
-            portrait=_source(studio, str(SAMPLE_PORTRAIT())), sound=_sound(speech), transcript=transcript, size=512
+            portrait=_source(studio, str(sample_portrait())), sound=_sound(speech), transcript=transcript, size=512
         )
         result = studio.animation.animate_file(
             request, out, on_progress=lambda p: output.progress(p.fraction, p.stage, p.seconds_left)
@@ -410,7 +399,7 @@ def _clip_text(result: AnimationResult) -> str:
 
 @library_app.command("list")
 def library_list(
-    kind: Annotated[str | None, typer.Option(help="image, clip or curves.", show_default=False)] = None,
+    kind: Annotated[Literal["image", "clip"] | None, typer.Option(help="One kind only.", show_default=False)] = None,
     starred: Annotated[bool, typer.Option("--starred", help="Favorites only.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 24,
     after: Annotated[str | None, typer.Option(help="next_cursor of the page before.", show_default=False)] = None,

@@ -1,52 +1,132 @@
 """The composition root: store, engines, services and worker, wired once.
 
 Engines are built at their first use from the ENGINES table, so that opening a
-studio imports none of the heavy libraries.
+studio imports none of the heavy libraries. The worker process opens a studio
+of its own through `workplace`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any
 
+from studio.domain.project import LOCAL_OWNER
+from studio.engines import Engines
+from studio.errors import NotFoundError
+from studio.jobs.kinds import KindTable, Workplace
+from studio.jobs.queue import JobQueue
+from studio.jobs.supervisor import WorkerSupervisor
 from studio.services.animation import Animation
 from studio.services.expressions import Expressions
+from studio.services.health import checkup
 from studio.services.identities import Identities
+from studio.services.jobs import Jobs
 from studio.services.library import Library
+from studio.services.portraits import Portraits
 from studio.services.presets import Presets
-from studio.services.projects import Projects
+from studio.services.projects import Projects, sample_portrait
+from studio.services.sources import Sources
 from studio.settings import Settings
+from studio.store import Store
 
-if TYPE_CHECKING:
-    from studio.jobs.queue import JobQueue
-    from studio.store import Store
+ROOT = Path(__file__).resolve().parent.parent
+ASSETS = ROOT / "assets"
+EXPRESSION_PRESETS = ROOT / "presets" / "expressions"
+
+JOB_KINDS: KindTable = {
+    "animate": "studio.services.animation:KIND",
+    "rerun": "studio.services.library:KIND",
+    "sample": "studio.services.projects:KIND",
+}
 
 
 class Studio:
-    """An open studio."""
+    """An open studio; use it in a `with` block, or `close` it.
 
-    settings: Settings
-    store: Store
-    jobs: JobQueue
-    projects: Projects
-    identities: Identities
-    expressions: Expressions
-    animation: Animation
-    library: Library
-    presets: Presets
+    Args:
+        data_dir: the data folder; made when it is not there.
+        assets: head, models, speech.
+
+    Raises:
+        StoreError: the folder cannot be written, or the database is newer than this studio.
+    """
+
+    def __init__(self, data_dir: Path, assets: Path = ASSETS) -> None:
+        self.data_dir = data_dir
+        self.assets = assets
+        self.store = Store(data_dir)
+        self.engines = Engines(assets)
+        queue = JobQueue(self.store, JOB_KINDS)
+        owner, scratch = LOCAL_OWNER, data_dir / "scratch"
+        portraits, sources = Portraits(self.engines), Sources(self.store, owner)
+        self.projects = Projects(self.store, owner, queue)
+        self.identities = Identities(self.store, owner, portraits)
+        self.expressions = Expressions(self.store, owner, sources, portraits)
+        self.animation = Animation(self.store, owner, sources, portraits, queue, scratch)
+        self.library = Library(self.store, owner, self.expressions, self.animation, queue, scratch)
+        self.presets = Presets(
+            self.store, owner, portraits, EXPRESSION_PRESETS, sample_portrait, data_dir / "cache" / "presets"
+        )
+        self.jobs = Jobs(queue, owner, scratch)
+        self._queue = queue
+        self._supervisor = WorkerSupervisor(self.store, queue, "studio.studio:workplace", {"data_dir": str(data_dir)})
 
     @classmethod
     def open(cls, settings: Settings) -> Studio:
-        """Open the data folder and wire everything.
+        """Open the data folder of the settings and wire everything.
 
         Raises:
-            StoreError: the folder cannot be written, or the database is newer than this studio.
+            StoreError: see the class.
         """
-        raise NotImplementedError
+        return cls(settings.data_dir)
+
+    def start(self, *, worker: bool = True, sample: bool = True) -> None:
+        """Do what a window does first: note interrupted jobs, set up a new studio, start the worker."""
+        self._queue.recover()
+        if sample:
+            self.projects.ensure_sample()
+        if worker:
+            self.start_worker()
 
     def start_worker(self) -> None:
-        """Start the worker process that makes the queued jobs; does nothing when one is alive."""
-        raise NotImplementedError
+        """Start the worker process that makes the queued jobs; does nothing when it runs already."""
+        self._supervisor.start()
+
+    def doctor(self) -> list[tuple[str, str, str]]:
+        """Return (what, state, detail) rows about this installation."""
+        return [(f.what, f.state, f.detail) for f in checkup(self.data_dir, self.assets)]
 
     def close(self) -> None:
         """Stop the worker and close the database."""
-        raise NotImplementedError
+        self._supervisor.stop()
+        self.store.close()
+
+    def __enter__(self) -> Studio:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def workplace(data_dir: str) -> Workplace:
+    """Build what the worker process needs: a studio of its own on the same data folder."""
+    studio = Studio(Path(data_dir))
+    return Workplace(store=studio.store, kinds=JOB_KINDS, tools=studio)
+
+
+def benchmark(name: str) -> dict[str, Any]:
+    """Run one module of benchmarks/ and return its figures.
+
+    Raises:
+        NotFoundError: there is no such benchmark here (they come with the repository).
+    """
+    known = sorted(p.stem for p in (ROOT / "benchmarks").glob("*.py") if not p.stem.startswith("_"))
+    if name not in known:
+        raise NotFoundError(f"There is no benchmark {name!r}.", f"Benchmarks: {', '.join(known) or 'none here'}.")
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    figures: dict[str, Any] = importlib.import_module(f"benchmarks.{name}").run()
+    return figures

@@ -18,7 +18,7 @@ from typing import Any, Literal, cast
 from studio.engines.base import FaceAnalyser, PortraitAnimator, SpeechAnalyser
 from studio.errors import EngineUnavailableError
 
-Role = Literal["faces", "speech", "portrait"]
+Role = Literal["faces", "speech", "synthesis", "portrait"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class EngineEntry:
         assets: files under the assets folder it cannot do without.
         licence: of the engine with its model files.
         does: what it can do, in one sentence.
+        required: whether the studio is of no use without it.
     """
 
     name: str
@@ -42,6 +43,7 @@ class EngineEntry:
     assets: tuple[str, ...]
     licence: str
     does: str
+    required: bool = True
 
     def missing(self, assets: Path) -> tuple[str, ...]:
         """Return what keeps the engine from working: pip names, then asset files."""
@@ -69,6 +71,17 @@ ENGINES: tuple[EngineEntry, ...] = (
         (),
         "BSD-2-Clause (pocketsphinx and its English model)",
         "Finds phones in speech and writes the face's motion for them.",
+    ),
+    EngineEntry(
+        "espeak",
+        "Offline voice",
+        "synthesis",
+        "studio.engines.voice.synthesis:EspeakVoice",
+        {"espeakng_loader": "espeakng-loader"},
+        (),
+        "GPL-3.0 (espeak-ng); install it yourself if you want it",
+        "Speaks typed text and knows its own phones.",
+        required=False,
     ),
     EngineEntry(
         "rig",
@@ -129,6 +142,25 @@ class Engines:
     def speech(self) -> SpeechAnalyser:
         """Return the speech analyser."""
         return cast("SpeechAnalyser", self._once("pocketsphinx"))
+
+    def speech_name(self) -> str:
+        """Return name and version of the speech analyser, for recipes."""
+        speech: Any = self.speech()
+        return f"{speech.name} {speech.version}"
+
+    def synthesiser(self) -> Any:
+        """Return the offline voice.
+
+        Raises:
+            EngineUnavailableError: it is not installed.
+        """
+        return self._once("espeak")
+
+    def voices(self) -> tuple[str, ...]:
+        """Return the voices for typed text; empty when no synthesis engine is installed."""
+        if ENGINE["espeak"].missing(self.assets):
+            return ()
+        return tuple(self.synthesiser().voices())
 
     def animator(self, name: str = "rig") -> PortraitAnimator:
         """Return a portrait engine by name.

@@ -25,6 +25,7 @@ from studio.domain.render import NewRender, Render
 from studio.domain.speech import SpeechAnalysis
 from studio.engines.base import Amounts, Image, Sound
 from studio.errors import UserInputError
+from studio.jobs.kinds import JobContext, JobKind
 from studio.services.expressions import THUMBNAIL_PIXELS, check_engine
 from studio.services.identities import photo_of, require_consent
 from studio.services.portraits import LARGEST_SIDE, SMALLEST_SIDE, Portraits, PreparedPortrait
@@ -32,7 +33,6 @@ from studio.services.recipes import file_sha256, new_recipe
 from studio.services.sources import MediaSource, Sources
 
 if TYPE_CHECKING:
-    from studio.jobs.kinds import JobContext
     from studio.jobs.queue import JobQueue
     from studio.store import Store
 
@@ -249,6 +249,7 @@ class Animation:
         settled = self._settled(self._with_face(request))
         photo = None if settled.photo_id is None else self._store.photos.get(self._owner, settled.photo_id)
         return self._queue.submit(
+            self._owner,
             "animate",
             settled.model_dump(mode="json"),
             title=_title(settled),
@@ -429,7 +430,7 @@ class Animation:
         decoded = read_sound(path)
         if request.start_seconds >= decoded.duration_seconds:
             raise UserInputError(
-                f"The part starts at {request.start_seconds:g} s, but the sound is {decoded.duration_seconds:.1f} s long.",
+                f"The part starts at {request.start_seconds:g} s, the sound ends at {decoded.duration_seconds:.1f} s.",
                 "Choose an earlier start.",
             )
         end = None if request.seconds is None else request.start_seconds + request.seconds
@@ -569,3 +570,28 @@ def _title(request: AnimationRequest) -> str:
     if not words:
         return "Talking clip"
     return words if len(words) <= 60 else words[:57].rsplit(" ", 1)[0] + "…"
+
+
+def run(params: AnimationRequest, context: JobContext) -> Mapping[str, Any]:
+    """Make a queued clip; a job that was killed after its clip was kept does not make it twice."""
+    studio = context.tools
+    kept = studio.store.renders.of_job(context.job.owner, context.job.id)
+    if kept:
+        return {"render_id": kept[0].id}
+    render, result = studio.animation.render(params, job_id=context.job.id, on_progress=told(context))
+    return {"render_id": render.id, "seconds": result.seconds, "hints": list(result.hints)}
+
+
+def told(context: JobContext) -> OnProgress:
+    """Return what passes progress on to a job, and stops when the person asked for it."""
+    from studio.engines.media.pictures import fit_longer_side, png_bytes
+
+    def tell(progress: Progress) -> None:
+        context.check_cancelled()
+        picture = None if progress.preview is None else png_bytes(fit_longer_side(progress.preview, 256))
+        context.progress(progress.fraction, progress.stage, picture)
+
+    return tell
+
+
+KIND = JobKind("animate", "Talking clip", AnimationRequest, run)

@@ -76,9 +76,16 @@ class DeletePlan(DeletionPlan):
     @property
     def sentence(self) -> str:
         """Return the plan as one sentence."""
-        counts = ((self.photos, "photo"), (self.rigs, "rig"), (self.embeddings, "embedding"), (self.renders, "render"))
-        counts += ((self.consents, "consent"), (self.jobs, "job"), (self.backups, "database backup"))
-        parts = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in counts if n]
+        counts = {
+            "photo": self.photos,
+            "rig": self.rigs,
+            "embedding": self.embeddings,
+            "render": self.renders,
+            "consent": self.consents,
+            "job": self.jobs,
+            "database backup": self.backups,
+        }
+        parts = [f"{n} {word}{'' if n == 1 else 's'}" for word, n in counts.items() if n]
         listed = ", ".join(parts) or "nothing else"
         size = f"{self.file_bytes / 1e6:.1f} MB in {self.files} file{'' if self.files == 1 else 's'}"
         return f"Deleting {self.name} also deletes {listed} ({size}). This cannot be undone."

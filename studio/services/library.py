@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from studio.domain.job import Job
 from studio.domain.render import Render, RenderKind, RenderPage
 from studio.engines.media.atomic import atomic_file
-from studio.services.animation import Animation, OnProgress, checked_request
+from studio.jobs.kinds import JobContext, JobKind
+from studio.services.animation import Animation, OnProgress, checked_request, told
 from studio.services.expressions import Expressions
 from studio.services.recipes import checked
 from studio.store import Store, VerifyReport
@@ -197,6 +199,7 @@ class Library:
         """Put a rerun into the queue."""
         render = self.show(render_id)
         return self._queue.submit(
+            self._owner,
             "rerun",
             {"render_id": render.id},
             title=f"Again: {render.title}",
@@ -261,3 +264,24 @@ def _same_archives(first: Path, second: Path) -> bool:
             np.array_equal(read_picture(one.read(name)).rgb, read_picture(other.read(name)).rgb)
             for name in one.namelist()
         )
+
+
+class RerunParams(BaseModel):
+    """Which render to make once more."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    render_id: str
+
+
+def run(params: RerunParams, context: JobContext) -> Mapping[str, Any]:
+    """Make a render once more as a job."""
+    studio = context.tools
+    kept = studio.store.renders.of_job(context.job.owner, context.job.id)
+    if kept:
+        return {"render_id": kept[0].id}
+    result = studio.library.rerun(params.render_id, on_progress=told(context), job_id=context.job.id)
+    return {"render_id": result.render.id, "same_frames": result.same_frames}
+
+
+KIND = JobKind("rerun", "Make again", RerunParams, run)

@@ -1,35 +1,142 @@
-"""Projects, and the sample project that a new studio starts with."""
+"""Projects, and the sample project that a new studio starts with.
+
+The sample is made by an ordinary job, which submits an ordinary clip: the
+window opens at once, and the first thing a person sees is the real way of work.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from studio.domain.project import Project
+from studio.errors import NotFoundError
+from studio.jobs.kinds import JobContext, JobKind
+from studio.services.animation import AnimationRequest
+from studio.services.sources import MediaSource
 
 if TYPE_CHECKING:
-    from studio.domain.project import Project
+    from studio.jobs.queue import JobQueue
+    from studio.store import Store
+
+SAMPLE_PROJECT = "Sample"
+SAMPLE_PERSON = "Astronaut (sample)"
+SAMPLE_NOTES = "Eileen Collins, NASA 1993, public domain; from scikit-image."
+FIRST_PROJECT = "My project"
+
+
+class SampleSpeech(NamedTuple):
+    """The speech of the sample clip, and what it says."""
+
+    path: Path
+    transcript: str
+
+
+def sample_portrait() -> Path:
+    """Return scikit-image's public-domain astronaut, without importing the library.
+
+    Raises:
+        NotFoundError: scikit-image is not installed.
+    """
+    spec = importlib.util.find_spec("skimage")
+    path = Path(spec.origin).parent / "data" / "astronaut.png" if spec and spec.origin else None
+    if path is None or not path.exists():
+        raise NotFoundError("The sample portrait is missing.", "pip install scikit-image")
+    return path
+
+
+def sample_speech(assets: Path) -> SampleSpeech:
+    """Return the first speech under assets/speech with its transcript.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    for path in sorted((assets / "speech").glob("*.wav")):
+        text = path.with_suffix(".txt")
+        if text.exists():
+            return SampleSpeech(path, text.read_text(encoding="utf-8").strip())
+    raise NotFoundError("The sample speech is missing.", "Get the assets folder of the repository again.")
 
 
 class Projects:
     """Looks after projects."""
 
+    def __init__(self, store: Store, owner: str, queue: JobQueue) -> None:
+        self._store = store
+        self._owner = owner
+        self._queue = queue
+
     def list(self) -> tuple[Project, ...]:
         """Return all projects, oldest first."""
-        raise NotImplementedError
+        return self._store.projects.list(self._owner)
 
     def get(self, project_id: str) -> Project:
-        """Return one project."""
-        raise NotImplementedError
+        """Return one project.
+
+        Raises:
+            NotFoundError: no such project.
+        """
+        return self._store.projects.get(self._owner, project_id)
 
     def add(self, name: str) -> Project:
-        """Create a project."""
-        raise NotImplementedError
+        """Create a project.
+
+        Raises:
+            ConflictError: the name is taken.
+        """
+        return self._store.projects.add(self._owner, name)
 
     def default(self) -> Project:
         """Return the project that things go into when none is named; made when there is none."""
-        raise NotImplementedError
+        projects = self.list()
+        return projects[0] if projects else self.add(FIRST_PROJECT)
 
-    def ensure_sample(self) -> Project:
-        """Make the sample project (portrait and first clip) in a studio that has no project yet.
+    def ensure_sample(self) -> Project | None:
+        """Start the sample project in a studio that has no project and no person yet; else do nothing."""
+        if self.list() or self._store.identities.list(self._owner):
+            return None
+        project = self._store.projects.add(self._owner, SAMPLE_PROJECT, notes="Made at the first start.")
+        self._queue.submit(
+            self._owner, "sample", {"project_id": project.id}, title="Set up the sample project", project_id=project.id
+        )
+        return project
 
-        The portrait is scikit-image's public-domain astronaut; the clip is an ordinary job.
-        """
-        raise NotImplementedError
+
+class SampleParams(BaseModel):
+    """What the sample job needs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    project_id: str
+
+
+def run(params: SampleParams, context: JobContext) -> Mapping[str, Any]:
+    """Add the sample person and submit the first clip; doing it twice changes nothing."""
+    studio = context.tools
+    context.progress(0.1, "Reading the sample portrait")
+    try:
+        person = studio.identities.get(SAMPLE_PERSON)
+    except NotFoundError:
+        person = studio.identities.add(
+            SAMPLE_PERSON, [sample_portrait()], project_id=params.project_id, notes=SAMPLE_NOTES
+        )
+    context.check_cancelled()
+    speech = sample_speech(studio.assets)
+    photo = studio.identities.photos(person.id)[0]
+    job = studio.animation.submit(
+        AnimationRequest(
+            portrait=MediaSource.photo(photo.id),
+            sound=MediaSource.file(speech.path),
+            transcript=speech.transcript,
+            emotions={"joy": 0.3},
+            project_id=params.project_id,
+        )
+    )
+    return {"identity_id": person.id, "job_id": job.id}
+
+
+KIND = JobKind("sample", "Sample project", SampleParams, run)

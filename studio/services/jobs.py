@@ -1,0 +1,82 @@
+"""Long work as the person sees it: the queue, bound to one owner.
+
+The rules are the queue's; here is only what a window or a command line needs
+in addition: a preview as a file, and the log's tail as text.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from studio.domain.job import Job
+from studio.engines.media.atomic import atomic_file
+from studio.jobs.queue import JobQueue
+
+
+class Jobs:
+    """One owner's jobs."""
+
+    def __init__(self, queue: JobQueue, owner: str, scratch: Path) -> None:
+        self._queue = queue
+        self._owner = owner
+        self._scratch = scratch
+
+    def list(self, limit: int = 100) -> tuple[Job, ...]:
+        """Return jobs, newest first."""
+        return self._queue.list(self._owner, limit=limit)
+
+    def get(self, job_id: str) -> Job:
+        """Return one job.
+
+        Raises:
+            NotFoundError: no such job.
+        """
+        return self._queue.get(self._owner, job_id)
+
+    def cancel(self, job_id: str) -> Job:
+        """Stop a waiting or running job; nothing happens to a finished one."""
+        return self._queue.cancel(self._owner, job_id)
+
+    def resume(self, job_id: str) -> Job:
+        """Let a stopped job go on where it was.
+
+        Raises:
+            ConflictError: it waits, runs or is done.
+        """
+        return self._queue.resume(self._owner, job_id)
+
+    def retry(self, job_id: str) -> Job:
+        """Start the same again as a new job.
+
+        Raises:
+            ConflictError: it still waits or runs.
+        """
+        return self._queue.retry(self._owner, job_id)
+
+    def forget(self, job_id: str) -> None:
+        """Take a finished job out of the list; what it made stays.
+
+        Raises:
+            ConflictError: it still waits or runs.
+        """
+        self._queue.forget(self._owner, job_id)
+
+    def log_tail(self, job_id: str) -> str:
+        """Return the job's last log lines."""
+        return "\n".join(self._queue.lines(self._owner, job_id))
+
+    def preview(self, job_id: str) -> Path | None:
+        """Return the job's newest preview picture as a file, or None."""
+        number = self.get(job_id).preview_number
+        png = self._queue.preview(self._owner, job_id)
+        if png is None:
+            return None
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        path = self._scratch / f"job-{job_id}-{number}.png"
+        if not path.exists():
+            with atomic_file(path) as part:
+                part.write_bytes(png)
+            for old in self._scratch.glob(f"job-{job_id}-*.png"):
+                if old != path:
+                    old.unlink(missing_ok=True)
+        return path
