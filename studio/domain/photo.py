@@ -33,7 +33,7 @@ class Photo:
     identity_id: str | None = None
     project_id: str | None = None
     face_index: int | None = None
-    face: DetectedFace | None = field(default=None, repr=False)
+    face: DetectedFace | None = field(default=None, repr=False, compare=False)
     created: datetime
 
 
