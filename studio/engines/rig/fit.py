@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.domain.expression import ARKIT_NAMES
+from studio.domain.expression import ARKIT_NAMES, INDEX
 from studio.domain.pose import HeadPose
 from studio.engines.rig import kernels
 from studio.engines.rig.asset import FACE_OVAL, INNER_LIP_RING, HeadAsset
@@ -46,6 +46,15 @@ _CHEAP = {
     "mouthUpperUpLeft": 0.9, "mouthUpperUpRight": 0.9, "mouthLeft": 0.8, "mouthRight": 0.8, "mouthFrownLeft": 0.9,
     "mouthFrownRight": 0.9, "mouthClose": 1.5,
 }  # fmt: skip
+# The lip gap of a face at rest, decimetres (.3 mm of a head 1 dm = 100 mm).
+REST_GAP = 0.003
+_LIP_OPENERS = np.array([INDEX[n] for n in (
+    "jawOpen", "mouthFunnel", "mouthShrugUpper", "mouthUpperUpLeft", "mouthUpperUpRight", "mouthLowerDownLeft",
+    "mouthLowerDownRight",
+)])  # fmt: skip
+_LIP_CLOSERS = np.array([INDEX[n] for n in (
+    "mouthClose", "mouthRollLower", "mouthRollUpper", "mouthPressLeft", "mouthPressRight", "mouthShrugLower",
+)])  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -158,12 +167,42 @@ class HeadFitter:
         left[:, 2] = 0.0
         spread = self._residual.spread(left @ camera.rotation)
         neutral = a.mean + np.tensordot(identity.astype(np.float32), a.identity, 1) + spread
+        explained = self._explain_gap(neutral, weights)
+        neutral = neutral + np.tensordot((weights - explained).astype(np.float32), a.actions, 1)
+        weights = explained
         eyes = float(np.linalg.norm(target[33, :2] - target[263, :2]))
         return HeadFit(
             neutral=neutral.astype(np.float32), weights=weights.astype(np.float32), camera=camera, eye_distance=eyes,
             error=_mean_error(shape, target, camera) / eyes,
             residual_error=_mean_error(shape + a.landmarks(spread), target, camera) / eyes,
         )  # fmt: skip
+
+    def _explain_gap(self, neutral: Array, weights: Array) -> Array:
+        """Return weights that account for all of the photo's lip gap.
+
+        Ridge and residual leave part of an open mouth in the neutral head (or hide a shut
+        mouth behind lip presses), and speech could then never close it. The face that is
+        drawn stays the same; only its split into neutral head and expression changes.
+        """
+        a = self._asset
+        marks = a.landmarks(neutral)
+        per_weight = a.actions_at_landmarks[:, 13, 1] - a.actions_at_landmarks[:, 14, 1]
+        own_gap = float(marks[13, 1] - marks[14, 1] + weights @ per_weight)
+        wanted = max(own_gap - REST_GAP, 0.0)
+        out = weights.copy()
+        out[_LIP_CLOSERS] = 0.0
+        opened = float(out[_LIP_OPENERS] @ per_weight[_LIP_OPENERS])
+        if opened > wanted:
+            out[_LIP_OPENERS] *= wanted / opened
+            return out
+        missing = wanted - opened
+        lips = np.array([INDEX[n] for n in ("mouthUpperUpLeft", "mouthUpperUpRight")]
+                        + [INDEX[n] for n in ("mouthLowerDownLeft", "mouthLowerDownRight")])  # fmt: skip
+        raised = np.minimum(out[lips] + missing / float(per_weight[lips].sum()), 0.8)
+        missing -= float((raised - out[lips]) @ per_weight[lips])
+        out[lips] = raised
+        out[INDEX["jawOpen"]] += max(missing, 0.0) / float(per_weight[INDEX["jawOpen"]])
+        return out
 
     def _first_camera(self, points: Array, target: Array) -> Camera:
         """Weighted similarity (Umeyama) as a start, then Gauss-Newton."""
