@@ -7,6 +7,7 @@ from loudness.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,3 +52,34 @@ class SpeechAnalysis:
     words: tuple[Word, ...]
     path: PhonePath
     notes: tuple[str, ...] = ()
+
+
+def cover(phones: Iterable[Phone], duration_seconds: float) -> tuple[Phone, ...]:
+    """Order phones, take overlaps from the later one, and fill what is left with silence.
+
+    Args:
+        phones: in any order; what lies outside the sound is cut off.
+        duration_seconds: length of the sound.
+
+    Returns:
+        Phones from 0 to `duration_seconds` without gaps; neighboring silences are one.
+    """
+    out: list[Phone] = []
+
+    def add(label: str, start: float, end: float) -> None:
+        if label == SILENCE and out and out[-1].label == SILENCE:
+            start = out.pop().start
+        out.append(Phone(label, start, end))
+
+    at = 0.0
+    for phone in sorted(phones, key=lambda p: (p.start, p.end)):
+        start, end = max(phone.start, at), min(phone.end, duration_seconds)
+        if end - start < 1e-6:
+            continue
+        if start - at > 1e-6:
+            add(SILENCE, at, start)
+        add(phone.label, start, end)
+        at = end
+    if duration_seconds - at > 1e-6 or not out:
+        add(SILENCE, at, duration_seconds)
+    return tuple(out)

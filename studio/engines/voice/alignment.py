@@ -27,8 +27,12 @@ _SPARE_SECONDS = 0.15
 _WORD_GAP_SECONDS = 0.25
 _LONGEST_PHRASE_SECONDS = 15.0
 _WORDS_PER_SECOND = 6.0  # fast speech reaches 5
+_USUAL_WORDS_PER_SECOND = 2.7
+_TEXT_GROUP_SECONDS = 12.0  # short, so that one wrong sentence does not spoil the next
+_LOST_WORDS = 12
+_MOST_STRAY = 0.5
 _SCORE_LIMIT = -30.0
-"""Between -10..-15 per frame for the right text and -45..-54 for a wrong one (LibriVox, five clips, all pairs)."""
+"""Between -24, the worst right text, and -35, the best wrong one (see recognition.Alignment)."""
 _SLOWEST, _FASTEST = 2.5, 28.0  # phones per second of speech; people read at 10..16
 
 
@@ -39,6 +43,7 @@ class Found:
     words: tuple[Word, ...]
     phones: tuple[Phone, ...]
     doubt: str = ""
+    lost: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def piece(samples: FloatArray, start: float, end: float) -> FloatArray:
 
 
 def align_text(recogniser: Recogniser, samples: FloatArray, prosody: Prosody, words: Sequence[str]) -> Found:
-    """Lay a text along a sound.
+    """Lay a text along a sound, group by group; groups in which it does not fit are decoded instead.
 
     Args:
         recogniser: knows every word.
@@ -95,9 +100,10 @@ def align_text(recogniser: Recogniser, samples: FloatArray, prosody: Prosody, wo
         words: dictionary spellings, in order.
 
     Returns:
-        All words and phones; with `doubt` set when text and sound do not belong together.
+        Words and phones; `doubt` set, and nothing else, when text and sound do not belong together;
+        `lost` naming the moments at which the text did not fit.
     """
-    groups = speech_groups(prosody)
+    groups = speech_groups(prosody, _TEXT_GROUP_SECONDS)
     if not groups:
         return Found((), (), "no speech was heard in the sound")
     speaking = float(prosody.speaking.sum()) / TICKS_HZ
@@ -105,52 +111,74 @@ def align_text(recogniser: Recogniser, samples: FloatArray, prosody: Prosody, wo
     if not _SLOWEST <= count / max(speaking, 0.1) <= _FASTEST:
         return Found((), (), f"the text has {count} speech sounds for {speaking:.1f} s of speech")
     found: list[tuple[float, Alignment]] = []
-    at = 0
+    strays: list[Group] = []
+    at, sure = 0, True
     for i, group in enumerate(groups):
         heard = piece(samples, group.start, group.end)
-        rest = words[at : at + int((group.end - group.start) * _WORDS_PER_SECOND) + 6]
-        if i == len(groups) - 1:
-            first, last = 0, len(words) - at
-            rest = words[at:]
+        at, aligned = _next_words(recogniser, heard, words, at, sure, final=i == len(groups) - 1)
+        sure = aligned is not None
+        if aligned is not None:
+            found.append((group.start, aligned))
         else:
-            first, last = recogniser.align_beginning(heard, rest)
-        if last <= first:
-            continue
-        phrase = rest[first:last]
-        aligned = recogniser.align(heard, phrase)
-        if aligned is None:
-            return Found((), (), f"the words “{' '.join(phrase[:4])}…” could not be found in the sound")
-        found.append((group.start, aligned))
-        at += last
-    return _judged(found, missing=len(words) - at)
+            strays.append(group)
+        if sum(g.end - g.start for g in strays) > _MOST_STRAY * sum(g.end - g.start for g in groups):
+            return Found((), (), "the words do not sound like the recording")
+    missing = len(words) - at
+    if missing > max(2, 0.15 * len(words)):
+        return Found((), (), f"{missing} words at the end of the text are not in the sound")
+    fitting = _gathered(found)
+    guessed = _decoded(recogniser, samples, strays)
+    return Found(
+        tuple(sorted(fitting.words + guessed.words, key=lambda w: w.start)),
+        tuple(sorted(fitting.phones + guessed.phones, key=lambda p: p.start)),
+        lost=tuple((g.start, g.end) for g in strays),
+    )
 
 
-def _judged(found: Sequence[tuple[float, Alignment]], missing: int) -> Found:
+def _next_words(
+    recogniser: Recogniser, heard: FloatArray, words: Sequence[str], at: int, sure: bool, *, final: bool
+) -> tuple[int, Alignment | None]:
+    """Align the words that one group holds, and return where the text goes on."""
+    length = len(heard) / RATE_HZ
+    if final and sure:
+        aligned = recogniser.align(heard, words[at:]) if at < len(words) else None
+        if aligned is not None and _fits(aligned):
+            return len(words), aligned
+    begin = at if sure else max(0, at - _LOST_WORDS)
+    rest = words[begin : begin + int(length * _WORDS_PER_SECOND) + (6 if sure else 2 * _LOST_WORDS)]
+    slack, penalty = (2, 0.01) if sure else (2 * _LOST_WORDS, 0.5)
+    first, last = recogniser.align_beginning(heard, rest, slack, penalty) if rest else (0, 0)
+    aligned = recogniser.align(heard, rest[first:last]) if last > first else None
+    if aligned is not None and _fits(aligned):
+        return begin + last, aligned
+    return min(at + round(length * _USUAL_WORDS_PER_SECOND), len(words)), None
+
+
+def _fits(aligned: Alignment) -> bool:
+    return aligned.score is None or aligned.score > _SCORE_LIMIT
+
+
+def _gathered(found: Sequence[tuple[float, Alignment]]) -> Found:
     words = tuple(Word(w.text, w.start + t, w.end + t) for t, a in found for w in a.words)
     phones = tuple(Phone(p.label, p.start + t, p.end + t) for t, a in found for p in a.phones)
-    scores = [(a.score, len(a.phones)) for _, a in found if a.score is not None]
-    mean = sum(s * n for s, n in scores) / max(sum(n for _, n in scores), 1)
-    if scores and mean < _SCORE_LIMIT:
-        return Found((), (), "the words do not sound like the recording")
-    if missing > max(2, 0.1 * (len(words) + missing)):
-        return Found((), (), f"{missing} words at the end of the text are not in the sound")
-    return Found(words, phones, "")
+    return Found(words, phones)
 
 
 def decode_then_align(recogniser: Recogniser, samples: FloatArray, prosody: Prosody) -> Found:
     """Guess English words, then align the guess: the words are often wrong, their sounds seldom."""
-    words: list[Word] = []
-    phones: list[Phone] = []
-    for group in speech_groups(prosody):
+    return _decoded(recogniser, samples, speech_groups(prosody))
+
+
+def _decoded(recogniser: Recogniser, samples: FloatArray, groups: Sequence[Group]) -> Found:
+    found: list[tuple[float, Alignment]] = []
+    for group in groups:
         for phrase in _phrases(recogniser.decode(piece(samples, group.start, group.end)), group.start):
             start = max(phrase[0].start - 0.08, group.start)
             end = min(phrase[-1].end + 0.10, group.end)
             aligned = recogniser.align(piece(samples, start, end), [w.text for w in phrase])
-            if aligned is None:
-                continue
-            words += [Word(w.text, w.start + start, w.end + start) for w in aligned.words]
-            phones += [Phone(p.label, p.start + start, p.end + start) for p in aligned.phones]
-    return Found(tuple(words), tuple(phones))
+            if aligned is not None:
+                found.append((start, aligned))
+    return _gathered(found)
 
 
 def _phrases(words: Sequence[Word], offset: float) -> list[list[Word]]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from studio.domain.expression import INDEX, MOUTH_INDEX
 from studio.domain.performance import MouthResponse
 from studio.domain.speech import Phone
+from studio.engines.voice.easing import smoothstep
 from studio.engines.voice.shapes import BILABIALS, LABIODENTALS
 
 FloatArray = NDArray[np.float32]
@@ -86,8 +87,8 @@ def envelope(holds: Sequence[Hold], frames: int, frame_rate_hz: float, ramp_in: 
         if first >= last:
             continue
         at = np.arange(first, last) / frame_rate_hz
-        rise = _smoothstep((at - hold.start + ramp_in) / ramp_in)
-        fall = 1 - _smoothstep((at - hold.end) / ramp_out)
+        rise = smoothstep((at - hold.start + ramp_in) / ramp_in)
+        fall = 1 - smoothstep((at - hold.end) / ramp_out)
         out[first:last] = np.maximum(out[first:last], np.minimum(rise, fall))
         nearest = round((hold.start + hold.end) / 2 * frame_rate_hz)
         if 0 <= nearest < frames:
@@ -109,7 +110,7 @@ def absolute(weights: FloatArray, own_mouth: FloatArray, mouth: MouthResponse) -
     """Return the weights the engine will draw: the photo's own, reduced, plus the offsets.  # (T, 52)"""
     own = np.repeat(np.asarray(mouth.own, np.float32)[None], len(weights), 0)
     own[:, MOUTH_INDEX] *= own_mouth[:, None]
-    return np.clip(own + weights, 0, 1)
+    return np.asarray(np.clip(own + weights, 0, 1), np.float32)
 
 
 def lip_gap_mm(weights: FloatArray, own_mouth: FloatArray, mouth: MouthResponse) -> FloatArray:
@@ -177,8 +178,3 @@ def _shut(out: FloatArray, own_mouth: FloatArray, seal: FloatArray, mouth: Mouth
     if opening > 5:
         left = np.maximum(lip_gap_mm(out, own_mouth, mouth), 0) * (seal >= 1) / opening
         out[:, jaw] = np.maximum(out[:, jaw] - left, 0)
-
-
-def _smoothstep(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)

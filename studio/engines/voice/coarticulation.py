@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.domain.speech import SILENCE, Phone
+from studio.domain.speech import SILENCE, Phone, cover
 from studio.engines.voice import shapes
 from studio.engines.voice.prosody import TICKS_HZ, Prosody
 from studio.engines.voice.shapes import ARTICULATOR, PHONE_SHAPES, STEM, STEMS
@@ -40,7 +40,7 @@ def timeline(phones: Sequence[Phone], duration_seconds: float) -> tuple[Phone, .
     before the next phone.
     """
     glued: list[Phone] = []
-    for phone in _covering(phones, duration_seconds):
+    for phone in cover(map(_nameable, phones), duration_seconds):
         short = phone.label == SILENCE and phone.end - phone.start < _GLUE_SECONDS
         if short and glued and glued[-1].label != SILENCE:
             glued[-1] = Phone(glued[-1].label, glued[-1].start, phone.end)
@@ -52,24 +52,9 @@ def timeline(phones: Sequence[Phone], duration_seconds: float) -> tuple[Phone, .
     return tuple(out)
 
 
-def _covering(phones: Sequence[Phone], duration: float) -> list[Phone]:
-    out: list[Phone] = []
-    at = 0.0
-    for phone in sorted(phones, key=lambda p: p.start):
-        start, end = max(phone.start, at), min(phone.end, duration)
-        if end <= start:
-            continue
-        if start - at > 1e-6:
-            out.append(Phone(SILENCE, at, start))
-        label = phone.label if phone.label in PHONE_SHAPES or phone.label in shapes.DIPHTHONGS else SILENCE
-        if label == SILENCE and out and out[-1].label == SILENCE:
-            out[-1] = Phone(SILENCE, out[-1].start, end)
-        else:
-            out.append(Phone(label, start, end))
-        at = end
-    if at < duration:
-        out.append(Phone(SILENCE, at, duration))
-    return out
+def _nameable(phone: Phone) -> Phone:
+    known = phone.label in PHONE_SHAPES or phone.label in shapes.DIPHTHONGS
+    return phone if known else Phone(SILENCE, phone.start, phone.end)
 
 
 def _expanded(phone: Phone, *, first: bool, last: bool) -> list[Phone]:
@@ -168,7 +153,7 @@ def _gains(acts: Sequence[Phone], prosody: Prosody) -> tuple[FloatArray, FloatAr
 def _standardized(curve: FloatArray, where: NDArray[np.bool_]) -> FloatArray:
     if where.sum() < 2:
         return np.zeros_like(curve)
-    return (curve - curve[where].mean()) / (curve[where].std() + 1e-6)
+    return np.asarray((curve - curve[where].mean()) / (curve[where].std() + 1e-6), np.float32)
 
 
 def _smoothed(curves: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -109,7 +109,7 @@ def mood(emotions: Sequence[tuple[str, float]]) -> Mood:
         head += intensity * np.array(emotion.head_degrees, np.float32)
         gain *= 1 + intensity * (emotion.head_gain - 1)
         speed *= 1 + intensity * (emotion.head_speed - 1)
-    total = np.clip(total, 0, 1)
+    total = np.clip(total, 0, 1).astype(np.float32)
     corner = np.array([n.startswith(_CORNERS) for n in ARKIT_NAMES])
     lip = np.array([n.startswith(("mouth", "jaw")) for n in ARKIT_NAMES]) & ~corner
     return Mood(total * ~(corner | lip), total * corner, total * lip, head, float(gain), float(speed))
@@ -132,7 +132,7 @@ def lay(felt: Mood, activity: FloatArray, frame_rate_hz: float) -> FloatArray:
     corners = 1 - (1 - _CORNERS_WHILE_SPEAKING) * activity
     lips = 1 - (1 - _LIPS_WHILE_SPEAKING) * activity
     face = felt.upper[None] + corners[:, None] * felt.corners[None] + lips[:, None] * felt.lips[None]
-    return (swell[:, None] * face).astype(np.float32)
+    return np.asarray(swell[:, None] * face, np.float32)
 
 
 def _columns(weights: Mapping[str, float]) -> FloatArray:

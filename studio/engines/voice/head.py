@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.domain.speech import SILENCE, Phone
+from studio.engines.voice.easing import smoothstep
 from studio.engines.voice.emotion import Mood
 
 FloatArray = NDArray[np.float32]
@@ -54,15 +55,15 @@ def head_motion(
     turn += _postures(phones, at, rng)
     turn[:, 1] += _nods(stresses, at, rng)
     turn = felt.head_gain * turn + felt.head_degrees[None]
-    turn *= amount * _smoothstep(at / 1.0)[:, None]  # it begins as the photo is
-    return (_REACH_DEGREES * np.tanh(turn / _REACH_DEGREES)).astype(np.float32)
+    turn *= amount * smoothstep(at / 1.0)[:, None]  # it begins as the photo is
+    return np.asarray(_REACH_DEGREES * np.tanh(turn / _REACH_DEGREES), np.float32)
 
 
 def _drift(at: NDArray[np.float64], speed: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return slow noise: waves between 0.08 and 0.55 Hz with falling strength.  # (T, 3)"""
     out = np.zeros((len(at), 3))
     for axis in range(3):
-        rates = np.exp(rng.uniform(*np.log(_DRIFT_HZ), 14)) * speed
+        rates = np.exp(rng.uniform(np.log(_DRIFT_HZ[0]), np.log(_DRIFT_HZ[1]), 14)) * speed
         heights = rates**-0.6
         heights *= _DRIFT_DEGREES[axis] / np.sqrt((heights**2).sum() / 2)
         for rate, height, phase in zip(rates, heights, rng.uniform(0, 2 * np.pi, 14), strict=True):
@@ -75,7 +76,7 @@ def _liveliness(phones: Sequence[Phone], at: NDArray[np.float64]) -> NDArray[np.
     out = np.ones(len(at))
     for phone in phones:
         if phone.label == SILENCE and phone.end - phone.start > 1.5:
-            calm = np.minimum(_smoothstep((at - phone.start) / 0.8), 1 - _smoothstep((at - phone.end + 0.8) / 0.8))
+            calm = np.minimum(smoothstep((at - phone.start) / 0.8), 1 - smoothstep((at - phone.end + 0.8) / 0.8))
             out = np.minimum(out, 1 - (1 - _QUIET) * calm)
     return out
 
@@ -90,7 +91,7 @@ def _postures(phones: Sequence[Phone], at: NDArray[np.float64], rng: np.random.G
         there = rng.normal(0, _POSTURE_DEGREES)
         start = (phone.start + phone.end) / 2 - 0.3
         first = int(np.searchsorted(at, start))
-        out[first:] = here + _smoothstep((at[first:] - start) / 0.8)[:, None] * (there - here)
+        out[first:] = here + smoothstep((at[first:] - start) / 0.8)[:, None] * (there - here)
         here = there
     return out
 
@@ -101,11 +102,6 @@ def _nods(stresses: Sequence[float], at: NDArray[np.float64], rng: np.random.Gen
     for time in stresses:
         depth = float(rng.uniform(0.8, 2.4))
         start = time - 0.08
-        bump = np.minimum(_smoothstep((at - start) / 0.20), 1 - _smoothstep((at - start - 0.20) / 0.35))
+        bump = np.minimum(smoothstep((at - start) / 0.20), 1 - smoothstep((at - start - 0.20) / 0.35))
         out -= depth * bump
     return out
-
-
-def _smoothstep(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)

@@ -17,7 +17,7 @@ from studio.engines.voice.shapes import DIPHTHONGS, PHONE_SHAPES
 from studio.errors import UserInputError
 
 PRESETS = Path(__file__).resolve().parents[3] / "presets" / "languages"
-_MARKS = "ˈˌ.ˑ̯ʲʰʷˠ̩̃̍͡‿|"
+_MARKS = "ˈˌːˑ.\u0361\u035c‿|"  # stress, length and ties; they split what the tables write as one
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Language:
         Args:
             symbol: one sound, perhaps with stress, length or other marks, or several letters in a row.
         """
-        plain = "".join(c for c in unicodedata.normalize("NFC", symbol) if c not in _MARKS)
+        plain = "".join(c for c in unicodedata.normalize("NFD", symbol) if c not in _MARKS)
         out: list[str] = []
         while plain:
             size = next((n for n in range(min(4, len(plain)), 0, -1) if plain[:n] in self.ipa), 0)
@@ -66,7 +66,8 @@ def _read(path: Path) -> tuple[str, dict[str, tuple[str, ...]]]:
     hint = "See presets/languages/ipa.json for the form."
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        title, rows = content["title"], {s: tuple(p.split()) for s, p in content["ipa"].items()}
+        title = content["title"]
+        rows = {unicodedata.normalize("NFD", s): tuple(p.split()) for s, p in content["ipa"].items()}
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as exc:
         raise UserInputError(f"The language file {path.name} cannot be read.", hint) from exc
     for symbol, phones in rows.items():

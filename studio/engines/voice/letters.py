@@ -13,7 +13,8 @@ import re
 _VOWEL = "[aeiouy]"
 # spelling, phones, pattern that must hold before, pattern that must hold after
 _RULES: tuple[tuple[str, str, str, str], ...] = (
-    ("tion", "SH AH N", "", ""), ("sion", "ZH AH N", "", ""), ("cious", "SH AH S", "", ""), ("tious", "SH AH S", "", ""),
+    ("tion", "SH AH N", "", ""), ("sion", "ZH AH N", "", ""),
+    ("cious", "SH AH S", "", ""), ("tious", "SH AH S", "", ""),
     ("ture", "CH ER", "", "$"), ("ough", "AO", "", ""), ("augh", "AO", "", ""), ("eigh", "EY", "", ""),
     ("igh", "AY", "", ""), ("tch", "CH", "", ""), ("dge", "JH", "", ""), ("sch", "S K", "^", ""),
     ("qu", "K W", "", ""), ("ch", "CH", "", ""), ("sh", "SH", "", ""), ("th", "TH", "", ""), ("ph", "F", "", ""),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from studio.domain.expression import ARKIT_NAMES, INDEX
 from studio.domain.performance import MouthResponse
 from studio.domain.speech import SILENCE, Phone
+from studio.engines.voice.easing import smoothstep
 from studio.engines.voice.prosody import Prosody
 
 FloatArray = NDArray[np.float32]
@@ -61,7 +62,7 @@ def blinks(
         for time in times:
             first = max(0, int((time - 0.1) * frame_rate_hz))
             last = min(frames, int((time + 0.35) * frame_rate_hz) + 2)
-            shut[first:last] = np.maximum(shut[first:last], _lid(at[first:last] - time - lag))
+            shut[first:last] = np.maximum(shut[first:last], _lid((at[first:last] - time - lag).astype(np.float32)))
             nearest = round((time + lag + _BLINK_HOLD / 2) * frame_rate_hz)
             if 0 <= nearest < frames:
                 shut[nearest] = 1.0  # the lids meet in a frame, not between two
@@ -90,8 +91,8 @@ def _blink_times(phones: Sequence[Phone], duration: float, amount: float, rng: n
 
 def _lid(t: FloatArray) -> FloatArray:
     """Return how far a lid is shut `t` seconds after contact: down in 85 ms, shut for 25, up in 180.  # (T,)"""
-    down = _smoothstep((t + _BLINK_CLOSE) / _BLINK_CLOSE)
-    up = 1 - _smoothstep((t - _BLINK_HOLD) / _BLINK_OPEN)
+    down = smoothstep((t + _BLINK_CLOSE) / _BLINK_CLOSE)
+    up = 1 - smoothstep((t - _BLINK_HOLD) / _BLINK_OPEN)
     return np.minimum(down, up).astype(np.float32)
 
 
@@ -165,7 +166,7 @@ def _jump(
     """Write a saccade from `time` on: 25 ms and 2.4 ms per degree."""
     length = 0.025 + 0.0024 * float(np.hypot(*(there - here)))
     first = int(np.searchsorted(at, time))
-    share = _smoothstep((at[first:] - time) / length)[:, None]
+    share = smoothstep((at[first:] - time) / length)[:, None]
     sight[first:] = here + share * (there - here)
     return there
 
@@ -201,7 +202,7 @@ def brows(
     lift = np.zeros(frames, np.float32)
     for time in stresses:
         height = float(rng.uniform(0.10, 0.30)) if rng.random() < 0.55 else 0.0
-        bump = np.minimum(_smoothstep((at - time + 0.16) / 0.12), 1 - _smoothstep((at - time - 0.04) / 0.22))
+        bump = np.minimum(smoothstep((at - time + 0.16) / 0.12), 1 - smoothstep((at - time - 0.04) / 0.22))
         lift = np.maximum(lift, height * bump)
     out[:, INDEX["browInnerUp"]] = 0.8 * amount * lift
     for side in ("Left", "Right"):
@@ -233,12 +234,7 @@ def breath(
         if first >= frames:
             continue
         level = float(out[first])
-        rise = level + (0.9 - level) * _smoothstep((at[first:] - start) / length)
+        rise = level + (0.9 - level) * smoothstep((at[first:] - start) / length)
         fall = -0.5 + 1.4 * np.exp(-np.maximum(at[first:] - start - length, 0) / 2.2)
         out[first:] = np.where(at[first:] < start + length, rise, fall)
     return np.clip(amount * out, -1, 1).astype(np.float32)
-
-
-def _smoothstep(x: NDArray[np.floating]) -> NDArray[np.float64]:
-    x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)

@@ -108,14 +108,15 @@ def _sampled(curves: FloatArray, frames: int, frame_rate_hz: float) -> FloatArra
     low = np.minimum(at.astype(int), max(len(curves) - 2, 0))
     high = np.minimum(low + 1, len(curves) - 1)
     share = (at - low)[:, None].astype(np.float32)
-    return curves[low] * (1 - share) + curves[high] * share
+    return np.asarray(curves[low] * (1 - share) + curves[high] * share, np.float32)
 
 
 def _lean(frames: int, frame_rate_hz: float, amount: float, rng: np.random.Generator) -> FloatArray:
     """Return the slowly wandering share by which one side of the mouth moves more, within 15 %.  # (T,)"""
     at = np.arange(frames) / frame_rate_hz
-    waves = sum(np.sin(2 * np.pi * rate * at + rng.uniform(0, 2 * np.pi)) for rate in (0.07, 0.19, 0.31)) / 3
-    return np.clip(amount * _ASYMMETRY * (0.4 * rng.choice([-1, 1]) + 0.6 * waves), -0.3, 0.3).astype(np.float32)
+    waves = [np.sin(2 * np.pi * rate * at + rng.uniform(0, 2 * np.pi)) for rate in (0.07, 0.19, 0.31)]
+    side = 0.4 * rng.choice([-1, 1]) + 0.6 * np.mean(waves, axis=0)
+    return np.asarray(np.clip(amount * _ASYMMETRY * side, -0.3, 0.3), np.float32)
 
 
 def _check(frame_rate_hz: float, amounts: Amounts) -> None:

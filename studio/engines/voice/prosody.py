@@ -20,7 +20,7 @@ RATE_HZ = 16_000
 TICKS_HZ = 100
 HOP = RATE_HZ // TICKS_HZ
 SILENT_PEAK = 10 ** (-54 / 20)
-"""Below -54 dB of full scale everywhere, nobody can be speaking (20 dB above 16-bit dither, 30 dB below soft speech)."""
+"""Below -54 dB of full scale everywhere, nobody speaks (16-bit dither lies 40 dB lower, soft speech 30 dB higher)."""
 
 FloatArray = NDArray[np.float32]
 
@@ -162,7 +162,7 @@ def _voice_activity(level_db: FloatArray) -> NDArray[np.bool_]:
         for start, end in runs(active == wanted):
             if end - start < limit and start > 0 and end < len(active):
                 active[start:end] = not wanted
-    return active
+    return np.asarray(active, bool)
 
 
 def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.domain.performance import MouthResponse, Performance
-from studio.domain.speech import SILENCE, Phone, PhonePath, SpeechAnalysis, Word
+from studio.domain.speech import SILENCE, Phone, PhonePath, SpeechAnalysis, Word, cover
 from studio.engines.base import Amounts, Sound
 from studio.engines.voice import alignment, energy
 from studio.engines.voice.languages import Language, load_languages
@@ -76,7 +76,7 @@ class PocketsphinxSpeech:
         prosody = measure(samples)
         notes: list[str] = []
         path, words, phones = self._cascade(samples, prosody, transcript, code, notes)
-        return SpeechAnalysis(duration, _covering(phones, duration), words, path, tuple(notes))
+        return SpeechAnalysis(duration, cover(phones, duration), words, path, tuple(notes))
 
     def perform(
         self,
@@ -148,26 +148,12 @@ class PocketsphinxSpeech:
         if found.doubt:
             notes.append(f"The transcript does not match the sound ({found.doubt}), so it was not used.")
             return None
+        if found.lost:
+            spans = ", ".join(f"{a:.0f} to {b:.0f} s" for a, b in found.lost[:4])
+            notes.append(f"The transcript does not fit from {spans}; there the words were guessed.")
         return found
 
 
 def _covers(phones: Sequence[Phone], prosody: Prosody) -> bool:
     speaking = float(prosody.speaking.sum()) / 100
     return sum(p.end - p.start for p in phones if p.label != SILENCE) >= _LEAST_COVERED * speaking
-
-
-def _covering(phones: Sequence[Phone], duration: float) -> tuple[Phone, ...]:
-    """Order phones, remove overlaps and fill what is left with silence."""
-    out: list[Phone] = []
-    at = 0.0
-    for phone in sorted(phones, key=lambda p: (p.start, p.end)):
-        start, end = max(phone.start, at), min(phone.end, duration)
-        if end - start < 1e-6:
-            continue
-        if start - at > 1e-6:
-            out.append(Phone(SILENCE, at, start))
-        out.append(Phone(phone.label, start, end))
-        at = end
-    if duration - at > 1e-6 or not out:
-        out.append(Phone(SILENCE, at, duration))
-    return tuple(out)
