@@ -276,6 +276,11 @@ class RigPortrait:
     def _shape(self, weights: Weights) -> FloatArray:
         """Bend the head; lid shapes are left to the eye patches."""
         lids = np.zeros_like(weights)
+        held = weights.copy()
+        for side, contact in zip(("Left", "Right"), self.mouth.blink_contact, strict=True):
+            blink = INDEX[f"eyeBlink{side}"]
+            held[blink] = min(held[blink], max(contact, self.own_weights[blink]))  # lids stop where they meet
+        weights = held
         lids[list(_LID_WEIGHTS)] = (weights - self.own_weights)[list(_LID_WEIGHTS)]
         bent = self._bend(weights - lids)
         if np.any(lids):
