@@ -20,7 +20,8 @@ from studio.domain.face import DetectedFace, FaceEmbedding
 from studio.engines.base import Image, Matte
 from studio.engines.vision.crops import Window
 from studio.engines.vision.detector import DetectorName, find_candidates
-from studio.engines.vision.landmarks import MESH_POINTS, Landmarks, find_landmarks, refine
+from studio.engines.vision.embedding import DlibEmbedder, InsightfaceEmbedder, InsightfacePack
+from studio.engines.vision.landmarks import MESH_POINTS, Landmarks, find_landmarks, refine, window_of
 from studio.engines.vision.likely import judge
 from studio.engines.vision.matte import person_matte
 from studio.engines.vision.pose import pose_of, rotation_from_landmarks
@@ -29,21 +30,28 @@ from studio.engines.vision.sessions import ModelSessions
 
 _DETECTION_SIDE = 1280  # pictures are shrunk to this for detection
 _BORDER = 0.5  # of the longer side, on each side
+_GRAY = (128, 128, 128)
 _SMALL_FACE = 0.12  # of the picture's longer side: below this, others may have been missed
 _SAME_FACE = 0.45  # intersection over union of boxes
-_FIRST_SCORE = 0.05  # landmark score below which a second look is a waste
+_LOWEST_SCORE = 0.02  # landmark score after a second look below which a third is a waste
 
 
 class VisionAnalyser:
     """Implements `studio.engines.base.FaceAnalyser`; safe to share between threads."""
 
-    def __init__(self, models_dir: Path) -> None:
+    def __init__(self, models_dir: Path, insightface: InsightfacePack | None = None) -> None:
         """Remember where the models are; they are opened when first needed.
 
         Args:
             models_dir: the folder assets/models.
+            insightface: use this model pack for `embed` instead of dlib.
+
+        Raises:
+            EngineUnavailableError: the pack's licence was not accepted, or its
+                file is missing.
         """
         self._sessions = ModelSessions(models_dir)
+        self._embedder = DlibEmbedder(models_dir) if insightface is None else InsightfaceEmbedder(insightface)
 
     def detect(self, image: Image) -> tuple[DetectedFace, ...]:
         """Return every face, largest first; empty when there is none.
@@ -59,6 +67,8 @@ class VisionAnalyser:
         found: list[DetectedFace] = []
         for windows in self._steps(image, found):
             for window in windows:
+                if any(_shows(window, f) for f in found):
+                    continue
                 face = self._look(image, window)
                 if face is not None:
                     _add(found, face)
@@ -75,15 +85,14 @@ class VisionAnalyser:
         return person_matte(self._sessions, image)
 
     def embed(self, image: Image, face: DetectedFace) -> FaceEmbedding:
-        """Return the identity embedding of one face.
+        """Return the identity embedding of one face; it names its embedder.
 
         Raises:
-            EngineUnavailableError: no embedder is installed.
+            ValueError: the array is not a picture.
+            EngineUnavailableError: dlib or its model file is missing.
         """
-        from studio.engines.vision.embedding import embed_with_dlib
-
         _check(image)
-        return embed_with_dlib(self._sessions.models_dir, image, face)
+        return self._embedder.embed(image, face)
 
     def track(self, image: Image, previous: NDArray[np.float32]) -> Landmarks:
         """Follow a face from one video frame to the next, in one look.
@@ -97,8 +106,6 @@ class VisionAnalyser:
             be asked again.
         """
         _check(image)
-        from studio.engines.vision.landmarks import window_of
-
         return find_landmarks(self._sessions, image, window_of(previous))
 
     # -- finding -----------------------------------------------------------
@@ -108,18 +115,20 @@ class VisionAnalyser:
         small, scale = _shrunk(image)
         longer = max(image.shape[:2])
         yield self._windows(small, ("face_short", "face_full"), scale)
-        if not found:
+        # Where there are several, faces at the border or in the back are easily missed.
+        if len(found) != 1:
             yield self._windows(small, ("face_back",), scale)
-        if not found:
+        if len(found) != 1:
             border = round(max(small.shape[:2]) * _BORDER)
-            padded = cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_CONSTANT, value=(128,) * 3)
-            yield self._windows(np.asarray(padded), ("face_short", "face_full"), scale, (-border, -border))
+            padded = cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_CONSTANT, value=_GRAY)
+            yield self._windows(np.asarray(padded, np.uint8), ("face_short", "face_full"), scale, (-border, -border))
         if not found:
             for turns in (1, 3, 2):
                 yield self._turned_windows(small, turns, scale)
-        if not found or min(max(_extent(f.box)) for f in found) < _SMALL_FACE * longer:
+        smallest = min((max(_extent(f.box)) for f in found), default=0.0)
+        if len(found) != 1 or smallest < _SMALL_FACE * longer:
             for tile, x, y in _tiles(small):
-                yield self._windows(tile, ("face_full",), scale, (x, y))
+                yield self._windows(tile, ("face_short", "face_full"), scale, (x, y))
 
     def _windows(
         self, picture: Image, names: tuple[DetectorName, ...], scale: float, origin: tuple[int, int] = (0, 0)
@@ -144,13 +153,13 @@ class VisionAnalyser:
         return back
 
     def _look(self, image: Image, window: Window) -> DetectedFace | None:
-        landmarks = find_landmarks(self._sessions, image, window)
-        if landmarks.score < _FIRST_SCORE:
+        landmarks = refine(self._sessions, image, find_landmarks(self._sessions, image, window), 1)
+        if landmarks.score < _LOWEST_SCORE:
             return None
-        landmarks = refine(self._sessions, image, landmarks)
+        landmarks = refine(self._sessions, image, landmarks, 1)
         rotation, residual = rotation_from_landmarks(landmarks.points)
         head = pose_of(rotation)
-        likely = judge(image, landmarks, residual)
+        likely = judge(landmarks, residual)
         if likely is None:
             return None
         points = landmarks.points[:MESH_POINTS, :2]
@@ -188,6 +197,13 @@ def _tiles(picture: Image) -> Iterator[tuple[Image, int, int]]:
     for y in range(0, max(height - side // 2, 1), side // 2):
         for x in range(0, max(width - side // 2, 1), side // 2):
             yield np.ascontiguousarray(picture[y : y + side, x : x + side]), x, y
+
+
+def _shows(window: Window, face: DetectedFace) -> bool:
+    """Say whether a window only shows a face that was found already."""
+    other = window_of(face.landmarks)
+    distance = float(np.hypot(window.center[0] - other.center[0], window.center[1] - other.center[1]))
+    return distance < 0.15 * other.side and 0.6 < window.side / other.side < 1.7
 
 
 def _extent(box: tuple[float, float, float, float]) -> tuple[float, float]:

@@ -110,7 +110,10 @@ def find_candidates(
         extent = box[1] * pixels
         found.append(
             Candidate(
-                float(score), (float(points[0, 0]), float(points[0, 1])), (float(extent[0]), float(extent[1])), points[1:]
+                float(score),
+                (float(points[0, 0]), float(points[0, 1])),
+                (float(extent[0]), float(extent[1])),
+                points[1:],
             )
         )
     return found

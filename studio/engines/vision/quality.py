@@ -112,9 +112,7 @@ def _unoccluded(
     return float(np.clip((score - 0.5) / 0.45, 0, 1) * inside.mean())
 
 
-def _hints(
-    values: dict[str, float], extent: float, head: HeadPose, skin: NDArray[np.float32]
-) -> tuple[str, ...]:
+def _hints(values: dict[str, float], extent: float, head: HeadPose, skin: NDArray[np.float32]) -> tuple[str, ...]:
     hints = []
     if values["size"] < _HINT_BELOW:
         hints.append(f"The face is only {round(extent)} pixels high; a closer or larger photo gives more detail.")

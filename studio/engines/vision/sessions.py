@@ -69,23 +69,35 @@ class ModelSessions:
     def _open(self, name: ModelName) -> Any:
         with self._lock:
             if name not in self._sessions:
-                self._sessions[name] = self._load(self.models_dir / MODEL_FILES[name])
+                self._sessions[name] = open_model(self.models_dir / MODEL_FILES[name])
             return self._sessions[name]
 
-    @staticmethod
-    def _load(path: Path) -> Any:
-        try:
-            import onnxruntime
-        except ImportError as exc:
-            raise EngineUnavailableError("onnxruntime is not installed.", "Install the requirements again.") from exc
-        if not path.is_file():
-            raise EngineUnavailableError(
-                f"The model file {path.name} is missing.", "Run `python -m studio assets build`, or get the files again."
-            )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as exc:  # onnxruntime has no common base class of its own
-            raise EngineError(f"The model file {path.name} cannot be opened: {exc}") from exc
+
+def open_model(path: Path) -> Any:
+    """Open an ONNX model on the processor, one thread.
+
+    Args:
+        path: a .onnx file.
+
+    Returns:
+        An `onnxruntime.InferenceSession`.
+
+    Raises:
+        EngineUnavailableError: the runtime or the file is missing.
+        EngineError: the file cannot be opened.
+    """
+    try:
+        import onnxruntime
+    except ImportError as exc:
+        raise EngineUnavailableError("onnxruntime is not installed.", "Install the requirements again.") from exc
+    if not path.is_file():
+        raise EngineUnavailableError(
+            f"The model file {path.name} is missing.", "Run `python -m studio assets build`, or get the files again."
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as exc:  # onnxruntime has no common base class of its own
+        raise EngineError(f"The model file {path.name} cannot be opened: {exc}") from exc

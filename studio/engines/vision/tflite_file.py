@@ -10,7 +10,6 @@ more than one subgraph.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -168,11 +167,12 @@ class _Record:
         return self._table.String(offset + self._table.Pos).decode() if offset else ""
 
 
-def read_tflite(path: Path) -> TfliteGraph:
+def read_tflite(data: bytes, name: str) -> TfliteGraph:
     """Read a model file.
 
     Args:
-        path: a .tflite file with one subgraph.
+        data: a .tflite file with one subgraph.
+        name: what to call it in errors.
 
     Returns:
         Its operators and tensors; sparse constants are made dense.
@@ -181,16 +181,15 @@ def read_tflite(path: Path) -> TfliteGraph:
         EngineError: the file is not such a model, or uses an operator that is
             not known here.
     """
-    data = path.read_bytes()
     if data[4:8] != b"TFL3":
-        raise EngineError(f"{path.name} is not a TFLite model.", "Get the wheel again: the file may be damaged.")
+        raise EngineError(f"{name} is not a TFLite model.", "Get the wheel again: the file may be damaged.")
     model = _Record(data, int.from_bytes(data[:4], "little"))
     subgraphs = model.children(2)
     if len(subgraphs) != 1:
-        raise EngineError(f"{path.name} has {len(subgraphs)} subgraphs; exactly one was expected.")
+        raise EngineError(f"{name} has {len(subgraphs)} subgraphs; exactly one was expected.")
     graph = subgraphs[0]
     buffers = [b.array(0, np.uint8) for b in model.children(4)]
-    codes = [_operator_name(c, path.name) for c in model.children(1)]
+    codes = [_operator_name(c, name) for c in model.children(1)]
     return TfliteGraph(
         tensors=tuple(_read_tensor(t, buffers) for t in graph.children(0)),
         operators=tuple(_read_operator(o, codes) for o in graph.children(3)),

@@ -325,7 +325,9 @@ class _Converter:
         points = self._name(operator.inputs[0])  # (1, 468, 3)
         if options["target_rotation_radians"] != 0.0:
             raise EngineError("A target rotation in the landmark attention cannot be converted.")
-        ends = self.node("Gather", [points, self.integers(options["left_rotation_idx"], options["right_rotation_idx"])], axis=1)
+        ends = self.node(
+            "Gather", [points, self.integers(options["left_rotation_idx"], options["right_rotation_idx"])], axis=1
+        )
         subset = self.node("Gather", [points, self.integers(*options["subset_idxs"])], axis=1)
         delta = self.node("Sub", [self._at(ends, 1), self._at(ends, 0)])  # (1, 3)
         dx, dy = (self.node("Slice", [delta, self.integers(i), self.integers(i + 1), self.integers(1)]) for i in (0, 1))
