@@ -129,9 +129,10 @@ def assets_build(
 ) -> None:
     """Make the head and the small models from the packages they come in."""
     from studio.build_assets import build
+    from studio.studio import ASSETS
 
     start = time.perf_counter()
-    figures = build(out, packages)
+    figures = build(out or ASSETS, packages)
     figures["seconds"] = round(time.perf_counter() - start, 1)
     Output(as_json).result(figures, "\n".join(f"{k}: {v}" for k, v in figures.items()))
 
@@ -272,7 +273,7 @@ def animate(
     out: Annotated[Path, typer.Option(help="Clip to write: .mp4, .webm (alpha), .gif, or .zip of numbered PNGs.")],
     speech: Annotated[Path | None, typer.Option(help="A sound, or a video with sound.", show_default=False)] = None,
     say: Annotated[str | None, typer.Option(help="Words for the offline voice.", show_default=False)] = None,
-    voice: Annotated[str, typer.Option(help="Offline voice.")] = "en",
+    voice: Annotated[str, typer.Option(help="Offline voice.")] = "en-us",
     transcript: Annotated[
         str | None, typer.Option(help="What the sound says: a text file, or the words.", show_default=False)
     ] = None,
@@ -539,11 +540,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     output = Output("--json" in given)
-    return _guarded(lambda: app(args=given, prog_name="studio", standalone_mode=False), output, given)
+    return guarded(lambda: app(args=given, prog_name="studio", standalone_mode=False), output, given)
 
 
-def _guarded(call: Callable[[], Any], output: Output, given: Sequence[str]) -> int:
-    """Turn what a command raised into its exit code and one sentence."""
+def guarded(call: Callable[[], Any], output: Output | None = None, given: Sequence[str] = ()) -> int:
+    """Run `call`; turn what it raised into an exit code and one sentence."""
+    output = output or Output(as_json=False)
     try:
         code = call()
         return code if isinstance(code, int) else 0

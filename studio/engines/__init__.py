@@ -160,7 +160,7 @@ class Engines:
         """Return the voices for typed text; empty when no synthesis engine is installed."""
         if ENGINE["espeak"].missing(self.assets):
             return ()
-        return tuple(self.synthesiser().voices())
+        return tuple(voice.name for voice in self.synthesiser().voices())
 
     def animator(self, name: str = "rig") -> PortraitAnimator:
         """Return a portrait engine by name.

@@ -22,7 +22,7 @@ from studio.domain.job import Job
 from studio.domain.performance import Performance
 from studio.domain.pose import HeadPose
 from studio.domain.render import NewRender, Render
-from studio.domain.speech import SpeechAnalysis
+from studio.domain.speech import Phone, SpeechAnalysis, Word
 from studio.engines.base import Amounts, Image, Sound
 from studio.errors import UserInputError
 from studio.jobs.kinds import JobContext, JobKind
@@ -72,7 +72,7 @@ class AnimationRequest(BaseModel):
     face_index: int | None = Field(default=None, ge=0)
     sound: MediaSource | None = None
     text: str | None = None
-    voice: str = "en"
+    voice: str = "en-us"
     transcript: str | None = None
     language: str = "en"
     emotions: dict[str, float] = Field(default_factory=dict)
@@ -445,11 +445,12 @@ class Animation:
 
         engines = self._portraits.engines
         with engines.lock:
-            sound, analysis = engines.synthesiser().speak(request.text or "", request.voice)
+            sound, analysis = engines.synthesiser().speak(request.text or "", voice=request.voice)
         self._scratch.mkdir(parents=True, exist_ok=True)
         path = write_wav(self._scratch / f"spoken-{time.time_ns()}.wav", sound)
         end = None if request.seconds is None else request.start_seconds + request.seconds
-        return _Spoken(trim(sound, request.start_seconds, end), path, request.start_seconds, (), analysis)
+        part = trim(sound, request.start_seconds, end)
+        return _Spoken(part, path, request.start_seconds, (), _part_of(analysis, request.start_seconds, part))
 
     def _perform(
         self, request: AnimationRequest, prepared: PreparedPortrait, spoken: _Spoken
@@ -541,6 +542,21 @@ class Animation:
             "speech": self._portraits.engines.speech_name(),
         }
         return new_recipe("clip", settled.model_dump(mode="json"), engines, inputs)
+
+
+def _part_of(analysis: SpeechAnalysis, start: float, sound: Sound) -> SpeechAnalysis:
+    """Return the analysis of a piece of the sound that begins at `start` seconds."""
+    length = sound.duration_seconds
+
+    def held(seconds: float) -> float:
+        return min(max(seconds - start, 0.0), length)
+
+    def inside(piece: Phone | Word) -> bool:
+        return held(piece.end) > held(piece.start)
+
+    phones = tuple(replace(p, start=held(p.start), end=held(p.end)) for p in analysis.phones if inside(p))
+    words = tuple(replace(w, start=held(w.start), end=held(w.end)) for w in analysis.words if inside(w))
+    return replace(analysis, duration_seconds=length, phones=phones, words=words)
 
 
 def _frame_state(performance: Performance, frame: int, base: FaceState) -> FaceState:

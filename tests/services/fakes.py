@@ -1,0 +1,156 @@
+"""Engines that cost nothing: the rules of the services are tested without models.
+
+A picture says itself how many faces it shows: the red value of its first
+pixel. A portrait is a flat picture whose color follows the face's weights.
+"""
+
+from __future__ import annotations
+
+import weakref
+from pathlib import Path
+
+import numpy as np
+
+from studio.domain.expression import INDEX
+from studio.domain.face import DetectedFace, FaceEmbedding, PhotoQuality
+from studio.domain.performance import MouthResponse, Performance
+from studio.domain.pose import HeadPose
+from studio.domain.speech import SILENCE, Phone, SpeechAnalysis
+from studio.engines import Engines
+from studio.engines.media.pictures import write_png
+from studio.errors import EngineUnavailableError
+
+
+def picture(path: Path, faces: int = 1, size: tuple[int, int] = (300, 280), shade: int = 120) -> Path:
+    """Write a picture that shows so many faces."""
+    image = np.full((size[1], size[0], 3), shade, np.uint8)
+    image[:8, :8] = (faces, 0, 0)
+    write_png(path, image)
+    return path
+
+
+class FakeAnalyser:
+    def __init__(self) -> None:
+        self.detections = 0
+        self.embedder = True
+
+    def detect(self, image):
+        self.detections += 1
+        height, width = image.shape[:2]
+        faces = []
+        for index in range(int(image[0, 0, 0])):
+            side = min(width, height) * (0.6 - 0.1 * index)
+            box = (10.0 * index, 10.0, 10.0 * index + side, 10.0 + side)
+            marks = np.zeros((478, 3), np.float32) + np.float32(side / 2)
+            quality = PhotoQuality(1, 1, 1, 1, 1, ("It is a fake.",))
+            faces.append(DetectedFace(box, 1.0, marks, HeadPose(), quality, ("person", "drawing", "animal")[index % 3]))
+        return tuple(faces)
+
+    def matte(self, image):
+        return np.full(image.shape[:2], 255, np.uint8)
+
+    def embed(self, image, face):
+        if not self.embedder:
+            raise EngineUnavailableError("There is no embedder.")
+        return FaceEmbedding("fake", np.ones(8, np.float32))
+
+
+class FakePortrait:
+    def __init__(self, image) -> None:
+        self.image = image
+        self.own_weights = np.zeros(52, np.float32)
+        self.own_weights[INDEX["mouthSmileLeft"]] = 0.25
+        none = np.zeros(52, np.float32)
+        self.mouth = MouthResponse(0.0, none, 50.0, none, 0.0, none, none, np.ones(2, np.float32), self.own_weights)
+        self.alive = weakref.WeakSet()
+        self.most_alive = 0
+        self.drawn = 0
+
+    @property
+    def size(self):
+        return self.image.shape[1], self.image.shape[0]
+
+    def render(self, state, *, lip_seal=0.0, breath=0.0):
+        self.drawn += 1
+        if np.array_equal(state.weights, self.own_weights) and not state.head.as_array().any():
+            frame = self.image.copy()
+        else:
+            shade = int(255 * state.weights[INDEX["jawOpen"]])
+            frame = np.full_like(self.image, shade)
+        self.alive.add(_Tracked.track(frame))
+        self.most_alive = max(self.most_alive, len(self.alive))
+        return frame
+
+    def render_with_alpha(self, state, *, lip_seal=0.0, breath=0.0):
+        rgb = self.render(state)
+        return np.dstack([rgb, np.full(rgb.shape[:2], 200, np.uint8)])
+
+    def hints(self, state):
+        return ("The head is turned far.",) if abs(state.head.yaw_degrees) > 12 else ()
+
+
+class _Tracked:
+    """Lives as long as a frame does: numpy arrays cannot be put into weak sets."""
+
+    @staticmethod
+    def track(frame):
+        token = _Tracked()
+        _KEPT[id(token)] = token
+        weakref.finalize(frame, _KEPT.pop, id(token), None)
+        return token
+
+
+_KEPT: dict[int, _Tracked] = {}
+
+
+class FakeAnimator:
+    name = "rig"
+    version = "1"
+
+    def __init__(self) -> None:
+        self.portraits: list[FakePortrait] = []
+
+    def prepare(self, image, face):
+        self.portraits.append(FakePortrait(image))
+        return self.portraits[-1]
+
+
+class FakeSpeech:
+    name = "fake-speech"
+    version = "1"
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[float, str | None, str]] = []
+
+    def analyse(self, sound, transcript=None, language="en"):
+        self.heard.append((sound.duration_seconds, transcript, language))
+        return SpeechAnalysis(
+            sound.duration_seconds, (Phone(SILENCE, 0.0, sound.duration_seconds),), (), "energy", ("By loudness.",)
+        )
+
+    def perform(self, sound, analysis, mouth, *, frame_rate_hz=25.0, seed=0, emotions=(), amounts=None):
+        frames = round(sound.duration_seconds * frame_rate_hz)
+        weights = np.zeros((frames, 52), np.float32)
+        weights[:, INDEX["jawOpen"]] = 0.5 + 0.4 * np.sin(np.arange(frames) / 3 + seed)
+        none = np.zeros(frames, np.float32)
+        return Performance(frame_rate_hz, weights, np.zeros((frames, 3), np.float32), none + 1, none, none)
+
+
+class FakeEngines(Engines):
+    def __init__(self) -> None:
+        super().__init__(Path("nowhere"))
+        self.analyser, self.listener, self.mover = FakeAnalyser(), FakeSpeech(), FakeAnimator()
+
+    def faces(self):
+        return self.analyser
+
+    def speech(self):
+        return self.listener
+
+    def animator(self, name="rig"):
+        if name != "rig":
+            return super().animator(name)
+        return self.mover
+
+    def voices(self):
+        return ()

@@ -1,0 +1,302 @@
+"""Talking clips: requests that round-trip, streaming, jobs that stop, reruns with the same frames."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from studio.engines.base import Amounts
+from studio.engines.media.curves import read_json, read_livelink_csv
+from studio.engines.media.recipe import read_recipe
+from studio.engines.media.video import probe_video, read_frames
+from studio.errors import (
+    EngineUnavailableError,
+    JobCancelled,
+    NotFoundError,
+    SeveralFacesError,
+    UnreadableMediaError,
+    UserInputError,
+)
+from studio.jobs.executor import work_off
+from studio.jobs.kinds import Workplace, find_kind
+from studio.services.animation import AnimationRequest, checked_request, run
+from studio.services.sources import MediaSource
+from studio.studio import JOB_KINDS
+from tests.services.fakes import picture
+
+
+def ask(portrait, speech, **more) -> AnimationRequest:
+    return AnimationRequest(portrait=MediaSource.file(portrait), sound=MediaSource.file(speech), **more)
+
+
+def work(studio):
+    return work_off(Workplace(store=studio.store, kinds=JOB_KINDS, tools=studio))
+
+
+requests = st.builds(
+    AnimationRequest,
+    portrait=st.builds(MediaSource.media, st.text("0123456789abcdef", min_size=64, max_size=64)),
+    face_index=st.none() | st.integers(0, 9),
+    sound=st.builds(MediaSource.photo, st.text(min_size=1, max_size=9)),
+    text=st.none(),
+    transcript=st.none() | st.text(max_size=40),
+    emotions=st.dictionaries(st.sampled_from(["joy", "anger"]), st.floats(0, 1)),
+    amounts=st.builds(Amounts, head=st.floats(0, 2), blink=st.floats(0, 2)),
+    expression=st.dictionaries(st.sampled_from(["smile", "jawOpen"]), st.floats(-1, 1)),
+    seed=st.integers(-(2**31), 2**31),
+    frame_rate_hz=st.sampled_from([24, 25, 30, 60]),
+    size=st.none() | st.integers(256, 2048),
+    format=st.sampled_from(["mp4", "webm", "gif", "png"]),
+    seconds=st.none() | st.floats(0.1, 100),
+)
+
+
+@given(requests)
+@settings(suppress_health_check=[HealthCheck.too_slow])
+def test_requests_round_trip_through_json(request_) -> None:
+    assert AnimationRequest.model_validate(json.loads(request_.model_dump_json())) == request_
+    assert checked_request(request_.model_dump(mode="json")) == request_
+
+
+@pytest.mark.parametrize("kind", JOB_KINDS)
+def test_every_kind_is_found_under_its_name(kind) -> None:
+    assert find_kind(JOB_KINDS, kind).name == kind
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ({"sound": None}, "sound or a text"),
+        ({"text": "Hello"}, "sound or a text"),
+        ({"emotions": {"glee": 0.5}}, "glee"),
+        ({"emotions": {"joy": 2}}, "0 to 1"),
+        ({"amounts": {"head": 3}}, "0 to 2"),
+        ({"amounts": {"tail": 1}}, "tail"),
+        ({"frame_rate_hz": 26}, "frame_rate_hz"),
+        ({"size": 100}, "size"),
+        ({"size": 5000}, "size"),
+        ({"expression": {"nose": 1}}, "nose"),
+        ({"expression": {"smile": 7}}, "smile"),
+        ({"seconds": -1}, "seconds"),
+        ({"format": "avi"}, "format"),
+        ({"portrait": {}}, "portrait"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_values_that_no_engine_could_make(bad, said) -> None:
+    good = {"portrait": {"path": "a.png"}, "sound": {"path": "a.wav"}}
+    with pytest.raises(UserInputError) as found:
+        checked_request(good | bad)
+    assert said in str(found.value)
+
+
+def test_a_clip_of_a_bare_file(studio, portrait, speech, tmp_path) -> None:
+    seen = []
+    result = studio.animation.animate_file(
+        ask(portrait, speech, seed=3), tmp_path / "out.mp4", curves=tmp_path / "c.csv", on_progress=seen.append
+    )
+    info = probe_video(result.path)
+    assert (info.width, info.height, info.frames, info.has_audio, info.faststart) == (300, 280, 25, True, True)
+    assert abs(info.video_seconds - info.audio_seconds) <= 1 / 25
+    assert (result.frames, result.phone_path) == (25, "energy")
+    assert {"portrait", "speech", "motion", "frames", "total"} == set(result.seconds)
+    assert {"It is a fake.", "By loudness."} <= set(result.hints)
+    assert [p.fraction for p in seen] == sorted(p.fraction for p in seen)
+    assert seen[-1].fraction == 1
+    assert any(p.preview is not None for p in seen)
+    assert len(read_livelink_csv(tmp_path / "c.csv", frame_rate_hz=25)) == 25
+    recipe = read_recipe(result.path)
+    assert recipe["request"]["seed"] == 3
+    assert str(tmp_path) not in json.dumps(recipe), "a path never leaves the computer"
+    assert studio.library.page().total == 0
+
+
+@pytest.mark.parametrize(("format", "name"), [("webm", "o.webm"), ("gif", "o.gif"), ("png", "o.zip")])
+def test_other_formats(studio, portrait, speech, tmp_path, format, name) -> None:
+    result = studio.animation.animate_file(ask(portrait, speech, format=format, seconds=0.5), tmp_path / name)
+    assert result.path.stat().st_size > 0
+    assert read_recipe(result.path)["request"]["format"] == format
+    if format == "webm":
+        assert probe_video(result.path).has_alpha
+
+
+def test_frames_stream_and_are_never_collected(studio, portrait, speech, tmp_path, engines) -> None:
+    studio.animation.animate_file(ask(portrait, speech, frame_rate_hz=60), tmp_path / "o.mp4")
+    made = engines.mover.portraits[0]
+    assert made.drawn == 60
+    assert made.most_alive <= 4
+
+
+def test_the_expression_lies_under_the_whole_clip(studio, portrait, speech, tmp_path) -> None:
+    plain = studio.animation.animate_file(ask(portrait, speech, seconds=0.2), tmp_path / "a.mp4")
+    open_ = studio.animation.animate_file(
+        ask(portrait, speech, seconds=0.2, expression={"jawOpen": 0.5}), tmp_path / "b.mp4"
+    )
+    with read_frames(plain.path) as a, read_frames(open_.path) as b:
+        first, second = next(iter(a)), next(iter(b))
+    assert second.mean() > first.mean() + 50
+
+
+def test_a_part_of_the_sound(studio, portrait, speech, tmp_path, engines) -> None:
+    result = studio.animation.animate_file(ask(portrait, speech, start_seconds=0.5, seconds=0.3), tmp_path / "o.mp4")
+    assert engines.listener.heard[0][0] == pytest.approx(0.3, abs=0.01)
+    assert result.duration_seconds == pytest.approx(0.3, abs=0.04)
+    with pytest.raises(UserInputError, match="starts at"):
+        studio.animation.animate_file(ask(portrait, speech, start_seconds=5), tmp_path / "o2.mp4")
+
+
+def test_a_preview_is_short_small_and_not_kept(studio, tmp_path, speech) -> None:
+    big = picture(tmp_path / "big.png", size=(900, 700))
+    result = studio.animation.preview(ask(big, speech, size=900), seconds=0.4)
+    assert max(result.width, result.height) == 512
+    assert result.duration_seconds == pytest.approx(0.4, abs=0.05)
+    assert studio.library.page().total == 0
+
+
+def test_bad_input_leaves_no_file(studio, portrait, speech, tmp_path) -> None:
+    crowd = picture(tmp_path / "crowd.png", faces=2)
+    out = tmp_path / "o.mp4"
+    with pytest.raises(SeveralFacesError):
+        studio.animation.animate_file(ask(crowd, speech), out)
+    with pytest.raises(UnreadableMediaError):
+        studio.animation.animate_file(ask(portrait, portrait), out)
+    with pytest.raises(NotFoundError):
+        studio.animation.animate_file(ask(portrait, tmp_path / "no.wav"), out)
+    with pytest.raises(EngineUnavailableError):
+        studio.animation.animate_file(ask(portrait, speech, engine="magic"), out)
+    with pytest.raises(UserInputError, match="curves"):
+        studio.animation.animate_file(ask(portrait, speech), out, curves=tmp_path / "c.txt")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ann.png", "crowd.png", "data", "speech.wav"]
+
+
+def test_submit_refuses_what_cannot_be_read_before_it_waits(studio, portrait, tmp_path) -> None:
+    text = tmp_path / "speech.wav"
+    text.write_text("no sound")
+    with pytest.raises(UnreadableMediaError):
+        studio.animation.submit(ask(portrait, text))
+    assert studio.jobs.list() == ()
+
+
+def test_a_job_makes_the_clip_also_when_its_files_are_gone(studio, portrait, speech) -> None:
+    person = studio.identities.add("Ann", [portrait])
+    photo = studio.identities.photos(person.id)[0]
+    request = AnimationRequest(
+        portrait=MediaSource.photo(photo.id), sound=MediaSource.file(speech), transcript="Hello there"
+    )
+    job = studio.animation.submit(request)
+    assert (job.state, job.title, job.identity_id) == ("queued", "Hello there", person.id)
+    speech.unlink()
+    portrait.unlink()
+    work(studio)
+    done = studio.jobs.get(job.id)
+    assert (done.state, done.fraction) == ("done", 1.0), done.failure
+    render = studio.library.show(done.outputs["render_id"])
+    assert (render.kind, render.photo_id, render.job_id) == ("clip", photo.id, job.id)
+    assert set(render.inputs) == {"portrait", "sound", "curves"}
+    assert render.duration_seconds == pytest.approx(1.0, abs=0.04)
+    assert studio.library.page(text="hello").total == 1
+    assert studio.jobs.preview(job.id).read_bytes().startswith(b"\x89PNG")
+    assert not list((studio.data_dir / "scratch").glob("clip-*"))
+    curves = studio.library.curves(render.id)
+    assert len(read_json(curves.json)) == 25
+    assert curves.csv.exists()
+    assert studio.library.verify().ok
+
+
+def test_a_job_done_before_its_process_died_is_not_done_twice(studio, portrait, speech) -> None:
+    job = studio.animation.submit(ask(portrait, speech, seconds=0.2))
+    work(studio)
+    render_id = studio.jobs.get(job.id).outputs["render_id"]
+
+    class Context:
+        tools = studio
+        checkpoint: dict = {}
+
+    Context.job = studio.jobs.get(job.id)
+    assert run(ask(portrait, speech), Context())["render_id"] == render_id
+    assert studio.library.page().total == 1
+
+
+def test_cancel_stops_between_two_frames_and_leaves_nothing(studio, portrait, speech, engines) -> None:
+    class Context:
+        tools = studio
+        frames = 0
+
+        def progress(self, fraction, message="", preview_png=None):
+            self.frames += "Frame" in message
+
+        def check_cancelled(self):
+            if self.frames >= 5:
+                raise JobCancelled
+
+    Context.job = studio.animation.submit(ask(portrait, speech))
+    with pytest.raises(JobCancelled):
+        run(ask(portrait, speech), Context())
+    assert engines.mover.portraits[0].drawn <= 7
+    assert studio.library.page().total == 0
+    assert not list((studio.data_dir / "scratch").glob("*"))
+
+
+def test_a_failing_engine_is_told_honestly(studio, portrait, speech, engines, monkeypatch) -> None:
+    def fail(*arguments, **options):
+        raise EngineUnavailableError("The engine is broken.", "Mend it.")
+
+    job = studio.animation.submit(ask(portrait, speech))
+    monkeypatch.setattr(engines.listener, "perform", fail)
+    work(studio)
+    failed = studio.jobs.get(job.id)
+    assert (failed.state, failed.failure.message) == ("failed", "The engine is broken.")
+    monkeypatch.undo()
+    again = studio.jobs.retry(job.id)
+    work(studio)
+    assert studio.jobs.get(again.id).state == "done"
+    assert again.parent_id == job.id
+
+
+def test_rerun_makes_the_same_frames(studio, portrait, speech) -> None:
+    job = studio.animation.submit(ask(portrait, speech, seed=5, emotions={"joy": 0.4}))
+    work(studio)
+    first = studio.library.show(studio.jobs.get(job.id).outputs["render_id"])
+    again = studio.library.rerun(first.id)
+    assert again.same_frames
+    assert again.render.parent_id == first.id
+    assert again.render.recipe["request"] == first.recipe["request"]
+    queued = studio.library.submit_rerun(first.id)
+    work(studio)
+    assert studio.jobs.get(queued.id).outputs["same_frames"] is True
+
+
+def test_different_seeds_are_seen_as_different(studio, portrait, speech, tmp_path) -> None:
+    from studio.services.library import same_frames
+
+    one = studio.animation.animate_file(ask(portrait, speech, seed=1), tmp_path / "1.mp4").path
+    two = studio.animation.animate_file(ask(portrait, speech, seed=2), tmp_path / "2.mp4").path
+    short = studio.animation.animate_file(ask(portrait, speech, seed=1, seconds=0.5), tmp_path / "3.mp4").path
+    again = studio.animation.animate_file(ask(portrait, speech, seed=1), tmp_path / "4.mp4").path
+    assert not same_frames(one, two)
+    assert not same_frames(one, short)
+    assert same_frames(one, again)
+
+
+def test_typed_text_without_a_voice(studio, portrait, tmp_path) -> None:
+    request = AnimationRequest(portrait=MediaSource.file(portrait), text="Hello")
+    assert studio.animation.voices() == ()
+    with pytest.raises(EngineUnavailableError):
+        studio.animation.animate_file(request, tmp_path / "o.mp4")
+
+
+def test_a_part_of_an_analysis_is_cut_to_its_piece() -> None:
+    from studio.domain.speech import Phone, SpeechAnalysis, Word
+    from studio.engines.base import Sound
+    from studio.services.animation import _part_of
+
+    phones = (Phone("AA", 0.0, 0.4), Phone("B", 0.4, 0.5), Phone("IY", 0.5, 1.0))
+    whole = SpeechAnalysis(1.0, phones, (Word("abi", 0.0, 1.0),), "synthesis")
+    part = _part_of(whole, 0.45, Sound(np.zeros(4800, np.float32), 16000))
+    assert part.duration_seconds == pytest.approx(0.3)
+    assert [(p.label, round(p.start, 3), round(p.end, 3)) for p in part.phones] == [("B", 0.0, 0.05), ("IY", 0.05, 0.3)]
+    assert part.words[0].end == pytest.approx(0.3)

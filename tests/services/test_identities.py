@@ -1,0 +1,169 @@
+"""People: all photos or none, clear refusals, consent as law, deletion that says what goes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from studio.domain.consent import Consent
+from studio.domain.expression import ExpressionEdit
+from studio.engines.media.pictures import write_png
+from studio.errors import (
+    ConflictError,
+    ConsentMissingError,
+    LimitExceededError,
+    NoFaceError,
+    NotFoundError,
+    SeveralFacesError,
+    UnreadableMediaError,
+    UserInputError,
+)
+from studio.services.sources import MediaSource
+from tests.services.fakes import picture
+
+
+def agreed(*scopes, **more) -> Consent:
+    return Consent(agreed_by="Ann", scopes=scopes, granted_at=datetime.now(UTC) - timedelta(days=1), **more)
+
+
+def test_a_person_keeps_photos_faces_and_embeddings(studio, portrait, tmp_path) -> None:
+    second = picture(tmp_path / "b.png", shade=90)
+    person = studio.identities.add("Ann", [portrait, second], consent=agreed("edit"), notes="A note")
+    photos = studio.identities.photos(person.id)
+    assert [p.file_name for p in photos] == ["ann.png", "b.png"]
+    assert all(p.face is not None and p.face_index == 0 for p in photos)
+    assert studio.identities.photo_path(photos[0].id).read_bytes() == portrait.read_bytes()
+    assert [e.embedder for e in studio.store.photos.embeddings("local", photos[0].id)] == ["fake"]
+    assert studio.identities.get("ann") == studio.identities.get(person.id)
+    assert studio.identities.list()[0].consents[0].agreed_by == "Ann"
+
+
+def test_without_an_embedder_a_person_can_still_be_added(studio, portrait, engines) -> None:
+    engines.analyser.embedder = False
+    person = studio.identities.add("Ann", [portrait])
+    photo = studio.identities.photos(person.id)[0]
+    assert studio.store.photos.embeddings("local", photo.id) == ()
+
+
+def test_bytes_are_taken_as_well(studio, portrait) -> None:
+    person = studio.identities.add("Ann", [portrait.read_bytes()])
+    assert len(studio.identities.photos(person.id)) == 1
+
+
+def test_several_faces_ask_for_a_choice(studio, tmp_path) -> None:
+    crowd = picture(tmp_path / "crowd.png", faces=3)
+    with pytest.raises(SeveralFacesError, match="3 faces") as found:
+        studio.identities.add("Ann", [crowd])
+    assert "--face" in found.value.hint
+    person = studio.identities.add("Ann", [crowd], face_index=2)
+    assert studio.identities.photos(person.id)[0].face_index == 2
+    with pytest.raises(UserInputError, match="no face 4"):
+        studio.identities.add("Bob", [crowd], face_index=3)
+
+
+def test_all_photos_or_none(studio, portrait, tmp_path) -> None:
+    nobody = picture(tmp_path / "nobody.png", faces=0)
+    with pytest.raises(NoFaceError, match=r"nobody\.png"):
+        studio.identities.add("Ann", [portrait, nobody])
+    assert studio.identities.list() == ()
+    assert studio.library.verify().checked == 0
+
+
+def test_a_failure_while_storing_leaves_nobody_behind(studio, portrait, monkeypatch) -> None:
+    def refuse(*arguments, **options):
+        raise OSError("disk")
+
+    monkeypatch.setattr(studio.store.photos, "add", refuse)
+    with pytest.raises(OSError, match="disk"):
+        studio.identities.add("Ann", [portrait])
+    assert studio.identities.list() == ()
+
+
+def test_small_pictures_and_small_faces_are_refused(studio, tmp_path) -> None:
+    with pytest.raises(LimitExceededError, match="20 x 20"):
+        studio.identities.add("Ann", [picture(tmp_path / "tiny.png", size=(20, 20))])
+    with pytest.raises(LimitExceededError, match="pixels across"):
+        studio.identities.add("Ann", [picture(tmp_path / "small.png", size=(70, 70))])
+
+
+def test_what_is_no_picture(studio, tmp_path) -> None:
+    text = tmp_path / "text.png"
+    text.write_text("not a picture")
+    with pytest.raises(UnreadableMediaError):
+        studio.identities.inspect(text)
+    with pytest.raises(NotFoundError):
+        studio.identities.inspect(tmp_path / "missing.png")
+
+
+@pytest.mark.parametrize("name", ["", "   ", "x" * 201])
+def test_names_that_are_none(studio, portrait, name) -> None:
+    with pytest.raises(UserInputError):
+        studio.identities.add(name, [portrait])
+
+
+def test_names_are_unique(studio, portrait) -> None:
+    studio.identities.add("Ann", [portrait])
+    with pytest.raises(ConflictError):
+        studio.identities.add("ann", [portrait])
+    other = studio.identities.add("Bob", [portrait])
+    with pytest.raises(ConflictError):
+        studio.identities.rename(other.id, "Ann")
+    assert studio.identities.rename(other.id, "Bert").name == "Bert"
+
+
+def test_no_photo_no_person(studio) -> None:
+    with pytest.raises(UserInputError, match="no photo"):
+        studio.identities.add("Ann", [])
+
+
+def test_inspection_shows_numbered_crops(studio, tmp_path) -> None:
+    inspection = studio.identities.inspect(picture(tmp_path / "crowd.png", faces=2))
+    assert [f.index for f in inspection.faces] == [0, 1]
+    assert [f.likely for f in inspection.faces] == ["person", "drawing"]
+    assert any("drawing" in hint for hint in inspection.faces[1].hints)
+    for face in inspection.faces:
+        assert face.crop.shape == (192, 192, 3)
+        assert face.crop[6:43, 6:43].max() == 255, "the number is drawn into the corner"
+    assert studio.identities.inspect(picture(tmp_path / "nobody.png", faces=0)).faces == ()
+
+
+def test_large_pictures_keep_their_own_coordinates(studio, tmp_path) -> None:
+    image = np.full((2400, 3000, 3), 100, np.uint8)
+    image[:60, :60] = (1, 0, 0)
+    path = write_png(tmp_path / "large.png", image)
+    inspection = studio.identities.inspect(path)
+    assert (inspection.width, inspection.height) == (3000, 2400)
+    assert max(inspection.image.shape) == 2048
+    x0, y0, x1, y1 = inspection.faces[0].box
+    assert y1 - y0 == pytest.approx(0.6 * 2400, rel=0.01)
+
+
+def test_recorded_consent_is_the_law(studio, portrait) -> None:
+    person = studio.identities.add("Ann", [portrait])
+    source = MediaSource.photo(studio.identities.photos(person.id)[0].id)
+    studio.expressions.open(source)
+    studio.identities.set_consent(person.id, agreed("animate"))
+    with pytest.raises(ConsentMissingError):
+        studio.expressions.open(source)
+    studio.identities.set_consent(person.id, agreed("edit"))
+    studio.expressions.open(source)
+    assert studio.identities.revoke_consent(person.id).consents[0].revoked_at is not None
+    with pytest.raises(ConsentMissingError, match="taken back"):
+        studio.expressions.open(source)
+
+
+def test_deleting_says_what_goes_and_takes_it(studio, portrait) -> None:
+    person = studio.identities.add("Ann", [portrait], consent=agreed("edit", "animate"))
+    handle = studio.expressions.open(MediaSource.photo(studio.identities.photos(person.id)[0].id))
+    render = studio.expressions.save(handle, ExpressionEdit({"smile": 0.5}))
+    plan = studio.identities.delete_plan(person.id)
+    assert (plan.photos, plan.renders, plan.embeddings, plan.consents) == (1, 1, 1, 1)
+    assert "1 photo, 1 embedding, 1 render" in plan.sentence
+    assert studio.identities.delete(person.id) == plan
+    assert studio.identities.list() == ()
+    with pytest.raises(NotFoundError):
+        studio.library.show(render.id)
+    report = studio.library.verify()
+    assert (report.checked, report.ok) == (0, True)

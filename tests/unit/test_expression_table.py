@@ -1,0 +1,107 @@
+"""The table of controls, and what any edit does to any face."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from studio.domain.expression import (
+    ARKIT_NAMES,
+    CONTROL,
+    CONTROLS,
+    HEAD_NAMES,
+    ExpressionEdit,
+    offsets,
+    resolve,
+)
+from studio.domain.pose import LIMIT_DEGREES
+from studio.errors import UserInputError
+
+own_weights = st.lists(st.floats(0, 1, width=32), min_size=52, max_size=52).map(lambda v: np.array(v, np.float32))
+values = st.dictionaries(
+    st.sampled_from([c.name for c in CONTROLS]), st.floats(-1, 1).map(lambda v: round(v, 3)), max_size=12
+)
+
+
+def scaled(raw: dict[str, float]) -> dict[str, float]:
+    return {n: v * (CONTROL[n].maximum if n in HEAD_NAMES else 1.0) for n, v in raw.items()}
+
+
+def test_every_weight_has_a_control_and_names_are_unique() -> None:
+    names = [c.name for c in CONTROLS]
+    assert len(names) == len(set(names))
+    assert set(ARKIT_NAMES) | set(HEAD_NAMES) <= set(names)
+    assert len(ARKIT_NAMES) == 52
+
+
+GROUPED = ["smile", "eyebrow", "winkLeft", "winkRight", "lipOpen", "pout", "pursing", "grin", "eyesOpen", "gazeX"]
+
+
+@pytest.mark.parametrize("name", [*GROUPED, "gazeY"])
+def test_grouped_controls_move_something_on_both_sides(name: str) -> None:
+    assert np.abs(offsets({name: 1.0})).max() > 0.3
+    assert np.abs(offsets({name: -1.0})).max() > 0.3
+
+
+@pytest.mark.parametrize("control", CONTROLS, ids=lambda c: c.name)
+def test_each_row_is_complete(control) -> None:
+    assert control.help.endswith(".")
+    assert control.label
+    assert control.minimum < 0 < control.maximum
+    assert set(control.positive) | set(control.negative) <= set(ARKIT_NAMES)
+    expected = 0.5 if control.name in HEAD_NAMES else 0.05
+    assert control.step == expected
+
+
+@given(own_weights)
+def test_an_empty_edit_is_the_photo(own) -> None:
+    for edit in (ExpressionEdit(), ExpressionEdit({"smile": 0.0, "jawOpen": 0.0})):
+        state = resolve(edit, own)
+        assert np.array_equal(state.weights, own)
+        assert state.head.as_array().tolist() == [0.0, 0.0, 0.0]
+
+
+@given(own_weights, values, st.booleans())
+def test_the_result_stays_in_bounds(own, raw, neutralise) -> None:
+    state = resolve(ExpressionEdit(scaled(raw), neutralise), own)
+    assert state.weights.dtype == np.float32
+    assert state.weights.min() >= 0
+    assert state.weights.max() <= 1
+    for angle, limit in zip(state.head.as_array(), LIMIT_DEGREES.values(), strict=True):
+        assert abs(angle) <= limit + 1e-5
+
+
+@given(values)
+def test_neutralised_edits_do_not_depend_on_the_photo(raw) -> None:
+    edit = ExpressionEdit(scaled(raw), True)
+    low, high = np.zeros(52, np.float32), np.full(52, 0.7, np.float32)
+    assert np.array_equal(resolve(edit, low).weights, resolve(edit, high).weights)
+
+
+@given(values)
+def test_offsets_add_up(raw) -> None:
+    whole = offsets(scaled(raw))
+    parts = sum((offsets({n: v}) for n, v in scaled(raw).items()), np.zeros(52, np.float32))
+    assert np.allclose(whole, parts, atol=1e-5)
+
+
+@given(st.sampled_from(ARKIT_NAMES), st.floats(0.01, 1), own_weights)
+def test_one_weight_moves_only_itself(name, value, own) -> None:
+    moved = resolve(ExpressionEdit({name: value}), own).weights
+    index = ARKIT_NAMES.index(name)
+    assert np.array_equal(np.delete(moved, index), np.delete(own, index))
+    assert moved[index] == pytest.approx(min(1.0, own[index] + value), abs=1e-6)
+
+
+@pytest.mark.parametrize("bad", [{"smiel": 0.5}, {"smile": 1.5}, {"smile": float("nan")}, {"headYaw": 90.0}])
+def test_bad_values_are_refused_with_a_hint(bad) -> None:
+    with pytest.raises(UserInputError) as found:
+        ExpressionEdit(bad)
+    assert found.value.hint
+
+
+def test_a_wrong_name_suggests_near_ones() -> None:
+    with pytest.raises(UserInputError, match="jawOpen"):
+        ExpressionEdit({"jawopn": 0.5})

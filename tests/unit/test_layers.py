@@ -1,0 +1,135 @@
+"""The house rules about who may import whom, kept by reading every import."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+STUDIO = ROOT / "studio"
+
+ALLOWED = {
+    "domain": {"domain", "errors"},
+    "store": {"store", "domain", "errors"},
+    "engines": {"engines", "domain", "errors"},
+    "jobs": {"jobs", "domain", "store", "errors", "log"},
+    "services": {"services", "domain", "store", "engines", "jobs", "errors"},
+    "ui": {"ui", "services", "domain", "errors"},
+    "studio": {"services", "domain", "store", "engines", "jobs", "errors", "settings", "log"},
+    "cli": {"studio", "ui", "services", "domain", "errors", "settings", "log", "cli_output", "build_assets"},
+    "cli_output": {"errors"},
+    "build_assets": {"engines", "errors"},
+    "settings": {"errors"},
+    "errors": set(),
+    "log": set(),
+    "__init__": set(),
+    "__main__": {"cli"},
+}
+HEAVY = {"torch", "diffusers", "peft", "transformers", "cv2", "onnxruntime", "numba", "gradio"}
+ONLY_IN_ENGINES = HEAVY - {"gradio"} | {
+    "moviepy",
+    "pocketsphinx",
+    "dlib",
+    "insightface",
+    "imageio_ffmpeg",
+    "pillow_heif",
+}
+
+
+def modules() -> list[Path]:
+    return sorted(STUDIO.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    parts = path.relative_to(STUDIO).with_suffix("").parts
+    return parts[0]
+
+
+def imports(path: Path, *, at_import_time: bool = False) -> set[str]:
+    """Return full names of imported modules; with `at_import_time` without those inside functions and TYPE_CHECKING."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        for child in ast.iter_child_nodes(node):
+            if at_import_time and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                continue
+            if at_import_time and isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+                continue
+            if isinstance(child, ast.Import):
+                found.update(alias.name for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{path}: relative import"
+                found.add(child.module or "")
+                # `from studio.x import y` may name a module y.
+                found.update(f"{child.module}.{alias.name}" for alias in child.names)
+            visit(child)
+
+    visit(ast.parse(path.read_text(encoding="utf-8")))
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(STUDIO).as_posix())
+def test_imports_stay_inside_the_allowed_rooms(path: Path) -> None:
+    here = room(path)
+    assert here in ALLOWED, f"studio/{here} is not in the table of rooms"
+    for name in imports(path):
+        if name.startswith("studio."):
+            target = name.split(".")[1]
+            if (STUDIO / target).exists() or (STUDIO / f"{target}.py").exists():
+                assert target in ALLOWED[here] | {here}, f"{path.relative_to(ROOT)} imports {name}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(STUDIO).as_posix())
+def test_heavy_libraries_stay_in_their_room(path: Path) -> None:
+    tops = {name.split(".")[0] for name in imports(path)}
+    here = room(path)
+    if here != "engines":
+        assert not tops & ONLY_IN_ENGINES
+    if here != "ui":
+        assert "gradio" not in tops
+    if here in {"domain"}:
+        assert tops <= {*sys.stdlib_module_names, "numpy", "pydantic", "studio"}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(STUDIO).as_posix())
+def test_only_the_top_sees_settings(path: Path) -> None:
+    if room(path) not in {"settings", "cli", "studio"}:
+        assert "studio.settings" not in imports(path)
+
+
+def test_no_catch_all_modules() -> None:
+    banned = {"utils", "helper", "helpers", "manager", "common", "misc"}
+    assert not [p for p in modules() if p.stem in banned or banned & set(p.relative_to(STUDIO).parts[:-1])]
+
+
+def test_the_checker_sees_imports_in_functions_too(tmp_path: Path) -> None:
+    source = tmp_path / "x.py"
+    source.write_text("import os\ndef f():\n    import cv2\n    from studio.store import media\n")
+    assert {"os", "cv2", "studio.store", "studio.store.media"} <= imports(source)
+    assert imports(source, at_import_time=True) == {"os"}
+
+
+@pytest.mark.parametrize("module", ["studio.studio", "studio.cli", "studio.jobs.worker"])
+def test_opening_a_studio_imports_nothing_heavy(module: str) -> None:
+    code = f"import sys, {module}; print(sorted(set({sorted(HEAVY)!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_an_open_studio_has_loaded_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom studio.studio import Studio\n"
+        f"with Studio(Path({str(tmp_path / 'data')!r})) as s:\n"
+        "    s.library.page(); s.presets.list(); s.identities.list()\n"
+        f"print(sorted(set({sorted(HEAVY)!r}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_app_is_short() -> None:
+    assert len((ROOT / "app.py").read_text(encoding="utf-8").splitlines()) <= 25
