@@ -75,11 +75,11 @@ class LipContact:
 
 
 class SeamPull:
-    """Moves where the lips take their colour away from the closed lip line.
+    """Moves where the lips take their colour away from the line between them.
 
     On a closed mouth the line between the lips is a dark seam. When they part,
-    the seam must not stretch into a dark rim: the rims take their colour a
-    little further out on the red.
+    the seam must not stretch into a dark rim; on an open one, closing lips must not
+    carry a line of teeth. The rims take their colour a little further out on the red.
     """
 
     def __init__(self, asset: HeadAsset, mesh: Array, eye_distance: float) -> None:
@@ -102,12 +102,12 @@ class SeamPull:
             knots_v = np.concatenate([[(left - centre) @ normal], ring_v, [(right - centre) @ normal]])
             edge = np.interp(along, knots_u, knots_v)
             outward = sign * (height - edge)
-            mine = near & (lower_lip == bool(side)) & (np.abs(along) < 1.0) & (outward < reach)
+            mine = near & (lower_lip == bool(side)) & (np.abs(along) < 1.06) & (outward < reach)
             rows = np.where(mine)[0]
             rows_all.append(rows)
             outward_all.append(np.broadcast_to(sign * normal, (len(rows), 2)))
             distance_all.append(outward[rows])
-            depth_all.append(0.024 * eye_distance * np.sqrt(np.clip(1 - along[rows] ** 2, 0, 1)))
+            depth_all.append(0.024 * eye_distance * np.sqrt(np.clip(1 - along[rows] ** 2, 0.3, 1)))
         self.rows = np.concatenate(rows_all)
         self.outward = np.concatenate(outward_all).astype(np.float32)
         self._distance = np.concatenate(distance_all)
@@ -122,12 +122,17 @@ class SeamPull:
         skin[asset.vertices_of("skin")] = True
         return inside & skin
 
-    def shift(self, openness: float) -> FloatArray:
+    def shift(self, pull: float) -> FloatArray:
         """Return how far each of `rows` moves its source point.  # (N, 2) pixels"""
-        depth = np.maximum(self._depth * openness, 1e-6)
+        depth = np.maximum(self._depth * pull, 1e-6)
         e = self._distance
         wanted = np.where(e <= 0, depth, np.where(e < 2 * depth, depth + e * e / (4 * depth), e))
         return np.asarray((wanted - e)[:, None] * self.outward, np.float32)
+
+    def shadow(self, pull: float) -> FloatArray:
+        """Return the light left where closed lips meet; a laughing photo has no such line.  # (N,) 0..1"""
+        near = np.exp(-((np.maximum(self._distance, 0) / (0.45 * self._depth + 1e-6)) ** 2))
+        return np.asarray(1 - 0.38 * pull * near, np.float32)
 
 
 @dataclass(frozen=True)
@@ -388,8 +393,8 @@ def _shade_mouth(
                 if t == 4:
                     light *= 0.90
                 # Rounded corners of the biting edge let the dark behind show.
-                nip = min(max((u4 * 0.10 - (1.0 - tip)) / 0.05, 0.0), 1.0)
-                light *= 1.0 - 0.75 * nip
+                nip = min(max((u4 * 0.07 - (1.0 - tip)) / 0.06, 0.0), 1.0)
+                light *= 1.0 - 0.40 * nip
                 # Molars sink into the dark of the cheek.
                 back = min(max((abs(maps[y, x, 0]) - 0.30) / 0.45, 0.0), 1.0)
                 r = r * light * (1 - back) + 30.0 * back

@@ -194,8 +194,7 @@ class RigPortrait:
         out = self._image.copy()
         x0, y0, x1, y1 = self._box
         rgba = self._compose(state, lip_seal, breath, self._layers.plate[y0:y1, x0:x1])
-        np.clip(rgba[..., :3] + 0.5, 0, 255, out=rgba[..., :3])
-        out[y0:y1, x0:x1] = rgba[..., :3].astype(np.uint8)
+        _write(rgba, out[y0:y1, x0:x1])
         return out
 
     def render_with_alpha(self, state: FaceState, *, lip_seal: float = 0.0, breath: float = 0.0) -> NDArray[np.uint8]:
@@ -255,7 +254,7 @@ class RigPortrait:
         state = FaceState(self.own_weights, asked)
         picture = self._image.copy()
         rgba = self._compose_at(state, asked, 0.0, 0.0, self._layers.plate[y0:y1, x0:x1])
-        picture[y0:y1, x0:x1] = np.clip(rgba[..., :3] + 0.5, 0, 255).astype(np.uint8)
+        _write(rgba, picture[y0:y1, x0:x1])
         rotation = self._measure(picture)
         if rotation is None:
             return degrees  # the detector lost the face (a drawing, an animal): trust the mesh
@@ -324,16 +323,20 @@ class RigPortrait:
         source = np.empty((len(mesh), 3), np.float32)
         source[:, :2] = self._mesh[:, :2]
         source[:, 2] = self._shading(vertices)
-        openness = self._openness(vertices)
-        if openness > 0:
-            source[self._seam.rows, :2] += self._seam.shift(openness)
+        pull = self._seam_pull(vertices)
+        if pull > 0:
+            source[self._seam.rows, :2] += self._seam.shift(pull)
+            if self._mouth.photo_is_open:
+                source[self._seam.rows, 2] *= self._seam.shadow(pull)
         self._depth.fill(-1e30)
         kernels.rasterize(mesh - corner, self._drawn, self._face_tags, source, self._depth, self._tag, self._maps, 1)
 
-    def _openness(self, vertices: Array) -> float:
-        """How far the lips have parted beyond the photo, 0..1."""
-        if self._mouth.photo_is_open:
-            return 0.0
+    def _seam_pull(self, vertices: Array) -> float:
+        """How far the lips are from where the photo has them, 0..1.
+
+        Parting lips must not stretch a closed photo's dark seam, closing ones must not
+        bring the edge of a laughing photo's teeth along.
+        """
         upper, lower = INNER_LIP_PAIRS[4]
         a = self._asset
 
@@ -342,7 +345,8 @@ class RigPortrait:
 
         gap = height(vertices, upper) - height(vertices, lower)
         own = height(self._own_vertices, upper) - height(self._own_vertices, lower)
-        return float(layers.smoothstep(np.array(gap - own), 0.0, 0.06))
+        change = own - gap if self._mouth.photo_is_open else gap - own
+        return float(layers.smoothstep(np.array(change), 0.0, 0.06))
 
     def _shading(self, vertices: Array) -> FloatArray:
         """Ratio of new to old light on the skin: folds darken, bulges lighten.  # (V,)"""
@@ -401,8 +405,20 @@ class RigPortrait:
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
+def _write(rgba: Array, out: Array) -> None:
+    """Round the colors of (h, w, 4) floats into (h, w, 3) bytes."""
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            for k in range(3):
+                out[y, x, k] = np.uint8(min(max(rgba[y, x, k] + 0.5, 0.0), 255.0))
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
 def _look_up(maps: Array, tag: Array, source: Array, pad: int, plate: Array, out: Array) -> None:
-    """Look up every pixel's colour in the photo and lay it over the plate.
+    """Look up every pixel's color in the photo and lay it over the plate.
+
+    Catmull-Rom over 4 x 4 pixels: a bilinear look-up would soften the photo, and the
+    softness would come and go with every fraction of a pixel that the head moves.
 
     Args:
         maps: source x, y in photo pixels, and light ratio.  # (h, w, 3)
@@ -413,28 +429,49 @@ def _look_up(maps: Array, tag: Array, source: Array, pad: int, plate: Array, out
     """
     height, width = tag.shape
     rows, columns = source.shape[0], source.shape[1]
+    wx = np.empty(4, np.float32)
+    wy = np.empty(4, np.float32)
     for y in range(height):
         for x in range(width):
-            if tag[y, x] == 0:
+            sx = min(max(maps[y, x, 0] + pad, 1.0), columns - 3.001)
+            sy = min(max(maps[y, x, 1] + pad, 1.0), rows - 3.001)
+            i, j = int(sx), int(sy)
+            near = source[j, i, 3] + source[j, i + 1, 3] + source[j + 1, i, 3] + source[j + 1, i + 1, 3]
+            if tag[y, x] == 0 or near == 0.0:
                 out[y, x, 0] = plate[y, x, 0]
                 out[y, x, 1] = plate[y, x, 1]
                 out[y, x, 2] = plate[y, x, 2]
                 out[y, x, 3] = 0.0
                 continue
-            sx = min(max(maps[y, x, 0] + pad, 0.0), columns - 1.001)
-            sy = min(max(maps[y, x, 1] + pad, 0.0), rows - 1.001)
-            i, j = int(sx), int(sy)
-            fx, fy = sx - i, sy - j
-            a = (1 - fx) * (1 - fy)
-            b = fx * (1 - fy)
-            c = (1 - fx) * fy
-            d = fx * fy
-            top = a * source[j, i, 3] + b * source[j, i + 1, 3]
-            alpha = top + c * source[j + 1, i, 3] + d * source[j + 1, i + 1, 3]
+            _catmull_rom(sx - i, wx)
+            _catmull_rom(sy - j, wy)
+            red = green = blue = alpha = np.float32(0.0)
+            for b in range(4):
+                r = g = u = a = np.float32(0.0)
+                for c in range(4):
+                    w = wx[c]
+                    r += w * source[j + b - 1, i + c - 1, 0]
+                    g += w * source[j + b - 1, i + c - 1, 1]
+                    u += w * source[j + b - 1, i + c - 1, 2]
+                    a += w * source[j + b - 1, i + c - 1, 3]
+                w = wy[b]
+                red += w * r
+                green += w * g
+                blue += w * u
+                alpha += w * a
+            alpha = min(max(alpha, np.float32(0.0)), np.float32(1.0))
             ratio = maps[y, x, 2]
-            rest = 1.0 - alpha
-            for k in range(3):
-                v = a * source[j, i, k] + b * source[j, i + 1, k]
-                v += c * source[j + 1, i, k] + d * source[j + 1, i + 1, k]
-                out[y, x, k] = v * ratio + rest * plate[y, x, k]
+            rest = np.float32(1.0) - alpha
+            out[y, x, 0] = red * ratio + rest * plate[y, x, 0]
+            out[y, x, 1] = green * ratio + rest * plate[y, x, 1]
+            out[y, x, 2] = blue * ratio + rest * plate[y, x, 2]
             out[y, x, 3] = alpha
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def _catmull_rom(t: float, out: Array) -> None:
+    """Write the four weights of a Catmull-Rom spline at 0 <= t < 1."""
+    out[0] = t * (-0.5 + t * (1.0 - 0.5 * t))
+    out[1] = 1.0 + t * t * (-2.5 + 1.5 * t)
+    out[2] = t * (0.5 + t * (2.0 - 1.5 * t))
+    out[3] = t * t * (-0.5 + 0.5 * t)
