@@ -1,0 +1,184 @@
+"""One studio with a window, one Chromium, and pages that remember what went wrong on them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import wave
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+CHROMIUM_FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--disable-default-apps", "--no-first-run", "--autoplay-policy=no-user-gesture-required",
+    "--disable-dev-shm-usage",
+]  # fmt: skip
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+
+
+@dataclass
+class Server:
+    """A running `python app.py`.
+
+    Attributes:
+        seconds_to_answer: from the start of the process to the first answer of the page.
+    """
+
+    url: str
+    data_dir: Path
+    log: Path
+    seconds_to_answer: float
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("window")
+    port, log = free_port(), folder / "app.log"
+    environment = {
+        **os.environ,
+        "STUDIO_PORT": str(port),
+        "STUDIO_DATA_DIR": str(folder / "data"),
+        "STUDIO_SAMPLE": "no",
+        "PYTHONUNBUFFERED": "1",
+    }
+    began = time.monotonic()
+    with log.open("wb") as out:
+        process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=out, stderr=out)
+        try:
+            url = f"http://127.0.0.1:{port}/"
+            wait_for(url, process, log)
+            yield Server(url, folder / "data", log, time.monotonic() - began)
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(20)
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            pytest.fail(f"app.py ended with {process.returncode}:\n{log.read_text(errors='replace')[-3000:]}")
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.05)
+    pytest.fail(f"no answer from {url} within a minute:\n{log.read_text(errors='replace')[-3000:]}")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[object]:
+    from playwright.sync_api import sync_playwright
+
+    from tests.chromium import find
+
+    program = find()
+    if program is None:
+        pytest.fail("no Chromium: run `python -m tests.chromium`")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=str(program), args=CHROMIUM_FLAGS)
+        yield opened
+        opened.close()
+
+
+@dataclass
+class Visit:
+    """A browser of its own on the window, with everything that went wrong on the page."""
+
+    page: object
+    url: str
+    troubles: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+
+    def open(self, tab: str = "identities") -> None:
+        self.page.goto(self.url)
+        self.page.wait_for_selector("#people-list .card")
+        self.tab(tab)
+
+    def tab(self, name: str) -> None:
+        self.page.click(f"#tab-{name}-button")
+        self.page.wait_for_selector(f"#tab-{name}-button[aria-selected=true]")
+
+    def toast(self) -> str:
+        """Return the text of the newest notice and close all."""
+        self.page.wait_for_selector(".toast-body")
+        said = self.page.locator(".toast-body").last.inner_text()
+        self.page.evaluate("document.querySelectorAll('.toast-close').forEach((b) => b.click())")
+        return str(said)
+
+    def picture_source(self) -> str:
+        """Return the address of the edited picture (the second of before and after)."""
+        return str(self.page.locator("#expression-picture img").nth(1).get_attribute("src"))
+
+
+@pytest.fixture
+def visit(server: Server, chromium: object) -> Iterator[object]:
+    """Return a function that opens another browser; at the end no page may have had an error."""
+    visits, contexts = [], []
+
+    def start(viewport: dict[str, int] = DESKTOP, scheme: str = "light", *, tidy: bool = True) -> Visit:
+        context = chromium.new_context(
+            viewport=viewport, color_scheme=scheme, accept_downloads=True, has_touch=viewport == PHONE
+        )
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        made = Visit(context.new_page(), server.url)
+        made.page.on("console", lambda m: made.troubles.append(m.text) if m.type == "error" else None)
+        made.page.on("pageerror", lambda e: made.troubles.append(str(e)))
+        made.page.on(
+            "request",
+            lambda r: None if r.url.startswith((server.url, "data:", "blob:")) else made.outside.append(r.url),
+        )
+        if tidy:
+            visits.append(made)
+        return made
+
+    yield start
+    found = [(v.troubles, v.outside) for v in visits if v.troubles or v.outside]
+    for context in contexts:
+        context.close()
+    assert not found, f"console errors or requests to outside: {found}"
+
+
+@pytest.fixture(scope="session")
+def portrait() -> Path:
+    from studio.services.projects import sample_portrait
+
+    return sample_portrait()
+
+
+@pytest.fixture(scope="session")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds that sound enough like a voice to move a mouth: pulses with two formants, in syllables."""
+    rate, seconds = 16000, 2.0
+    t = np.arange(int(rate * seconds)) / rate
+    pulses = sum(np.cos(2 * np.pi * 120 * k * t) / k * np.exp(-(((120 * k - f) / 220) ** 2)) for k in range(1, 30)
+                 for f in (600, 1300))  # fmt: skip
+    syllables = np.clip(np.sin(2 * np.pi * 3.5 * t), 0, 1)
+    samples = (pulses / np.abs(pulses).max() * syllables * 0.6 * 32767).astype("<i2")
+    path = tmp_path_factory.mktemp("sound") / "speech.wav"
+    with wave.open(str(path), "wb") as out:
+        out.setparams((1, 2, rate, len(samples), "NONE", ""))
+        out.writeframes(samples.tobytes())
+    return path

@@ -1,0 +1,163 @@
+"""The whole story in a real browser: a person, sliders, speech, a playing clip, the Library, once more."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from tests.ui.conftest import DESKTOP, PHONE, SCREENSHOTS
+
+NAME = "Eileen"
+
+
+def wait_for_new_picture(visit, before: str) -> str:
+    visit.page.wait_for_function(
+        "old => { const i = document.querySelectorAll('#expression-picture img')[1]; return i && i.src !== old }",
+        arg=visit.page.evaluate("s => new URL(s, location.href).href", before),
+    )
+    return visit.picture_source()
+
+
+def shoot(visit, name: str) -> None:
+    SCREENSHOTS.mkdir(exist_ok=True)
+    visit.page.screenshot(path=str(SCREENSHOTS / f"{name}.png"))
+
+
+def test_story(visit, portrait, speech, server, tmp_path):
+    v = visit()
+    page = v.page
+
+    # a new studio says what to do first; a person is added with one photo and a consent
+    v.open("identities")
+    page.fill("#person-name textarea, #person-name input", NAME)
+    page.set_input_files("#person-photos input[type=file]", str(portrait))
+    page.wait_for_selector("#person-faces .hints, #person-faces .fine")
+    page.fill("#form-agreed textarea, #form-agreed input", "Eileen Collins")
+    shoot(v, "story-1-add")
+    page.click("#person-add")
+    page.wait_for_selector(f"#person-summary:has-text('{NAME}')")
+    assert "agreed" in page.inner_text("#people-list .card >> nth=0").lower()
+
+    # sliders: the picture changes on release, adds up, is undone, and is kept
+    page.click("#person-to-expression")
+    page.wait_for_selector("#expression-picture img")
+    before = v.picture_source()
+    page.locator("#control-smile input[type=range]").focus()
+    page.keyboard.press("End")
+    smiling = wait_for_new_picture(v, before)
+    page.locator("#control-headYaw input[type=number]").fill("10")
+    page.keyboard.press("Enter")
+    turned = wait_for_new_picture(v, smiling)
+    shoot(v, "story-2-expression")
+    page.click("#expression-undo")
+    assert wait_for_new_picture(v, turned) == smiling
+    assert page.input_value("#control-headYaw input[type=number]") == "0"
+    page.click("#expression-save")
+    assert "Library" in v.toast()
+    with page.expect_download() as download:
+        page.click("#expression-download")
+    kept = tmp_path / "edited.png"
+    download.value.save_as(kept)
+    assert kept.read_bytes()[:4] == b"\x89PNG"
+
+    # speech under the smile: first seconds at once, then the whole clip as a job
+    page.click("#expression-animate")
+    page.wait_for_selector("#tab-animate-button[aria-selected=true]")
+    page.wait_for_selector("text=With your expression")
+    page.set_input_files("#animate-sound input[type=file]", str(speech))
+    page.fill("#animate-transcript textarea", "hello there my friend")
+    page.click("#animate-preview")
+    page.wait_for_selector("#animate-video video", timeout=60_000)
+    assert "Preview" in page.inner_text("#animate-caption")
+    page.click("#animate-make")
+    page.wait_for_selector("#animate-progress .job, #animate-progress .notice.good")
+    page.wait_for_selector("#animate-progress .notice.good", timeout=90_000)
+    assert_plays_with_sound(page, "#animate-video video")
+    shoot(v, "story-3-clip")
+    with page.expect_download() as download:
+        page.click("#animate-get-csv")
+    download.value.save_as(tmp_path / "curves.csv")
+    assert "JawOpen" in (tmp_path / "curves.csv").read_text().splitlines()[0]
+    with page.expect_download() as download:
+        page.click("#animate-get-clip")
+    clip = tmp_path / "clip.mp4"
+    download.value.save_as(clip)
+
+    # tomorrow: another browser finds both, with the recipe, and makes the clip once more
+    w = visit()
+    w.open("library")
+    w.page.wait_for_selector("#library-grid .card >> nth=1")
+    w.page.click("#library-grid .card:has(.corner)")
+    w.page.wait_for_selector("#library-video video")
+    assert_plays_with_sound(w.page, "#library-video video")
+    assert "rig" in w.page.inner_text("#library-about")
+    shoot(w, "story-4-library")
+    w.page.click("#library-drop button.label-wrap")
+    w.page.set_input_files("#library-file input[type=file]", str(clip))
+    w.page.wait_for_selector("#library-found .notice.good")
+    w.page.click("#library-rerun")
+    w.page.wait_for_selector("#tab-jobs-button[aria-selected=true]")
+    w.page.wait_for_selector("#jobs-list .job[data-state=done] >> nth=1", timeout=90_000)
+    shoot(w, "story-5-jobs")
+    w.page.click("#jobs-list .job[data-state=done] [data-act=show] >> nth=0")
+    w.page.wait_for_selector("#library-about:has-text('Made again from')")
+    w.tab("library")
+    w.page.click("#library-verify button.label-wrap")
+    w.page.click("#library-verify-button")
+    w.page.wait_for_selector("#library-report .notice.good")
+
+
+def assert_plays_with_sound(page, selector: str) -> None:
+    """The clip in the player runs forward, has a picture, and an audio track that is not muted."""
+    facts = page.eval_on_selector(
+        selector,
+        """async (video) => {
+            if (video.readyState < 1) await new Promise((r) => { video.onloadedmetadata = r; });
+            await video.play();
+            await new Promise((r) => setTimeout(r, 700));
+            const stream = video.captureStream();
+            return { at: video.currentTime, width: video.videoWidth, seconds: video.duration, muted: video.muted,
+                     heard: video.webkitAudioDecodedByteCount, tracks: stream.getAudioTracks().length };
+        }""",
+    )
+    assert facts["at"] > 0.2
+    assert facts["width"] >= 256
+    assert 1.5 < facts["seconds"] < 3.5
+    assert facts["heard"] > 0, facts
+    assert facts["tracks"] == 1
+
+
+def test_every_tab_looks_right_on_every_screen(visit, server):
+    """Leaves a picture of every tab; nothing may stick out of the page sideways."""
+    from studio.ui.tabs import TABS
+
+    SCREENSHOTS.mkdir(exist_ok=True)
+    for screen, viewport in (("desktop", DESKTOP), ("phone", PHONE)):
+        for scheme in ("light", "dark"):
+            v = visit(viewport, scheme)
+            v.open()
+            assert v.page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
+            for tab in TABS:
+                v.tab(tab.id)
+                if tab.id == "expression" and v.page.locator("#expression-people .card").count():
+                    v.page.click("#expression-people .card >> nth=0")
+                    v.page.wait_for_selector("#expression-picture img")
+                v.page.wait_for_timeout(700)
+                wide = v.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+                assert wide <= 0, f"{tab.id} is {wide} px too wide on {screen}"
+                v.page.screenshot(
+                    path=str(SCREENSHOTS / f"{tab.id}-{screen}-{scheme}.png"), full_page=screen == "desktop"
+                )
+
+
+def test_recipe_holds_what_was_asked(visit, server):
+    v = visit()
+    v.open("library")
+    v.page.wait_for_selector("#library-grid .card:has(.corner)")
+    v.page.click("#library-grid .card:has(.corner) >> nth=0")
+    v.page.wait_for_selector("#library-about h2")
+    v.page.click("#library-recipe button.label-wrap")
+    v.page.wait_for_selector("#library-recipe .cm-content")
+    shown = v.page.inner_text("#library-recipe .cm-content")
+    assert re.search(r'"smile":\s*1', shown), shown[:500]
+    assert json.dumps("hello there my friend") in shown

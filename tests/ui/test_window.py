@@ -1,0 +1,215 @@
+"""The window's promises: quick, offline, errors in one sentence, jobs that survive, keys that reach everything."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from tests.ui.conftest import ROOT
+
+LONG_SPEECH_COPIES = 12
+
+
+@pytest.fixture
+def not_a_picture(tmp_path):
+    path = tmp_path / "holiday.png"
+    path.write_text("this is no picture")
+    return path
+
+
+@pytest.fixture
+def long_speech(speech, tmp_path):
+    import wave
+
+    path = tmp_path / "long.wav"
+    with wave.open(str(speech)) as source, wave.open(str(path), "wb") as out:
+        frames = source.readframes(source.getnframes())
+        out.setparams(source.getparams())
+        out.writeframes(frames * LONG_SPEECH_COPIES)
+    return path
+
+
+def test_page_is_interactive_soon_after_the_start(visit, server):
+    v = visit()
+    began = time.monotonic()
+    v.open()
+    shown = time.monotonic() - began
+    print(f"server answers after {server.seconds_to_answer:.2f} s, page interactive {shown:.2f} s later")
+    # 4 s on an idle machine of 2 cores; other work on the machine may double it.
+    assert server.seconds_to_answer + shown < 8.0
+
+
+def test_nothing_is_loaded_from_outside(visit):
+    v = visit()
+    v.open()
+    for tab in ("expression", "animate", "library", "jobs", "settings"):
+        v.tab(tab)
+        v.page.wait_for_timeout(200)
+    assert v.outside == []
+
+
+def test_text_file_called_png_gets_one_sentence(visit, not_a_picture, server):
+    v = visit()
+    v.open("expression")
+    v.page.set_input_files("#expression-upload input[type=file]", str(not_a_picture))
+    said = v.toast()
+    assert "holiday.png" in said or "picture" in said
+    assert "Traceback" not in said
+    assert "Error" not in said
+    assert len(said) < 300
+
+
+def test_unknown_failure_is_one_sentence_without_traceback(caplog):
+    from studio.ui import guard
+
+    def broken():
+        raise RuntimeError("secret detail of a bug")
+
+    message, hint = guard.sentence(RuntimeError("secret detail of a bug"))
+    assert "secret" not in message + hint
+    with pytest.raises(Exception, match="Something went wrong") as caught:
+        guard.answered(broken)()
+    assert "secret" not in str(caught.value)
+    assert "secret detail of a bug" in caplog.text
+
+
+def test_missing_pieces_are_asked_for(visit):
+    v = visit()
+    v.open("animate")
+    v.page.click("#animate-make")
+    assert "no portrait" in v.toast()
+
+
+def test_running_job_is_found_again_by_refresh_and_by_another_browser(visit, portrait, long_speech):
+    v = visit()
+    v.open("animate")
+    v.page.set_input_files("#animate-upload input[type=file]", str(portrait))
+    v.page.wait_for_selector("#animate-upload .file-preview, #animate-upload table")
+    v.page.set_input_files("#animate-sound input[type=file]", str(long_speech))
+    v.page.wait_for_selector("#animate-sound audio, #animate-sound .waveform-container, #animate-sound #waveform")
+    v.page.wait_for_timeout(800)
+    v.page.click("#animate-make")
+    v.page.wait_for_selector("#animate-progress .job")
+    job = v.page.get_attribute("#animate-progress .job", "data-job")
+
+    other = visit()
+    other.open("jobs")
+    other.page.wait_for_selector(f"#jobs-list [data-job='{job}']")
+    v.page.reload()
+    v.page.wait_for_selector("#people-list .card")
+    v.tab("animate")
+    v.page.wait_for_selector(f"#animate-progress [data-job='{job}']")
+
+    other.page.click(f"#jobs-list [data-job='{job}'] [data-act=cancel]")
+    other.page.wait_for_selector(f"#jobs-list [data-job='{job}'][data-state=cancelled]", timeout=15_000)
+    v.page.wait_for_selector(f"#animate-progress [data-job='{job}'][data-state=cancelled]", timeout=15_000)
+
+
+def test_main_actions_are_reached_by_keyboard(visit):
+    v = visit()
+    v.open()
+    wanted = {
+        "identities": {"person-add"},
+        "animate": {"animate-make", "animate-preview"},
+        "library": {"library-verify"},
+        "settings": {"settings-check"},
+    }
+    for tab, ids in wanted.items():
+        v.page.focus(f"#tab-{tab}-button")
+        v.page.keyboard.press("Enter")
+        v.page.wait_for_selector(f"#tab-{tab}-button[aria-selected=true]")
+        if tab == "identities":
+            v.page.focus("#people-list [data-id=new]")
+            v.page.keyboard.press("Enter")
+            v.page.wait_for_selector("#person-add", state="visible")
+        v.page.wait_for_timeout(500)
+        v.page.focus(f"#tab-{tab}-button")
+        reached = set()
+        for _ in range(70):
+            v.page.keyboard.press("Tab")
+            reached |= set(
+                v.page.evaluate(
+                    "(() => { const out = []; let e = document.activeElement;"
+                    " while (e) { if (e.id) out.push(e.id); e = e.parentElement; } return out; })()"
+                )
+            )
+            if ids <= reached:
+                break
+        assert ids <= reached, f"{tab}: never reached {ids - reached}"
+
+
+def test_focus_is_visible(visit):
+    v = visit()
+    v.open()
+    v.page.keyboard.press("Tab")
+    v.page.keyboard.press("Tab")
+    style = v.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert style == "solid"
+
+
+def test_every_input_has_a_name_and_help(server):
+    """Asked of the page's own description, so that closed folds count too."""
+    import json
+
+    with urllib.request.urlopen(server.url + "config", timeout=10) as answer:
+        config = json.load(answer)
+    kinds = {"slider", "dropdown", "textbox", "number", "checkbox", "checkboxgroup", "radio"}
+    bare = [
+        c["props"].get("label")
+        for c in config["components"]
+        if c["type"] in kinds and not (c["props"].get("label") and c["props"].get("info"))
+    ]
+    assert bare == [], f"without help: {bare}"
+
+
+def test_only_the_stable_names_are_public(server):
+    import json
+
+    from studio.ui.api import NAMES
+
+    with urllib.request.urlopen(server.url + "gradio_api/info", timeout=10) as answer:
+        named = json.load(answer)["named_endpoints"]
+    assert set(named) == {f"/{name}" for name in NAMES}
+
+
+def test_api_answers_and_refuses_files_it_was_not_given(server, tmp_path):
+    from gradio_client import Client
+    from gradio_client.exceptions import AppError
+
+    client = Client(server.url, verbose=False, download_files=str(tmp_path))
+    try:
+        assert isinstance(client.predict(api_name="/list_identities"), list)
+        with pytest.raises(AppError, match="not uploaded"):
+            client.predict("Mallory", [str(ROOT / "app.py")], api_name="/add_identity")
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize("path", ["studio.db", "media", "settings.toml", "../../../etc/passwd"])
+def test_database_and_media_cannot_be_fetched(server, path):
+    target = (server.data_dir / path).as_posix()
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{server.url}gradio_api/file={target}", timeout=10)
+    assert refused.value.code in (403, 404)
+
+
+def test_every_tab_module_is_in_the_table():
+    from studio.ui.tabs import TABS
+
+    modules = {p.stem for p in (ROOT / "studio/ui/tabs").glob("*.py")} - {"__init__"}
+    assert {kind.__module__.rsplit(".", 1)[-1] for kind in TABS} == modules
+    assert [kind.title for kind in TABS] == ["Identities", "Expression", "Animate", "Library", "Jobs", "Settings"]
+
+
+def test_every_control_of_the_table_has_a_slider(server):
+    import json
+
+    from studio.domain.expression import CONTROLS
+
+    with urllib.request.urlopen(server.url + "config", timeout=10) as answer:
+        config = json.load(answer)
+    ids = {c["props"].get("elem_id") for c in config["components"] if c["type"] == "slider"}
+    assert {f"control-{c.name}" for c in CONTROLS} <= ids
