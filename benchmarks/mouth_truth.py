@@ -11,6 +11,7 @@ has watched these clips with sound.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -186,3 +187,15 @@ def score(
         hit(predicted_runs, shut),
         int(use.sum()),
     )
+
+
+def pooled(scores: Sequence[TruthScore]) -> dict[str, float]:
+    """Pool clips: correlations by Fisher's z weighted with frames, closures by count."""
+    frames = np.array([s.frames for s in scores], float)
+    z = np.arctanh([min(s.correlation, 0.999) for s in scores])
+    return {
+        "correlation": float(np.tanh((z * frames).sum() / frames.sum())),
+        "closures_hit": sum(s.closures_hit for s in scores) / max(sum(s.closures for s in scores), 1),
+        "precision": sum(s.predicted_right for s in scores) / max(sum(s.predicted for s in scores), 1),
+        "residual_lag_ms": float((np.array([s.residual_lag_ms for s in scores]) * frames).sum() / frames.sum()),
+    }

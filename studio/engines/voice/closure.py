@@ -25,15 +25,16 @@ FloatArray = NDArray[np.float32]
 
 # Real closures begin 20 ms before the phone and end 5 ms after it, 95 ms in all (IQR 72..125), with slopes of 25 ms
 # from half-way (lip_truth.md section 6, 67 closures).
-_EARLY_SECONDS = 0.012
-_SHORTEST_SECONDS = 0.055
-_LONGEST_SECONDS = 0.105
+_EARLY_SECONDS = 0.005
+_SHORTEST_SECONDS = 0.045
+_LONGEST_SECONDS = 0.085
+_HELD_SHARE = {"P": 0.7, "B": 0.7, "M": 0.85}  # the rest of a stop is its burst, with open lips
 _CLOSE_SECONDS = 0.055
-_RELEASE_SECONDS = 0.045
-_JOIN_SECONDS = 0.09
+_RELEASE_SECONDS = 0.05
+_JOIN_SECONDS = 0.05
 _TOUCH_SECONDS = 0.06
 _UNTOUCH_SECONDS = 0.05
-_PRESS_MM = 1.7  # lips are pressed a little beyond touching, as mouthClose = jawOpen + .05 does on the average head
+_PRESS_MM = 0.8  # lips are pressed a little beyond touching
 _MOST_CLOSE_OVER_JAW = 0.2
 _CLOSED_JAW = 0.15
 
@@ -52,13 +53,15 @@ class Hold:
 
 
 def bilabial_holds(phones: Sequence[Phone]) -> tuple[Hold, ...]:
-    """Return when the lips are shut for P, B and M; neighbors closer than 90 ms are joined."""
+    """Return when the lips are shut for P, B and M; neighbors closer than 50 ms are joined."""
     out: list[Hold] = []
     for phone in phones:
         if phone.label not in BILABIALS:
             continue
         start = phone.start - _EARLY_SECONDS
-        end = phone.start + float(np.clip(phone.end - phone.start, _SHORTEST_SECONDS, _LONGEST_SECONDS))
+        end = phone.start + float(
+            np.clip(_HELD_SHARE[phone.label] * (phone.end - phone.start), _SHORTEST_SECONDS, _LONGEST_SECONDS)
+        )
         if out and start - out[-1].end < _JOIN_SECONDS:
             out[-1] = Hold(out[-1].start, max(end, out[-1].end))
         else:

@@ -18,9 +18,9 @@ from studio.engines.voice.emotion import Mood
 
 FloatArray = NDArray[np.float32]
 
-_DRIFT_DEGREES = np.array([2.0, 1.5, 0.9])  # yaw, pitch, roll
+_DRIFT_DEGREES = np.array([2.4, 1.8, 1.0])  # yaw, pitch, roll
 _POSTURE_DEGREES = np.array([2.0, 1.1, 0.9])
-_DRIFT_HZ = (0.08, 0.55)
+_DRIFT_HZ = (0.10, 0.95)
 _REACH_DEGREES = np.array([12.0, 10.0, 8.0])
 _QUIET = 0.5  # share of the drift that stays in real silence
 
@@ -60,11 +60,11 @@ def head_motion(
 
 
 def _drift(at: NDArray[np.float64], speed: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return slow noise: waves between 0.08 and 0.55 Hz with falling strength.  # (T, 3)"""
+    """Return slow noise: waves between 0.10 and 0.95 Hz with falling strength.  # (T, 3)"""
     out = np.zeros((len(at), 3))
     for axis in range(3):
         rates = np.exp(rng.uniform(np.log(_DRIFT_HZ[0]), np.log(_DRIFT_HZ[1]), 14)) * speed
-        heights = rates**-0.6
+        heights = rates**-0.45
         heights *= _DRIFT_DEGREES[axis] / np.sqrt((heights**2).sum() / 2)
         for rate, height, phase in zip(rates, heights, rng.uniform(0, 2 * np.pi, 14), strict=True):
             out[:, axis] += height * np.sin(2 * np.pi * rate * at + phase)
@@ -100,7 +100,7 @@ def _nods(stresses: Sequence[float], at: NDArray[np.float64], rng: np.random.Gen
     """Return pitch of nods: down from 80 ms before the accent, 200 ms there and 350 back.  # (T,)"""
     out = np.zeros(len(at))
     for time in stresses:
-        depth = float(rng.uniform(0.8, 2.4))
+        depth = float(rng.uniform(1.0, 3.2))
         start = time - 0.08
         bump = np.minimum(smoothstep((at - start) / 0.20), 1 - smoothstep((at - start - 0.20) / 0.35))
         out -= depth * bump

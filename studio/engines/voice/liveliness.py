@@ -67,7 +67,7 @@ def blinks(
             if 0 <= nearest < frames:
                 shut[nearest] = 1.0  # the lids meet in a frame, not between two
         blink = INDEX["eyeBlink" + name]
-        contact = mouth.blink_contact[side] + face @ _contact_shift(name)
+        contact = mouth.blink_contact[side] + face @ contact_shift(name)
         base = mouth.own[blink] + face[:, blink]
         out[:, blink] = shut * np.clip(contact + 0.02 - base, 0, 1)
     return out
@@ -96,7 +96,7 @@ def _lid(t: FloatArray) -> FloatArray:
     return np.minimum(down, up).astype(np.float32)
 
 
-def _contact_shift(side: str) -> FloatArray:
+def contact_shift(side: str) -> FloatArray:
     """Return by how much other eye weights move the point of contact (speech_to_face.md section 4.1).  # (52,)"""
     out = np.zeros(len(ARKIT_NAMES), np.float32)
     for name, millimetres in (("eyeWide", 3.5), ("eyeSquint", -3.2), ("eyeLookDown", -3.5), ("eyeLookUp", 1.2)):

@@ -24,6 +24,7 @@ from studio.errors import UserInputError
 FloatArray = NDArray[np.float32]
 
 _OWN_MOUTH_RAMP_SECONDS = 0.15
+_REST_RAMP_SECONDS = 0.25  # in this time the mouth is at rest for good, whatever the last phone still pulls
 _ASYMMETRY = 0.15
 _LAYERS = ("lean", "blink", "gaze", "head", "brows", "breath")
 
@@ -59,9 +60,10 @@ def write_performance(
     acts = timeline(analysis.phones, analysis.duration_seconds)
     targets = shapes.solve_shapes(mouth)
     curves = melt(acts, targets, prosody, jaw=amounts.jaw, lips=amounts.lips, articulation=amounts.articulation)
-    activity = speaking_activity(acts, frames, frame_rate_hz)
+    activity = speaking_activity(acts, frames, frame_rate_hz, _OWN_MOUTH_RAMP_SECONDS)
     lean = _lean(frames, frame_rate_hz, amounts.asymmetry, streams["lean"])
-    face = shapes.spread_stems(_sampled(curves, frames, frame_rate_hz), lean)
+    speaking = speaking_activity(acts, frames, frame_rate_hz, _REST_RAMP_SECONDS)
+    face = shapes.spread_stems(_sampled(curves, frames, frame_rate_hz) * speaking[:, None], lean)
     face += lay(felt, activity, frame_rate_hz)
     rests = tuple(p for p in _named_rests(acts))
     stresses = liveliness.accents(prosody, rests)
@@ -77,8 +79,8 @@ def write_performance(
     return Performance(frame_rate_hz, weights.astype(np.float32), turn, own_mouth, seal, chest)
 
 
-def speaking_activity(acts: Sequence[Phone], frames: int, frame_rate_hz: float) -> FloatArray:
-    """Return 1 while the mouth speaks and 0 in real silence; slopes of 150 ms lie in the silence.  # (T,)"""
+def speaking_activity(acts: Sequence[Phone], frames: int, frame_rate_hz: float, ramp_seconds: float) -> FloatArray:
+    """Return 1 while the mouth speaks and 0 in real silence; the slopes lie in the silence.  # (T,)"""
     spans: list[closure.Hold] = []
     for act in acts:
         if act.label == SILENCE:
@@ -87,7 +89,7 @@ def speaking_activity(acts: Sequence[Phone], frames: int, frame_rate_hz: float) 
             spans[-1] = closure.Hold(spans[-1].start, act.end)
         else:
             spans.append(closure.Hold(act.start, act.end))
-    return closure.envelope(spans, frames, frame_rate_hz, _OWN_MOUTH_RAMP_SECONDS, _OWN_MOUTH_RAMP_SECONDS)
+    return closure.envelope(spans, frames, frame_rate_hz, ramp_seconds, ramp_seconds)
 
 
 def _named_rests(acts: Sequence[Phone]) -> list[Phone]:

@@ -1,0 +1,253 @@
+"""The voice benchmark: speed, the table of checks, and real mouths.
+
+    python -m studio bench voice                         speed and checks on the recordings of ../shared, or the demo
+    python -m studio bench voice --clip CLIP [--clip CLIP] [--transcript TEXT] [--cache FOLDER]
+
+For each clip the sound's skew against the picture is estimated first, then the
+predicted lips are compared with the tracked ones, with and without a text. A
+text belongs to the clip of the same position; texts of other people's clips
+stay outside the repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import mouth_checks, mouth_truth
+from studio.domain.performance import MouthResponse
+from studio.domain.speech import Phone, SpeechAnalysis, cover
+from studio.engines.base import Sound
+from studio.engines.media.sound import read_sound
+from studio.engines.voice.prosody import at_16_khz, measure
+from studio.engines.voice.shapes import AVERAGE_MOUTH
+from studio.engines.voice.speech import PocketsphinxSpeech
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+MODELS = ROOT / "assets" / "models"
+CURVE_HZ = 100.0
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A sound with its text."""
+
+    name: str
+    sound: Sound
+    text: str
+
+
+def recordings() -> list[Recording]:
+    """Return the developers' LibriVox clips, or the demo where they are absent."""
+    found = sorted((SHARED / "speech").glob("librivox_*.wav")) or [ROOT / "assets" / "speech" / "demo.wav"]
+    return [Recording(p.stem, read_sound(p), p.with_suffix(".txt").read_text(encoding="utf-8")) for p in found]
+
+
+def run(
+    clips: Sequence[Path] = (),
+    transcripts: Sequence[Path] = (),
+    cache: Path | None = None,
+    mouth: MouthResponse = AVERAGE_MOUTH,
+) -> dict[str, Any]:
+    """Measure, and return one JSON-able dictionary.
+
+    Args:
+        clips: talking heads with sound; with none, those of the developers' data are used where present.
+        transcripts: one text file per clip, in the same order; may be fewer.
+        cache: folder outside the repository in which tracked apertures are kept.
+        mouth: the head the curves are made for.
+    """
+    speech = PocketsphinxSpeech()
+    speech.analyse(Sound(np.zeros(1600, np.float32), 16_000))
+    spoken = recordings()
+    if not clips:
+        clips = sorted((SHARED / "driving").glob("*_with_sound.mp4"))
+    return {
+        "speed": _speed(speech, spoken, mouth),
+        "checks": _checks(speech, spoken, mouth),
+        "truth": _truth(speech, clips, transcripts, cache, mouth),
+    }
+
+
+def _speed(speech: PocketsphinxSpeech, spoken: Sequence[Recording], mouth: MouthResponse) -> dict[str, float]:
+    """Return medians of seconds of work per second of sound, one thread, first call left out."""
+    speech.analyse(spoken[0].sound, spoken[0].text)
+    speech.analyse(spoken[0].sound)
+    ratios: dict[str, list[float]] = {"with_text": [], "without_text": [], "other_language": [], "perform": []}
+    for recording in spoken:
+        length = recording.sound.duration_seconds
+        for name, text, language in (
+            ("with_text", recording.text, "en"),
+            ("without_text", None, "en"),
+            ("other_language", None, "de"),
+        ):
+            started = time.perf_counter()
+            analysis = speech.analyse(recording.sound, text, language)
+            ratios[name].append((time.perf_counter() - started) / length)
+        started = time.perf_counter()
+        speech.perform(recording.sound, analysis, mouth)
+        ratios["perform"].append((time.perf_counter() - started) / length)
+    return {name: float(np.median(values)) for name, values in ratios.items()}
+
+
+def _checks(speech: PocketsphinxSpeech, spoken: Sequence[Recording], mouth: MouthResponse) -> dict[str, Any]:
+    """Return the table of checks on all recordings laid end to end, half a second apart."""
+    aligned = [speech.analyse(r.sound, r.text) for r in spoken]
+    joined, analysis = _joined(spoken, aligned)
+    prosody = measure(at_16_khz(joined))
+    out: dict[str, Any] = {"recordings": len(spoken), "paths": sorted({a.path for a in aligned})}
+    for rate in (24.0, 25.0, 30.0, 60.0):
+        performance = speech.perform(joined, analysis, mouth, frame_rate_hz=rate)
+        correlation, lag = mouth_checks.correlation_and_lag(performance, prosody, mouth)
+        still_mm, still_weight = mouth_checks.unrest_in_silence(performance, analysis, mouth)
+        out[f"{rate:g} fps"] = {
+            "T1 bilabials closed": mouth_checks.share_closed(performance, analysis, mouth),
+            "T3 closed ms": mouth_checks.closed_ms(performance, analysis, mouth),
+            "T4 labiodentals touch": mouth_checks.share_touching(performance, analysis, mouth),
+            "T5 vowels falsely closed": mouth_checks.share_false_closed(performance, analysis, mouth),
+            "T7 lag ms": lag,
+            "r with loudness (no goal)": correlation,
+            "T9": asdict(mouth_checks.motion(performance, analysis, mouth)),
+            "T10 silence mm": still_mm,
+            "T10 silence weight": still_weight,
+        }
+    out["T11"] = asdict(mouth_checks.blinks(performance, mouth))
+    out["T12"] = asdict(mouth_checks.head(performance))
+    out["T8 closed on another clip's phones"] = _crossed(speech, spoken, aligned, mouth)
+    out["T14"] = _paths_agree(speech, joined, analysis, mouth)
+    return out
+
+
+def _joined(spoken: Sequence[Recording], analyses: Sequence[SpeechAnalysis]) -> tuple[Sound, SpeechAnalysis]:
+    rate = 16_000
+    pieces, phones, at = [], [], 0.0
+    for recording, analysis in zip(spoken, analyses, strict=True):
+        samples = at_16_khz(recording.sound)
+        phones += [Phone(p.label, p.start + at, p.end + at) for p in analysis.phones]
+        pieces += [samples, np.zeros(rate, np.float32)]
+        at += len(samples) / rate + 1.0
+    sound = Sound(np.concatenate(pieces), rate)
+    return sound, SpeechAnalysis(sound.duration_seconds, cover(phones, sound.duration_seconds), (), "aligned")
+
+
+def _crossed(
+    speech: PocketsphinxSpeech, spoken: Sequence[Recording], aligned: Sequence[SpeechAnalysis], mouth: MouthResponse
+) -> float:
+    """T8: the share of bilabials that curves of one recording close on the phones of the next."""
+    shares = []
+    for i, recording in enumerate(spoken):
+        other = aligned[(i + 1) % len(spoken)]
+        performance = speech.perform(recording.sound, aligned[i], mouth)
+        length = min(other.duration_seconds, aligned[i].duration_seconds)
+        cut = replace(other, phones=tuple(p for p in other.phones if p.end < length))
+        shares.append(mouth_checks.share_closed(performance, cut, mouth))
+    return float(np.mean(shares))
+
+
+def _paths_agree(
+    speech: PocketsphinxSpeech, sound: Sound, analysis: SpeechAnalysis, mouth: MouthResponse
+) -> dict[str, float]:
+    """T14: correlation of the aperture of the paths without text with the aligned one."""
+    apertures = {}
+    for name, found in {
+        "aligned": analysis,
+        "decoded": speech.analyse(sound),
+        "phone_loop": speech.analyse(sound, language="de"),
+    }.items():
+        performance = speech.perform(sound, found, mouth, frame_rate_hz=CURVE_HZ)
+        apertures[name] = np.maximum(mouth_checks.gap(performance, mouth), 0)
+    return {name: float(np.corrcoef(apertures["aligned"], apertures[name])[0, 1]) for name in ("decoded", "phone_loop")}
+
+
+def _truth(
+    speech: PocketsphinxSpeech,
+    clips: Sequence[Path],
+    transcripts: Sequence[Path],
+    cache: Path | None,
+    mouth: MouthResponse,
+) -> dict[str, Any]:
+    """Compare with real mouths; pooled by Fisher's z weighted with frames."""
+    scores: dict[str, list[mouth_truth.TruthScore]] = {}
+    out: dict[str, Any] = {"clips": {}}
+    for i, clip in enumerate(clips):
+        tracked = mouth_truth.track_mouth(clip, MODELS, cache)
+        sound = read_sound(clip)
+        text = transcripts[i].read_text(encoding="utf-8") if i < len(transcripts) else ""
+        guessed = speech.analyse(sound)
+        told = speech.analyse(sound, text) if text.strip() else None
+        reference = told if told and told.path == "aligned" else guessed
+        skew = mouth_truth.estimate_skew(tracked, reference)
+        entry: dict[str, Any] = {"skew_ms": round(1000 * skew), "notes": list(told.notes) if told else []}
+        for name, analysis in (
+            ("without_text", guessed),
+            ("with_text", told),
+            ("other_language", speech.analyse(sound, language="de")),
+        ):
+            if analysis is None:
+                continue
+            prosody_curve = _aperture(speech, sound, analysis, mouth)
+            score = mouth_truth.score(tracked, prosody_curve, CURVE_HZ, reference, skew)
+            scores.setdefault(name, []).append(score)
+            entry[name] = asdict(score)
+        out["clips"][clip.name] = entry
+    out["pooled"] = {name: mouth_truth.pooled(found) for name, found in scores.items()}
+    return out
+
+
+def _aperture(speech: PocketsphinxSpeech, sound: Sound, analysis: SpeechAnalysis, mouth: MouthResponse) -> np.ndarray:
+    return mouth_checks.gap(speech.perform(sound, analysis, mouth, frame_rate_hz=CURVE_HZ), mouth)
+
+
+def report(result: dict[str, Any]) -> str:
+    """Return the figures as text, with the goals beside them."""
+    speed, checks, truth = result["speed"], result["checks"], result["truth"]
+    lines = [
+        f"analysis with text     {speed['with_text']:.3f} x the sound's length (goal <= 0.1)",
+        f"analysis without text  {speed['without_text']:.3f} x (goal <= 0.3)",
+        f"analysis, phone loop   {speed['other_language']:.3f} x",
+        f"performance            {speed['perform']:.4f} x",
+        "",
+    ]
+    for key, value in checks.items():
+        lines.append(f"{key}: {json.dumps(_rounded(value))}")
+    lines.append("")
+    for name, entry in truth["clips"].items():
+        lines.append(f"{name}: {json.dumps(_rounded(entry), ensure_ascii=False)}")
+    for name, entry in truth["pooled"].items():
+        lines.append(f"pooled {name}: {json.dumps(_rounded(entry))}")
+    return "\n".join(lines)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(v) for v in value]
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clip", type=Path, action="append", default=[], help="a talking head with sound")
+    parser.add_argument("--transcript", type=Path, action="append", default=[], help="its text, in the same order")
+    parser.add_argument("--cache", type=Path, help="where to keep tracked mouths, outside the repository")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    result = run(options.clip, options.transcript, options.cache)
+    print(json.dumps(_rounded(result), ensure_ascii=False) if options.json else report(result))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
