@@ -21,18 +21,20 @@ from studio.engines.base import Image, Matte
 from studio.engines.vision.crops import Window
 from studio.engines.vision.detector import DetectorName, find_candidates
 from studio.engines.vision.embedding import DlibEmbedder, InsightfaceEmbedder, InsightfacePack
-from studio.engines.vision.landmarks import MESH_POINTS, Landmarks, find_landmarks, refine, window_of
-from studio.engines.vision.likely import judge
+from studio.engines.vision.landmarks import MESH_POINTS, Landmarks, find_landmarks, refine, window_of, wobble
+from studio.engines.vision.likely import is_clear, judge
 from studio.engines.vision.matte import person_matte
 from studio.engines.vision.pose import pose_of, rotation_from_landmarks
 from studio.engines.vision.quality import measure_quality
 from studio.engines.vision.sessions import ModelSessions
 
 _DETECTION_SIDE = 1280  # pictures are shrunk to this for detection
-_BORDER = 0.5  # of the longer side, on each side
+# Borders as a share of the longer side, on each side.
+_MIRRORED_BORDER, _WIDE_BORDER = 0.15, 0.5
 _GRAY = (128, 128, 128)
 _SMALL_FACE = 0.12  # of the picture's longer side: below this, others may have been missed
 _SAME_FACE = 0.45  # intersection over union of boxes
+_MOST_WOBBLE = 0.09  # of the eye distance: what moves more than that under another look is no face
 _LOWEST_SCORE = 0.02  # landmark score after a second look below which a third is a waste
 
 
@@ -115,13 +117,13 @@ class VisionAnalyser:
         small, scale = _shrunk(image)
         longer = max(image.shape[:2])
         yield self._windows(small, ("face_short", "face_full"), scale)
-        # Where there are several, faces at the border or in the back are easily missed.
+        # Where there are several, faces in the back or cut by the border are easily missed;
+        # a mirrored border completes the cut ones for the detector.
         if len(found) != 1:
             yield self._windows(small, ("face_back",), scale)
-        if len(found) != 1:
-            border = round(max(small.shape[:2]) * _BORDER)
-            padded = cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_CONSTANT, value=_GRAY)
-            yield self._windows(np.asarray(padded, np.uint8), ("face_short", "face_full"), scale, (-border, -border))
+            yield self._bordered_windows(small, _MIRRORED_BORDER, ("face_short", "face_back"), scale)
+        if not found:
+            yield self._bordered_windows(small, _WIDE_BORDER, ("face_short", "face_full"), scale)
         if not found:
             for turns in (1, 3, 2):
                 yield self._turned_windows(small, turns, scale)
@@ -141,6 +143,22 @@ class VisionAnalyser:
                 windows.append(Window((x, y), window.side / scale, window.angle))
         return windows
 
+    def _bordered_windows(
+        self, small: Image, share: float, names: tuple[DetectorName, ...], scale: float
+    ) -> list[Window]:
+        """Detect with a border around the picture; keep what is centered inside the picture."""
+        height, width = small.shape[:2]
+        border = min(round(max(height, width) * share), 4 * min(height, width))
+        kind = cv2.BORDER_REFLECT if share == _MIRRORED_BORDER else cv2.BORDER_CONSTANT
+        padded = cv2.copyMakeBorder(small, border, border, border, border, kind, value=_GRAY)
+        windows = self._windows(np.asarray(padded, np.uint8), names, scale, (-border, -border))
+        slack = 0.03 * max(height, width)
+        return [
+            w
+            for w in windows
+            if -slack <= w.center[0] * scale <= width + slack and -slack <= w.center[1] * scale <= height + slack
+        ]
+
     def _turned_windows(self, small: Image, turns: int, scale: float) -> list[Window]:
         """Detect on the picture turned by quarter turns (counter-clockwise), and turn the windows back."""
         height, width = small.shape[:2]
@@ -157,6 +175,8 @@ class VisionAnalyser:
         if landmarks.score < _LOWEST_SCORE:
             return None
         landmarks = refine(self._sessions, image, landmarks, 1)
+        if not is_clear(landmarks) and wobble(self._sessions, image, landmarks) > _MOST_WOBBLE:
+            return None
         rotation, residual = rotation_from_landmarks(landmarks.points)
         head = pose_of(rotation)
         likely = judge(landmarks, residual)

@@ -116,7 +116,7 @@ def write_reference(work_dir: Path, path: Path) -> None:
         work_dir: as for `build_models`; `ai-edge-litert` must be installed.
         path: the .npz to write; every output is thinned to `thinned`.
     """
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, source in _SOURCES.items():
         original = _member(work_dir, source.wheel, source.member)
         for output, values in reference_outputs(original, _model_input(name)).items():
@@ -139,7 +139,7 @@ def test_picture(name: ModelName) -> NDArray[np.uint8]:
     """
     from skimage.data import astronaut
 
-    picture = astronaut()
+    picture: NDArray[np.uint8] = astronaut()  # type: ignore[no-untyped-call]
     if name == "face_landmarks":
         return np.asarray(picture[27:219, 129:321], np.uint8)
     side, step = {"face_short": (128, 4), "face_full": (192, 2), "face_back": (256, 2), "person_matte": (256, 2)}[name]

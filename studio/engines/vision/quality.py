@@ -2,8 +2,8 @@
 
 Five measures from the pixels inside the landmarks' box, each 0 (bad) .. 1
 (good). They are simple on purpose and are shown to the person as advice, never
-used to refuse a picture. Knows nothing of beauty, and sees a covered face only
-by what the landmark model and the skin's evenness give away.
+used to refuse a picture. Knows nothing of beauty, and sees that a face is
+covered only by the color of what covers it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from studio.domain.face import PhotoQuality
 from studio.domain.pose import HeadPose
 from studio.engines.vision.crops import cut
-from studio.engines.vision.landmarks import MESH_POINTS, Landmarks
+from studio.engines.vision.landmarks import MESH_POINTS, Landmarks, eye_distance
 
 cv2.setNumThreads(1)
 
@@ -25,6 +25,13 @@ _GOOD_FACE_PIXELS = 280.0
 _GOOD_YAW, _PROFILE_YAW = 12.0, 55.0
 _GOOD_PITCH, _BAD_PITCH = 12.0, 45.0
 _HINT_BELOW = 0.5
+_SHARPNESS_NEEDS = 8.0  # pixels between the eyes
+# Forehead, temples, cheeks, nose, around the mouth, chin: skin in every expression.
+_SKIN_POINTS = (
+    9, 151, 108, 337, 69, 299, 50, 280, 205, 425, 187, 411, 123, 352,
+    5, 195, 164, 186, 410, 200, 199, 170, 395, 136, 365,
+)  # fmt: skip
+_SKIN_TOLERANCE = np.array([60.0, 16.0, 18.0], np.float32)  # lightness, green-red, blue-yellow (8-bit Lab)
 
 
 def measure_quality(image: NDArray[np.uint8], landmarks: Landmarks, head: HeadPose) -> PhotoQuality:
@@ -42,25 +49,30 @@ def measure_quality(image: NDArray[np.uint8], landmarks: Landmarks, head: HeadPo
     extent = float(np.ptp(points[:, :2], axis=0).max())
     crop, to_picture = cut(image, landmarks.window(), _SIDE)
     gray = np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), np.float32)
-    mask = _face_mask(points, to_picture)
+    to_crop = cv2.invertAffineTransform(to_picture)
+    local = points[:, :2].astype(np.float64) @ to_crop[:, :2].T + to_crop[:, 2]
+    mask = _face_mask(local)
     values = {
         "sharpness": _sharpness(image, landmarks),
         "size": float(np.clip(extent / _GOOD_FACE_PIXELS, 0, 1)),
         "exposure": _exposure(gray[mask]) if mask.any() else 0.0,
         "frontal": _frontal(head),
-        "unoccluded": _unoccluded(gray, mask, image, points, landmarks.score),
+        "unoccluded": _unoccluded(crop, local, _share_outside(points, image.shape)),
     }
     return PhotoQuality(**values, hints=_hints(values, extent, head, gray[mask]))
 
 
-def _face_mask(points: NDArray[np.floating], to_picture: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return where the face is in the crop."""
-    to_crop = cv2.invertAffineTransform(to_picture)
-    local = points[:, :2].astype(np.float64) @ to_crop[:, :2].T + to_crop[:, 2]
-    hull = cv2.convexHull(local.round().astype(np.int32))
+def _face_mask(local: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return where the mesh covers the crop.  # (_SIDE, _SIDE)"""
     mask = np.zeros((_SIDE, _SIDE), np.uint8)
-    cv2.fillConvexPoly(mask, hull, 1)
+    cv2.fillConvexPoly(mask, cv2.convexHull(local.round().astype(np.int32)), 1)
     return mask.astype(bool)
+
+
+def _share_outside(points: NDArray[np.floating], shape: tuple[int, ...]) -> float:
+    height, width = shape[:2]
+    inside = (points[:, 0] >= 0) & (points[:, 0] < width) & (points[:, 1] >= 0) & (points[:, 1] < height)
+    return float(1 - inside.mean())
 
 
 def _sharpness(image: NDArray[np.uint8], landmarks: Landmarks) -> float:
@@ -69,9 +81,7 @@ def _sharpness(image: NDArray[np.uint8], landmarks: Landmarks) -> float:
     A picture in focus at its own resolution has much detail in its finest octave;
     a blurred or enlarged one has it only further down.
     """
-    eyes = landmarks.points[[33, 263], :2]
-    distance = float(np.linalg.norm(eyes[1] - eyes[0]))
-    if distance < 8:
+    if eye_distance(landmarks.points) < _SHARPNESS_NEEDS:
         return 0.0
     window = landmarks.window()
     size = int(np.clip(window.side, 64, 512))
@@ -90,7 +100,7 @@ def _exposure(skin: NDArray[np.float32]) -> float:
     middle = float(np.median(skin))
     level = np.clip(min(middle / 70, (255 - middle) / 35), 0, 1)
     contrast = np.clip((np.percentile(skin, 95) - np.percentile(skin, 5)) / 60, 0, 1)
-    return float(np.clip(level * contrast * (1 - 4 * burnt) * (1 - 2 * black), 0, 1))
+    return float(level * contrast * max(1 - 4 * burnt, 0.0) * max(1 - 2 * black, 0.0))
 
 
 def _frontal(head: HeadPose) -> float:
@@ -99,17 +109,24 @@ def _frontal(head: HeadPose) -> float:
     return float(yaw * pitch)
 
 
-def _unoccluded(
-    gray: NDArray[np.float32],
-    mask: NDArray[np.bool_],
-    image: NDArray[np.uint8],
-    points: NDArray[np.floating],
-    score: float,
-) -> float:
-    """Combine the landmark model's doubt with how much of the face lies outside the picture."""
-    height, width = image.shape[:2]
-    inside = (points[:, 0] >= 0) & (points[:, 0] < width) & (points[:, 1] >= 0) & (points[:, 1] < height)
-    return float(np.clip((score - 0.5) / 0.45, 0, 1) * inside.mean())
+def _unoccluded(crop: NDArray[np.uint8], local: NDArray[np.float64], outside: float) -> float:
+    """Return 1 when every part of the face that is skin looks like the rest of it.
+
+    Small patches of forehead, cheeks, nose and chin are compared in Lab color with
+    their median. Beards and fringes count a little, masks and scarves much, hands
+    (skin as well) not at all.
+
+    Args:
+        crop: the upright crop, RGB.
+        local: the mesh in the crop.  # (468, 2)
+        outside: share of the landmarks that lie outside the picture.
+    """
+    lab = cv2.cvtColor(cv2.blur(crop, (5, 5)), cv2.COLOR_RGB2LAB).astype(np.float32)
+    at = np.clip(local[list(_SKIN_POINTS)], 0, _SIDE - 1).astype(int)
+    patches = lab[at[:, 1], at[:, 0]]  # (N, 3)
+    difference = np.abs(patches - np.median(patches, axis=0)) / _SKIN_TOLERANCE
+    strange = float((difference.max(axis=1) > 1).mean())
+    return float(np.clip(1.15 - 1.4 * strange, 0, 1) * (1 - outside))
 
 
 def _hints(values: dict[str, float], extent: float, head: HeadPose, skin: NDArray[np.float32]) -> tuple[str, ...]:

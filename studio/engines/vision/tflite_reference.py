@@ -179,4 +179,4 @@ def _sample_tensor(features: Floats, matrix: Floats, size: int = 16) -> Floats:
     top = f[y0, x0] * (1 - fx) + f[y0, x0 + 1] * fx
     bottom = f[y0 + 1, x0] * (1 - fx) + f[y0 + 1, x0 + 1] * fx
     sampled = (top * (1 - fy) + bottom * fy) * inside[..., None]
-    return sampled[None].astype(np.float32)
+    return np.asarray(sampled[None], np.float32)
