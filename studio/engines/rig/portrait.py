@@ -244,7 +244,7 @@ class RigPortrait:
         seen_at, turned = self._turns[axis, side]
         asked = abs(degrees)
         if asked > seen_at[-1]:
-            return side * float(asked * turned[-1] / seen_at[-1])
+            return side * float(turned[-1] + asked - seen_at[-1])  # past what is safe, turn no faster
         return side * float(np.interp(asked, seen_at, turned))
 
     def _probe(self, axis: str, degrees: float) -> float:
