@@ -214,7 +214,6 @@ def test_a_job_done_before_its_process_died_is_not_done_twice(studio, portrait, 
 
     class Context:
         tools = studio
-        checkpoint: dict = {}
 
     Context.job = studio.jobs.get(job.id)
     assert run(ask(portrait, speech), Context())["render_id"] == render_id
@@ -282,7 +281,11 @@ def test_different_seeds_are_seen_as_different(studio, portrait, speech, tmp_pat
     assert same_frames(one, again)
 
 
-def test_typed_text_without_a_voice(studio, portrait, tmp_path) -> None:
+def test_typed_text_without_a_voice(studio, portrait, tmp_path, engines, monkeypatch) -> None:
+    def missing():
+        raise EngineUnavailableError("The offline voice is not installed.", "pip install espeakng-loader")
+
+    monkeypatch.setattr(engines, "synthesiser", missing)
     request = AnimationRequest(portrait=MediaSource.file(portrait), text="Hello")
     assert studio.animation.voices() == ()
     with pytest.raises(EngineUnavailableError):

@@ -62,11 +62,8 @@ def test_a_file_of_ours_brings_its_recipe_back(studio, renders, tmp_path) -> Non
 def test_files_of_others_do_not(studio, portrait, tmp_path) -> None:
     with pytest.raises(UserInputError, match="no recipe"):
         studio.library.recipe_of_file(portrait)
-    newer = write_png(
-        tmp_path / "newer.png",
-        studio.identities.inspect(portrait).image,
-        {"format": "likeness-studio-recipe", "version": 99},
-    )
+    image = studio.identities.inspect(portrait).image
+    newer = write_png(tmp_path / "newer.png", image, {"format": "likeness-studio-recipe", "version": 99})
     with pytest.raises(UserInputError, match="newer"):
         studio.library.recipe_of_file(newer)
     text = tmp_path / "x.mp4"
