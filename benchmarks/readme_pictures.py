@@ -1,0 +1,79 @@
+"""Makes the pictures of the README with the product itself.
+
+    python benchmarks/readme_pictures.py
+
+The only face in them is scikit-image's public-domain astronaut.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import skimage.data
+
+from studio.domain.expression import ExpressionEdit, resolve
+from studio.engines.base import Sound
+from studio.engines.media.sound import read_sound
+from studio.engines.rig.animator import RigAnimator
+from studio.engines.vision.analyser import VisionAnalyser
+from studio.engines.voice.speech import PocketsphinxSpeech
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / "docs" / "pictures"
+EXPRESSIONS: tuple[tuple[str, dict[str, float]], ...] = (
+    ("photo", {}),
+    ("smile", {"smile": 0.6}),
+    ("lips closed", {"lipOpen": -1}),
+    ("surprise", {"eyebrow": 0.9, "eyesOpen": 0.7, "lipOpen": 0.5}),
+    ("wink", {"winkLeft": 1}),
+    ("gaze", {"gazeX": 0.8, "gazeY": 0.2}),
+    ("yaw 12", {"headYaw": 12}),
+    ("pitch -10", {"headPitch": -10}),
+)
+
+
+def _row(pictures: list[np.ndarray], labels: list[str], side: int) -> np.ndarray:
+    cells = []
+    for picture, label in zip(pictures, labels, strict=True):
+        cell = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+        strip = np.full((24, side, 3), 255, np.uint8)
+        cv2.putText(strip, label, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (70, 70, 70), 1, cv2.LINE_AA)
+        cells.append(np.vstack([cell, strip]))
+    return np.hstack(cells)
+
+
+def main() -> None:
+    """Write expressions.jpg and speech.jpg."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    analyser = VisionAnalyser(ROOT / "assets" / "models")
+    animator = RigAnimator(ROOT / "assets" / "head.npz", analyser)
+    photo = np.ascontiguousarray(skimage.data.astronaut()[:400, 20:420])
+    face = analyser.detect(photo)[0]
+    portrait = animator.prepare(photo, face)
+    head = np.s_[0:260, 75:335]
+    pictures = [portrait.render(resolve(ExpressionEdit(v), portrait.own_weights))[head] for _, v in EXPRESSIONS]
+    names = [name for name, _ in EXPRESSIONS]
+    rows = [_row(pictures[i : i + 4], names[i : i + 4], 260) for i in (0, 4)]
+    _save("expressions.jpg", np.vstack(rows))
+
+    sound: Sound = read_sound(ROOT / "assets" / "speech" / "welcome.wav")
+    voice = PocketsphinxSpeech()
+    analysis = voice.analyse(sound, (ROOT / "assets" / "speech" / "welcome.txt").read_text(encoding="utf-8"))
+    performance = voice.perform(sound, analysis, portrait.mouth, seed=3)
+    frames, labels = [], []
+    for index in list(range(20, len(performance), max(1, (len(performance) - 20) // 16)))[:16]:
+        state = performance.state(index, portrait.own_weights)
+        frame = portrait.render(state, lip_seal=float(performance.lip_seal[index]))
+        frames.append(frame[head])
+        labels.append(f"{index / performance.frame_rate_hz:.2f} s")
+    _save("speech.jpg", np.vstack([_row(frames[i : i + 8], labels[i : i + 8], 150) for i in (0, 8)]))
+
+
+def _save(name: str, picture: np.ndarray) -> None:
+    cv2.imwrite(str(OUT / name), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
+
+
+if __name__ == "__main__":
+    main()
