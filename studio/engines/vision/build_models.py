@@ -110,7 +110,7 @@ def build_models(work_dir: Path, out_dir: Path) -> dict[str, Any]:
 
 
 def write_reference(work_dir: Path, path: Path) -> None:
-    """Store what the originals answer to `test_picture`, for the tests.
+    """Store what the originals answer to `reference_picture`, for the tests.
 
     Args:
         work_dir: as for `build_models`; `ai-edge-litert` must be installed.
@@ -131,7 +131,7 @@ def thinned(values: NDArray[Any]) -> NDArray[np.float32]:
     return flat[::13] if flat.size > 2000 else flat
 
 
-def test_picture(name: ModelName) -> NDArray[np.uint8]:
+def reference_picture(name: ModelName) -> NDArray[np.uint8]:
     """Cut a model's test input from scikit-image's public-domain astronaut, with whole-pixel averages only.
 
     Returns:
@@ -148,7 +148,7 @@ def test_picture(name: ModelName) -> NDArray[np.uint8]:
 
 
 def _model_input(name: ModelName) -> NDArray[np.float32]:
-    picture = test_picture(name)[None].astype(np.float32)
+    picture = reference_picture(name)[None].astype(np.float32)
     return picture / np.float32(127.5) - 1 if _SOURCES[name].in_minus_one_to_one else picture / np.float32(255)
 
 
