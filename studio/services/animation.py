@@ -8,6 +8,9 @@ memory than ten seconds.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +36,7 @@ from studio.services.recipes import file_sha256, new_recipe
 from studio.services.sources import MediaSource, Sources
 
 if TYPE_CHECKING:
+    from studio.engines.media.writer import FrameWriter
     from studio.jobs.queue import JobQueue
     from studio.store import Store
 
@@ -43,6 +47,8 @@ EMOTIONS: tuple[str, ...] = ("joy", "sadness", "surprise", "fear", "anger", "dis
 FRAME_RATES_HZ: tuple[int, ...] = (24, 25, 30, 60)
 PREVIEW_SIDE = 512
 PREVIEW_EVERY_SECONDS = 2.0
+HINT_FRAMES = 12
+"""Every so many frames the engine is asked what the picture suffers from."""
 _LARGEST_AMOUNT = 2.0
 _SETUP_SHARE = 0.08
 """Part of the progress bar for what comes before the first frame."""
@@ -289,10 +295,12 @@ class Animation:
         parent_id: str | None = None,
         on_progress: OnProgress | None = None,
         made_by: Mapping[str, Any] | None = None,
+        work_folder: Path | None = None,
     ) -> tuple[Render, AnimationResult]:
         """Make a clip and keep it in the library with its curves and its whole recipe.
 
         Args:
+            work_folder: outlives the process; an mp4 goes on behind the frames found there.
             made_by: the recipe that is made once more; its engine must be this one.
         """
         settled = self._settled(self._with_face(request))
@@ -302,12 +310,16 @@ class Animation:
         self._scratch.mkdir(parents=True, exist_ok=True)
         out = self._scratch / f"clip-{time.time_ns()}{_suffix(settled)}"
         curves, poster = out.with_suffix(".curves.json"), out.with_suffix(".jpg")
+        # Written in parts also when nothing could resume it: a rerun must give the same bytes.
+        parts = (work_folder or out.with_suffix(".work")) / "parts"
         try:
-            result = self._make(settled, out, curves=curves, on_progress=on_progress, poster=poster)
+            result = self._make(settled, out, curves=curves, on_progress=on_progress, poster=poster, parts=parts)
             render = self._keep(settled, result, poster, job_id, parent_id)
         finally:
             for path in (out, curves, poster):
                 path.unlink(missing_ok=True)
+            if work_folder is None:
+                shutil.rmtree(parts.parent, ignore_errors=True)
         return render, replace(
             result, render_id=render.id, path=self._store.media.get(self._owner, render.media_sha256)
         )
@@ -389,6 +401,7 @@ class Animation:
         curves: Path | None = None,
         on_progress: OnProgress | None = None,
         poster: Path | None = None,
+        parts: Path | None = None,
     ) -> AnimationResult:
         """Make a clip into `out`; everything that makes clips comes through here."""
         tell = on_progress or (lambda progress: None)
@@ -409,7 +422,7 @@ class Animation:
             performance, base = self._perform(request, prepared, spoken)
         with clock.stage("frames"):
             recipe = self._recipe(request, prepared, spoken)
-            hints = self._draw(request, prepared, performance, base, spoken, out, recipe, tell, poster)
+            hints = self._draw(request, prepared, performance, base, spoken, out, recipe, tell, poster, parts)
         if curves is not None:
             _write_curves(performance, curves)
         width, height = prepared.portrait.size
@@ -482,44 +495,38 @@ class Animation:
         recipe: Mapping[str, Any],
         tell: OnProgress,
         poster: Path | None,
+        parts: Path | None,
     ) -> tuple[str, ...]:
         """Draw every frame into the encoder; return what the picture suffers from."""
         from studio.engines.media.pictures import thumbnail_jpeg
-        from studio.engines.media.video import FORMATS, open_writer
+        from studio.engines.media.video import FORMATS
 
-        portrait, alpha = prepared.portrait, FORMATS[request.format].needs_alpha
-        draw = portrait.render_with_alpha if alpha else portrait.render
-        hints: dict[str, None] = {}
+        portrait = prepared.portrait
+        draw_one = portrait.render_with_alpha if FORMATS[request.format].needs_alpha else portrait.render
         frames = len(performance)
-        start = shown = time.perf_counter()
-        with (
-            prepared.lock,
-            open_writer(
-                request.format, out, portrait.size, request.frame_rate_hz,
-                sound_path=spoken.path, sound_start_seconds=spoken.start_seconds, recipe=recipe,
-            ) as clip,
-        ):  # fmt: skip
-            for frame in range(frames):
-                state = _frame_state(performance, frame, base)
-                picture = draw(
-                    state, lip_seal=float(performance.lip_seal[frame]), breath=float(performance.breath[frame])
-                )
+        states = [_frame_state(performance, i, base) for i in range(0, frames, HINT_FRAMES)]
+        hints = dict.fromkeys(hint for state in states for hint in portrait.hints(state))
+
+        def draw(frame: int) -> Any:
+            state = _frame_state(performance, frame, base)
+            seal, breath = float(performance.lip_seal[frame]), float(performance.breath[frame])
+            return draw_one(state, lip_seal=seal, breath=breath)
+
+        with prepared.lock, _open_clip(request, portrait.size, spoken, out, recipe, parts) as clip:
+            if poster is not None:
+                poster.write_bytes(thumbnail_jpeg(draw(frames // 3), THUMBNAIL_PIXELS))
+            first = clip.frames  # more than 0 where an earlier process was interrupted
+            start = shown = time.perf_counter()
+            for frame in range(first, frames):
+                picture = draw(frame)
                 clip.write(picture)
-                if frame % 12 == 0:
-                    hints.update(dict.fromkeys(portrait.hints(state)))
-                if frame == frames // 3 and poster is not None:
-                    poster.write_bytes(thumbnail_jpeg(picture, THUMBNAIL_PIXELS))
-                now = time.perf_counter()
-                preview = None
-                if frame == 0 or now - shown > PREVIEW_EVERY_SECONDS:
+                now, preview = time.perf_counter(), None
+                if frame == first or now - shown > PREVIEW_EVERY_SECONDS:
                     preview, shown = picture[:, :, :3], now
-                done = (frame + 1) / frames
-                left = (now - start) / done * (1 - done) if frame > 8 else None
-                tell(
-                    Progress(
-                        _SETUP_SHARE + (0.98 - _SETUP_SHARE) * done, f"Frame {frame + 1} of {frames}", left, preview
-                    )
-                )
+                drawn = frame + 1 - first
+                left = (now - start) / drawn * (frames - frame - 1) if drawn > 8 else None
+                fraction = _SETUP_SHARE + (0.98 - _SETUP_SHARE) * (frame + 1) / frames
+                tell(Progress(fraction, f"Frame {frame + 1} of {frames}", left, preview))
             tell(Progress(0.99, "Finishing the file"))
         return tuple(hints)
 
@@ -559,6 +566,27 @@ def _part_of(analysis: SpeechAnalysis, start: float, sound: Sound) -> SpeechAnal
     return replace(analysis, duration_seconds=length, phones=phones, words=words)
 
 
+def _open_clip(
+    request: AnimationRequest,
+    size: tuple[int, int],
+    spoken: _Spoken,
+    out: Path,
+    recipe: Mapping[str, Any],
+    parts: Path | None,
+) -> FrameWriter:
+    """Open the writer; with a folder for parts an mp4 survives the end of its process."""
+    from studio.engines.media.resumable import ResumableClipWriter
+    from studio.engines.media.video import open_writer
+
+    sound: dict[str, Any] = {"sound_path": spoken.path, "sound_start_seconds": spoken.start_seconds}
+    if request.format == "mp4" and parts is not None:
+        fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+        return ResumableClipWriter(
+            out, size, request.frame_rate_hz, parts_folder=parts, fingerprint=fingerprint, recipe=recipe, **sound
+        )
+    return open_writer(request.format, out, size, request.frame_rate_hz, recipe=recipe, **sound)
+
+
 def _frame_state(performance: Performance, frame: int, base: FaceState) -> FaceState:
     """Return one frame's face on top of the expression that lies under the clip."""
     state = performance.state(frame, base.weights)
@@ -594,7 +622,9 @@ def run(params: AnimationRequest, context: JobContext) -> Mapping[str, Any]:
     kept = studio.store.renders.of_job(context.job.owner, context.job.id)
     if kept:
         return {"render_id": kept[0].id}
-    render, result = studio.animation.render(params, job_id=context.job.id, on_progress=told(context))
+    render, result = studio.animation.render(
+        params, job_id=context.job.id, on_progress=told(context), work_folder=context.work_folder
+    )
     return {"render_id": render.id, "seconds": result.seconds, "hints": list(result.hints)}
 
 

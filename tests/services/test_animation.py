@@ -224,6 +224,7 @@ def test_cancel_stops_between_two_frames_and_leaves_nothing(studio, portrait, sp
     class Context:
         tools = studio
         frames = 0
+        work_folder = studio.data_dir / "work" / "a-job"
 
         def progress(self, fraction, message="", preview_png=None):
             self.frames += "Frame" in message
@@ -238,6 +239,41 @@ def test_cancel_stops_between_two_frames_and_leaves_nothing(studio, portrait, sp
     assert engines.mover.portraits[0].drawn <= 7
     assert studio.library.page().total == 0
     assert not list((studio.data_dir / "scratch").glob("*"))
+
+
+def test_an_interrupted_clip_goes_on_behind_its_finished_frames(studio, portrait, speech, engines, tmp_path) -> None:
+    request = ask(portrait, speech, frame_rate_hz=60, start_seconds=0.1, seconds=0.9)
+    whole, _ = studio.animation.render(request)
+    engines.mover.portraits[0].drawn = 0
+
+    def kill(progress) -> None:
+        if "Frame 53" in progress.stage:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        studio.animation.render(request, work_folder=tmp_path / "work", on_progress=kill)
+    assert [p.name for p in (tmp_path / "work" / "parts").glob("*.mp4")] == ["part-000000.mp4"]
+    again, result = studio.animation.render(request, work_folder=tmp_path / "work")
+    assert engines.mover.portraits[0].drawn == (1 + 53) + (1 + 4), "one for each poster; 50 frames were kept"
+    assert again.media_sha256 == whole.media_sha256
+    info = probe_video(result.path)
+    assert (info.frames, info.frame_rate_hz) == (54, pytest.approx(60))
+    assert info.video_seconds == pytest.approx(0.9, abs=0.01)
+    assert abs(info.video_seconds - info.audio_seconds) <= 1 / 60
+
+
+def test_frames_of_another_request_are_not_taken_over(studio, portrait, speech, engines, tmp_path) -> None:
+    def kill(progress) -> None:
+        if "Frame 53" in progress.stage:
+            raise KeyboardInterrupt
+
+    request = ask(portrait, speech, frame_rate_hz=60)
+    with pytest.raises(KeyboardInterrupt):
+        studio.animation.render(request, work_folder=tmp_path / "work", on_progress=kill)
+    other = request.model_copy(update={"seed": 9})
+    render, _ = studio.animation.render(other, work_folder=tmp_path / "work")
+    assert engines.mover.portraits[0].drawn == (1 + 53) + (1 + 60)
+    assert render.media_sha256 == studio.animation.render(other)[0].media_sha256
 
 
 def test_a_failing_engine_is_told_honestly(studio, portrait, speech, engines, monkeypatch) -> None:

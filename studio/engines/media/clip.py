@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -22,12 +22,30 @@ from studio.engines.media.writer import Encoder, Frame, FrameWriter
 
 _SOUND_RATE_HZ = 48_000
 _BT709 = "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+BT709_FILTER = f"scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,{_BT709}"
+"""RGB to the yuv420p that every player expects, tagged."""
 
 
 def _even(frame: Frame) -> Frame:
     """Pad to even width and height by repeating the last column and row."""
     bottom, right = frame.shape[0] % 2, frame.shape[1] % 2
     return np.pad(frame, ((0, bottom), (0, right), (0, 0)), mode="edge") if bottom or right else frame
+
+
+class FrameSink(Protocol):
+    """Where frames go: one encoder, or parts that are joined at the end."""
+
+    def write(self, frame: Frame) -> None:
+        """Take one more frame."""
+        ...
+
+    def finish(self) -> None:
+        """Leave one whole file of pictures."""
+        ...
+
+    def stop(self) -> None:
+        """Give up."""
+        ...
 
 
 class _ContainerWriter(FrameWriter):
@@ -39,14 +57,11 @@ class _ContainerWriter(FrameWriter):
     container: ClassVar[str]
     sound_codec: ClassVar[tuple[str, ...]]
     flags: ClassVar[tuple[str, ...]] = ()
-    _encoder: Encoder
+    _encoder: FrameSink
 
     def _start(self, parameters: list[str], *, codec: str, preset: str, threads: int, alpha: bool = False) -> None:
         """Start encoding pictures into a file of their own."""
-        if self._recipe is not None:
-            recipe_text(self._recipe)  # too long is said now, not after the last frame
-        self._pictures = self._part.with_name(f"{self._part.stem}-pictures{self._part.suffix}")
-        self._tags = self._part.with_name(f"{self._part.stem}-tags.txt")
+        self._prepare_join()
         self._encoder = Encoder(
             self._pictures,
             self.path,
@@ -58,6 +73,13 @@ class _ContainerWriter(FrameWriter):
             threads=threads,
             alpha=alpha,
         )
+
+    def _prepare_join(self) -> None:
+        """Name the intermediate files and check what will be written last."""
+        if self._recipe is not None:
+            recipe_text(self._recipe)  # too long is said now, not after the last frame
+        self._pictures = self._part.with_name(f"{self._part.stem}-pictures{self._part.suffix}")
+        self._tags = self._part.with_name(f"{self._part.stem}-tags.txt")
 
     def _write(self, frame: Frame) -> None:
         self._encoder.write(_even(frame))
@@ -150,8 +172,7 @@ class ClipWriter(_ContainerWriter):
             sound_start_seconds=sound_start_seconds,
             recipe=recipe,
         )
-        colors = f"scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,{_BT709}"
-        self._start(["-vf", colors, "-crf", str(crf)], codec="libx264", preset=preset, threads=threads)
+        self._start(["-vf", BT709_FILTER, "-crf", str(crf)], codec="libx264", preset=preset, threads=threads)
 
 
 class AlphaClipWriter(_ContainerWriter):
