@@ -1,0 +1,129 @@
+"""The voice judged on the pictures: what a viewer sees, measured by a face tracker.
+
+Two checks need the whole chain. The encoded clip is decoded again and its lips are
+tracked (closures of P, B and M must be seen, and seen in time), and the mouth shapes
+of different sounds must differ by more than the tracker's noise.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from studio.domain.expression import FaceState
+from studio.domain.pose import HeadPose
+from studio.engines.base import Amounts
+from studio.engines.media.sound import read_sound
+from studio.engines.media.video import open_writer, read_frames
+from studio.engines.rig.animator import RigAnimator
+from studio.engines.vision.analyser import VisionAnalyser
+from studio.engines.voice.closure import lip_gap_mm
+from studio.engines.voice.shapes import solve_shapes, spread_stems
+from studio.engines.voice.speech import PocketsphinxSpeech
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+FRAME_RATE = 25.0
+EYE_CORNERS_MM = 88.9
+SEEN_CLOSED_MM = 2.0  # the tracker reads sealed lips of this photo as up to 1.5 mm apart
+VISEMES = {
+    "PP": "P", "FF": "F", "TH": "TH", "DD": "D", "KK": "K", "CH": "CH", "SS": "S", "RR": "R", "AA": "AA", "EH": "EH",
+    "OH": "OH", "UW": "UW",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def analyser():
+    return VisionAnalyser(ASSETS / "models")
+
+
+@pytest.fixture(scope="module")
+def portrait(analyser):
+    import skimage.data
+
+    head = np.ascontiguousarray(skimage.data.astronaut()[:256, 96:352])
+    photo = cv2.resize(head, (512, 512), interpolation=cv2.INTER_CUBIC)
+    return RigAnimator(ASSETS / "head.npz", analyser).prepare(photo, analyser.detect(photo)[0])
+
+
+@pytest.fixture(scope="module")
+def spoken(portrait):
+    sound = read_sound(ASSETS / "speech" / "golden.wav")
+    text = (ASSETS / "speech" / "golden.txt").read_text(encoding="utf-8")
+    voice = PocketsphinxSpeech()
+    analysis = voice.analyse(sound, text)
+    still = Amounts(head=0, blink=0, gaze=0)
+    return analysis, voice.perform(sound, analysis, portrait.mouth, frame_rate_hz=FRAME_RATE, amounts=still)
+
+
+@pytest.fixture(scope="module")
+def seen_gap(portrait, spoken, analyser, tmp_path_factory):
+    """Render, encode, decode, track: the midline lip gap of every frame.  # (T,) mm"""
+    _, performance = spoken
+    path = tmp_path_factory.mktemp("clip") / "golden.mp4"
+    with open_writer("mp4", path, portrait.size, FRAME_RATE, sound_path=ASSETS / "speech" / "golden.wav") as writer:
+        for i in range(len(performance)):
+            state = performance.state(i, portrait.own_weights)
+            writer.write(portrait.render(state, lip_seal=float(performance.lip_seal[i])))
+    gaps, marks = [], None
+    with read_frames(path) as frames:
+        for frame in frames:
+            if marks is None:
+                marks = analyser.detect(frame)[0].landmarks
+            found = analyser.track(frame, marks)
+            marks, score = found.points, found.score
+            assert score > 0.5
+            eyes = np.linalg.norm(marks[33, :2] - marks[263, :2])
+            pairs = ((13, 14), (82, 87), (312, 317))
+            gaps.append(np.mean([marks[low, 1] - marks[up, 1] for up, low in pairs]) / eyes * EYE_CORNERS_MM)
+    return np.array(gaps)
+
+
+def test_bilabial_closures_are_seen_in_the_encoded_clip(spoken, seen_gap):
+    analysis, _ = spoken
+    hits = []
+    for phone in analysis.phones:
+        if phone.label in ("P", "B", "M"):
+            first = int(np.floor((phone.start - 0.05) * FRAME_RATE)) - 1
+            last = int(np.ceil((phone.end + 0.03) * FRAME_RATE)) + 1
+            hits.append(seen_gap[max(first, 0) : last + 1].min() <= SEEN_CLOSED_MM)
+    assert len(hits) > 10
+    assert np.mean(hits) >= 0.90
+
+
+def test_the_mouth_in_the_clip_opens_when_the_curves_say(portrait, spoken, seen_gap):
+    _, performance = spoken
+    asked = lip_gap_mm(performance.weights, performance.own_mouth, portrait.mouth) * (1 - performance.lip_seal)
+    count = min(len(asked), len(seen_gap))
+    asked, seen = asked[:count] - asked[:count].mean(), seen_gap[:count] - seen_gap[:count].mean()
+    lags = range(-5, 6)
+    scores = [
+        np.corrcoef(asked[max(0, -k) : count - max(0, k)], seen[max(0, k) : count - max(0, -k)])[0, 1] for k in lags
+    ]
+    assert abs(lags[int(np.argmax(scores))]) <= 1
+    assert max(scores) > 0.8
+
+
+def test_visemes_look_different_from_each_other(portrait, analyser):
+    shapes = solve_shapes(portrait.mouth)
+    lips = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 146, 91, 181, 84, 17, 314, 405, 321, 375, 13, 14, 82, 87]
+    seen: dict[str, list[np.ndarray]] = {}
+    for name, phone in VISEMES.items():
+        for jitter in (-0.6, 0.0, 0.6):  # degrees of head turn: the noise within a class
+            weights = np.clip(spread_stems(shapes[phone][None])[0], 0, 1).astype(np.float32)
+            state = FaceState(weights, HeadPose(roll_degrees=jitter))
+            picture = portrait.render(state, lip_seal=1.0 if name == "PP" else 0.0)
+            marks = analyser.detect(picture)[0].landmarks
+            turn = np.radians(-jitter)
+            points = marks[lips, :2] - marks[[33, 263], :2].mean(0)
+            points = points @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+            seen.setdefault(name, []).append(points / np.linalg.norm(marks[33, :2] - marks[263, :2]))
+    centers = {name: np.mean(points, axis=0) for name, points in seen.items()}
+    noise = np.mean([np.linalg.norm(p - centers[n], axis=1).mean() for n, points in seen.items() for p in points])
+    names = list(centers)
+    between = [
+        np.linalg.norm(centers[a] - centers[b], axis=1).mean() for i, a in enumerate(names) for b in names[i + 1 :]
+    ]
+    assert np.mean(between) > 2 * noise
