@@ -3,7 +3,9 @@
 A similarity (rotation, scale, shift) in three dimensions is fitted by weighted
 least squares to landmarks that hardly move with expression. The landmarks'
 depth is only the network's guess, so a turn beyond about 45 degrees is read too
-small. Knows nothing of cameras: perspective is ignored.
+small, and people who look straight ahead are read as about -6 degrees of pitch
+(mean of 27 portraits): the canonical face itself leans. Knows nothing of
+cameras: perspective is ignored.
 
 Convention: studio.domain.pose; the rotation is yaw @ pitch @ roll, roll first.
 """

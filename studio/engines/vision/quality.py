@@ -24,6 +24,7 @@ _SIDE = 160  # pixels of the upright crop that is measured
 _GOOD_FACE_PIXELS = 280.0
 _GOOD_YAW, _PROFILE_YAW = 12.0, 55.0
 _GOOD_PITCH, _BAD_PITCH = 12.0, 45.0
+_LEVEL_PITCH = -6.0  # what `pose` reads of people who look straight ahead
 _HINT_BELOW = 0.5
 _SHARPNESS_NEEDS = 8.0  # pixels between the eyes
 # Forehead, temples, cheeks, nose, around the mouth, chin: skin in every expression.
@@ -105,7 +106,7 @@ def _exposure(skin: NDArray[np.float32]) -> float:
 
 def _frontal(head: HeadPose) -> float:
     yaw = np.clip((_PROFILE_YAW - abs(head.yaw_degrees)) / (_PROFILE_YAW - _GOOD_YAW), 0, 1)
-    pitch = np.clip((_BAD_PITCH - abs(head.pitch_degrees)) / (_BAD_PITCH - _GOOD_PITCH), 0, 1)
+    pitch = np.clip((_BAD_PITCH - abs(head.pitch_degrees - _LEVEL_PITCH)) / (_BAD_PITCH - _GOOD_PITCH), 0, 1)
     return float(yaw * pitch)
 
 
@@ -139,8 +140,8 @@ def _hints(values: dict[str, float], extent: float, head: HeadPose, skin: NDArra
         dark = bool(skin.size) and float(np.median(skin)) < 110
         hints.append("The face is too dark." if dark else "The face is too bright or has too little contrast.")
     if values["frontal"] < _HINT_BELOW:
-        turned = abs(head.yaw_degrees) >= abs(head.pitch_degrees)
-        way = "turned away" if turned else ("tilted up" if head.pitch_degrees > 0 else "tilted down")
+        turned = abs(head.yaw_degrees) >= abs(head.pitch_degrees - _LEVEL_PITCH)
+        way = "turned away" if turned else ("tilted up" if head.pitch_degrees > _LEVEL_PITCH else "tilted down")
         hints.append(f"The head is {way}; a photo that looks into the camera can be moved further.")
     if values["unoccluded"] < _HINT_BELOW:
         hints.append("Part of the face seems covered or outside the picture.")
