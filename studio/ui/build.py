@@ -47,6 +47,7 @@ def build(
     window = Window(open_studio, Shelf(cache), data_dir, studio.__version__, scheme, max_upload_mb, doctor=doctor)
     with gr.Blocks(title="Likeness Studio", analytics_enabled=False, delete_cache=CACHE_SWEEP_SECONDS) as page:
         html('<header class="brand"><span class="logo" aria-hidden="true"></span><h1>Likeness Studio</h1></header>')
+        window.timer.render()
         built: dict[str, Any] = {}
         items: dict[str, gr.Tab] = {}
         with window.tabs.render():  # type: ignore[no-untyped-call]

@@ -25,6 +25,10 @@ from studio.services.projects import Projects
 from studio.ui.shelf import Shelf
 
 
+BUSY_SECONDS, IDLE_SECONDS = 1.0, 5.0
+"""How often the page asks for news, while a job is active and while none is."""
+
+
 class OpenStudio(Protocol):
     """The part of an open studio that the window uses."""
 
@@ -43,6 +47,7 @@ class Window:
 
     Attributes:
         data_dir: shown in the Settings tab and kept out of the page's reach.
+        timer: ticks while the page is open; not inside a tab, where it would sleep until the tab is opened.
         doctor: returns (what, state, detail) rows about this installation.
     """
 
@@ -53,6 +58,7 @@ class Window:
     scheme: str = "system"
     max_upload_mb: int = 512
     doctor: Callable[[], list[tuple[str, str, str]]] | None = None
+    timer: gr.Timer = field(default_factory=lambda: gr.Timer(BUSY_SECONDS, render=False))
     tabs: gr.Tabs = field(default_factory=lambda: gr.Tabs(render=False))
 
     def act_on_job(self, act: str, job_id: str) -> Job:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 import wave
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -73,15 +74,26 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
                 process.wait(20)
 
 
+def fetch(url: str) -> tuple[int, bytes]:
+    """Return status and body; leaves no socket open, whatever the answer is."""
+    where = urlsplit(url)
+    connection = http.client.HTTPConnection(where.hostname, where.port, timeout=20)
+    try:
+        connection.request("GET", where.path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     until = time.monotonic() + 60
     while time.monotonic() < until:
         if process.poll() is not None:
             pytest.fail(f"app.py ended with {process.returncode}:\n{log.read_text(errors='replace')[-3000:]}")
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                if answer.status == 200:
-                    return
+            if fetch(url)[0] == 200:
+                return
         except OSError:
             time.sleep(0.05)
     pytest.fail(f"no answer from {url} within a minute:\n{log.read_text(errors='replace')[-3000:]}")

@@ -8,7 +8,7 @@ once. What a value does to a face is services/expressions.py's affair.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -75,6 +75,7 @@ class ExpressionTab:
         self.handle = gr.State(None)
         self.before = gr.State("")
         self.history = gr.State([{}])
+        self.offered = gr.State(False)
         with gr.Row(elem_classes=["split", "workbench"]):
             with gr.Column(scale=6, min_width=320, elem_classes=["stage"]):
                 with gr.Accordion("Portrait", open=True, elem_id="expression-portrait") as self.fold:
@@ -142,7 +143,7 @@ class ExpressionTab:
         }
         self.chooser.wire()
         listen(item.select, self.chooser.strip, self.chooser.choice, self.chooser.people, show_progress="hidden")
-        listen(item.select, self._preset_cards, None, self.gallery, show_progress="hidden")
+        listen(item.select, self._offer_presets, self.offered, [self.gallery, self.offered], show_progress="hidden")
         stage = [
             self.handle,
             self.before,
@@ -268,13 +269,23 @@ class ExpressionTab:
         values = {n: float(v) for n, v in self.presets.get(name).edit.values.items()}
         return (*self._drawn(handle, before, history, neutralise, values), gr.skip(), *amounts_of(values))
 
-    def _preset_cards(self) -> str:
+    def _preset_cards(self, *, pictures: bool = True) -> str:
         items = []
         for preset in self.presets.list():
             extras = () if preset.builtin else (("forget", "×", f"Delete the preset {preset.title}"),)
-            picture = self.window.picture_url(self.presets.thumbnail(preset.name))
-            items.append(text.Card(preset.name, preset.title, preset.help, picture, act="preset", extras=extras))
+            picture = self.window.picture_url(self.presets.thumbnail(preset.name)) if pictures else ""
+            items.append(
+                text.Card(
+                    preset.name, preset.title, preset.help, picture, act="preset", extras=extras, icon="expression"
+                )
+            )
         return text.cards(items, "presets", "Expression presets")
+
+    def _offer_presets(self, offered: bool) -> Iterator[tuple[str, bool]]:
+        """Show the presets by name at once, and with their pictures when those are drawn."""
+        if not offered:
+            yield self._preset_cards(pictures=False), True
+        yield self._preset_cards(), True
 
     def _keep(self, title: str, handle: PortraitHandle | None, neutralise: bool, *amounts: float) -> tuple[Any, ...]:
         if not title.strip():

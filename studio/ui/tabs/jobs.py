@@ -13,9 +13,8 @@ import gradio as gr
 from studio.domain.job import Job
 from studio.ui import jobcard, text
 from studio.ui.controls import clickable, clicked, html, listen
-from studio.ui.window import Window
+from studio.ui.window import BUSY_SECONDS, IDLE_SECONDS, Window
 
-BUSY_SECONDS, IDLE_SECONDS = 1.0, 5.0
 SHOWN_JOBS = 30
 EMPTY = text.empty(
     "No jobs yet", "Clips made on the Animate tab appear here, and go on when you close the page.", "jobs"
@@ -23,7 +22,7 @@ EMPTY = text.empty(
 
 
 class JobsTab:
-    """The tab, and the one timer of the window."""
+    """The tab; it also answers the page's one timer."""
 
     id = "jobs"
     title = "Jobs"
@@ -37,7 +36,6 @@ class JobsTab:
         html(text.heading("Jobs", "Long work goes on in the background, also when this page is closed."))
         self.list = clickable(elem_id="jobs-list")
         self.seen = gr.State("")
-        self.timer = gr.Timer(BUSY_SECONDS)
 
     def wire(self, tabs: dict[str, Any], item: gr.Tab, page: gr.Blocks) -> None:
         """Attach the listeners."""
@@ -50,10 +48,10 @@ class JobsTab:
         handler, inputs, outputs = animate.tick
         self.animate_tick = handler
         listen(
-            self.timer.tick,
+            self.window.timer.tick,
             self._tick,
             [self.seen, *inputs],
-            [self.seen, self.list, self.timer, *outputs],
+            [self.seen, self.list, self.window.timer, *outputs],
             trigger_mode="once",
             **quiet,
         )

@@ -43,17 +43,26 @@ class LibraryTab:
         self.selected = gr.State(None)
         with gr.Row(elem_classes=["toolbar", "filters"]):
             self.person = gr.Dropdown(
-                [("Everyone", ANYONE)], value=ANYONE, label="Person", min_width=150, filterable=False
+                [("Everyone", ANYONE)],
+                value=ANYONE,
+                label="Person",
+                info="Who is shown.",
+                min_width=150,
+                filterable=False,
             )
-            self.kind = gr.Dropdown(KINDS, value="", label="Kind", min_width=130, filterable=False)
+            self.kind = gr.Dropdown(
+                KINDS, value="", label="Kind", info="Clips, pictures or both.", min_width=130, filterable=False
+            )
             self.words = gr.Textbox(
                 label="Search",
-                placeholder="title, spoken words, notes",
+                info="Title, spoken words or notes; press Enter.",
                 min_width=180,
                 max_lines=1,
                 elem_id="library-search",
             )
-            self.starred = gr.Checkbox(label="Starred only", container=False, min_width=120)
+            self.starred = gr.Checkbox(
+                label="Starred only", info="Your favorites.", container=False, min_width=120, elem_id="library-starred"
+            )
         with gr.Row(elem_classes=["split"]):
             with gr.Column(scale=7, min_width=320):
                 self.grid = clickable(elem_id="library-grid")
