@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -32,6 +33,7 @@ TRASH_SECONDS = 30 * 86400.0
 GRACE_SECONDS = 86400.0
 """A file younger than this may belong to work in progress and is not swept."""
 
+_logger = logging.getLogger(__name__)
 _EXTENSION = re.compile(r"\.[a-z0-9]{1,8}")
 _UNUSED = """
     NOT EXISTS (SELECT 1 FROM photos p WHERE p.owner = m.owner AND p.sha256 = m.sha256)
@@ -208,8 +210,14 @@ class Media:
                 held = self._database.value("SELECT 1 FROM media WHERE sha256 = ? AND extension = ?", [sha256, suffix])
                 path = self._path(sha256, suffix)
                 if held is None and path.is_file():
-                    freed += path.stat().st_size
-                    path.unlink()
+                    size = path.stat().st_size
+                    try:
+                        path.unlink()
+                    except PermissionError:
+                        # Windows keeps a file that somebody is looking at; it stays doomed.
+                        _logger.warning("%s is in use and will be deleted at the next start", path.name)
+                        continue
+                    freed += size
                 self._database.execute("DELETE FROM media_doomed WHERE file_name = ?", [name])
         return freed
 

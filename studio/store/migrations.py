@@ -140,9 +140,8 @@ def m006_renders(db: Database) -> None:
             FOREIGN KEY (owner, thumbnail_sha256) REFERENCES media (owner, sha256))""")
     live = "WHERE deleted IS NULL"
     db.execute(f"CREATE INDEX renders_owner ON renders (owner, number) {live}")
-    for column in ("project_id", "identity_id", "kind"):
+    for column in ("project_id", "identity_id", "kind", "starred"):
         db.execute(f"CREATE INDEX renders_{column} ON renders (owner, {column}, number) {live}")
-    db.execute(f"CREATE INDEX renders_starred ON renders (owner, number) {live} AND starred = 1")
     db.execute("CREATE INDEX renders_deleted ON renders (owner, deleted) WHERE deleted IS NOT NULL")
     # Foreign keys without an index turn each deletion into a scan of all renders.
     for column in ("media_sha256", "thumbnail_sha256", "photo_id", "parent_id", "job_id"):

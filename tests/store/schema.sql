@@ -25,7 +25,7 @@ CREATE INDEX renders_parent_id ON renders (parent_id);
 CREATE INDEX renders_photo_id ON renders (photo_id);
 CREATE INDEX renders_project_id ON renders (owner, project_id, number) WHERE deleted IS NULL;
 CREATE INDEX renders_project_link ON renders (project_id);
-CREATE INDEX renders_starred ON renders (owner, number) WHERE deleted IS NULL AND starred = 1;
+CREATE INDEX renders_starred ON renders (owner, starred, number) WHERE deleted IS NULL;
 CREATE INDEX renders_thumbnail_sha256 ON renders (thumbnail_sha256);
 CREATE TABLE "_sqlite_migrations" ( "id" INTEGER PRIMARY KEY, "migration_set" TEXT, "name" TEXT, "applied_at" TEXT );
 CREATE TABLE consents ( id TEXT PRIMARY KEY, owner TEXT NOT NULL, identity_id TEXT NOT NULL REFERENCES identities (id) ON DELETE CASCADE, agreed_by TEXT NOT NULL, scopes TEXT NOT NULL, granted_at TEXT NOT NULL, until TEXT, evidence TEXT NOT NULL DEFAULT '', revoked_at TEXT);

@@ -134,6 +134,20 @@ def test_a_crash_after_the_rows_went_is_finished_at_the_next_start(
         assert store.media.verify().ok
 
 
+def test_a_file_in_use_goes_later(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def in_use(path: Path) -> None:
+        raise PermissionError(13, "in use")
+
+    render = a_render(store, b"shown")
+    path = store.media.get(ME, render.media_sha256)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", in_use)
+        store.renders.delete(ME, render.id)
+    assert path.exists()
+    assert store.media.finish_deletions() == len(b"shown")
+    assert not path.exists()
+
+
 def test_a_crash_before_the_commit_leaves_the_person_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Crash(BaseException):
         pass
