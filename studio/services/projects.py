@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SAMPLE_PROJECT = "Sample"
 SAMPLE_PERSON = "Astronaut (sample)"
 SAMPLE_NOTES = "Eileen Collins, NASA 1993, public domain; from scikit-image."
+SAMPLE_SPEECH = "welcome.wav"
 FIRST_PROJECT = "My project"
 
 
@@ -50,16 +51,16 @@ def sample_portrait() -> Path:
 
 
 def sample_speech(assets: Path) -> SampleSpeech:
-    """Return the first speech under assets/speech with its transcript.
+    """Return the speech of the sample clip with its transcript.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: it is not there.
     """
-    for path in sorted((assets / "speech").glob("*.wav")):
-        text = path.with_suffix(".txt")
-        if text.exists():
-            return SampleSpeech(path, text.read_text(encoding="utf-8").strip())
-    raise NotFoundError("The sample speech is missing.", "Get the assets folder of the repository again.")
+    path = assets / "speech" / SAMPLE_SPEECH
+    text = path.with_suffix(".txt")
+    if not path.exists() or not text.exists():
+        raise NotFoundError("The sample speech is missing.", "Get the assets folder of the repository again.")
+    return SampleSpeech(path, text.read_text(encoding="utf-8").strip())
 
 
 class Projects:

@@ -1,0 +1,37 @@
+"""Options that many commands take, and what all of them do first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from studio import log, settings
+
+if TYPE_CHECKING:
+    from studio.studio import Studio
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="The studio's data folder.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Face = Annotated[int | None, typer.Option("--face", min=1, help="Which face; 1 is the largest.", show_default=False)]
+Size = Annotated[
+    int | None, typer.Option(help="Longer side in pixels; default the photo's own, at most 1024.", show_default=False)
+]
+Photo = Annotated[str, typer.Argument(help="A picture file, or the id of a photo in the studio.")]
+
+OPTIONS: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None, "pretty_exceptions_enable": False}
+"""How every group of commands behaves."""
+
+
+@contextmanager
+def opened(data_dir: Path | None) -> Iterator[Studio]:
+    """Open the studio for one command."""
+    from studio.studio import Studio
+
+    chosen = settings.load({"data_dir": data_dir})
+    log.configure(chosen.log_level.upper() if chosen.log_level != "info" else "WARNING")
+    with Studio.open(chosen) as studio:
+        yield studio

