@@ -112,10 +112,12 @@ _GROUPED = (
             positive={"browInnerUp": 0.8, **_both(browOuterUp=0.8)}, negative=_both(browDown=0.9)),
     Control("eyesOpen", "Eyes open", "Eyes and brows", "Opens the eyes wide; below 0 closes them.",
             positive=_both(eyeWide=0.9), negative=_both(eyeBlink=1.0)),
-    Control("winkLeft", "Wink left", "Eyes and brows", "Closes the subject's left eye with the cheek; below 0 widens it.",
+    Control("winkLeft", "Wink left", "Eyes and brows",
+            "Closes the subject's left eye with the cheek; below 0 widens it.",
             positive={"eyeBlinkLeft": 1.0, "cheekSquintLeft": 0.5, "mouthSmileLeft": 0.2},
             negative={"eyeWideLeft": 0.8}),
-    Control("winkRight", "Wink right", "Eyes and brows", "Closes the subject's right eye with the cheek; below 0 widens it.",
+    Control("winkRight", "Wink right", "Eyes and brows",
+            "Closes the subject's right eye with the cheek; below 0 widens it.",
             positive={"eyeBlinkRight": 1.0, "cheekSquintRight": 0.5, "mouthSmileRight": 0.2},
             negative={"eyeWideRight": 0.8}),
     Control("gazeX", "Gaze x", "Eyes and brows", "Looks to the right of the picture.",
@@ -194,7 +196,7 @@ class FaceState:
     """
 
     weights: Weights
-    head: HeadPose = HeadPose()
+    head: HeadPose = field(default_factory=HeadPose)
 
 
 @dataclass(frozen=True)
