@@ -12,11 +12,11 @@ def window() -> None:
     s = settings.load()
     log.configure(s.log_level.upper())
     with studio.Studio.open(s) as opened:
-        folder, look, limit = s.data_dir, s.theme, s.max_upload_mb
-        page = build.build(opened, data_dir=folder, scheme=look, max_upload_mb=limit, doctor=opened.doctor)
+        dir_, look, limit = s.data_dir, s.theme, s.max_upload_mb
+        page = build.build(opened, data_dir=dir_, scheme=look, max_upload_mb=limit, doctor=opened.doctor)
         opened.start(worker=s.worker, sample=s.sample)
-        where = {"host": s.host, "password": s.password}
-        build.launch(page, data_dir=folder, scheme=look, max_upload_mb=limit, port=s.port, **where)
+        at = (s.host, s.port, s.password)
+        build.launch(page, data_dir=dir_, host=at[0], port=at[1], password=at[2], scheme=look, max_upload_mb=limit)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from studio.errors import UserInputError
 
@@ -64,7 +64,7 @@ class Settings:
     max_upload_mb: int
     worker: bool
     sample: bool
-    theme: str
+    theme: Literal["system", "light", "dark"]
     log_level: str
 
 
