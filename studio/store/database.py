@@ -31,6 +31,7 @@ Row = sqlite3.Row
 Parameters = Sequence[Any] | Mapping[str, Any]
 
 BUSY_SECONDS = 5.0
+CACHE_KIBIBYTES = 32_000
 KEPT_BACKUPS = 3
 APPLICATION_ID = 0x4C494B45
 """Marks our files in SQLite's header ("LIKE"), so that another program's file is refused."""
@@ -202,6 +203,8 @@ class Database:
             connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA foreign_keys = ON")
+            # Room for the gallery's indexes: halves the time of filters that fit badly together (bench store).
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
             # A deleted person's embedding must not linger in free pages.
             connection.execute("PRAGMA secure_delete = ON")
             return connection
