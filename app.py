@@ -15,8 +15,10 @@ def window() -> None:
         dir_, look, limit = s.data_dir, s.theme, s.max_upload_mb
         page = build.build(opened, data_dir=dir_, scheme=look, max_upload_mb=limit, doctor=opened.doctor)
         opened.start(worker=s.worker, sample=s.sample)
-        at = (s.host, s.port, s.password)
-        build.launch(page, data_dir=dir_, host=at[0], port=at[1], password=at[2], scheme=look, max_upload_mb=limit)
+        print(f"Likeness Studio: http://{s.host}:{s.port}", flush=True)
+        build.launch(
+            page, data_dir=dir_, host=s.host, port=s.port, password=s.password, scheme=look, max_upload_mb=limit
+        )
 
 
 if __name__ == "__main__":

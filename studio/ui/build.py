@@ -8,6 +8,7 @@ never be fetched by the page; nothing is loaded from or reported to outside.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,7 @@ from typing import Any, cast
 import gradio as gr
 
 import studio
+from studio.errors import UserInputError
 from studio.ui import api, theme
 from studio.ui.controls import html
 from studio.ui.shelf import Shelf
@@ -47,7 +49,7 @@ def build(
     window = Window(open_studio, Shelf(cache), data_dir, studio.__version__, scheme, max_upload_mb, doctor=doctor)
     with gr.Blocks(title="Likeness Studio", analytics_enabled=False, delete_cache=CACHE_SWEEP_SECONDS) as page:
         html('<header class="brand"><span class="logo" aria-hidden="true"></span><h1>Likeness Studio</h1></header>')
-        window.timer.render()
+        window.timer.render()  # type: ignore[no-untyped-call]
         built: dict[str, Any] = {}
         items: dict[str, gr.Tab] = {}
         with window.tabs.render():  # type: ignore[no-untyped-call]
@@ -74,7 +76,15 @@ def launch(
     max_upload_mb: int = 512,
     wait: bool = True,
 ) -> str:
-    """Serve the page and return its address; with `wait` only after it is closed."""
+    """Serve the page and return its address; with `wait` only after it is closed.
+
+    Raises:
+        UserInputError: another program listens on the port.
+    """
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        if probe.connect_ex((host, port)) == 0:
+            raise UserInputError(f"Port {port} is taken by another program.", "Close it, or set STUDIO_PORT.")
     closed = [str(p) for p in data_dir.iterdir() if p.name != "cache"]
     closed += [str(data_dir / name) for name in ("media", "studio.db", "settings.toml")]
     _, address, _ = page.launch(
