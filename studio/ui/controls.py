@@ -15,11 +15,19 @@ from studio.domain.expression import Control
 from studio.ui.guard import guarded
 
 CARD_CLICKS = """
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('[data-act]');
-  if (button && !button.disabled) trigger('click', { act: button.dataset.act, id: button.dataset.id || '' });
+const button = (event) => event.target.closest('[data-act]');
+const tell = (b) => trigger('click', { act: b.dataset.act, id: b.dataset.id || '' });
+let pressed = null;
+element.addEventListener('pointerdown', (event) => { pressed = event.button === 0 ? button(event)?.dataset.key : null; });
+element.addEventListener('pointerup', (event) => {
+  const b = button(event);
+  if (b && pressed && b.dataset.key === pressed) tell(b);
+  pressed = null;
 });
+element.addEventListener('click', (event) => { const b = button(event); if (b && event.detail === 0) tell(b); });
 """
+"""Lists are drawn anew while jobs run, also between press and release of a button; a click would then be lost, so
+the release counts when it meets the same key. Keyboards and screen readers click without a pointer (detail 0)."""
 PICTURE_TYPES = ["image", ".heic", ".heif", ".avif"]
 SOUND_TYPES = ["audio", "video", ".flac", ".opus", ".m4a"]
 

@@ -15,6 +15,7 @@ from typing import Protocol
 import gradio as gr
 
 from studio.domain.job import Job
+from studio.errors import NotFoundError
 from studio.services.animation import Animation
 from studio.services.expressions import Expressions
 from studio.services.identities import Identities
@@ -23,7 +24,6 @@ from studio.services.library import Library
 from studio.services.presets import Presets
 from studio.services.projects import Projects
 from studio.ui.shelf import Shelf
-
 
 BUSY_SECONDS, IDLE_SECONDS = 1.0, 5.0
 """How often the page asks for news, while a job is active and while none is."""
@@ -66,8 +66,15 @@ class Window:
         jobs = self.studio.jobs
         return {"cancel": jobs.cancel, "resume": jobs.resume, "retry": jobs.retry}[act](job_id)
 
-    def job_preview(self, job: Job) -> str:
-        """Return the address of a job's newest frame; empty when there is none."""
+    def job_picture(self, job: Job) -> str:
+        """Return the address of a job's newest frame, or of what it made; empty when there is neither."""
+        if job.outputs.get("render_id"):
+            try:
+                return self.picture_url(
+                    self.studio.library.thumbnail(self.studio.library.show(job.outputs["render_id"]))
+                )
+            except NotFoundError:  # the render was deleted since
+                return ""
         path = self.studio.jobs.preview(job.id) if job.preview_number else None
         return self.picture_url(path) if path else ""
 

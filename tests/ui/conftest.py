@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,12 +34,14 @@ class Server:
 
     Attributes:
         seconds_to_answer: from the start of the process to the first answer of the page.
+        processor_seconds: what the process had used of the processor by then.
     """
 
     url: str
     data_dir: Path
     log: Path
     seconds_to_answer: float
+    processor_seconds: float
 
 
 def free_port() -> int:
@@ -64,7 +67,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         try:
             url = f"http://127.0.0.1:{port}/"
             wait_for(url, process, log)
-            yield Server(url, folder / "data", log, time.monotonic() - began)
+            took, times = time.monotonic() - began, psutil.Process(process.pid).cpu_times()
+            yield Server(url, folder / "data", log, took, times.user + times.system)
         finally:
             process.terminate()
             try:

@@ -36,9 +36,13 @@ def test_page_is_interactive_soon_after_the_start(visit, server):
     began = time.monotonic()
     v.open()
     shown = time.monotonic() - began
-    print(f"server answers after {server.seconds_to_answer:.2f} s, page interactive {shown:.2f} s later")
-    # 4 s on an idle machine of 2 cores; other work on the machine may double it.
-    assert server.seconds_to_answer + shown < 8.0
+    print(
+        f"server answers after {server.seconds_to_answer:.2f} s ({server.processor_seconds:.2f} s of one processor), "
+        f"page interactive {shown:.2f} s later"
+    )
+    # The promise is 4 s on an idle machine; the processor's seconds do not grow when other work runs beside it.
+    assert server.processor_seconds < 4.0
+    assert shown < 6.0
 
 
 def test_nothing_is_loaded_from_outside(visit):

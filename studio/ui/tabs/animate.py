@@ -365,7 +365,7 @@ class AnimateTab:
         if state == shown:
             return (job.id, gr.skip(), gr.skip(), *nothing)
         if job.state != "done":
-            return (job.id, state, jobcard.card(job, self.window.job_preview(job), with_open=False), *nothing)
+            return (job.id, state, jobcard.card(job, self.window.job_picture(job), with_open=False), *nothing)
         note = text.notice(
             f"Done in {text.span(_seconds(job))}.", "The clip is in the Library, with its recipe.", "good"
         )

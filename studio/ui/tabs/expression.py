@@ -74,6 +74,7 @@ class ExpressionTab:
         """Create the components."""
         self.handle = gr.State(None)
         self.before = gr.State("")
+        self.opened = gr.State(None)
         self.history = gr.State([{}])
         self.offered = gr.State(False)
         with gr.Row(elem_classes=["split", "workbench"]):
@@ -155,7 +156,8 @@ class ExpressionTab:
             self.actions,
             self.own,
         ]
-        listen(self.chooser.choice.change, self._open, self.chooser.choice, [*stage, self.undo, *sliders])
+        opening = [*stage, self.undo, self.neutralise, self.opened, *sliders]
+        listen(self.chooser.choice.change, self._open, [self.chooser.choice, self.opened], opening)
         drawn = [self.picture, self.hints, self.history, self.undo]
         inputs = [self.handle, self.before, self.history, self.neutralise]
         gr.on(
@@ -199,12 +201,24 @@ class ExpressionTab:
 
     # -- handlers ---------------------------------------------------------------
 
-    def _open(self, choice: Choice | None) -> tuple[Any, ...]:
+    def _open(self, choice: Choice | None, opened: Choice | None) -> tuple[Any, ...]:
         zeros = [0.0] * len(NAMES)
+        if choice and choice == opened:  # the page may report one change twice
+            return (*(gr.skip() for _ in range(12)), *(gr.skip() for _ in NAMES))
         if not choice:
             hidden = gr.ImageSlider(visible=False, value=None)
             closed = (hidden, gr.HTML(NOTHING_OPEN, visible=True), "", gr.Row(visible=False), "")
-            return (None, "", [{}], gr.Accordion("Portrait", open=True), *closed, gr.Button(interactive=False), *zeros)
+            return (
+                None,
+                "",
+                [{}],
+                gr.Accordion("Portrait", open=True),
+                *closed,
+                gr.Button(interactive=False),
+                False,
+                None,
+                *zeros,
+            )
         handle = self.service.open(source_of(choice), face_index=choice.get("face_index"))
         before = str(self.window.shelf.picture(self.service.original(handle)))
         fine = "Move a slider. Drag the handle at the left of the picture to compare with the photo."
@@ -222,6 +236,8 @@ class ExpressionTab:
             gr.Row(visible=True),
             own_marks(handle.own_values),
             gr.Button(interactive=False),
+            False,
+            choice,
             *zeros,
         )
 

@@ -209,7 +209,7 @@ class IdentitiesTab:
 
     def _hand_over(self, target: Any) -> Any:
         def hand_over(selected: str | None) -> tuple[Any, ...]:
-            photos = self.people.photos(selected or "")
+            photos = self.people.photos(self._shown(selected))
             if not photos:
                 raise UserInputError("This person has no photo yet.", "Add one under “Add photos”.")
             return (*target.chooser.answer(target.chooser.photo_choice(photos[0].id)), gr.Tabs(selected=target.id))
@@ -218,12 +218,18 @@ class IdentitiesTab:
 
     # -- what is shown ----------------------------------------------------------
 
+    def _shown(self, selected: str | None) -> str:
+        """Return the id of the person who is shown: the one chosen in this browser, else the first."""
+        ids = [p.id for p in self.people.list()]
+        if selected in ids or selected == NEW:
+            return str(selected)
+        return ids[0] if ids else NEW
+
     def _show(self, selected: str | None) -> tuple[Any, ...]:
         """Return the updates of `self.view` for the selected person, or the form."""
         people = self.people.list()
-        person = next((p for p in people if p.id == selected), None)
-        if person is None and selected != NEW and people:
-            person = people[0]
+        shown = self._shown(selected)
+        person = next((p for p in people if p.id == shown), None)
         column = self._people_cards(people, person)
         if person is None:
             return column, gr.Column(visible=True), gr.Column(visible=False), "", "", "", "", "", ""
@@ -359,7 +365,7 @@ class IdentitiesTab:
         if crowded:
             return (gr.skip(), *self._look(paths, picks), *(gr.skip() for _ in self.view))
         for number, path in enumerate(paths or []):
-            self.people.add_photo(selected or "", Path(path), face_index=picks.get(str(number)))
+            self.people.add_photo(self._shown(selected), Path(path), face_index=picks.get(str(number)))
         return (None, "", {}, *self._show(selected))
 
     def _pick_more(
@@ -372,22 +378,22 @@ class IdentitiesTab:
         consent = read_consent(*fields)
         if consent is None:
             raise UserInputError("The consent does not say who agreed.", "Write the name of the person who agreed.")
-        self.people.set_consent(selected or "", consent)
+        self.people.set_consent(self._shown(selected), consent)
         return self._show(selected)
 
     def _revoke(self, selected: str | None) -> tuple[Any, ...]:
-        self.people.revoke_consent(selected or "")
+        self.people.revoke_consent(self._shown(selected))
         gr.Info("The consent was taken back. Nothing new can be made of this person.", title="Done", duration=6)
         return self._show(selected)
 
     def _rename(self, selected: str | None, name: str) -> tuple[Any, ...]:
         if not name.strip():
             raise UserInputError("A person needs a name.", "Write a name first.")
-        self.people.rename(selected or "", name.strip())
+        self.people.rename(self._shown(selected), name.strip())
         return self._show(selected)
 
     def _delete(self, selected: str | None, typed: str) -> tuple[Any, ...]:
-        person = self.people.get(selected or "")
+        person = self.people.get(self._shown(selected))
         if typed.strip() != person.name:
             raise UserInputError("The typed name does not match.", f"Type {person.name} to delete.")
         plan = self.people.delete(person.id)

@@ -76,7 +76,7 @@ class JobsTab:
         return note + '<div class="joblist">' + "".join(self._card(j) for j in jobs) + "</div>"
 
     def _card(self, job: Job) -> str:
-        preview = self.window.job_preview(job) if job.is_active else ""
+        preview = self.window.job_picture(job)
         tail = self.window.studio.jobs.log_tail(job.id) if job.state == "failed" else ""
         return jobcard.card(job, preview, tail)
 

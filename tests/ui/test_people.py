@@ -1,0 +1,121 @@
+"""People in a real browser: a crowded photo, consent given and taken back, deleting with the name typed."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def two_people(portrait, tmp_path_factory):
+    from PIL import Image
+
+    one = Image.open(portrait).convert("RGB")
+    both = Image.new("RGB", (one.width * 2, one.height))
+    both.paste(one, (0, 0))
+    both.paste(one.resize((400, 400)), (one.width, 60))
+    path = tmp_path_factory.mktemp("crowd") / "two people.png"
+    both.save(path)
+    return path
+
+
+def fill_form(page, name, photo):
+    page.click("#people-list [data-id=new]")
+    page.wait_for_selector("#person-name", state="visible")
+    page.fill("#person-name textarea, #person-name input", name)
+    page.set_input_files("#person-photos input[type=file]", str(photo))
+
+
+def test_crowded_photo_asks_which_face(visit, two_people):
+    v = visit()
+    v.open()
+    fill_form(v.page, "The Smaller One", two_people)
+    v.page.wait_for_selector("#person-faces [data-act=face] >> nth=1")
+    v.page.click("#person-add")
+    assert "face" in v.toast().lower()
+    v.page.click("#person-faces [data-act=face] >> nth=1")
+    v.page.wait_for_selector("#person-faces [data-act=face][aria-pressed=true]")
+    v.page.click("#person-add")
+    v.page.wait_for_selector("#person-summary:has-text('The Smaller One')")
+
+
+def test_crowded_upload_asks_which_face_in_expression(visit, two_people):
+    v = visit()
+    v.open("expression")
+    v.page.set_input_files("#expression-upload input[type=file]", str(two_people))
+    v.page.wait_for_selector("#expression-faces [data-act=face] >> nth=1")
+    v.page.click("#expression-faces [data-act=face] >> nth=1")
+    v.page.wait_for_selector("#expression-picture img")
+
+
+def test_consent_is_recorded_taken_back_and_deleting_wants_the_name(visit, portrait):
+    v = visit()
+    v.open()
+    fill_form(v.page, "Grace", portrait)
+    v.page.wait_for_selector("#person-faces .hints, #person-faces .fine")
+    v.page.click("#person-add")
+    v.page.wait_for_selector("#person-summary:has-text('No consent recorded')")
+
+    v.page.click("#person-consent button.label-wrap")
+    v.page.fill("#page-agreed textarea, #page-agreed input", "Grace herself")
+    v.page.click("#consent-record")
+    v.page.wait_for_selector("#person-summary:has-text('Agreed: edit expressions')")
+    v.page.click("#consent-revoke")
+    v.page.wait_for_selector("#person-summary:has-text('taken back')")
+    v.page.click("#person-to-expression")
+    assert "Grace" in v.toast()  # the consent of Grace was taken back
+
+    v.tab("identities")
+    v.page.click("#person-danger button.label-wrap")
+    v.page.wait_for_selector("#person-typed", state="visible")
+    v.page.fill("#person-typed textarea, #person-typed input", "Grase")
+    v.page.click("#person-delete")
+    v.page.wait_for_selector(".toast-body:has-text('does not match')")
+    v.page.fill("#person-typed textarea, #person-typed input", "Grace")
+    v.page.click("#person-delete")
+    v.page.wait_for_selector("#people-list:not(:has-text('Grace'))")
+
+
+def test_presets_set_sliders_and_own_ones_can_be_kept_and_deleted(visit, portrait):
+    v = visit()
+    v.open("expression")
+    v.page.set_input_files("#expression-upload input[type=file]", str(portrait))
+    v.page.wait_for_selector("#expression-picture img")
+    before = v.picture_source()
+    v.page.wait_for_selector("#preset-list .card")
+    v.page.click("#preset-list [data-act=preset] >> nth=0")
+    v.page.wait_for_function(
+        "old => document.querySelectorAll('#expression-picture img')[1].getAttribute('src') !== old", arg=before
+    )
+    v.page.click("#expression-keep button.label-wrap")
+    v.page.wait_for_selector("#preset-name", state="visible")
+    v.page.fill("#preset-name textarea, #preset-name input", "Zebra look")
+    v.page.click("#preset-save")
+    v.page.wait_for_selector("#preset-list:has-text('Zebra look')")
+    v.page.click("#preset-list [data-act=forget]")
+    v.page.wait_for_selector("#preset-list:not(:has-text('Zebra look'))")
+    v.page.click("#expression-reset")
+    v.page.wait_for_function(
+        "old => document.querySelectorAll('#expression-picture img')[1].getAttribute('src') === old", arg=before
+    )
+
+
+def test_single_weights_open_with_the_photos_own_marks_and_reset_to_zero(visit, portrait):
+    v = visit()
+    v.open("expression")
+    v.page.set_input_files("#expression-upload input[type=file]", str(portrait))
+    v.page.wait_for_selector("#expression-picture img")
+    v.page.wait_for_selector("#preset-list [data-id=joy]")
+    v.page.click("#preset-list [data-id=joy]")
+    v.page.wait_for_timeout(1500)
+    # the fold is drawn only now, with the preset's values in it
+    v.page.click("#expression-all button.label-wrap")
+    v.page.wait_for_selector("#control-jawOpen", state="visible")
+    assert "photo" in v.page.evaluate(
+        "getComputedStyle(document.querySelector('#control-mouthSmileLeft'), '::after').content"
+    )
+    moved = v.page.evaluate(
+        "[...document.querySelectorAll('.control')].find((c) => +c.querySelector('input[type=number]').value !== 0)?.id"
+    )
+    assert moved, "the preset moved no slider"
+    v.page.click(f"#{moved} .reset-button")
+    v.page.wait_for_function(f"document.querySelector('#{moved} input[type=number]').value === '0'")
