@@ -1,7 +1,7 @@
 """The voice benchmark: speed, the table of checks, and real mouths.
 
-    python -m studio bench voice                         speed and checks on the recordings of ../shared, or the demo
-    python -m studio bench voice --clip CLIP [--clip CLIP] [--transcript TEXT] [--cache FOLDER]
+    python -m studio bench voice                         speed and checks on the recordings of ../shared, or the golden clip
+    python -m studio bench voice --clip CLIP [--transcript TEXT] [--cache FOLDER]      may be repeated
 
 For each clip the sound's skew against the picture is estimated first, then the
 predicted lips are compared with the tracked ones, with and without a text. A
@@ -46,8 +46,8 @@ class Recording:
 
 
 def recordings() -> list[Recording]:
-    """Return the developers' LibriVox clips, or the demo where they are absent."""
-    found = sorted((SHARED / "speech").glob("librivox_*.wav")) or [ROOT / "assets" / "speech" / "demo.wav"]
+    """Return the developers' LibriVox clips, or the golden clip where they are absent."""
+    found = sorted((SHARED / "speech").glob("librivox_*.wav")) or [ROOT / "assets" / "speech" / "golden.wav"]
     return [Recording(p.stem, read_sound(p), p.with_suffix(".txt").read_text(encoding="utf-8")) for p in found]
 
 
@@ -101,11 +101,11 @@ def _speed(speech: PocketsphinxSpeech, spoken: Sequence[Recording], mouth: Mouth
 def _checks(speech: PocketsphinxSpeech, spoken: Sequence[Recording], mouth: MouthResponse) -> dict[str, Any]:
     """Return the table of checks on all recordings laid end to end, half a second apart."""
     aligned = [speech.analyse(r.sound, r.text) for r in spoken]
-    joined, analysis = _joined(spoken, aligned)
-    prosody = measure(at_16_khz(joined))
+    together, analysis = joined(spoken, aligned)
+    prosody = measure(at_16_khz(together))
     out: dict[str, Any] = {"recordings": len(spoken), "paths": sorted({a.path for a in aligned})}
     for rate in (24.0, 25.0, 30.0, 60.0):
-        performance = speech.perform(joined, analysis, mouth, frame_rate_hz=rate)
+        performance = speech.perform(together, analysis, mouth, frame_rate_hz=rate)
         correlation, lag = mouth_checks.correlation_and_lag(performance, prosody, mouth)
         still_mm, still_weight = mouth_checks.unrest_in_silence(performance, analysis, mouth)
         out[f"{rate:g} fps"] = {
@@ -122,11 +122,12 @@ def _checks(speech: PocketsphinxSpeech, spoken: Sequence[Recording], mouth: Mout
     out["T11"] = asdict(mouth_checks.blinks(performance, mouth))
     out["T12"] = asdict(mouth_checks.head(performance))
     out["T8 closed on another clip's phones"] = _crossed(speech, spoken, aligned, mouth)
-    out["T14"] = _paths_agree(speech, joined, analysis, mouth)
+    out["T14"] = _paths_agree(speech, together, analysis, mouth)
     return out
 
 
-def _joined(spoken: Sequence[Recording], analyses: Sequence[SpeechAnalysis]) -> tuple[Sound, SpeechAnalysis]:
+def joined(spoken: Sequence[Recording], analyses: Sequence[SpeechAnalysis]) -> tuple[Sound, SpeechAnalysis]:
+    """Lay recordings end to end with a second of silence after each."""
     rate = 16_000
     pieces, phones, at = [], [], 0.0
     for recording, analysis in zip(spoken, analyses, strict=True):

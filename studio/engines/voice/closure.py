@@ -27,16 +27,17 @@ FloatArray = NDArray[np.float32]
 # from half-way (lip_truth.md section 6, 67 closures).
 _EARLY_SECONDS = 0.005
 _SHORTEST_SECONDS = 0.045
-_LONGEST_SECONDS = 0.085
-_HELD_SHARE = {"P": 0.7, "B": 0.7, "M": 0.85}  # the rest of a stop is its burst, with open lips
-_CLOSE_SECONDS = 0.055
-_RELEASE_SECONDS = 0.05
+_LONGEST_SECONDS = 0.07
+_HELD_SHARE = {"P": 0.6, "B": 0.6, "M": 0.75}  # the rest of a stop is its burst, with open lips
+_CLOSE_SECONDS = 0.075
+_RELEASE_SECONDS = 0.065
 _JOIN_SECONDS = 0.05
 _TOUCH_SECONDS = 0.06
 _UNTOUCH_SECONDS = 0.05
-_PRESS_MM = 0.8  # lips are pressed a little beyond touching
+_PRESS_MM = 0.7  # lips are pressed a little beyond touching
 _MOST_CLOSE_OVER_JAW = 0.2
 _CLOSED_JAW = 0.15
+_WEAKEST_MM = 5.0  # a shape that moves the lips less than this at full weight is no help
 
 _OPENERS = tuple(
     INDEX[n] for n in ("mouthUpperUpLeft", "mouthUpperUpRight", "mouthLowerDownLeft", "mouthLowerDownRight",
@@ -164,20 +165,25 @@ def _touch_teeth(out: FloatArray, own_mouth: FloatArray, touch: FloatArray, mout
 
 
 def _shut(out: FloatArray, own_mouth: FloatArray, seal: FloatArray, mouth: MouthResponse) -> None:
-    """Bring the lips together: openers back, jaw up, a little roll, and mouthClose for what is left."""
-    out[:, _OPENERS] *= (1 - 0.85 * seal)[:, None]
+    """Bring the lips together: openers back, jaw up, a little roll, and mouthClose for what is left.
+
+    On the slopes the gap itself runs in proportion to `seal`; the shapes that
+    would hurry it come in late (with the square), or vowels between two
+    bilabials would close as well.
+    """
     jaw, close = INDEX["jawOpen"], INDEX["mouthClose"]
-    out[:, jaw] += seal * (np.minimum(out[:, jaw], _CLOSED_JAW) - out[:, jaw])
-    for name, amount in (("mouthRollLower", 0.12), ("mouthRollUpper", 0.12)):
-        out[:, INDEX[name]] = np.maximum(out[:, INDEX[name]], amount * seal)
+    wanted = (1 - seal) * lip_gap_mm(out, own_mouth, mouth) - seal * _PRESS_MM
+    late = seal * seal
+    out[:, _OPENERS] *= (1 - 0.85 * late)[:, None]
+    out[:, jaw] += late * (np.minimum(out[:, jaw], _CLOSED_JAW) - out[:, jaw])
+    for name in ("mouthRollLower", "mouthRollUpper"):
+        out[:, INDEX[name]] = np.maximum(out[:, INDEX[name]], 0.12 * late)
     power = -float(mouth.gap_per_weight_mm[close])
-    if power > 5:
-        before = out[:, close].copy()
-        out[:, close] = 0
-        needed = np.maximum(lip_gap_mm(out, own_mouth, mouth) + _PRESS_MM, 0) / power
-        limit = absolute(out, own_mouth, mouth)[:, jaw] + _MOST_CLOSE_OVER_JAW
-        out[:, close] = before + seal * (np.minimum(needed, limit) - before)
+    if power > _WEAKEST_MM:
+        missing = np.maximum(lip_gap_mm(out, own_mouth, mouth) - wanted, 0) * (seal > 0)
+        limit = np.maximum(absolute(out, own_mouth, mouth)[:, jaw] + _MOST_CLOSE_OVER_JAW - out[:, close], 0)
+        out[:, close] += np.minimum(missing / power, limit)
     opening = float(mouth.gap_per_weight_mm[jaw])
-    if opening > 5:
+    if opening > _WEAKEST_MM:
         left = np.maximum(lip_gap_mm(out, own_mouth, mouth), 0) * (seal >= 1) / opening
         out[:, jaw] = np.maximum(out[:, jaw] - left, 0)

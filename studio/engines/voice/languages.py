@@ -40,7 +40,7 @@ class Language:
         Args:
             symbol: one sound, perhaps with stress, length or other marks, or several letters in a row.
         """
-        plain = "".join(c for c in unicodedata.normalize("NFD", symbol) if c not in _MARKS)
+        plain = _plain(symbol)
         out: list[str] = []
         while plain:
             size = next((n for n in range(min(4, len(plain)), 0, -1) if plain[:n] in self.ipa), 0)
@@ -48,6 +48,10 @@ class Language:
                 out += self.ipa[plain[:size]]
             plain = plain[max(size, 1) :]
         return tuple(out)
+
+
+def _plain(symbol: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFD", symbol) if c not in _MARKS)
 
 
 def load_languages(folder: Path | None = None) -> dict[str, Language]:
@@ -67,7 +71,7 @@ def _read(path: Path) -> tuple[str, dict[str, tuple[str, ...]]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         title = content["title"]
-        rows = {unicodedata.normalize("NFD", s): tuple(p.split()) for s, p in content["ipa"].items()}
+        rows = {_plain(s): tuple(p.split()) for s, p in content["ipa"].items()}
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as exc:
         raise UserInputError(f"The language file {path.name} cannot be read.", hint) from exc
     for symbol, phones in rows.items():

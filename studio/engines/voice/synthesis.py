@@ -128,16 +128,7 @@ class EspeakVoice:
             EngineUnavailableError: the optional package is missing.
         """
         with _lock:
-            library = _load()
-            library.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
-            listed = library.espeak_ListVoices(None)
-            out = []
-            for i in range(10_000):
-                if not listed[i]:
-                    break
-                voice = listed[i].contents
-                code = (voice.languages or b"\x05")[1:].decode("utf-8", "replace")
-                out.append(SynthesisVoice(code, code, (voice.name or b"").decode("utf-8", "replace")))
+            out = _listed(_load())
         return tuple(sorted(out, key=lambda v: v.language))
 
     def speak(
@@ -162,10 +153,7 @@ class EspeakVoice:
         _check(text, words_per_minute, pitch)
         with _lock:
             library = _load()
-            if library.espeak_SetVoiceByName(voice.encode()) != 0:
-                raise UserInputError(
-                    f"There is no voice named {voice!r}.", "Choose a language code such as en-us or de."
-                )
+            _choose(library, voice)
             library.espeak_SetParameter(_RATE_PARAMETER, words_per_minute, 0)
             library.espeak_SetParameter(_PITCH_PARAMETER, pitch, 0)
             samples, events = _synthesise(library, text)
@@ -227,6 +215,28 @@ def _load() -> Any:
     ]  # fmt: skip
     _library, _rate_hz = library, int(rate)
     return library
+
+
+def _choose(library: Any, voice: str) -> None:
+    """Choose a voice by its name or its language's code; the caller holds the lock."""
+    if library.espeak_SetVoiceByName(voice.encode()) == 0:
+        return
+    wanted = _Voice(languages=voice.lower().encode())
+    known = voice.lower() in {v.language for v in _listed(library)}
+    if not known or library.espeak_SetVoiceByProperties(ctypes.byref(wanted)) != 0:
+        raise UserInputError(f"There is no voice named {voice!r}.", "Choose a language code such as en-us or de.")
+
+
+def _listed(library: Any) -> list[SynthesisVoice]:
+    """Return every voice; the caller holds the lock."""
+    library.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
+    listed = library.espeak_ListVoices(None)
+    out: list[SynthesisVoice] = []
+    while listed[len(out)]:
+        voice = listed[len(out)].contents
+        code = (voice.languages or b"\x05")[1:].decode("utf-8", "replace").lower()  # the first byte is a priority
+        out.append(SynthesisVoice(code, code, (voice.name or b"").decode("utf-8", "replace")))
+    return out
 
 
 def _synthesise(library: Any, text: str) -> tuple[np.ndarray, list[_Spoken]]:

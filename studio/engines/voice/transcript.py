@@ -43,7 +43,7 @@ def normalise(text: str) -> Transcript:
     text = re.sub(r"\$\s?(\d[\d,.]*)", r"\1 dollars", text)
     for sign, word in _SIGNS.items():
         text = text.replace(sign, word)
-    text = re.sub(r"(\d),(?=\d{3}\b)", r"\1", text)
+    text = re.sub(r"\d{1,3}(?:,\d{3})+", lambda m: f" {' '.join(number_words(int(m[0].replace(',', ''))))} ", text)
     text = re.sub(r"\d+(?:\.\d+)?(?:st|nd|rd|th)?(?:s\b)?", _spoken_match, text)
     plain = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c)).lower()
     words = []
