@@ -1,0 +1,148 @@
+"""The services on the real engines: speed of a slider, honest cancel, a killed worker, the same frames again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from studio.domain.expression import ExpressionEdit
+from studio.domain.job import Job
+from studio.engines.media.pictures import read_picture
+from studio.engines.media.video import probe_video
+from studio.services.animation import AnimationRequest
+from studio.services.projects import sample_portrait, sample_speech
+from studio.services.sources import MediaSource
+from studio.studio import ASSETS, Studio
+
+ALLOWED = 4.0
+"""A test machine may be this much slower or busier than the one the marks are meant for."""
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    with Studio(tmp_path_factory.mktemp("real") / "data") as opened:
+        yield opened
+
+
+def request(**more) -> AnimationRequest:
+    speech = sample_speech(ASSETS)
+    return AnimationRequest(
+        portrait=MediaSource.file(sample_portrait()),
+        sound=MediaSource.file(speech.path),
+        transcript=speech.transcript,
+        size=256,
+        **more,
+    )
+
+
+def wait_for(studio: Studio, job_id: str, done, seconds: float = 90.0) -> Job:
+    """Look at a job until `done` says so."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        job = studio.jobs.get(job_id)
+        if done(job):
+            return job
+        time.sleep(0.05)
+    raise AssertionError(f"{job} {studio.jobs.log_tail(job_id)}")
+
+
+def test_a_slider_answers_in_time_and_an_empty_edit_is_the_photo(real: Studio) -> None:
+    handle = real.expressions.open(MediaSource.file(sample_portrait()))
+    assert (handle.width, handle.height, handle.likely) == (512, 512, "person")
+    photo = read_picture(sample_portrait()).rgb
+    drawn = real.expressions.render(handle, ExpressionEdit()).image
+    assert np.abs(drawn.astype(int) - photo).max() <= 1
+    taken = []
+    for value in np.linspace(0.2, 1.0, 7):
+        start = time.perf_counter()
+        real.expressions.render(handle, ExpressionEdit({"smile": float(value), "headYaw": 6.0}))
+        taken.append(time.perf_counter() - start)
+    assert float(np.median(taken)) <= 0.2 * ALLOWED
+
+
+def test_every_preset_moves_the_face(real: Studio) -> None:
+    handle = real.expressions.open(MediaSource.file(sample_portrait()), size=256)
+    photo = real.expressions.original(handle).astype(int)
+    for preset in real.presets.list():
+        changed = np.abs(real.expressions.render(handle, preset.edit).image - photo)
+        assert changed.max() > 20, preset.name
+
+
+def test_the_transcript_of_the_sample_is_aligned(real: Studio, tmp_path: Path) -> None:
+    result = real.animation.animate_file(request(), tmp_path / "sample.mp4")
+    assert result.phone_path == "aligned", result.hints
+    info = probe_video(result.path)
+    assert abs(info.video_seconds - (info.audio_seconds or 0)) <= 1 / 25
+
+
+def test_typed_text_is_spoken_where_a_voice_is_installed(real: Studio, tmp_path: Path) -> None:
+    if not real.animation.voices():
+        pytest.skip("espeakng-loader is not installed: no offline voice")
+    spoken = AnimationRequest(
+        portrait=MediaSource.file(sample_portrait()),
+        text="Hello there, my friend.",
+        size=256,
+        start_seconds=0.2,
+        seconds=0.8,
+    )
+    result = real.animation.animate_file(spoken, tmp_path / "spoken.mp4")
+    assert result.phone_path == "synthesis"
+    assert result.duration_seconds == pytest.approx(0.8, abs=0.05)
+    assert probe_video(result.path).has_audio
+
+
+@pytest.fixture
+def working(tmp_path):
+    with Studio(tmp_path / "data") as opened:
+        opened.start(sample=False)
+        yield opened
+
+
+def test_cancel_stops_within_a_second(working: Studio) -> None:
+    job = working.animation.submit(request(frame_rate_hz=60))
+    wait_for(working, job.id, lambda j: "Frame" in j.message)
+    start = time.monotonic()
+    working.jobs.cancel(job.id)
+    stopped = wait_for(working, job.id, lambda j: not j.is_active)
+    assert stopped.state == "cancelled"
+    assert time.monotonic() - start <= 1.0 * ALLOWED
+    assert working.library.page().total == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX; the jobs' own tests cover Windows")
+def test_a_killed_worker_loses_no_row_and_no_finished_part(working: Studio) -> None:
+    job = working.animation.submit(request(frame_rate_hz=60, seconds=4.0))
+    parts = working.store.jobs.work_folder(job.id) / "parts"
+    running = wait_for(working, job.id, lambda j: (parts / "part-000001.mp4").exists())
+    assert running.pid is not None
+    kept = sorted(p.name for p in parts.glob("part-*.mp4"))
+    os.kill(running.pid, signal.SIGKILL)
+    ended = wait_for(working, job.id, lambda j: j.state == "interrupted")
+    assert ended.failure is not None
+    assert ended.failure.hint
+    assert set(kept) <= {p.name for p in parts.glob("part-*.mp4")}
+    working.jobs.resume(job.id)
+    done = wait_for(working, job.id, lambda j: not j.is_active)
+    assert done.state == "done", done.failure
+    first = working.library.show(done.outputs["render_id"])
+    again = working.library.rerun(first.id)
+    assert again.same_frames
+    assert again.render.media_sha256 == first.media_sha256, "an interrupted clip is the same to the byte"
+
+
+def test_closing_the_studio_ends_its_worker(tmp_path) -> None:
+    opened = Studio(tmp_path / "data")
+    opened.start(sample=False)
+    children = psutil.Process().children()
+    workers = [c for c in children if "studio.jobs.worker" in " ".join(c.cmdline())]
+    assert workers
+    opened.close()
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert not alive
