@@ -1,6 +1,6 @@
 """The voice benchmark: speed, the table of checks, and real mouths.
 
-    python -m studio bench voice                         speed and checks on the recordings of ../shared, or the golden clip
+    python -m studio bench voice         speed and checks on the recordings of ../shared, or the golden clip
     python -m studio bench voice --clip CLIP [--transcript TEXT] [--cache FOLDER]      may be repeated
 
 For each clip the sound's skew against the picture is estimated first, then the
