@@ -79,7 +79,7 @@ def run(
 
 
 def _speed(speech: PocketsphinxSpeech, spoken: Sequence[Recording], mouth: MouthResponse) -> dict[str, float]:
-    """Return medians of seconds per second of sound, by the clock and of this process's own time; first call left out."""
+    """Return medians of seconds per second of sound, by the clock and of this process alone; first call left out."""
     speech.analyse(spoken[0].sound, spoken[0].text)
     speech.analyse(spoken[0].sound)
     ratios: dict[str, list[float]] = {}
@@ -212,9 +212,7 @@ def _aperture(speech: PocketsphinxSpeech, sound: Sound, analysis: SpeechAnalysis
 def report(result: dict[str, Any]) -> str:
     """Return the figures as text, with the goals beside them."""
     speed, checks, truth = result["speed"], result["checks"], result["truth"]
-    lines = [
-        "work per second of sound: by the clock, and this process's own time (the clock also counts other programs)"
-    ]
+    lines = ["work per second of sound: by the clock (which counts other programs too), and this process alone"]
     for name, goal in (("with_text", "<= 0.1"), ("without_text", "<= 0.3"), ("other_language", ""), ("perform", "")):
         lines.append(f"  {name:15} {speed[name]:.3f}   {speed[name + '_own']:.3f}   {goal and 'goal ' + goal}".rstrip())
     lines.append("")
