@@ -18,7 +18,9 @@ CARD_CLICKS = """
 const button = (event) => event.target.closest('[data-act]');
 const tell = (b) => trigger('click', { act: b.dataset.act, id: b.dataset.id || '' });
 let pressed = null;
-element.addEventListener('pointerdown', (event) => { pressed = event.button === 0 ? button(event)?.dataset.key : null; });
+element.addEventListener('pointerdown', (event) => {
+  pressed = event.button === 0 ? button(event)?.dataset.key : null;
+});
 element.addEventListener('pointerup', (event) => {
   const b = button(event);
   if (b && pressed && b.dataset.key === pressed) tell(b);

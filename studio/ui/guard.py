@@ -80,6 +80,20 @@ def guarded(function: F) -> F:
     return call  # type: ignore[return-value]
 
 
+def unasked(function: F) -> F:
+    """Let a handler that nobody called (a timer's) fail without a word on the page; the log has it."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            _record(error, function.__qualname__)
+            return gr.skip()
+
+    return call  # type: ignore[return-value]
+
+
 def answered(function: F) -> F:
     """Let an API function fail with one sentence and a hint instead of a traceback."""
 

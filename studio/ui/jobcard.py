@@ -79,6 +79,9 @@ def card(job: Job, preview_url: str = "", log_tail: str = "", *, with_open: bool
         for act, label in buttons(job, with_open=with_open)
     )
     again = f" · attempt {job.attempt}" if job.attempt > 1 else ""
+    same = job.outputs.get("same_frames")
+    if same is not None:
+        again += " · every frame is the same as before" if same else " · some frames differ from before"
     doing = f'<p class="doing">{escape(job.message)}</p>' if job.message and job.is_active else ""
     failure = ""
     if job.failure and job.state in ("failed", "interrupted"):

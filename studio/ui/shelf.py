@@ -88,7 +88,9 @@ class Shelf:
             np.ascontiguousarray(image).data, digest_size=10, key=str(image.shape).encode()
         ).hexdigest()
         out = self.folder / "shelf" / f"{key}.jpg"
-        if not out.exists():
+        if out.exists():
+            os.utime(out)
+        else:
             out.parent.mkdir(parents=True, exist_ok=True)
             part = out.with_name(f"{key}.{time.monotonic_ns()}.part")
             Image.fromarray(image).save(part, "JPEG", quality=JPEG_QUALITY)

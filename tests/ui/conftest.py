@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import socket
 import subprocess
@@ -136,10 +137,10 @@ class Visit:
         self.page.click(f"#tab-{name}-button")
         self.page.wait_for_selector(f"#tab-{name}-button[aria-selected=true]")
 
-    def toast(self) -> str:
-        """Return the text of the newest notice and close all."""
-        self.page.wait_for_selector(".toast-body")
-        said = self.page.locator(".toast-body").last.inner_text()
+    def toast(self, words: str) -> str:
+        """Wait for a notice with the words, return its text, and close all."""
+        self.page.wait_for_selector(f".toast-body:has-text({json.dumps(words)})")
+        said = self.page.locator(".toast-body", has_text=words).last.inner_text()
         self.page.evaluate("document.querySelectorAll('.toast-close').forEach((b) => b.click())")
         return str(said)
 

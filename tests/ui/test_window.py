@@ -58,8 +58,7 @@ def test_text_file_called_png_gets_one_sentence(visit, not_a_picture, server):
     v = visit()
     v.open("expression")
     v.page.set_input_files("#expression-upload input[type=file]", str(not_a_picture))
-    said = v.toast()
-    assert "holiday.png" in said or "picture" in said
+    said = v.toast("holiday.png is not a picture")
     assert "Traceback" not in said
     assert "Error" not in said
     assert len(said) < 300
@@ -83,7 +82,7 @@ def test_missing_pieces_are_asked_for(visit):
     v = visit()
     v.open("animate")
     v.page.click("#animate-make")
-    assert "no portrait" in v.toast()
+    v.toast("no portrait")
 
 
 def test_running_job_is_found_again_by_refresh_and_by_another_browser(visit, portrait, long_speech):
@@ -107,7 +106,7 @@ def test_running_job_is_found_again_by_refresh_and_by_another_browser(visit, por
     v.page.wait_for_selector(f"#animate-progress [data-job='{job}']")
 
     other.page.click(f"#jobs-list [data-job='{job}'] [data-act=cancel]")
-    other.page.wait_for_selector(f"#jobs-list [data-job='{job}'][data-state=cancelled]", timeout=15_000)
+    other.page.wait_for_selector(f"#jobs-list [data-job='{job}'][data-state=cancelled]", timeout=30_000)
     v.page.wait_for_selector(f"#animate-progress [data-job='{job}'][data-state=cancelled]", timeout=15_000)
 
 
@@ -163,6 +162,28 @@ def test_every_input_has_a_name_and_help(server):
         if c["type"] in kinds and not (c["props"].get("label") and c["props"].get("info"))
     ]
     assert bare == [], f"without help: {bare}"
+
+
+def test_colors_are_chosen_in_settings_and_kept(visit):
+    v = visit()
+    v.open("settings")
+    v.page.click("#settings-scheme label:has-text('Dark')")
+    v.page.wait_for_function("document.body.classList.contains('dark')")
+    v.page.reload()
+    v.page.wait_for_selector("#people-list .card")
+    assert v.page.evaluate("document.body.classList.contains('dark')")
+    v.tab("settings")
+    v.page.wait_for_function("document.querySelector('#settings-scheme input[value=dark]').checked")
+
+
+def test_a_timer_that_fails_says_nothing_on_the_page(caplog):
+    from studio.ui import guard
+
+    def broken():
+        raise RuntimeError("database is gone")
+
+    assert guard.unasked(broken)()["__type__"] == "update"
+    assert "database is gone" in caplog.text
 
 
 def test_only_the_stable_names_are_public(server):

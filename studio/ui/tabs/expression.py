@@ -88,7 +88,7 @@ class ExpressionTab:
                     type="filepath",
                     interactive=False,
                     visible=False,
-                    slider_position=0,
+                    slider_position=5,
                     max_height=460,
                     buttons=["fullscreen"],
                     elem_id="expression-picture",

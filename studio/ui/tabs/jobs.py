@@ -13,6 +13,7 @@ import gradio as gr
 from studio.domain.job import Job
 from studio.ui import jobcard, text
 from studio.ui.controls import clickable, clicked, html, listen
+from studio.ui.guard import unasked
 from studio.ui.window import BUSY_SECONDS, IDLE_SECONDS, Window
 
 SHOWN_JOBS = 30
@@ -49,7 +50,7 @@ class JobsTab:
         self.animate_tick = handler
         listen(
             self.window.timer.tick,
-            self._tick,
+            unasked(self._tick),
             [self.seen, *inputs],
             [self.seen, self.list, self.window.timer, *outputs],
             trigger_mode="once",
