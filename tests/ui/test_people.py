@@ -66,7 +66,7 @@ def test_consent_is_recorded_taken_back_and_deleting_wants_the_name(visit, portr
 
     v.tab("identities")
     v.page.click("#person-danger button.label-wrap")
-    v.page.wait_for_selector("#person-typed", state="visible")
+    v.page.wait_for_selector("#person-danger .notice.bad:has-text('1 photo')")
     v.page.fill("#person-typed textarea, #person-typed input", "Grase")
     v.page.click("#person-delete")
     v.page.wait_for_selector(".toast-body:has-text('does not match')")

@@ -159,7 +159,7 @@ class IdentitiesTab:
             with gr.Row(elem_classes=["actions"]):
                 self.record = gr.Button("Record consent", elem_id="consent-record")
                 self.revoke = gr.Button("Take consent back", variant="stop", elem_id="consent-revoke")
-        with gr.Accordion("Rename or delete", open=False, elem_id="person-danger"):
+        with gr.Accordion("Rename or delete", open=False, elem_id="person-danger") as self.danger:
             with gr.Row():
                 self.new_name = gr.Textbox(label="New name", info="Changes the name everywhere.", max_length=80)
                 self.rename = gr.Button("Rename", size="sm", min_width=90, scale=0)
@@ -180,6 +180,7 @@ class IdentitiesTab:
             self.summary,
             self.person_photos,
             self.consents,
+            self.danger,
             self.plan,
             self.new_name,
             self.typed,
@@ -199,6 +200,7 @@ class IdentitiesTab:
         listen(self.record.click, self._record, [self.selected, *self.page_consent.all()], self.view)
         listen(self.revoke.click, self._revoke, self.selected, self.view)
         listen(self.rename.click, self._rename, [self.selected, self.new_name], self.view)
+        listen(self.danger.expand, self._plan, self.selected, self.plan)
         listen(self.delete.click, self._delete, [self.selected, self.typed], shown)
         for button, target in ((self.to_expression, "expression"), (self.to_animate, "animate")):
             chooser = tabs[target].chooser
@@ -232,9 +234,8 @@ class IdentitiesTab:
         person = next((p for p in people if p.id == shown), None)
         column = self._people_cards(people, person)
         if person is None:
-            return column, gr.Column(visible=True), gr.Column(visible=False), "", "", "", "", "", ""
+            return column, gr.Column(visible=True), gr.Column(visible=False), "", "", "", gr.skip(), "", "", ""
         photos = self.people.photos(person.id)
-        plan = self.people.delete_plan(person.id)
         return (
             column,
             gr.Column(visible=False),
@@ -242,7 +243,8 @@ class IdentitiesTab:
             self._summary(person, photos),
             self._photo_cards(photos),
             self._consent_rows(person),
-            text.notice(plan.sentence, f"Type {person.name} below and press Delete for good.", "bad"),
+            gr.Accordion(open=False),
+            "",
             person.name,
             "",
         )
@@ -385,6 +387,11 @@ class IdentitiesTab:
         self.people.revoke_consent(self._shown(selected))
         gr.Info("The consent was taken back. Nothing new can be made of this person.", title="Done", duration=6)
         return self._show(selected)
+
+    def _plan(self, selected: str | None) -> str:
+        person = self.people.get(self._shown(selected))
+        plan = self.people.delete_plan(person.id)
+        return text.notice(plan.sentence, f"Type {person.name} below and press Delete for good.", "bad")
 
     def _rename(self, selected: str | None, name: str) -> tuple[Any, ...]:
         if not name.strip():
