@@ -120,7 +120,29 @@ def run(folder: Path | None = None) -> dict[str, Any]:
             _median_ms(lambda p=picture: animator.prepare(p, analyser.detect(p)[0]), 5) / 1000, 3
         )
         figures[f"frame_ms_{side}"] = round(_median_ms(lambda p=portrait, s=state: p.render(s), 30), 1)
+    figures["slider_answer_ms_512"] = _slider_answer_ms()
     return figures
+
+
+def _slider_answer_ms() -> float:
+    """What the window waits for after a slider is let go: the service's answer on the sample portrait at 512 px."""
+    import tempfile
+
+    from studio import settings
+    from studio.services.projects import sample_portrait
+    from studio.services.sources import MediaSource
+    from studio.studio import Studio
+
+    values = iter(np.linspace(0.2, 0.9, 40))
+
+    with tempfile.TemporaryDirectory() as folder, Studio.open(settings.load({"data_dir": Path(folder)})) as studio:
+        handle = studio.expressions.open(MediaSource.file(sample_portrait()), size=512)
+        studio.expressions.render(handle, ExpressionEdit({"smile": 0.1, "headYaw": 6.0}))
+
+        def slide() -> None:
+            studio.expressions.render(handle, ExpressionEdit({"smile": float(next(values)), "headYaw": 6.0}))
+
+        return round(_median_ms(slide, 20), 1)
 
 
 def sheet(out: Path, folder: Path | None = None, side: int = 200) -> None:

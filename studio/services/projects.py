@@ -6,7 +6,6 @@ window opens at once, and the first thing a person sees is the real way of work.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,15 +37,14 @@ class SampleSpeech(NamedTuple):
 
 
 def sample_portrait() -> Path:
-    """Return scikit-image's public-domain astronaut, without importing the library.
+    """Return the sample portrait: scikit-image's public-domain astronaut, cut to head and shoulders.
 
     Raises:
-        NotFoundError: scikit-image is not installed.
+        NotFoundError: it is not there.
     """
-    spec = importlib.util.find_spec("skimage")
-    path = Path(spec.origin).parent / "data" / "astronaut.png" if spec and spec.origin else None
-    if path is None or not path.exists():
-        raise NotFoundError("The sample portrait is missing.", "pip install scikit-image")
+    path = Path(__file__).resolve().parents[2] / "assets" / "sample" / "astronaut.jpg"
+    if not path.exists():
+        raise NotFoundError("The sample portrait is missing.", "Get the assets folder of the repository again.")
     return path
 
 

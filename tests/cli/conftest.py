@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skimage.data
 
 import studio.studio as composition
 from studio.cli import main
 from studio.engines import Engines
 from studio.engines.base import Sound
 from studio.engines.media.sound import write_wav
-from studio.services.projects import sample_portrait
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -74,7 +74,7 @@ def run(capfd, monkeypatch, tmp_path, engines):
 
 @pytest.fixture(scope="session")
 def astronaut() -> Path:
-    return sample_portrait()
+    return Path(skimage.data.__file__).parent / "astronaut.png"
 
 
 @pytest.fixture(scope="session")

