@@ -81,6 +81,7 @@ def test_unknown_failure_is_one_sentence_without_traceback(caplog):
 def test_missing_pieces_are_asked_for(visit):
     v = visit()
     v.open("animate")
+    v.page.wait_for_selector("#animate-people .card, #animate-people .notice")
     v.page.click("#animate-make")
     v.toast("no portrait")
 
