@@ -234,13 +234,13 @@ def _identity_basis(raw: _RawHead) -> tuple[Array, Array, Array]:
 
 
 def _shade(
-    raw: _RawHead, vertices: Array, colours: Array, yaw: float, pitch: float, size: int = 512
+    raw: _RawHead, vertices: Array, colors: Array, yaw: float, pitch: float, size: int = 512
 ) -> tuple[Array, Array]:
     """Render a head for the detector.
 
     Args:
         vertices: head space.  # (V, 3)
-        colours: RGB 0..1 per vertex.  # (V, 3)
+        colors: RGB 0..1 per vertex.  # (V, 3)
         yaw, pitch: radians.
 
     Returns:
@@ -253,7 +253,7 @@ def _shade(
     points = np.stack([turned[:, 0] * scale + big / 2, -turned[:, 1] * scale + big / 2, turned[:, 2] * scale], 1)
     triangles = raw.triangles[raw.region != REGIONS.index("lashes")]
     normals = kernels.vertex_normals(turned.astype(np.float32), triangles)
-    maps = _draw(points, triangles, np.concatenate([colours, normals], 1), big)
+    maps = _draw(points, triangles, np.concatenate([colors, normals], 1), big)
     normal = maps[..., 3:] / (np.linalg.norm(maps[..., 3:], axis=2, keepdims=True) + 1e-9)
     light = 0.45 + 0.55 * np.clip(np.abs(normal @ np.array([0.25, 0.35, 0.9])), 0, 1.1)
     picture = np.where(maps[..., :3].any(2, keepdims=True), maps[..., :3] * light[..., None], 0.35)
@@ -272,19 +272,19 @@ def _draw(points: Array, triangles: Array, attributes: Array, size: int) -> Arra
 
 
 def _paint(raw: _RawHead, mean: Array) -> NDArray[np.float64]:
-    """Return vertex colours that a face detector takes for a face.  # (V, 3) RGB 0..1"""
+    """Return vertex colors that a face detector takes for a face.  # (V, 3) RGB 0..1"""
     skin, lip = np.array([215, 175, 150]) / 255, np.array([190, 105, 110]) / 255
-    colours = np.asarray(skin * (1 - raw.lips[:, None]) + lip * raw.lips[:, None])
-    colours[raw.vertices_of("teeth_upper", "teeth_lower")] = (0.93, 0.9, 0.85)
-    colours[raw.vertices_of("tongue")] = (0.7, 0.35, 0.35)
+    colors = np.asarray(skin * (1 - raw.lips[:, None]) + lip * raw.lips[:, None])
+    colors[raw.vertices_of("teeth_upper", "teeth_lower")] = (0.93, 0.9, 0.85)
+    colors[raw.vertices_of("tongue")] = (0.7, 0.35, 0.35)
     for side in ("eye_left", "eye_right"):
         rows = raw.vertices_of(side)
         radius = np.linalg.norm((mean[rows] - mean[rows].mean(0))[:, :2], axis=1)
         front = mean[rows, 2] > mean[rows, 2].mean()
-        colours[rows] = (0.96, 0.95, 0.93)
-        colours[rows[front & (radius < 0.075)]] = (0.4, 0.35, 0.25)
-        colours[rows[front & (radius < 0.03)]] = 0.03
-    return colours
+        colors[rows] = (0.96, 0.95, 0.93)
+        colors[rows[front & (radius < 0.075)]] = (0.4, 0.35, 0.25)
+        colors[rows[front & (radius < 0.03)]] = 0.03
+    return colors
 
 
 def _correspondence(raw: _RawHead, mean: Array, analyser: FaceAnalyser) -> tuple[Array, Array, Array, dict[str, float]]:
@@ -293,14 +293,14 @@ def _correspondence(raw: _RawHead, mean: Array, analyser: FaceAnalyser) -> tuple
     Returns:
         Vertex rows (468, 3), weights (468, 3), mirror partner (468,), figures.
     """
-    colours = _paint(raw, mean)
-    first, mirror, _ = _look_from_many_sides(raw, mean, colours, analyser)
+    colors = _paint(raw, mean)
+    first, mirror, _ = _look_from_many_sides(raw, mean, colors, analyser)
     for rows in _BROWS:  # paint the brows where the first pass saw them, then look again
         polygon = first[list(rows), :2].astype(np.float32).reshape(-1, 1, 2)
         for i in np.where(mean[:, 2] > first[:, 2].mean() - 0.1)[0]:
             if cv2.pointPolygonTest(polygon, (float(mean[i, 0]), float(mean[i, 1])), True) > -0.012:
-                colours[i] = (0.3, 0.25, 0.2)
-    positions, mirror, spread = _look_from_many_sides(raw, mean, colours, analyser)
+                colors[i] = (0.3, 0.25, 0.2)
+    positions, mirror, spread = _look_from_many_sides(raw, mean, colors, analyser)
     positions = (positions + positions[mirror] * [-1, 1, 1]) / 2
     vertices, weights, distance = _snap(raw, mean, positions)
     figures = {"spread_mm": spread * 100, "snap_mm": float(distance.mean()) * 100}
@@ -308,7 +308,7 @@ def _correspondence(raw: _RawHead, mean: Array, analyser: FaceAnalyser) -> tuple
 
 
 def _look_from_many_sides(
-    raw: _RawHead, mean: Array, colours: Array, analyser: FaceAnalyser
+    raw: _RawHead, mean: Array, colors: Array, analyser: FaceAnalyser
 ) -> tuple[Array, Array, float]:
     jaw = raw.actions[INDEX["jawOpen"]]
     kinds = (("caucasian", "male"), ("caucasian", "female"), ("asian", "female"), ("african", "male"))
@@ -321,7 +321,7 @@ def _look_from_many_sides(
             posed = shape + 0.4 * jaw if open_mouth else shape
             for yaw in (-0.5, -0.25, 0.0, 0.25, 0.5):
                 for pitch in (-0.1, 0.12):
-                    picture, points = _shade(raw, posed, colours, yaw, pitch)
+                    picture, points = _shade(raw, posed, colors, yaw, pitch)
                     faces = analyser.detect(picture)
                     if not faces:
                         continue

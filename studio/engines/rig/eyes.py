@@ -92,7 +92,7 @@ class EyePatch:
         self._iris_centre = (iris[0] - [self.x0, self.y0]).astype(np.float32)
         self.iris_radius = float(np.linalg.norm(iris[1:] - iris[0], axis=1).mean())
         self._ball, self._sclera, self._sprite, self._sprite_alpha = self._eyeball()
-        self._skin, self._lash = self._lid_colours()
+        self._skin, self._lash = self._lid_colors()
 
     def _inside(self) -> Array:
         upper, lower = self._curves_at(self._upper), self._curves_at(self._lower)
@@ -150,8 +150,8 @@ class EyePatch:
         back = cv2.warpPolar(polar, size, centre, radius, flags | cv2.WARP_INVERSE_MAP)
         return np.nan_to_num(back, nan=60.0, posinf=60.0, neginf=60.0).astype(np.float32)
 
-    def _lid_colours(self) -> tuple[FloatArray, FloatArray]:
-        """Return the skin with eye and lashes removed, and the colour of the lashes."""
+    def _lid_colors(self) -> tuple[FloatArray, FloatArray]:
+        """Return the skin with eye and lashes removed, and the color of the lashes."""
         upper, lower = self._curves_at(self._upper), self._curves_at(self._lower)
         hole = (self._u > -0.12) & (self._u < 1.12)
         hole &= self._v > upper - max(0.30 * self.opening, 0.085 * self.length)

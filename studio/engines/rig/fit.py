@@ -9,7 +9,7 @@ the photo has them.
 
 Convention: landmarks are pixels with y down and z away from the viewer (as
 vision delivers them); `Camera` maps head space to pixels with y down and z
-towards the viewer. This module never sees a pixel's colour.
+towards the viewer. This module never sees a pixel's color.
 """
 
 from __future__ import annotations

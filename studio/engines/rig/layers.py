@@ -1,6 +1,6 @@
 """The photo taken apart into layers that can move: person, background, card.
 
-The person is cut out with the matte and laid, as premultiplied colour, over a
+The person is cut out with the matte and laid, as premultiplied color, over a
 background plate in which the hole behind the person has been filled once, so
 the background stands still however the head moves.
 

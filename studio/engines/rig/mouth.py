@@ -1,7 +1,6 @@
-"""The mouth: lips that meet, and what is seen between them.
+"""What is seen between the lips.
 
-Lips are geometry and come from the photo's own pixels. What a closed mouth
-hides is drawn: two rows of teeth, a tongue and a throat, lit by the photo (its
+What a closed mouth hides is drawn: two rows of teeth, a tongue and a throat, lit by the photo (its
 skin tells brightness, tint and saturation, so a black-and-white photo keeps a
 grey mouth). Where the photo shows teeth, they are used and ride on the skull.
 The opening is drawn at several samples per pixel, because the edge of the lips
@@ -19,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.engines.rig import kernels
-from studio.engines.rig.asset import INNER_LIP_PAIRS, INNER_LIP_RING, HeadAsset
-from studio.engines.rig.spread import LipFields
+from studio.engines.rig.asset import INNER_LIP_RING, HeadAsset
 
 Array = NDArray[Any]
 FloatArray = NDArray[np.float32]
@@ -31,108 +29,6 @@ _CHEEKS = (50, 280, 205, 425, 187, 411, 152, 199, 4)
 _UPPER_TEETH = np.cumsum([0.0, 0.165, 0.14, 0.15, 0.15, 0.15, 0.2, 0.2, 0.3]).astype(np.float32)
 _LOWER_TEETH = np.cumsum([0.0, 0.11, 0.12, 0.14, 0.15, 0.15, 0.2, 0.2, 0.3]).astype(np.float32)
 SKIN, CAVITY, UPPER, LOWER, TONGUE = 1, 2, 3, 4, 5
-
-
-class LipContact:
-    """Keeps lips from passing through each other, and seals them on request."""
-
-    def __init__(self, asset: HeadAsset, neutral: Array, own_vertices: Array) -> None:
-        self._asset = asset
-        self._fields = LipFields(asset)
-        self._upper = np.array([p[0] for p in INNER_LIP_PAIRS])
-        self._lower = np.array([p[1] for p in INNER_LIP_PAIRS])
-        # A closed photo may be fitted with lips slightly overlapping: that is its contact.
-        self._contact = np.minimum(self._gaps(own_vertices)[:, 1], 0.0)
-
-    def _gaps(self, vertices: Array) -> FloatArray:
-        """Upper minus lower inner lip at each pair, head space.  # (9, 3)"""
-        marks = self._asset
-        rows = marks.landmark_vertices[np.concatenate([self._upper, self._lower])]
-        weights = marks.landmark_weights[np.concatenate([self._upper, self._lower])]
-        points = (vertices[rows] * weights[..., None]).sum(1)
-        count = len(self._upper)
-        return np.asarray(points[:count] - points[count:], np.float32)
-
-    def apply(self, vertices: FloatArray, seal: float) -> FloatArray:
-        """Return the vertices with the lips in contact where they must be.
-
-        Args:
-            vertices: head space.  # (V, 3)
-            seal: 0 free .. 1 no gap is left.
-        """
-        gap = self._gaps(vertices)
-        close = np.zeros_like(gap)
-        through = gap[:, 1] < self._contact
-        close[through, 1] = gap[through, 1] - self._contact[through]
-        if seal > 0:
-            apart = gap[:, 1] > self._contact
-            close[apart] = seal * gap[apart]
-            close[apart, 1] = seal * (gap[apart, 1] - self._contact[apart])
-            close[apart, 2] *= 0.5
-        if not close.any():
-            return vertices
-        return vertices + self._fields.displacement(close)
-
-
-class SeamPull:
-    """Moves where the lips take their colour away from the line between them.
-
-    On a closed mouth the line between the lips is a dark seam. When they part,
-    the seam must not stretch into a dark rim; on an open one, closing lips must not
-    carry a line of teeth. The rims take their colour a little further out on the red.
-    """
-
-    def __init__(self, asset: HeadAsset, mesh: Array, eye_distance: float) -> None:
-        marks = asset.landmarks(mesh)
-        jaw = np.linalg.norm(asset.actions[17], axis=1)
-        lower_lip = jaw > 0.13
-        left, right = marks[78, :2], marks[308, :2]
-        axis = (right - left) / (np.linalg.norm(right - left) + 1e-6)
-        normal = np.array([-axis[1], axis[0]])  # down in the picture
-        centre, half = (left + right) / 2, np.linalg.norm(right - left) / 2
-        along = ((mesh[:, :2] - centre) @ axis) / half
-        height = (mesh[:, :2] - centre) @ normal
-        reach = 0.05 * eye_distance
-        rows_all, outward_all, distance_all, depth_all = [], [], [], []
-        near = (asset.lips > 0.02) | self._rim(asset)
-        for side, sign in ((0, -1.0), (1, 1.0)):
-            ring = np.array([marks[p[side], :2] for p in INNER_LIP_PAIRS])
-            ring_u, ring_v = ((ring - centre) @ axis) / half, (ring - centre) @ normal
-            knots_u = np.concatenate([[-1.0], ring_u, [1.0]])
-            knots_v = np.concatenate([[(left - centre) @ normal], ring_v, [(right - centre) @ normal]])
-            edge = np.interp(along, knots_u, knots_v)
-            outward = sign * (height - edge)
-            mine = near & (lower_lip == bool(side)) & (np.abs(along) < 1.06) & (outward < reach)
-            rows = np.where(mine)[0]
-            rows_all.append(rows)
-            outward_all.append(np.broadcast_to(sign * normal, (len(rows), 2)))
-            distance_all.append(outward[rows])
-            depth_all.append(0.024 * eye_distance * np.sqrt(np.clip(1 - along[rows] ** 2, 0.3, 1)))
-        self.rows = np.concatenate(rows_all)
-        self.outward = np.concatenate(outward_all).astype(np.float32)
-        self._distance = np.concatenate(distance_all)
-        self._depth = np.concatenate(depth_all)
-
-    @staticmethod
-    def _rim(asset: HeadAsset) -> Array:
-        """Skin vertices that touch the mouth's inside."""
-        inside = np.zeros(len(asset.mean), bool)
-        inside[asset.vertices_of("mouth_interior")] = True
-        skin = np.zeros(len(asset.mean), bool)
-        skin[asset.vertices_of("skin")] = True
-        return inside & skin
-
-    def shift(self, pull: float) -> FloatArray:
-        """Return how far each of `rows` moves its source point.  # (N, 2) pixels"""
-        depth = np.maximum(self._depth * pull, 1e-6)
-        e = self._distance
-        wanted = np.where(e <= 0, depth, np.where(e < 2 * depth, depth + e * e / (4 * depth), e))
-        return np.asarray((wanted - e)[:, None] * self.outward, np.float32)
-
-    def shadow(self, pull: float) -> FloatArray:
-        """Return the light left where closed lips meet; a laughing photo has no such line.  # (N,) 0..1"""
-        near = np.exp(-((np.maximum(self._distance, 0) / (0.45 * self._depth + 1e-6)) ** 2))
-        return np.asarray(1 - 0.38 * pull * near, np.float32)
 
 
 @dataclass(frozen=True)
@@ -147,11 +43,11 @@ class MouthLight:
 def measure_light(image: Array, landmarks: Array) -> MouthLight:
     """Measure brightness, tint and saturation of the skin around the mouth."""
     h, w = image.shape[:2]
-    colours = []
+    colors = []
     for x, y in landmarks[list(_CHEEKS), :2].astype(int):
         if 2 <= x < w - 3 and 2 <= y < h - 3:
-            colours.append(image[y - 2 : y + 3, x - 2 : x + 3].reshape(-1, 3).mean(0))
-    skin = np.percentile(np.array(colours), 60, axis=0) if colours else np.array([180.0, 150.0, 130.0])
+            colors.append(image[y - 2 : y + 3, x - 2 : x + 3].reshape(-1, 3).mean(0))
+    skin = np.percentile(np.array(colors), 60, axis=0) if colors else np.array([180.0, 150.0, 130.0])
     level = float(np.clip(skin.max() / 215.0, 0.30, 1.1))
     tint = np.clip((skin / skin.mean() - 1) * 0.40 + 1, 0.80, 1.2)
     saturation = float(np.clip((skin.max() - skin.min()) / max(skin.max(), 1.0) / 0.28, 0.0, 1.0))
@@ -286,9 +182,9 @@ class Mouth:
         shaded *= self._within_lips(mesh, box, tag.shape)[..., None]
         small = cv2.resize(shaded, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
         cover = small[..., 3:]
-        colour = small[..., :3] / np.maximum(cover, 1e-4)
-        colour = self._tone(colour)
-        colour = self._with_own_teeth(colour, rotation_only, box)
+        color = small[..., :3] / np.maximum(cover, 1e-4)
+        color = self._tone(color)
+        color = self._with_own_teeth(color, rotation_only, box)
         # A trace of softness hides the sampling; lips are never razor sharp.
         ox, oy = offset
         h, w = picture.shape[:2]
@@ -298,18 +194,18 @@ class Mouth:
         window = np.s_[cy0 - y0 : cy1 - y0, cx0 - x0 : cx1 - x0]
         target = picture[cy0 - oy : cy1 - oy, cx0 - ox : cx1 - ox]
         alpha = cover[window]
-        target[...] = target * (1 - alpha) + colour[window] * alpha
+        target[...] = target * (1 - alpha) + color[window] * alpha
 
     def _eye_samples(self) -> float:
         return self._eye * self._samples
 
-    def _tone(self, colour: Array) -> Array:
+    def _tone(self, color: Array) -> Array:
         light = self._light
-        colour = colour * light.level * light.tint
-        grey = colour @ np.array([0.30, 0.59, 0.11], np.float32)
-        return grey[..., None] + (colour - grey[..., None]) * light.saturation
+        color = color * light.level * light.tint
+        grey = color @ np.array([0.30, 0.59, 0.11], np.float32)
+        return grey[..., None] + (color - grey[..., None]) * light.saturation
 
-    def _with_own_teeth(self, colour: Array, posed: FloatArray, box: tuple[int, int, int, int]) -> Array:
+    def _with_own_teeth(self, color: Array, posed: FloatArray, box: tuple[int, int, int, int]) -> Array:
         """Blend in the photo's own mouth, carried by the skull."""
         rows = self._upper_rows[:: max(1, len(self._upper_rows) // 24)]
         design = np.concatenate([posed[rows, :2], np.ones((len(rows), 1), np.float32)], 1)
@@ -320,9 +216,9 @@ class Mouth:
         my = (affine[0, 1] * xx + affine[1, 1] * yy + affine[2, 1]).astype(np.float32)
         own = cv2.remap(self._own, mx, my, cv2.INTER_LINEAR)
         if own.max() < 0.01:
-            return colour
+            return color
         photo = cv2.remap(self._image, mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return photo * own[..., None] + colour * (1 - own[..., None])
+        return photo * own[..., None] + color * (1 - own[..., None])
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)

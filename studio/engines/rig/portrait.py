@@ -2,18 +2,16 @@
 
 Drawing a frame: bend the head mesh by the weights, bring the lips into contact,
 turn it about the neck, draw card and face into one map that says where in the
-photo every pixel comes from, edit the eyes in the photo, look the colours up,
+photo every pixel comes from, edit the eyes in the photo, look the colors up,
 lay the person over the plate, draw the mouth's inside.
 The photo's own state gives back the photo itself, byte for byte.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import cv2
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,8 +23,10 @@ from studio.engines.base import Image
 from studio.engines.rig import kernels, layers
 from studio.engines.rig.asset import INNER_LIP_PAIRS, HeadAsset
 from studio.engines.rig.eyes import EyePatch, LidMotion
-from studio.engines.rig.fit import HeadFit, pose_of, rotation_of
-from studio.engines.rig.mouth import LipContact, Mouth, SeamPull
+from studio.engines.rig.fit import HeadFit, rotation_of
+from studio.engines.rig.lips import LipContact, SeamPull
+from studio.engines.rig.mouth import Mouth
+from studio.engines.rig.turning import PoseMeasure, TurnGauge
 
 Array = NDArray[Any]
 FloatArray = NDArray[np.float32]
@@ -40,11 +40,6 @@ _LID_WEIGHTS = tuple(
     INDEX[f"eye{part}{side}"] for part in ("Blink", "Squint", "Wide", "LookDown", "LookUp", "LookIn", "LookOut")
     for side in ("Left", "Right")
 )  # fmt: skip
-
-
-PoseMeasure = Callable[[Image], "Array | None"]
-PROBE_DEGREES = 7.0
-GAIN_RANGE = (0.6, 1.15)
 
 
 class RigPortrait:
@@ -62,8 +57,8 @@ class RigPortrait:
     def __init__(
         self, asset: HeadAsset, image: Image, face: DetectedFace, fit: HeadFit, matte: Array, measure: PoseMeasure
     ) -> None:
-        self._asset, self._image, self._fit, self._measure = asset, image, fit, measure
-        self._turns: dict[tuple[str, int], tuple[Array, Array]] = {}
+        self._asset, self._image, self._fit = asset, image, fit
+        self._gauge = TurnGauge(self._draw_turned, measure, fit.camera.rotation)
         self.own_weights: Weights = fit.weights
         self._actions = asset.actions.reshape(len(ARKIT_NAMES), -1)
         self._own_vertices = self._bend(fit.weights)
@@ -77,7 +72,7 @@ class RigPortrait:
         self._box = self._region(person)
         self._eyes = [EyePatch(photo, face.landmarks, side) for side in (0, 1)]
         self._mouth = Mouth(asset, photo, self._mesh, face.landmarks, fit.eye_distance)
-        self._contact = LipContact(asset, fit.neutral, self._own_vertices)
+        self._contact = LipContact(asset, self._own_vertices)
         self._seam = SeamPull(asset, self._mesh, fit.eye_distance)
         self._lid_calm = self._calm_lids(face.landmarks)
         self._own_normals = kernels.vertex_normals(self._unturned(self._own_vertices), self._skin_triangles())
@@ -194,7 +189,7 @@ class RigPortrait:
         out = self._image.copy()
         x0, y0, x1, y1 = self._box
         rgba = self._compose(state, lip_seal, breath, self._layers.plate[y0:y1, x0:x1])
-        _write(rgba, out[y0:y1, x0:x1])
+        kernels.write_bytes(rgba, out[y0:y1, x0:x1])
         return out
 
     def render_with_alpha(self, state: FaceState, *, lip_seal: float = 0.0, breath: float = 0.0) -> NDArray[np.uint8]:
@@ -204,8 +199,8 @@ class RigPortrait:
         rgba = self._compose(state, lip_seal, breath, plate)
         alpha = np.clip(rgba[..., 3:], 0, 1)
         out = np.zeros((*self._image.shape[:2], 4), np.uint8)
-        colour = np.clip(rgba[..., :3] / np.maximum(alpha, 1e-3) + 0.5, 0, 255) * (alpha > 0)
-        out[y0:y1, x0:x1] = np.concatenate([colour, alpha * 255 + 0.5], 2).astype(np.uint8)
+        color = np.clip(rgba[..., :3] / np.maximum(alpha, 1e-3) + 0.5, 0, 255) * (alpha > 0)
+        out[y0:y1, x0:x1] = np.concatenate([color, alpha * 255 + 0.5], 2).astype(np.uint8)
         return out
 
     def _is_own(self, state: FaceState, lip_seal: float, breath: float) -> bool:
@@ -213,52 +208,17 @@ class RigPortrait:
         return bool(still and np.abs(state.weights - self.own_weights).max() < 1e-5)
 
     def _compose(self, state: FaceState, lip_seal: float, breath: float, plate: Array) -> FloatArray:
-        head = self._calibrated(state.head.clamped())
+        head = self._gauge.mesh_turn(state.head.clamped())
         return self._compose_at(state, head, lip_seal, breath, plate)
 
-    def _calibrated(self, head: HeadPose) -> HeadPose:
-        """Return the turn of the mesh that makes the picture show the turn asked for.
-
-        One photo has no far side, so a viewer (and every pose estimator) sees less turn
-        than the mesh makes. How much less depends on the photo; it is measured once per
-        side, on two probe pictures, when the head is first asked to turn there.
-        """
-        if max(abs(head.yaw_degrees), abs(head.pitch_degrees)) < 1e-4:
-            return head
-        yaw, pitch = self._mesh_turn("yaw", head.yaw_degrees), self._mesh_turn("pitch", head.pitch_degrees)
-        return HeadPose(yaw, pitch, head.roll_degrees)
-
-    def _mesh_turn(self, axis: str, degrees: float) -> float:
-        """Return the mesh's turn for a turn in the picture, about one axis."""
-        side = 1 if degrees > 0 else -1
-        if abs(degrees) < 1e-4:
-            return degrees
-        if (axis, side) not in self._turns:
-            # Two probes: the second close to the limit of what is safe.
-            first = PROBE_DEGREES
-            seen = self._probe(axis, side * first) * side
-            seen = float(np.clip(seen, first * GAIN_RANGE[0], first * GAIN_RANGE[1]))
-            second = SAFE_DEGREES * first / seen
-            far = float(np.clip(self._probe(axis, side * second) * side, seen + 0.5, second * GAIN_RANGE[1]))
-            self._turns[axis, side] = (np.array([0.0, seen, far]), np.array([0.0, first, second]))
-        seen_at, turned = self._turns[axis, side]
-        asked = abs(degrees)
-        if asked > seen_at[-1]:
-            return side * float(turned[-1] + asked - seen_at[-1])  # past what is safe, turn no faster
-        return side * float(np.interp(asked, seen_at, turned))
-
-    def _probe(self, axis: str, degrees: float) -> float:
-        """Return the turn seen in the picture when the mesh turns by `degrees`."""
+    def _draw_turned(self, head: HeadPose) -> Image:
+        """Draw the photo's own expression on a mesh turned by exactly `head`; for the gauge."""
         x0, y0, x1, y1 = self._box
-        asked = HeadPose(**{f"{axis}_degrees": degrees})
-        state = FaceState(self.own_weights, asked)
         picture = self._image.copy()
-        rgba = self._compose_at(state, asked, 0.0, 0.0, self._layers.plate[y0:y1, x0:x1])
-        _write(rgba, picture[y0:y1, x0:x1])
-        rotation = self._measure(picture)
-        if rotation is None:
-            return degrees  # the detector lost the face (a drawing, an animal): trust the mesh
-        return float(getattr(pose_of(rotation @ self._fit.camera.rotation.T), f"{axis}_degrees"))
+        state = FaceState(self.own_weights, head)
+        rgba = self._compose_at(state, head, 0.0, 0.0, self._layers.plate[y0:y1, x0:x1])
+        kernels.write_bytes(rgba, picture[y0:y1, x0:x1])
+        return picture
 
     def _compose_at(self, state: FaceState, head: HeadPose, lip_seal: float, breath: float, plate: Array) -> FloatArray:
         x0, y0, _, _ = self._box
@@ -267,7 +227,7 @@ class RigPortrait:
         card = self._place_card(vertices, head, breath)
         self._draw_maps(vertices, mesh, card)
         self._edit_eyes(state.weights)
-        _look_up(self._maps, self._tag, self._source, self._layers.pad, np.ascontiguousarray(plate), self._rgba)
+        kernels.look_up(self._maps, self._tag, self._source, self._layers.pad, np.ascontiguousarray(plate), self._rgba)
         own = self._place(self._own_vertices, head, breath)
         self._mouth.draw(mesh, own, self._rgba[..., :3], (x0, y0))
         return self._rgba
@@ -402,76 +362,3 @@ class RigPortrait:
         if weights[INDEX["jawOpen"]] > 0.6 and not self._mouth.photo_is_open:
             found.append("The photo's mouth is closed: teeth and tongue of a wide open mouth are invented.")
         return tuple(found)
-
-
-@nb.njit(cache=True, nogil=True, fastmath=True)
-def _write(rgba: Array, out: Array) -> None:
-    """Round the colors of (h, w, 4) floats into (h, w, 3) bytes."""
-    for y in range(out.shape[0]):
-        for x in range(out.shape[1]):
-            for k in range(3):
-                out[y, x, k] = np.uint8(min(max(rgba[y, x, k] + 0.5, 0.0), 255.0))
-
-
-@nb.njit(cache=True, nogil=True, fastmath=True)
-def _look_up(maps: Array, tag: Array, source: Array, pad: int, plate: Array, out: Array) -> None:
-    """Look up every pixel's color in the photo and lay it over the plate.
-
-    Catmull-Rom over 4 x 4 pixels: a bilinear look-up would soften the photo, and the
-    softness would come and go with every fraction of a pixel that the head moves.
-
-    Args:
-        maps: source x, y in photo pixels, and light ratio.  # (h, w, 3)
-        tag: 0 where nothing was drawn.  # (h, w)
-        source: premultiplied RGB and alpha, padded.  # (H, W, 4)
-        plate: (h, w, 3)
-        out: RGB and alpha, written.  # (h, w, 4)
-    """
-    height, width = tag.shape
-    rows, columns = source.shape[0], source.shape[1]
-    wx = np.empty(4, np.float32)
-    wy = np.empty(4, np.float32)
-    for y in range(height):
-        for x in range(width):
-            sx = min(max(maps[y, x, 0] + pad, 1.0), columns - 3.001)
-            sy = min(max(maps[y, x, 1] + pad, 1.0), rows - 3.001)
-            i, j = int(sx), int(sy)
-            near = source[j, i, 3] + source[j, i + 1, 3] + source[j + 1, i, 3] + source[j + 1, i + 1, 3]
-            if tag[y, x] == 0 or near == 0.0:
-                out[y, x, 0] = plate[y, x, 0]
-                out[y, x, 1] = plate[y, x, 1]
-                out[y, x, 2] = plate[y, x, 2]
-                out[y, x, 3] = 0.0
-                continue
-            _catmull_rom(sx - i, wx)
-            _catmull_rom(sy - j, wy)
-            red = green = blue = alpha = np.float32(0.0)
-            for b in range(4):
-                r = g = u = a = np.float32(0.0)
-                for c in range(4):
-                    w = wx[c]
-                    r += w * source[j + b - 1, i + c - 1, 0]
-                    g += w * source[j + b - 1, i + c - 1, 1]
-                    u += w * source[j + b - 1, i + c - 1, 2]
-                    a += w * source[j + b - 1, i + c - 1, 3]
-                w = wy[b]
-                red += w * r
-                green += w * g
-                blue += w * u
-                alpha += w * a
-            alpha = min(max(alpha, np.float32(0.0)), np.float32(1.0))
-            ratio = maps[y, x, 2]
-            rest = np.float32(1.0) - alpha
-            out[y, x, 0] = red * ratio + rest * plate[y, x, 0]
-            out[y, x, 1] = green * ratio + rest * plate[y, x, 1]
-            out[y, x, 2] = blue * ratio + rest * plate[y, x, 2]
-            out[y, x, 3] = alpha
-
-
-@nb.njit(cache=True, nogil=True, fastmath=True)
-def _catmull_rom(t: float, out: Array) -> None:
-    """Write the four weights of a Catmull-Rom spline at 0 <= t < 1."""
-    out[0] = t * (-0.5 + t * (1.0 - 0.5 * t))
-    out[1] = 1.0 + t * t * (-2.5 + 1.5 * t)
-    out[2] = t * (0.5 + t * (2.0 - 1.5 * t))
-    out[3] = t * t * (-0.5 + 0.5 * t)
