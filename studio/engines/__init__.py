@@ -66,7 +66,7 @@ ENGINES: tuple[EngineEntry, ...] = (
         "pocketsphinx",
         "Speech analysis",
         "speech",
-        "studio.engines.voice.speech:PocketsphinxSpeech",
+        "studio.engines.voice.listening:ListeningProcess",
         {"pocketsphinx": "pocketsphinx", "scipy": "scipy"},
         (),
         "BSD-2-Clause (pocketsphinx and its English model)",

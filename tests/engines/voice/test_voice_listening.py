@@ -1,0 +1,96 @@
+"""Recognition in its own process: same answers, errors that arrive, deaths that are told, no orphans."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from studio.engines.base import Sound
+from studio.engines.media.sound import read_sound
+from studio.engines.voice.listening import ListeningProcess
+from studio.engines.voice.speech import PocketsphinxSpeech
+from studio.errors import EngineError, UserInputError
+
+SPEECH = Path(__file__).resolve().parents[3] / "assets" / "speech"
+
+
+@pytest.fixture(scope="module")
+def listening():
+    return ListeningProcess()
+
+
+@pytest.fixture(scope="module")
+def sound():
+    return read_sound(SPEECH / "welcome.wav")
+
+
+def test_same_answer_as_in_this_process(listening, sound) -> None:
+    text = (SPEECH / "welcome.txt").read_text(encoding="utf-8")
+    assert listening.analyse(sound, text) == PocketsphinxSpeech().analyse(sound, text)
+
+
+def test_this_process_goes_on_while_the_child_decodes(listening, sound) -> None:
+    listening.analyse(Sound(np.zeros(16000, np.float32), 16000))  # the child is up
+    beats: list[float] = []
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.is_set():
+            beats.append(time.monotonic())
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    listening.analyse(sound)
+    done.set()
+    thread.join()
+    assert max(np.diff(beats)) < 1.0  # decoding this sound here would stop the beat for longer than that
+
+
+def test_errors_of_the_child_arrive_as_they_are(listening) -> None:
+    with pytest.raises(UserInputError, match="language"):
+        listening.analyse(Sound(np.zeros(16000, np.float32), 16000), language="xx")
+    with pytest.raises(UserInputError):
+        listening.analyse(Sound(np.zeros(0, np.float32), 16000))
+
+
+def test_a_dead_child_is_told_and_replaced(sound) -> None:
+    listening = ListeningProcess()
+    silence = Sound(np.zeros(16000, np.float32), 16000)
+    listening.analyse(silence)
+    threading.Timer(0.3, listening._child.kill).start()
+    long = Sound(np.tile(sound.samples, 20), sound.rate_hz)
+    with pytest.raises(EngineError, match="ended unexpectedly"):
+        listening.analyse(long)
+    assert listening.analyse(silence).path == "energy"
+
+
+def test_no_child_outlives_a_killed_parent(tmp_path) -> None:
+    script = (
+        "import numpy as np, time\n"
+        "from studio.engines.base import Sound\n"
+        "from studio.engines.voice.listening import ListeningProcess\n"
+        "l = ListeningProcess(); l.analyse(Sound(np.zeros(16000, np.float32), 16000))\n"
+        "print(l._child.pid, flush=True); time.sleep(60)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=Path(__file__).resolve().parents[3]
+    )
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    for _ in range(100):
+        if not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE:
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError("the child lives on")
