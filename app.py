@@ -1,10 +1,11 @@
 """Open the studio in the browser: settings -> Studio -> window."""
 
+import gc
 import sys
 
-from studio import log, settings, studio
-from studio.cli import guarded
-from studio.ui import build
+gc.disable()  # while the libraries load there is no garbage, and looking for it costs .4 s of the start
+from studio import cli, log, settings, studio  # noqa: E402
+from studio.ui import build  # noqa: E402
 
 
 def window() -> None:
@@ -12,14 +13,13 @@ def window() -> None:
     s = settings.load()
     log.configure(s.log_level.upper())
     with studio.Studio.open(s) as opened:
-        dir_, look, limit = s.data_dir, s.theme, s.max_upload_mb
-        page = build.build(opened, data_dir=dir_, scheme=look, max_upload_mb=limit, doctor=opened.doctor)
-        opened.start(worker=s.worker, sample=s.sample)
+        page = build.build(opened, s.data_dir, scheme=s.theme, max_upload_mb=s.max_upload_mb, doctor=opened.doctor)
+        build.launch(page, s.data_dir, s.host, s.port, s.password, scheme=s.theme, max_upload_mb=s.max_upload_mb)
         print(f"Likeness Studio: http://{s.host}:{s.port}", flush=True)
-        build.launch(
-            page, data_dir=dir_, host=s.host, port=s.port, password=s.password, scheme=look, max_upload_mb=limit
-        )
+        gc.enable()
+        opened.start(worker=s.worker, sample=s.sample)  # after the page: a worker's start would slow it down
+        page.block_thread()
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(window))
+    sys.exit(cli.guarded(window))

@@ -95,7 +95,7 @@ def choose_face(faces: Sequence[DetectedFace], face_index: int | None) -> int:
     if face_index is None and len(faces) > 1:
         raise SeveralFacesError(
             f"The picture shows {len(faces)} faces and it is not said which one is meant.",
-            f"Choose one with --face 1 to --face {len(faces)} (1 is the largest), or pick it in the window.",
+            f"Pick one in the window, or give --face 1 to --face {len(faces)} on the command line (1 is the largest).",
         )
     index = face_index or 0
     if not 0 <= index < len(faces):

@@ -30,8 +30,8 @@ CACHE_SWEEP_SECONDS = (3600, 86400)
 
 def build(
     open_studio: OpenStudio,
-    *,
     data_dir: Path,
+    *,
     scheme: ColorScheme = "system",
     max_upload_mb: int = 512,
     doctor: Callable[[], list[tuple[str, str, str]]] | None = None,
@@ -67,16 +67,15 @@ def build(
 
 def launch(
     page: gr.Blocks,
-    *,
     data_dir: Path,
     host: str = "127.0.0.1",
     port: int = 7860,
     password: str = "",
+    *,
     scheme: ColorScheme = "system",
     max_upload_mb: int = 512,
-    wait: bool = True,
 ) -> str:
-    """Serve the page and return its address; with `wait` only after it is closed.
+    """Serve the page in the background and return its address.
 
     Raises:
         UserInputError: another program listens on the port.
@@ -107,6 +106,6 @@ def launch(
         mcp_server=False,
         enable_monitoring=False,
         run_history=False,
-        prevent_thread_lock=not wait,
+        prevent_thread_lock=True,
     )
     return address
