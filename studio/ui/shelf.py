@@ -67,6 +67,8 @@ class Shelf:
                 out.parent.mkdir(parents=True, exist_ok=True)
                 try:
                     os.link(path, out)
+                except FileExistsError:
+                    pass  # another visitor's page laid it here a moment ago
                 except OSError:  # another disk, or one without links
                     shutil.copyfile(path, out)
             os.utime(out.parent)
