@@ -95,7 +95,7 @@ _HEAD = (
 
 _GROUPED = (
     Control("smile", "Smile", "Mouth", "Lifts the corners of the mouth with the cheeks; below 0 they drop.",
-            positive=_both(mouthSmile=0.85, cheekSquint=0.45, eyeSquint=0.2),
+            positive=_both(mouthSmile=0.55, cheekSquint=0.45, eyeSquint=0.2),
             negative=_both(mouthFrown=0.8, mouthSmile=-0.5)),
     Control("lipOpen", "Lip open / close", "Mouth", "Opens the mouth with the jaw; below 0 closes it.",
             positive={"jawOpen": 0.55, **_both(mouthLowerDown=0.2, mouthUpperUp=0.1)},

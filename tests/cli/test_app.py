@@ -46,8 +46,13 @@ def test_the_window_opens_and_its_worker_ends_with_it(tmp_path: Path, port: int)
                 time.sleep(0.1)
         assert answer is not None
         assert "Likeness Studio" in answer
-        workers = psutil.Process(app.pid).children(recursive=True)
-        assert any("studio.jobs.worker" in " ".join(w.cmdline()) for w in workers)
+        for _ in range(150):  # the worker starts after the page
+            workers = psutil.Process(app.pid).children(recursive=True)
+            if any("studio.jobs.worker" in " ".join(w.cmdline()) for w in workers):
+                break
+            time.sleep(0.1)
+        else:
+            raise AssertionError("no worker was started")
     finally:
         app.kill()
         out, _ = app.communicate()

@@ -28,6 +28,7 @@ _CHEEKS = (50, 280, 205, 425, 187, 411, 152, 199, 4)
 # on an average dental arch of 8 teeth per side).
 _UPPER_TEETH = np.cumsum([0.0, 0.165, 0.14, 0.15, 0.15, 0.15, 0.2, 0.2, 0.3]).astype(np.float32)
 _LOWER_TEETH = np.cumsum([0.0, 0.11, 0.12, 0.14, 0.15, 0.15, 0.2, 0.2, 0.3]).astype(np.float32)
+_ENAMEL = np.array([240.0, 231.0, 214.0])  # the teeth before light; as in _shade_mouth
 SKIN, CAVITY, UPPER, LOWER, TONGUE = 1, 2, 3, 4, 5
 
 
@@ -66,7 +67,6 @@ class Mouth:
 
     def __init__(self, asset: HeadAsset, image: Array, mesh: FloatArray, landmarks: Array, eye_distance: float) -> None:
         self._asset, self._image, self._mesh, self._eye = asset, image, mesh, eye_distance
-        self._light = measure_light(image, landmarks)
         parts = (
             ("skin", SKIN),
             ("mouth_interior", CAVITY),
@@ -91,6 +91,8 @@ class Mouth:
         gap = float(np.linalg.norm(landmarks[13, :2] - landmarks[14, :2])) / eye_distance
         self.photo_is_open = gap > 0.02
         self._own = self._own_interior(landmarks)
+        light = measure_light(image, landmarks)
+        self._light = self._light_of_own_teeth(light) if self.photo_is_open else light
 
     def _arch_attributes(self) -> FloatArray:
         """Angle along the dental arch and height within the tooth.  # (V, 3): angle, height, depth filled per frame"""
@@ -116,6 +118,17 @@ class Mouth:
             mask[y0:y1, x0:x1] = np.maximum(mask[y0:y1, x0:x1], (cover * 255).astype(np.uint8))
         grown = cv2.dilate(mask, np.ones((3, 3)))
         return np.asarray(cv2.GaussianBlur(grown, (0, 0), max(0.6, 0.008 * self._eye)) / 255, np.float32)
+
+    def _light_of_own_teeth(self, light: MouthLight) -> MouthLight:
+        """Let drawn teeth look like those that the photo shows beside them; dark mouths keep the skin's light."""
+        inside = self._image[self._own > 0.9]
+        if len(inside) < 12:
+            return light
+        teeth = np.percentile(inside, 80, axis=0)
+        if teeth.mean() < 0.45 * 255 * light.level:
+            return light
+        tint = teeth / teeth.mean() * (_ENAMEL.mean() / _ENAMEL)
+        return MouthLight(float(teeth.max() / _ENAMEL.max()), tint.astype(np.float32), 1.0)
 
     def _box(self, mesh: Array) -> tuple[int, int, int, int] | None:
         ring = self._asset.landmarks(mesh[None])[0][list(INNER_LIP_RING), :2]
@@ -270,7 +283,7 @@ def _shade_mouth(
                 h = maps[y, x, 1]
                 if t == 3:
                     u = _tooth(maps[y, x, 0], upper_edges)
-                    root = min(max((h - 0.74) / 0.14, 0.0), 1.0)
+                    root = min(max((h - 0.84) / 0.12, 0.0), 1.0)
                     tip = 1.0 - h
                 else:
                     u = _tooth(maps[y, x, 0], lower_edges)
@@ -282,9 +295,9 @@ def _shade_mouth(
                 r *= 1.0 - 0.08 * (1 - tip) - 0.13 * u4 * u4
                 g *= 1.0 - 0.12 * (1 - tip) - 0.17 * u4 * u4
                 b *= 1.0 - 0.20 * (1 - tip) - 0.22 * u4 * u4
-                r += (176.0 - r) * root
-                g += (96.0 - g) * root
-                b += (94.0 - b) * root
+                r += (138.0 - r) * root
+                g += (64.0 - g) * root
+                b += (60.0 - b) * root
                 light = np.exp(-depth * 1.1) * (0.36 + 0.64 * shadow)
                 if t == 4:
                     light *= 0.90
@@ -292,7 +305,7 @@ def _shade_mouth(
                 nip = min(max((u4 * 0.07 - (1.0 - tip)) / 0.06, 0.0), 1.0)
                 light *= 1.0 - 0.40 * nip
                 # Molars sink into the dark of the cheek.
-                back = min(max((abs(maps[y, x, 0]) - 0.30) / 0.45, 0.0), 1.0)
+                back = min(max((abs(maps[y, x, 0]) - 0.40) / 0.55, 0.0), 1.0)
                 r = r * light * (1 - back) + 30.0 * back
                 g = g * light * (1 - back) + 12.0 * back
                 b = b * light * (1 - back) + 11.0 * back
