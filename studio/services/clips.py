@@ -144,14 +144,19 @@ class ClipMaker:
             performance, base = self._perform(request, prepared, spoken)
         with clock.stage("frames"):
             recipe = self._recipe(request, prepared, spoken)
-            hints = self._draw(request, prepared, performance, base, spoken, out, recipe, tell, poster, parts)
+            try:
+                hints = self._draw(request, prepared, performance, base, spoken, out, recipe, tell, poster, parts)
+            finally:
+                if request.sound is None:  # what the offline voice said lies in the clip now
+                    spoken.path.unlink(missing_ok=True)
         if curves is not None:
             _write_curves(performance, curves)
         width, height = prepared.portrait.size
         tell(Progress(1.0, "Done"))
         return AnimationResult(
             out, curves, len(performance), performance.frame_rate_hz, width, height, performance.duration_seconds,
-            clock.result(), spoken.analysis.path, (*prepared.hints, *spoken.notes, *spoken.analysis.notes, *hints),
+            clock.result(), spoken.analysis.path,
+            tuple(dict.fromkeys((*prepared.hints, *spoken.notes, *spoken.analysis.notes, *hints))),
         )  # fmt: skip
 
     def _listen(self, request: AnimationRequest) -> _Spoken:
@@ -170,8 +175,12 @@ class ClipMaker:
             )
         end = None if request.seconds is None else request.start_seconds + request.seconds
         sound = trim(decoded, request.start_seconds, end)
+        # The transcript says what the whole sound says: a part is heard as a part of the whole.
+        whole = bool((request.transcript or "").strip())
         with engines.lock:
-            analysis = engines.speech().analyse(sound, request.transcript, request.language)
+            analysis = engines.speech().analyse(decoded if whole else sound, request.transcript, request.language)
+        if whole:
+            analysis = _part_of(analysis, request.start_seconds, sound)
         return _Spoken(sound, path, request.start_seconds, decoded.notes, analysis)
 
     def _speak(self, request: AnimationRequest) -> _Spoken:

@@ -140,7 +140,7 @@ def read_sound(path: str | os.PathLike[str], *, max_seconds: float = MAX_SECONDS
             "the file is damaged."
         )
     if is_silent(sound):
-        notes.append("The sound is silent: the mouth will rest.")
+        notes.append("The sound is silent, so the mouth rests.")
     return SoundFile(samples, ANALYSIS_RATE_HZ, info, _sha256(found), tuple(notes))
 
 
