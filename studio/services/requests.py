@@ -7,6 +7,7 @@ request; what no engine could make is refused here, before anything starts.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -21,6 +22,7 @@ ClipFormat = Literal["mp4", "webm", "gif", "png"]
 EMOTIONS: tuple[str, ...] = ("joy", "sadness", "surprise", "fear", "anger", "disgust", "contempt")
 FRAME_RATES_HZ: tuple[int, ...] = (24, 25, 30, 60)
 _LARGEST_AMOUNT = 2.0
+_FRAME_RATES = f"Use {', '.join(map(str, FRAME_RATES_HZ[:-1]))} or {FRAME_RATES_HZ[-1]}."
 
 
 class AnimationRequest(BaseModel):
@@ -92,6 +94,12 @@ def checked_request(values: Mapping[str, Any]) -> AnimationRequest:
         first = exc.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
         reason = first["msg"].removeprefix("Value error, ")
+        if where == "frame_rate_hz":
+            raise UserInputError(f"{first['input']} frames per second are not offered.", _FRAME_RATES) from exc
+        if where.startswith("amounts.") and first["type"] == "unexpected_keyword_argument":
+            name = where.removeprefix("amounts.")
+            layers = ", ".join(field.name for field in fields(Amounts))
+            raise UserInputError(f"There is no layer of motion named {name!r}.", f"Layers: {layers}.") from exc
         message = f"{where}: {reason}." if where else f"{reason[0].upper()}{reason[1:]}."
         raise UserInputError(message, "Change it and try again.") from exc
     check(request)
@@ -115,5 +123,5 @@ def check(request: AnimationRequest) -> None:
                 f"The amount of {name} is {amount:g}, but goes from 0 to {_LARGEST_AMOUNT:g}.", "1 is natural."
             )
     if request.frame_rate_hz not in FRAME_RATES_HZ:
-        raise UserInputError(f"{request.frame_rate_hz} frames per second are not offered.", "Use 24, 25, 30 or 60.")
+        raise UserInputError(f"{request.frame_rate_hz} frames per second are not offered.", _FRAME_RATES)
     _ = request.edit
