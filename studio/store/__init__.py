@@ -19,6 +19,7 @@ import shutil
 from pathlib import Path
 from types import TracebackType
 
+from studio.errors import StoreError
 from studio.store.database import Database, Journal
 from studio.store.identities import Identities
 from studio.store.jobs import Jobs
@@ -47,7 +48,13 @@ class Store:
     def __init__(self, data_dir: Path, *, journal: Journal = "wal") -> None:
         self.data_dir = Path(data_dir)
         with disk_errors():
-            self.data_dir.mkdir(parents=True, exist_ok=True)
+            try:
+                self.data_dir.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, FileNotFoundError, NotADirectoryError) as exc:
+                raise StoreError(
+                    f"The data folder {self.data_dir} cannot be made.",
+                    "Choose another with --data-dir; this path is a file, or leads through one.",
+                ) from exc
         work = self.data_dir / "work"
         self.database = Database(self.data_dir / "studio.db", journal)
         try:
