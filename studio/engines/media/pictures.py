@@ -25,7 +25,7 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageErro
 
 from studio.engines.media.atomic import atomic_file
 from studio.engines.media.ffmpeg import checked_file
-from studio.engines.media.recipe import PNG_KEYWORD, recipe_text
+from studio.engines.media.recipe import PNG_KEYWORD, picture_comment, recipe_text
 from studio.errors import LimitExceededError, UnreadableMediaError
 
 Pixels = NDArray[np.uint8]
@@ -34,6 +34,7 @@ MAX_PIXELS = 144_000_000  # 12,000 x 12,000
 MAX_BYTES = 256_000_000
 NEUTRAL_GRAY = 128  # what shows through transparent pixels
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF")
+_LONGEST_JPEG_COMMENT = 65_533
 _HINT = "Use a JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP or GIF picture."
 _opening = threading.Lock()
 
@@ -274,7 +275,19 @@ def thumbnail_jpeg(rgb: Pixels, size: int = 320, quality: int = 85) -> bytes:
     return _encoded(rgb[:, :, :3], size, "JPEG", quality=quality)
 
 
-def _encoded(rgb: Pixels, size: int, kind: str, **options: int) -> bytes:
+def jpeg_bytes(rgb: Pixels, recipe: Mapping[str, Any], quality: int = 95) -> bytes:
+    """Return a JPEG at full size with the recipe in its comment.  # rgb (H, W, 3)
+
+    Raises:
+        LimitExceededError: the recipe does not fit into a JPEG's comment (65,533 bytes).
+    """
+    comment = picture_comment(recipe)
+    if len(comment) > _LONGEST_JPEG_COMMENT:
+        raise LimitExceededError("The recipe is too long for a JPEG.", "Save a PNG.")
+    return _encoded(rgb[:, :, :3], max(rgb.shape), "JPEG", quality=quality, comment=comment)
+
+
+def _encoded(rgb: Pixels, size: int, kind: str, **options: Any) -> bytes:
     """Return the reduced picture in the given format."""
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(fit_longer_side(rgb, size))).save(buffer, kind, **options)

@@ -1,7 +1,7 @@
 """The recipe of a render, carried in the file's own metadata.
 
 A recipe is a JSON object: request, seed, engine, input hashes. PNG holds it in
-an iTXt chunk, mp4 and webm in a tag of the container, gif in a comment. It is
+an iTXt chunk, mp4 and webm in a tag of the container, gif and jpg in a comment. It is
 written as ASCII, so that no container can spoil it. What a recipe means is
 the services' business; a file from elsewhere simply has none.
 """
@@ -23,9 +23,9 @@ PNG_KEYWORD = "likeness-studio"
 CONTAINER_KEY = "likeness_studio"
 COMMENT = "Made with Likeness Studio"
 MAX_RECIPE_BYTES = 900_000  # Pillow reads text chunks up to 1 MB
-_GIF_PREFIX = f"{PNG_KEYWORD}:"
+_COMMENT_PREFIX = f"{PNG_KEYWORD}:"
 
-_UNREADABLE_HINT = "Choose a png, mp4, webm or gif made by this studio."
+_UNREADABLE_HINT = "Choose a png, jpg, mp4, webm or gif made by this studio."
 
 
 def recipe_text(recipe: Mapping[str, Any]) -> str:
@@ -43,9 +43,14 @@ def recipe_text(recipe: Mapping[str, Any]) -> str:
     return text
 
 
+def picture_comment(recipe: Mapping[str, Any]) -> bytes:
+    """Return the comment that holds the recipe in a gif or jpg."""
+    return (_COMMENT_PREFIX + recipe_text(recipe)).encode("ascii")
+
+
 def gif_comment(recipe: Mapping[str, Any]) -> bytes:
     """Return a GIF comment extension that holds the recipe."""
-    text = (_GIF_PREFIX + recipe_text(recipe)).encode("ascii")
+    text = picture_comment(recipe)
     blocks = b"".join(bytes([len(text[i : i + 255])]) + text[i : i + 255] for i in range(0, len(text), 255))
     return b"\x21\xfe" + blocks + b"\x00"
 
@@ -54,7 +59,7 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """Return the recipe a file carries.
 
     Args:
-        path: png, gif, mp4, webm, or a zip or folder of numbered PNGs; decided by content.
+        path: png, jpg, gif, mp4, webm, or a zip or folder of numbered PNGs; decided by content.
 
     Returns:
         The recipe, or None where the file is not ours.
@@ -72,7 +77,7 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     found = ffmpeg.checked_file(path)
     with found.open("rb") as file:
         start = file.read(16)
-    if start.startswith(b"\x89PNG\r\n\x1a\n") or start.startswith(b"GIF8"):
+    if start.startswith((b"\x89PNG\r\n\x1a\n", b"GIF8", b"\xff\xd8\xff")):
         text = _picture_text(found.read_bytes(), found.name)
     elif start.startswith(b"PK\x03\x04"):
         text = _zip_text(found)
@@ -93,11 +98,11 @@ def _parsed(text: str, name: str) -> dict[str, Any]:
 
 
 def _picture_text(data: bytes, name: str) -> str | None:
-    """Return the recipe text of a PNG or GIF without decoding its pixels."""
+    """Return the recipe text of a PNG, GIF or JPEG without decoding its pixels."""
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data), formats=["PNG", "GIF"]) as image:
+        with Image.open(io.BytesIO(data), formats=["PNG", "GIF", "JPEG"]) as image:
             info = image.info
     except (OSError, SyntaxError, ValueError) as exc:
         raise UnreadableMediaError(f"{name} is damaged and cannot be read.", _UNREADABLE_HINT) from exc
@@ -105,7 +110,7 @@ def _picture_text(data: bytes, name: str) -> str | None:
         return str(info[PNG_KEYWORD])
     comment = info.get("comment", b"")
     text = comment.decode("ascii", "replace") if isinstance(comment, bytes) else str(comment)
-    return text[len(_GIF_PREFIX) :] if text.startswith(_GIF_PREFIX) else None
+    return text[len(_COMMENT_PREFIX) :] if text.startswith(_COMMENT_PREFIX) else None
 
 
 def _zip_text(path: Path) -> str | None:
