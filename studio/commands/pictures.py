@@ -41,12 +41,16 @@ def edit(
     with opened(data_dir) as studio:
         wanted = _edit(studio, preset, values or (), neutralise)
         start = time.perf_counter()
-        picture = studio.expressions.edit_file(
-            _source(studio, photo), wanted, out, face_index=None if face is None else face - 1, size=size
-        )
+        source, index = _source(studio, photo), None if face is None else face - 1
+        picture = studio.expressions.edit_file(source, wanted, out, face_index=index, size=size)
+        kept = None
+        if source.photo_id is not None:  # what is made of a stored photo is remembered
+            kept = studio.expressions.save(studio.expressions.open(source, face_index=index, size=size), wanted).id
         height, width = picture.image.shape[:2]
-        seconds = round(time.perf_counter() - start, 3)
-        body = {"path": out.absolute(), "width": width, "height": height, "hints": picture.hints, "seconds": seconds}
+        body = {
+            "path": out.absolute(), "width": width, "height": height, "hints": picture.hints,
+            "seconds": (seconds := round(time.perf_counter() - start, 3)), "render_id": kept,
+        }  # fmt: skip
         lines = [f"{out}  {width}x{height}  {seconds} s", *(f"note: {h}" for h in picture.hints)]
         Output(as_json).result(body, "\n".join(lines))
 

@@ -105,15 +105,29 @@ class Animation:
         curves: Path | None = None,
         on_progress: OnProgress | None = None,
     ) -> AnimationResult:
-        """Make the clip here and now, into `out`, without a project.
+        """Make the clip here and now, into `out`; a stored photo's clip is kept in the library too.
 
         Raises:
             UserInputError: bad request, portrait, sound or file name; and StoreError, EngineError.
         """
+        from studio.engines.media.atomic import atomic_file, check_place
+        from studio.engines.media.curves import read_json, write_json, write_livelink_csv
+
         check(request)
         if curves is not None and curves.suffix.lower() not in {".csv", ".json"}:
             raise UserInputError(f"{curves.name} names no format for curves.", "End it in .csv or .json.")
-        return self._maker.make(self._with_face(request), out, curves=curves, on_progress=on_progress)
+        sound = None if request.sound is None else request.sound.path
+        for place in filter(None, (out, curves)):
+            check_place(place, request.portrait.path, sound)
+        if request.portrait.photo_id is None:
+            return self._maker.make(self._with_face(request), out, curves=curves, on_progress=on_progress)
+        render, result = self.render(request, on_progress=on_progress)
+        with atomic_file(out) as part:
+            shutil.copyfile(result.path, part)
+        if curves is not None:
+            motion = read_json(self._store.media.get(self._owner, render.inputs["curves"]))
+            (write_livelink_csv if curves.suffix.lower() == ".csv" else write_json)(motion, curves)
+        return replace(result, path=out, curves=curves)
 
     def voices(self) -> tuple[str, ...]:
         """Return the offline voices; empty when no synthesis engine is installed."""

@@ -160,20 +160,22 @@ class Expressions:
         """Draw an edit of a bare file into `out` (png or jpg) without a project.
 
         Raises:
-            UserInputError: `out` names no picture format; and as `open`.
+            UserInputError: `out` names no picture format, or the photo itself; and as `open`.
         """
-        from studio.engines.media.atomic import atomic_file
-        from studio.engines.media.pictures import thumbnail_jpeg, write_png
+        from studio.engines.media.atomic import atomic_file, check_place
+        from studio.engines.media.pictures import jpeg_bytes, write_png
 
         if out.suffix.lower() not in {".png", ".jpg", ".jpeg"}:
             raise UserInputError(f"{out.name} names no picture format.", "End it in .png or .jpg.")
+        check_place(out, source.path)
         handle = self.open(source, face_index=face_index, size=size)
         edited = self.render(handle, edit)
+        recipe = _recipe(self._prepared(handle), edit, size)
         if out.suffix.lower() == ".png":
-            write_png(out, edited.image, _recipe(self._prepared(handle), edit, size))
+            write_png(out, edited.image, recipe)
         else:
             with atomic_file(out) as part:
-                part.write_bytes(thumbnail_jpeg(edited.image, max(edited.image.shape), 95))
+                part.write_bytes(jpeg_bytes(edited.image, recipe))
         return EditedPicture(edited.image, (*handle.hints, *edited.hints))
 
     def redraw(self, recipe: Mapping[str, Any], parent_id: str | None = None) -> Render:

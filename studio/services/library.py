@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from studio.domain.job import Job
 from studio.domain.render import Render, RenderKind, RenderPage
 from studio.engines.media.atomic import atomic_file
+from studio.errors import UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.animation import Animation, OnProgress, checked_request, told
 from studio.services.expressions import Expressions
@@ -138,6 +139,7 @@ class Library:
 
         Raises:
             NotFoundError: no such render, or the folder does not exist.
+            UserInputError: the name ends in another format.
             StoreError: disk full or read-only.
         """
         render = self.show(render_id)
@@ -145,6 +147,11 @@ class Library:
         if out.is_dir():
             words = re.sub(r"[^\w-]+", "-", render.title).strip("-").lower()[:40]
             out = out / f"{words or render.kind}-{render.id}{source.suffix}"
+        elif out.suffix.lower() != source.suffix:
+            raise UserInputError(
+                f"The render is a {source.suffix} file, not {out.suffix or 'one without ending'}.",
+                f"End the name in {source.suffix}, or name a folder.",
+            )
         with atomic_file(out) as part:
             shutil.copyfile(source, part)
         return out

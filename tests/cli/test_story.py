@@ -39,6 +39,8 @@ def test_the_story(data_dir: Path, astronaut: Path, speech: Path, tmp_path: Path
     png = tmp_path / "smile.png"
     edited = studio("edit", photo["id"], "--set", "smile=.6", "--set", "headYaw=8", "--out", png, "--json")
     assert edited.code == 0, edited.err
+    kept = studio("library", "list", "--json").json["renders"]
+    assert [r["id"] for r in kept] == [edited.json["render_id"]], "what is made of a stored photo is kept"
     with Image.open(png) as image:
         assert image.size == (512, 512)
         changed = np.asarray(image.convert("RGB")).astype(int) - np.asarray(Image.open(astronaut).convert("RGB"))
@@ -68,6 +70,7 @@ def test_the_story(data_dir: Path, astronaut: Path, speech: Path, tmp_path: Path
     assert recipe.json["recipe"]["request"]["emotions"] == {"joy": 0.5}
     plan = studio("identity", "delete", "Eileen", "--json")
     assert (plan.code, plan.json["deleted"], plan.json["plan"]["photos"]) == (0, False, 1)
+    assert plan.json["plan"]["renders"] == 1
     gone = studio("identity", "delete", "Eileen", "--yes", "--json")
     assert gone.json["deleted"] is True
     assert studio("identity", "list", "--json").json["items"] == []

@@ -75,8 +75,8 @@ def test_every_kind_is_found_under_its_name(kind) -> None:
         ({"emotions": {"glee": 0.5}}, "glee"),
         ({"emotions": {"joy": 2}}, "0 to 1"),
         ({"amounts": {"head": 3}}, "0 to 2"),
-        ({"amounts": {"tail": 1}}, "tail"),
-        ({"frame_rate_hz": 26}, "frame_rate_hz"),
+        ({"amounts": {"tail": 1}}, "no layer of motion named 'tail'"),
+        ({"frame_rate_hz": 26}, "24, 25, 30 or 60"),
         ({"size": 100}, "size"),
         ({"size": 5000}, "size"),
         ({"expression": {"nose": 1}}, "nose"),
@@ -147,6 +147,42 @@ def test_a_part_of_the_sound(studio, portrait, speech, tmp_path, engines) -> Non
     assert result.duration_seconds == pytest.approx(0.3, abs=0.04)
     with pytest.raises(UserInputError, match="starts at"):
         studio.animation.animate_file(ask(portrait, speech, start_seconds=5), tmp_path / "o2.mp4")
+
+
+def test_a_transcript_is_laid_over_the_whole_sound_also_for_a_part(studio, portrait, speech, tmp_path, engines) -> None:
+    request = ask(portrait, speech, start_seconds=0.5, seconds=0.3, transcript="Hello there")
+    result = studio.animation.animate_file(request, tmp_path / "o.mp4")
+    assert engines.listener.heard == [(pytest.approx(1.0, abs=0.01), "Hello there", "en")]
+    assert result.duration_seconds == pytest.approx(0.3, abs=0.04)
+
+
+@pytest.mark.parametrize("name", ["c.csv", "c.json"])
+def test_a_clip_of_a_stored_photo_is_kept(studio, portrait, speech, tmp_path, name) -> None:
+    _, (photo,) = _person(studio, portrait)
+    request = AnimationRequest(portrait=MediaSource.photo(photo.id), sound=MediaSource.file(speech), seconds=0.4)
+    out, curves = tmp_path / "o.mp4", tmp_path / name
+    result = studio.animation.animate_file(request, out, curves=curves)
+    (kept,) = studio.library.page().renders
+    assert (result.render_id, result.path, result.curves) == (kept.id, out, curves)
+    assert out.read_bytes() == studio.library.path(kept).read_bytes()
+    motion = read_json(curves) if name.endswith("json") else read_livelink_csv(curves, frame_rate_hz=25)
+    assert len(motion) == result.frames == 10
+
+
+def _person(studio, portrait):
+    person = studio.identities.add("Ann", [portrait])
+    return person, studio.identities.photos(person.id)
+
+
+def test_a_bad_place_is_refused_before_the_work(studio, portrait, speech, tmp_path, engines) -> None:
+    with pytest.raises(NotFoundError, match="folder"):
+        studio.animation.animate_file(ask(portrait, speech), tmp_path / "no" / "o.mp4")
+    video = tmp_path / "v.mp4"
+    studio.animation.animate_file(ask(portrait, speech, seconds=0.2), video)
+    before, heard = video.read_bytes(), len(engines.listener.heard)
+    with pytest.raises(UserInputError, match="starts from"):
+        studio.animation.animate_file(ask(portrait, video, seconds=0.2), video)
+    assert (video.read_bytes(), len(engines.listener.heard)) == (before, heard)
 
 
 def test_a_preview_is_short_small_and_not_kept(studio, tmp_path, speech) -> None:

@@ -136,6 +136,7 @@ def test_editing_a_bare_file_leaves_the_library_alone(studio, portrait, tmp_path
     with Image.open(tmp_path / name) as image:
         assert image.size == (300, 280)
         assert abs(int(np.asarray(image.convert("RGB"))[50, 50, 0]) - int(edited.image[50, 50, 0])) <= 2
+    assert studio.library.recipe_of_file(tmp_path / name)["request"]["values"] == dict(EDIT.values)
     assert studio.library.page().total == 0
     assert studio.library.verify().checked == 0
 
@@ -143,6 +144,10 @@ def test_editing_a_bare_file_leaves_the_library_alone(studio, portrait, tmp_path
 def test_where_an_edit_cannot_go(studio, portrait, tmp_path) -> None:
     with pytest.raises(UserInputError, match="picture format"):
         studio.expressions.edit_file(MediaSource.file(portrait), EDIT, tmp_path / "out.tiff")
+    photo = portrait.read_bytes()
+    with pytest.raises(UserInputError, match="starts from"):
+        studio.expressions.edit_file(MediaSource.file(portrait), EDIT, portrait)
+    assert portrait.read_bytes() == photo
     with pytest.raises(NotFoundError):
         studio.expressions.edit_file(MediaSource.file(portrait), EDIT, tmp_path / "no" / "folder.png")
     with pytest.raises(NotFoundError):

@@ -52,6 +52,9 @@ def test_export_into_a_folder_and_to_a_file(studio, renders, tmp_path) -> None:
     assert studio.library.export(renders[0].id, tmp_path / "one.png").read_bytes() == path.read_bytes()
     with pytest.raises(NotFoundError):
         studio.library.export(renders[0].id, tmp_path / "missing" / "one.png")
+    with pytest.raises(UserInputError, match=r"is a \.png file"):
+        studio.library.export(renders[0].id, tmp_path / "one.mp4")
+    assert not (tmp_path / "one.mp4").exists()
 
 
 def test_a_file_of_ours_brings_its_recipe_back(studio, renders, tmp_path) -> None:

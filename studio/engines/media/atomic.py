@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from studio.errors import NotFoundError, StoreError
+from studio.errors import NotFoundError, StoreError, UserInputError
 
 PART_PREFIX = ".part-"
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -63,6 +63,21 @@ def settle(part: Path, path: Path) -> None:
     except OSError as exc:
         part.unlink(missing_ok=True)
         raise disk_error(exc, path) from exc
+
+
+def check_place(path: Path, *inputs: Path | None) -> None:
+    """Refuse a place for a result before the long work starts, not after it.
+
+    Args:
+        inputs: files that the work reads and that must not be overwritten.
+
+    Raises:
+        NotFoundError: the folder does not exist.
+        UserInputError: `path` is one of the inputs.
+    """
+    part_path(path)
+    if path.exists() and any(source is not None and source.exists() and path.samefile(source) for source in inputs):
+        raise UserInputError(f"{path.name} is also what the work starts from.", "Choose another name for the result.")
 
 
 @contextmanager
