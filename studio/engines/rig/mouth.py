@@ -28,6 +28,7 @@ _CHEEKS = (50, 280, 205, 425, 187, 411, 152, 199, 4)
 # on an average dental arch of 8 teeth per side).
 _UPPER_TEETH = np.cumsum([0.0, 0.165, 0.14, 0.15, 0.15, 0.15, 0.2, 0.2, 0.3]).astype(np.float32)
 _LOWER_TEETH = np.cumsum([0.0, 0.11, 0.12, 0.14, 0.15, 0.15, 0.2, 0.2, 0.3]).astype(np.float32)
+OPEN_GAP = 0.045  # of the eye distance: a narrower gap shows a dark seam, no teeth
 _ENAMEL = np.array([240.0, 231.0, 214.0])  # the teeth before light; as in _shade_mouth
 SKIN, CAVITY, UPPER, LOWER, TONGUE = 1, 2, 3, 4, 5
 
@@ -51,7 +52,7 @@ def measure_light(image: Array, landmarks: Array) -> MouthLight:
     skin = np.percentile(np.array(colors), 60, axis=0) if colors else np.array([180.0, 150.0, 130.0])
     level = float(np.clip(skin.max() / 215.0, 0.30, 1.1))
     tint = np.clip((skin / skin.mean() - 1) * 0.40 + 1, 0.80, 1.2)
-    saturation = float(np.clip((skin.max() - skin.min()) / max(skin.max(), 1.0) / 0.28, 0.0, 1.0))
+    saturation = float(np.clip((skin.max() - skin.min()) / max(skin.max(), 1.0) / 0.18, 0.0, 1.0))
     return MouthLight(level, tint.astype(np.float32), saturation)
 
 
@@ -89,7 +90,7 @@ class Mouth:
         width = float(np.linalg.norm(landmarks[61, :2] - landmarks[291, :2]))
         self._samples = int(np.clip(round(200 / max(width, 1.0)), 2, 4))
         gap = float(np.linalg.norm(landmarks[13, :2] - landmarks[14, :2])) / eye_distance
-        self.photo_is_open = gap > 0.02
+        self.photo_is_open = gap > OPEN_GAP
         self._own = self._own_interior(landmarks)
         light = measure_light(image, landmarks)
         self._light = self._light_of_own_teeth(light) if self.photo_is_open else light
@@ -172,7 +173,14 @@ class Mouth:
         small = cv2.resize(inside, (box[2] - box[0], box[3] - box[1]), interpolation=cv2.INTER_AREA)
         return box, np.asarray(small, np.float32)
 
-    def draw(self, mesh: FloatArray, rotation_only: FloatArray, picture: FloatArray, offset: tuple[int, int]) -> None:
+    def draw(
+        self,
+        mesh: FloatArray,
+        rotation_only: FloatArray,
+        picture: FloatArray,
+        offset: tuple[int, int],
+        parted: float = 0.0,
+    ) -> None:
         """Draw the mouth's inside into a picture.
 
         Args:
@@ -181,6 +189,8 @@ class Mouth:
                 photo's own teeth.  # (V, 3)
             picture: RGB, changed in place.  # (h, w, 3)
             offset: x, y of the picture's corner in the photo.
+            parted: how far closed lips have parted, 0..1; what a closed photo shows
+                between its lips is a dark seam and must not stay behind.
         """
         box = self._box(mesh)
         if box is None:
@@ -197,7 +207,7 @@ class Mouth:
         cover = small[..., 3:]
         color = small[..., :3] / np.maximum(cover, 1e-4)
         color = self._tone(color)
-        color = self._with_own_teeth(color, rotation_only, box)
+        color = self._with_own_teeth(color, rotation_only, box, 1.0 if self.photo_is_open else 1.0 - parted)
         # A trace of softness hides the sampling; lips are never razor sharp.
         ox, oy = offset
         h, w = picture.shape[:2]
@@ -218,7 +228,7 @@ class Mouth:
         grey = color @ np.array([0.30, 0.59, 0.11], np.float32)
         return grey[..., None] + (color - grey[..., None]) * light.saturation
 
-    def _with_own_teeth(self, color: Array, posed: FloatArray, box: tuple[int, int, int, int]) -> Array:
+    def _with_own_teeth(self, color: Array, posed: FloatArray, box: tuple[int, int, int, int], share: float) -> Array:
         """Blend in the photo's own mouth, carried by the skull."""
         rows = self._upper_rows[:: max(1, len(self._upper_rows) // 24)]
         design = np.concatenate([posed[rows, :2], np.ones((len(rows), 1), np.float32)], 1)
@@ -227,11 +237,11 @@ class Mouth:
         xx, yy = np.meshgrid(np.arange(x0, x1, dtype=np.float32), np.arange(y0, y1, dtype=np.float32))
         mx = (affine[0, 0] * xx + affine[1, 0] * yy + affine[2, 0]).astype(np.float32)
         my = (affine[0, 1] * xx + affine[1, 1] * yy + affine[2, 1]).astype(np.float32)
-        own = cv2.remap(self._own, mx, my, cv2.INTER_LINEAR)
+        own = cv2.remap(self._own, mx, my, cv2.INTER_LINEAR) * share
         if own.max() < 0.01:
             return color
         photo = cv2.remap(self._image, mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return photo * own[..., None] + color * (1 - own[..., None])
+        return np.asarray(photo * own[..., None] + color * (1 - own[..., None]))
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
@@ -290,25 +300,26 @@ def _shade_mouth(
                     root = min(max((0.34 - h) / 0.14, 0.0), 1.0)
                     tip = h
                 u4 = u * u * u * u
+                between = u4 * u4 if t == 3 else 0.45 * u4 * u4  # lower teeth stand closer and darker
                 r, g, b = 240.0, 231.0, 214.0
                 # Teeth are warmer and darker towards the gum and between each other.
-                r *= 1.0 - 0.08 * (1 - tip) - 0.13 * u4 * u4
-                g *= 1.0 - 0.12 * (1 - tip) - 0.17 * u4 * u4
-                b *= 1.0 - 0.20 * (1 - tip) - 0.22 * u4 * u4
+                r *= 1.0 - 0.08 * (1 - tip) - 0.13 * between
+                g *= 1.0 - 0.12 * (1 - tip) - 0.17 * between
+                b *= 1.0 - 0.20 * (1 - tip) - 0.22 * between
                 r += (138.0 - r) * root
                 g += (64.0 - g) * root
                 b += (60.0 - b) * root
                 light = np.exp(-depth * 1.1) * (0.36 + 0.64 * shadow)
                 if t == 4:
-                    light *= 0.90
+                    light *= 0.72 + 0.22 * tip
                 # Rounded corners of the biting edge let the dark behind show.
                 nip = min(max((u4 * 0.07 - (1.0 - tip)) / 0.06, 0.0), 1.0)
                 light *= 1.0 - 0.40 * nip
                 # Molars sink into the dark of the cheek.
                 back = min(max((abs(maps[y, x, 0]) - 0.40) / 0.55, 0.0), 1.0)
-                r = r * light * (1 - back) + 30.0 * back
-                g = g * light * (1 - back) + 12.0 * back
-                b = b * light * (1 - back) + 11.0 * back
+                r = r * light * (1 - back) + 58.0 * back
+                g = g * light * (1 - back) + 29.0 * back
+                b = b * light * (1 - back) + 26.0 * back
                 light = 1.0
             out[y, x, 0] = r * light
             out[y, x, 1] = g * light

@@ -229,7 +229,7 @@ class RigPortrait:
         self._edit_eyes(state.weights)
         kernels.look_up(self._maps, self._tag, self._source, self._layers.pad, np.ascontiguousarray(plate), self._rgba)
         own = self._place(self._own_vertices, head, breath)
-        self._mouth.draw(mesh, own, self._rgba[..., :3], (x0, y0))
+        self._mouth.draw(mesh, own, self._rgba[..., :3], (x0, y0), self._seam_pull(vertices))
         return self._rgba
 
     def _shape(self, weights: Weights) -> FloatArray:
