@@ -30,8 +30,6 @@ def sentence(error: BaseException) -> tuple[str, str]:
     """Return what to tell the person, and what to do about it."""
     if isinstance(error, StudioError):
         return error.message, error.hint
-    if isinstance(error, NotImplementedError):
-        return "This part of the studio is not available yet.", "Look at the Settings tab for what is installed."
     return BUG, BUG_HINT
 
 
