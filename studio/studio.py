@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from studio.domain.job import LANES
 from studio.domain.project import LOCAL_OWNER
 from studio.engines import Engines
 from studio.errors import NotFoundError
@@ -35,6 +36,9 @@ from studio.store import Store
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "assets"
 EXPRESSION_PRESETS = ROOT / "presets" / "expressions"
+
+LONG_KINDS = frozenset({"train", "grid", "leak_test", "download"})
+"""These run in a worker process of their own, so that hours of training hold up no picture."""
 
 JOB_KINDS: KindTable = {
     "animate": "studio.services.animation:KIND",
@@ -72,7 +76,10 @@ class Studio:
         )
         self.jobs = Jobs(queue, owner, scratch)
         self._queue = queue
-        self._supervisor = WorkerSupervisor(self.store, queue, "studio.studio:workplace", {"data_dir": str(data_dir)})
+        place = ("studio.studio:workplace", {"data_dir": str(data_dir)})
+        self._supervisors = tuple(
+            WorkerSupervisor(self.store, queue, *place, lane=lane, long_kinds=LONG_KINDS) for lane in LANES
+        )
 
     @classmethod
     def open(cls, settings: Settings) -> Studio:
@@ -92,8 +99,9 @@ class Studio:
             self.start_worker()
 
     def start_worker(self) -> None:
-        """Start the worker process that makes the queued jobs; does nothing when it runs already."""
-        self._supervisor.start()
+        """Start the worker processes that make the queued jobs; does nothing when they run already."""
+        for supervisor in self._supervisors:
+            supervisor.start()
 
     def doctor(self) -> list[tuple[str, str, str]]:
         """Return (what, state, detail) rows about this installation."""
@@ -101,7 +109,8 @@ class Studio:
 
     def close(self) -> None:
         """Stop the worker and close the database."""
-        self._supervisor.stop()
+        for supervisor in self._supervisors:
+            supervisor.stop()
         self.store.close()
 
     def __enter__(self) -> Studio:
@@ -114,7 +123,7 @@ class Studio:
 def workplace(data_dir: str) -> Workplace:
     """Build what the worker process needs: a studio of its own on the same data folder."""
     studio = Studio(Path(data_dir))
-    return Workplace(store=studio.store, kinds=JOB_KINDS, tools=studio)
+    return Workplace(store=studio.store, kinds=JOB_KINDS, tools=studio, long_kinds=LONG_KINDS)
 
 
 def benchmark(name: str) -> dict[str, Any]:

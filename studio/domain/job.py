@@ -21,6 +21,9 @@ from itertools import pairwise
 from statistics import median
 from typing import Any, Literal, get_args
 
+Lane = Literal["main", "long"]
+"""Each lane has a worker process of its own, so that a training of hours holds up no picture."""
+LANES: tuple[Lane, ...] = get_args(Lane)
 JobState = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 STATES: tuple[JobState, ...] = get_args(JobState)
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
@@ -33,6 +36,24 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
 }
 LOG_TAIL_LINES = 40
 """How many of the last log lines a failure shows."""
+
+
+@dataclass(frozen=True)
+class Takes:
+    """Which kinds of jobs a worker takes.
+
+    Attributes:
+        only: these and no others; None takes all.
+        but: never these.
+    """
+
+    only: frozenset[str] | None = None
+    but: frozenset[str] = frozenset()
+
+    @classmethod
+    def of_lane(cls, lane: Lane, long_kinds: frozenset[str]) -> Takes:
+        """Return what the worker of a lane takes."""
+        return cls(only=long_kinds) if lane == "long" else cls(but=long_kinds)
 
 
 @dataclass(frozen=True, kw_only=True)

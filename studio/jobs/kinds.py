@@ -97,12 +97,14 @@ class Workplace:
         kinds: the table of kinds.
         tools: handed to each run as `context.tools`.
         close: called once at the end (stops engines, closes the store).
+        long_kinds: kinds that have a worker process of their own.
     """
 
     store: Store
     kinds: KindTable
     tools: Any = None
     close: Callable[[], None] = field(default=lambda: None, repr=False)
+    long_kinds: frozenset[str] = frozenset()
 
 
 def load_attribute(path: str) -> Any:

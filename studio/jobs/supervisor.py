@@ -21,7 +21,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from studio.domain.job import LOG_TAIL_LINES, Failure
+from studio.domain.job import LOG_TAIL_LINES, Failure, Lane, Takes
 from studio.errors import StudioError
 from studio.jobs.process import explain_exit
 from studio.jobs.queue import JobQueue
@@ -35,24 +35,48 @@ RESTART_SECONDS = (0.0, 1.0, 5.0, 30.0)
 """How long to wait before starting a worker again that died young, growing with each time."""
 YOUNG_SECONDS = 10.0
 
+IDLE_END_SECONDS = 60.0
+LOOK_SECONDS = 0.3
+"""How often the long lane is looked at for a waiting job while it has no worker."""
+
 _logger = logging.getLogger(__name__)
 
 
 class WorkerSupervisor:
     """Keeps one worker process running for this process.
 
+    The worker of the long lane is started when a job waits for it, and ends
+    itself some time after the last one: training libraries hold gigabytes.
+
     Args:
         store: the store the worker's jobs are in.
         queue: its queue.
         build: "module:function" that returns a kinds.Workplace.
         arguments: JSON keyword arguments for it (sent through a pipe, not seen in process lists).
+        lane: which jobs the worker takes.
+        long_kinds: the kinds of the long lane.
+        idle_seconds: after so long without a job the worker of the long lane ends.
     """
 
-    def __init__(self, store: Store, queue: JobQueue, build: str, arguments: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        queue: JobQueue,
+        build: str,
+        arguments: Mapping[str, Any],
+        *,
+        lane: Lane = "main",
+        long_kinds: frozenset[str] = frozenset(),
+        idle_seconds: float = IDLE_END_SECONDS,
+    ) -> None:
         self._store = store
         self._queue = queue
-        self._order = json.dumps({"build": build, "arguments": dict(arguments)})
-        self._log_path = store.data_dir / "worker.log"
+        self._lane: Lane = lane
+        self._when_needed = lane == "long"
+        self._takes = Takes.of_lane(lane, long_kinds)
+        order = {"build": build, "arguments": dict(arguments), "lane": lane}
+        self._order = json.dumps(order | ({"idle_seconds": idle_seconds} if self._when_needed else {}))
+        self._log_path = store.data_dir / ("worker.log" if lane == "main" else f"worker-{lane}.log")
         self._process: subprocess.Popen[str] | None = None
         self._spoken = 0  # size of the log when the worker was started
         self._closing = threading.Event()
@@ -74,7 +98,8 @@ class WorkerSupervisor:
         if self._watcher is not None and self._watcher.is_alive():
             return
         self._closing.clear()
-        self._process = self._spawn()
+        if not self._when_needed:
+            self._process = self._spawn()
         self._watcher = threading.Thread(target=self._watch, name="worker supervisor", daemon=True)
         self._watcher.start()
 
@@ -83,12 +108,14 @@ class WorkerSupervisor:
         with self._changing:
             self._closing.set()
             process, watcher = self._process, self._watcher
-        if process is None or watcher is None:
+        if watcher is None:
             return
-        _close_pipe(process)
+        if process is not None:
+            _close_pipe(process)
         watcher.join(timeout_seconds)
         if watcher.is_alive():
-            process.kill()
+            if process is not None:
+                process.kill()
             watcher.join()
         self._process = self._watcher = None
 
@@ -120,6 +147,8 @@ class WorkerSupervisor:
         """Wait for the worker's end, write down why, start the next one."""
         died_young = 0
         while True:
+            if self._when_needed and not self._start_when_needed():
+                return
             process = self._process
             assert process is not None
             born = time.monotonic()
@@ -129,13 +158,32 @@ class WorkerSupervisor:
             self._write_down(process.pid, code)
             if self._closing.is_set():
                 return
+            if self._when_needed and code == 0:
+                continue
             _logger.warning("the worker ended (exit code %s) and is started again", code)
             died_young = died_young + 1 if time.monotonic() - born < YOUNG_SECONDS else 0
             self._closing.wait(RESTART_SECONDS[min(died_young, len(RESTART_SECONDS) - 1)])
             with self._changing:
                 if self._closing.is_set():
                     return
-                self._process = self._spawn()
+                if not self._when_needed:
+                    self._process = self._spawn()
+
+    def _start_when_needed(self) -> bool:
+        """Wait until a job waits, then start the worker; return False when the studio closes first."""
+        while not self._closing.wait(LOOK_SECONDS):
+            try:
+                waiting = self._store.jobs.has_waiting(self._takes)
+            except StudioError as exc:
+                _logger.warning("whether a job waits could not be read: %s", exc)
+                continue
+            if waiting:
+                with self._changing:
+                    if self._closing.is_set():
+                        return False
+                    self._process = self._spawn()
+                return True
+        return False
 
     def _write_down(self, pid: int, code: int) -> None:
         """Mark the jobs the dead worker held as interrupted, with its exit code and last words."""
@@ -147,7 +195,7 @@ class WorkerSupervisor:
                     self._store.jobs.add_lines(job, words)
                     failure = Failure(error="ProcessEnded", message=message, hint=hint, exit_code=code)
                     self._queue.interrupt(job, claim, failure)
-            held = self._store.jobs.worker()
+            held = self._store.jobs.worker(self._lane)
             if held is not None and held[0].pid == pid:
                 self._store.jobs.leave_worker_place(held[0])
         except StudioError as exc:

@@ -5,7 +5,7 @@ a pipe from the process that started it: the first line says what to build, and
 the end of the pipe asks it to end. The pipe ends too when the starter is killed,
 however it went: no polling of pids, and the same on every system.
 
-One data folder has one working worker. A second one (of a second window) waits
+One data folder has one working worker per lane. A second one (of a second window) waits
 in reserve and takes over when the first is gone. What the worker can do comes
 from a function named by a string, so that this module imports no service.
 """
@@ -18,11 +18,12 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from studio.domain.job import Claim, Job
+from studio.domain.job import Claim, Job, Lane, Takes
 from studio.errors import StudioError
 from studio.jobs.executor import StopReason, execute
 from studio.jobs.kinds import JobKind, Workplace, load_attribute
@@ -45,18 +46,25 @@ class Worker:
 
     Attributes:
         closing: set it, and the worker ends; a running job becomes interrupted.
+        lane: which kinds of jobs it takes.
+        idle_seconds: it ends itself after so long without a job, and with it goes
+            the memory its libraries hold; None stays.
     """
 
     workplace: Workplace
     closing: threading.Event = field(default_factory=threading.Event)
+    lane: Lane = "main"
+    idle_seconds: float | None = None
     _place: Claim = field(default_factory=own_claim)
 
     def run(self) -> None:
         """Wait for the worker's place, then for jobs, until `closing`."""
         self._jobs = self.workplace.store.jobs
         self._queue = JobQueue(self.workplace.store, self.workplace.kinds)
+        self._takes = Takes.of_lane(self.lane, self.workplace.long_kinds)
+        self._last_busy = time.monotonic()
         try:
-            while not self.closing.is_set():
+            while not self.closing.is_set() and not self._is_bored():
                 if self._take_place():
                     self._serve()
                 else:
@@ -64,12 +72,15 @@ class Worker:
         finally:
             self._jobs.leave_worker_place(self._place)
 
+    def _is_bored(self) -> bool:
+        return self.idle_seconds is not None and time.monotonic() - self._last_busy > self.idle_seconds
+
     def _take_place(self) -> bool:
-        """Become this folder's worker, if no live one is."""
-        held = self._jobs.worker()
+        """Become this folder's worker of the lane, if no live one is."""
+        held = self._jobs.worker(self.lane)
         if held is not None and not is_gone(held[0], held[1], now()):
             return held[0].token == self._place.token
-        return self._jobs.take_worker_place(self._place, instead_of=None if held is None else held[0])
+        return self._jobs.take_worker_place(self._place, instead_of=None if held is None else held[0], lane=self.lane)
 
     def _serve(self) -> None:
         """Run jobs until closing, or until another took the place (this computer slept for long)."""
@@ -78,18 +89,19 @@ class Worker:
         keeper.start()
         try:
             idle = RECOVER_SECONDS
-            while not self.closing.is_set() and not lost.is_set():
+            while not self.closing.is_set() and not lost.is_set() and not self._is_bored():
                 if idle >= RECOVER_SECONDS:
                     self._queue.recover()
                     idle = 0.0
                 claim = own_claim()
-                job = self._jobs.claim_next(claim) if self._jobs.has_waiting() else None
+                job = self._jobs.claim_next(claim, self._takes) if self._jobs.has_waiting(self._takes) else None
                 if job is None:
                     idle += IDLE_SECONDS
                     self.closing.wait(IDLE_SECONDS)
                 else:
                     _logger.info("job %s (%s) begins", job.id, job.kind)
                     ended = execute(self.workplace, job, claim, closing=self.closing, on_stuck=self._end_stuck)
+                    self._last_busy = time.monotonic()
                     _logger.info("job %s is %s", ended.id, ended.state)
         finally:
             lost.set()
@@ -139,7 +151,7 @@ def main() -> int:
     threading.Thread(target=_listen, args=(orders, closing), name="listener", daemon=True).start()
     workplace: Workplace = load_attribute(order["build"])(**order["arguments"])
     try:
-        Worker(workplace, closing).run()
+        Worker(workplace, closing, order.get("lane", "main"), order.get("idle_seconds")).run()
     finally:
         workplace.close()
         workplace.store.close()

@@ -1,4 +1,4 @@
-"""The tables of jobs: their rows, lines, previews, and the worker's one place.
+"""The tables of jobs: their rows, lines, previews, and each worker's place.
 
 Rules of the queue (who may do what when) are in studio/jobs; here is only how
 they are written down so that two processes never both succeed. Whoever works
@@ -15,12 +15,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from studio.domain.job import TRANSITIONS, Claim, Failure, Job, JobState
+from studio.domain.job import TRANSITIONS, Claim, Failure, Job, JobState, Lane, Takes
 from studio.errors import ConflictError, NotFoundError
 from studio.store.database import Database, Row
 from studio.store.rows import new_id, now, to_json, to_mapping, to_moment, to_moment_or_none, to_text
 
 KEPT_LINES = 500
+ALL_KINDS = Takes()
 
 _COLUMNS = """
     j.*, coalesce((SELECT p.number FROM job_previews p WHERE p.job_id = j.id), 0) AS preview_number FROM jobs j"""
@@ -163,11 +164,13 @@ class Jobs:
 
     # -- for whoever works -----------------------------------------------------
 
-    def claim_next(self, claim: Claim) -> Job | None:
+    def claim_next(self, claim: Claim, takes: Takes = ALL_KINDS) -> Job | None:
         """Take the first waiting job for this process, or return None; two processes never get the same."""
+        where, names = _takes(takes)
         with self._database.transaction():
             row = self._database.row(
-                "SELECT owner, id FROM jobs WHERE state = 'queued' ORDER BY position, number LIMIT 1"
+                f"SELECT owner, id FROM jobs WHERE state = 'queued' AND {where} ORDER BY position, number LIMIT 1",
+                names,
             )
             if row is None:
                 return None
@@ -193,9 +196,11 @@ class Jobs:
         asked = self._database.value(f"SELECT cancel_requested FROM jobs WHERE {_RUN}", [job.owner, job.id, token])
         return None if asked is None else bool(asked)
 
-    def has_waiting(self) -> bool:
-        """Say whether any job waits; writes nothing, so an idle worker may ask often."""
-        return self._database.value("SELECT 1 FROM jobs WHERE state = 'queued' LIMIT 1") is not None
+    def has_waiting(self, takes: Takes = ALL_KINDS) -> bool:
+        """Say whether any such job waits; writes nothing, so an idle worker may ask often."""
+        where, names = _takes(takes)
+        sql = f"SELECT 1 FROM jobs WHERE state = 'queued' AND {where} LIMIT 1"
+        return self._database.value(sql, names) is not None
 
     def write_progress(
         self,
@@ -286,30 +291,41 @@ class Jobs:
 
     # -- the worker's place ----------------------------------------------------
 
-    def worker(self) -> tuple[Claim, datetime] | None:
-        """Return who holds the worker's place and when it was last heard of, or None."""
-        row = self._database.row("SELECT * FROM workers WHERE slot = 1")
+    def worker(self, lane: Lane = "main") -> tuple[Claim, datetime] | None:
+        """Return who holds the worker's place of a lane and when it was last heard of, or None."""
+        row = self._database.row("SELECT * FROM workers WHERE lane = ?", [lane])
         return None if row is None else (_claim(row), to_moment(row["heartbeat"]))
 
-    def take_worker_place(self, claim: Claim, *, instead_of: Claim | None) -> bool:
+    def take_worker_place(self, claim: Claim, *, instead_of: Claim | None, lane: Lane = "main") -> bool:
         """Become the worker if the place is free or still held by `instead_of`; return whether it worked."""
         with self._database.transaction():
-            held = self.worker()
+            held = self.worker(lane)
             if held is not None and (instead_of is None or held[0].token != instead_of.token):
                 return False
-            self._database.execute("DELETE FROM workers WHERE slot = 1")
-            values = {"slot": 1, "owner": "worker", "heartbeat": to_text(now())} | _claim_values(claim)
+            self._database.execute("DELETE FROM workers WHERE lane = ?", [lane])
+            values = {"lane": lane, "owner": "worker", "heartbeat": to_text(now())} | _claim_values(claim)
             self._database.insert("workers", values)
         return True
 
     def beat_worker(self, claim: Claim) -> bool:
         """Show that the worker is alive; return False when another took its place."""
-        sql = "UPDATE workers SET heartbeat = ? WHERE slot = 1 AND claim = ?"
+        sql = "UPDATE workers SET heartbeat = ? WHERE claim = ?"
         return self._database.execute(sql, [to_text(now()), claim.token]) == 1
 
     def leave_worker_place(self, claim: Claim) -> None:
         """Free the worker's place, if it is still ours."""
-        self._database.execute("DELETE FROM workers WHERE slot = 1 AND claim = ?", [claim.token])
+        self._database.execute("DELETE FROM workers WHERE claim = ?", [claim.token])
+
+
+def _takes(takes: Takes) -> tuple[str, list[str]]:
+    """Return the condition on the kind, and its values."""
+    parts, names = ["TRUE"], sorted(takes.but)
+    if names:
+        parts.append(f"kind NOT IN ({', '.join('?' for _ in names)})")
+    if takes.only is not None:
+        parts.append(f"kind IN ({', '.join('?' for _ in takes.only)})")
+        names += sorted(takes.only)
+    return " AND ".join(parts), names
 
 
 def _claim_values(claim: Claim) -> dict[str, Any]:

@@ -176,6 +176,52 @@ def m007_presets(db: Database) -> None:
     db.execute("CREATE INDEX presets_thumbnail ON presets (thumbnail_sha256)")
 
 
+def m011_lanes(db: Database) -> None:
+    """One worker per lane; who works now is said anew at once."""
+    db.execute("DROP TABLE workers")
+    db.execute("""
+        CREATE TABLE workers (
+            lane TEXT PRIMARY KEY CHECK (lane IN ('main', 'long')), owner TEXT NOT NULL, claim TEXT NOT NULL,
+            pid INTEGER NOT NULL, process_started REAL NOT NULL, host TEXT NOT NULL, heartbeat TEXT NOT NULL)""")
+
+
+def m008_adapters(db: Database) -> None:
+    """A person's own base models; adapters, whose likeness is in them, and the files they were exported to."""
+    db.execute("""
+        CREATE TABLE bases (
+            owner TEXT NOT NULL, name TEXT NOT NULL COLLATE NOCASE, title TEXT NOT NULL, family TEXT NOT NULL,
+            path TEXT NOT NULL, is_file INTEGER NOT NULL, resolution INTEGER NOT NULL, prediction_type TEXT NOT NULL,
+            sha256 TEXT NOT NULL, created TEXT NOT NULL, PRIMARY KEY (owner, name)) WITHOUT ROWID""")
+    db.execute("""
+        CREATE TABLE adapters (
+            id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL COLLATE NOCASE, method TEXT NOT NULL,
+            origin TEXT NOT NULL, family TEXT NOT NULL, media_sha256 TEXT NOT NULL, thumbnail_sha256 TEXT,
+            sheet_sha256 TEXT, trigger_phrase TEXT NOT NULL DEFAULT '', rank INTEGER,
+            base_name TEXT NOT NULL DEFAULT '', base_sha256 TEXT NOT NULL DEFAULT '',
+            identity_id TEXT REFERENCES identities (id) ON DELETE CASCADE,
+            run_id TEXT, checkpoint_id TEXT, parents TEXT NOT NULL DEFAULT '{}', measures TEXT NOT NULL DEFAULT '{}',
+            notes TEXT NOT NULL DEFAULT '', created TEXT NOT NULL, UNIQUE (owner, name),
+            FOREIGN KEY (owner, media_sha256) REFERENCES media (owner, sha256),
+            FOREIGN KEY (owner, thumbnail_sha256) REFERENCES media (owner, sha256),
+            FOREIGN KEY (owner, sheet_sha256) REFERENCES media (owner, sha256))""")
+    for column in ("identity_id", "run_id", "media_sha256", "thumbnail_sha256", "sheet_sha256"):
+        db.execute(f"CREATE INDEX adapters_{column} ON adapters ({column})")
+    # A merged adapter holds several people's likeness; whoever leaves takes it along, also when a parent is gone.
+    db.execute("""
+        CREATE TABLE adapter_people (
+            owner TEXT NOT NULL, adapter_id TEXT NOT NULL REFERENCES adapters (id) ON DELETE CASCADE,
+            identity_id TEXT NOT NULL REFERENCES identities (id) ON DELETE CASCADE,
+            PRIMARY KEY (adapter_id, identity_id)) WITHOUT ROWID""")
+    db.execute("CREATE INDEX adapter_people_identity ON adapter_people (identity_id)")
+    db.execute("""
+        CREATE TABLE adapter_exports (
+            id TEXT PRIMARY KEY, owner TEXT NOT NULL,
+            adapter_id TEXT NOT NULL REFERENCES adapters (id) ON DELETE CASCADE,
+            format TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL,
+            created TEXT NOT NULL)""")
+    db.execute("CREATE INDEX adapter_exports_adapter ON adapter_exports (adapter_id)")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_projects,
     m002_media,
@@ -184,6 +230,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m005_jobs,
     m006_renders,
     m007_presets,
+    m011_lanes,
 )
 NAMES: tuple[str, ...] = tuple(step.__name__ for step in STEPS)
 

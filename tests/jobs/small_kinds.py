@@ -89,6 +89,8 @@ EAT = JobKind("eat", "Eat memory", Nothing, eat)
 LEAVE = JobKind("leave", "Leave", Exit, leave)
 IGNORE = JobKind("ignore", "Ignore", Nothing, ignore)
 NONSENSE = JobKind("nonsense", "Give nonsense", Nothing, give_nonsense)
+SLOW = JobKind("slow", "Count slowly", Count, count)
+LONG_KINDS = frozenset({"slow"})
 TOOLS = JobKind("tools", "Ask for tools", Nothing, ask_tools)
 
 KINDS = {
@@ -99,4 +101,4 @@ KINDS = {
 
 
 def workplace(data_dir: str, tools: str = "") -> Workplace:
-    return Workplace(Store(Path(data_dir)), KINDS, tools=tools)
+    return Workplace(Store(Path(data_dir)), KINDS, tools=tools, long_kinds=LONG_KINDS)

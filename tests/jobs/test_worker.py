@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,7 @@ from studio.jobs.queue import JobQueue
 from studio.jobs.supervisor import WorkerSupervisor
 from studio.store import Store
 from tests.jobs.conftest import ME, wait_for, wait_until
+from tests.jobs.small_kinds import LONG_KINDS
 
 STEPS = {"steps": 400, "seconds_per_step": 0.02}
 
@@ -233,3 +235,62 @@ def test_the_worker_imports_no_heavy_library() -> None:
     )
     heavy = {"torch", "cv2", "onnxruntime", "numba", "gradio", "pandas", "sqlite_utils", "scipy"}
     assert not heavy & set(json.loads(out.stdout))
+
+
+@pytest.fixture
+def long_lane(store: Store, queue: JobQueue) -> Iterator[WorkerSupervisor]:
+    made = WorkerSupervisor(
+        store,
+        queue,
+        "tests.jobs.small_kinds:workplace",
+        {"data_dir": str(store.data_dir)},
+        lane="long",
+        long_kinds=LONG_KINDS,
+        idle_seconds=1.0,
+    )
+    yield made
+    made.stop()
+
+
+def test_a_long_job_holds_up_no_other(
+    store: Store, queue: JobQueue, supervisor: WorkerSupervisor, long_lane: WorkerSupervisor
+) -> None:
+    slow = queue.submit(ME, "slow", {"steps": 400, "seconds_per_step": 0.02})
+    supervisor.start()
+    long_lane.start()
+    wait_until(lambda: queue.get(ME, slow.id).fraction > 0)
+    quick = wait_for(queue, queue.submit(ME, "tools", {}), "done")
+    assert queue.get(ME, slow.id).state == "running"
+    assert quick.outputs["pid"] == supervisor.pid
+    assert queue.get(ME, slow.id).pid == long_lane.pid != supervisor.pid
+    queue.cancel(ME, slow.id)
+    wait_for(queue, slow, "cancelled")
+
+
+def test_the_long_worker_comes_when_needed_and_goes_when_idle(
+    store: Store, queue: JobQueue, long_lane: WorkerSupervisor
+) -> None:
+    long_lane.start()
+    other = queue.submit(ME, "tools", {})
+    assert long_lane.pid is None
+    for _ in range(2):
+        job = queue.submit(ME, "slow", {"steps": 2})
+        assert wait_for(queue, job, "done").outputs["counted"] == 2
+        wait_until(lambda: long_lane.pid is None and store.jobs.worker("long") is None)
+    assert queue.get(ME, other.id).state == "queued"
+
+
+def test_a_killed_long_worker_is_explained_and_the_other_lane_goes_on(
+    queue: JobQueue, supervisor: WorkerSupervisor, long_lane: WorkerSupervisor
+) -> None:
+    slow = queue.submit(ME, "slow", {"steps": 400, "seconds_per_step": 0.02})
+    count = queue.submit(ME, "count", {"steps": 100, "seconds_per_step": 0.02})
+    supervisor.start()
+    long_lane.start()
+    wait_until(lambda: queue.get(ME, slow.id).fraction > 0 and queue.get(ME, count.id).fraction > 0)
+    assert long_lane.pid is not None
+    psutil.Process(long_lane.pid).kill()
+    ended = wait_for(queue, slow, "interrupted")
+    assert ended.failure is not None
+    assert ended.failure.error == "ProcessEnded"
+    assert wait_for(queue, count, "done").outputs["begun_at"] == 0
