@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.domain.base_model import BaseLocation
 from studio.domain.expression import FaceState, Weights
 from studio.domain.face import DetectedFace, FaceEmbedding
 from studio.domain.performance import MouthResponse, Performance
 from studio.domain.speech import SpeechAnalysis
+from studio.domain.training import Preflight, TrainingPlan
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
 Matte = NDArray[np.uint8]  # (H, W), 0 background .. 255 person
@@ -132,4 +135,110 @@ class SpeechAnalyser(Protocol):
         amounts: Amounts = Amounts(),
     ) -> Performance:
         """Write the face's motion for the sound; same input and seed, same result."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingExample:
+    """One picture to learn from.
+
+    Attributes:
+        image: any size; the trainer scales and crops it to the plan's resolution.
+        mask: the person's matte at the picture's size, None to weigh all pixels alike.
+        caption: contains the trigger.
+        sha256: of the photo it was cut from; names it in the run's row.
+    """
+
+    image: Image
+    mask: Matte | None
+    caption: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class SamplePicture:
+    """A picture drawn while training, with a prompt and seed that never change.
+
+    Attributes:
+        kind: "person" asks for the trigger, "class" for the class alone (what it shows is drift).
+    """
+
+    prompt: str
+    kind: Literal["person", "class"]
+    seed: int
+    image: Image
+
+
+class TrainingEvents(Protocol):
+    """What a trainer tells while it works; called from its own thread, in order."""
+
+    def step(self, step: int, loss: float, learning_rate: float) -> None:
+        """One optimizer step was made; steps count from 1."""
+        ...
+
+    def sampled(self, step: int, pictures: tuple[SamplePicture, ...]) -> None:
+        """Pictures were drawn with the weights after `step` steps; 0 is the base itself."""
+        ...
+
+    def saved(self, step: int, adapter: Path, has_state: bool) -> None:
+        """A checkpoint is on the disk, whole; `adapter` is its safetensors file."""
+        ...
+
+    def note(self, text: str) -> None:
+        """One sentence about what is being done, or about something odd."""
+        ...
+
+    def should_stop(self) -> bool:
+        """Whether to save and leave; asked after every step and between pictures."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """How a training ended.
+
+    Attributes:
+        step: of the last checkpoint.
+        finished: all steps of the plan were made.
+        reason: "stopped" by the person, "diverged" when the loss was no number any more.
+        adapter: the last good weights; None when it ended before the first checkpoint.
+        losses: of every step from the first of the run on, also those made before a continuation.
+    """
+
+    step: int
+    finished: bool
+    reason: Literal["done", "stopped", "diverged"]
+    adapter: Path | None
+    losses: tuple[float, ...]
+
+
+class IdentityTrainer(Protocol):
+    """Teaches a base model one person."""
+
+    def preflight(self, location: BaseLocation, plan: TrainingPlan, examples: int, folder: Path) -> Preflight:
+        """Return what the run will need, without loading the base.
+
+        Args:
+            examples: how many pictures there will be.
+            folder: where the run will write; its disk is looked at.
+        """
+        ...
+
+    def train(
+        self,
+        location: BaseLocation,
+        plan: TrainingPlan,
+        examples: Sequence[TrainingExample],
+        folder: Path,
+        events: TrainingEvents,
+    ) -> TrainingOutcome:
+        """Train, or go on where `folder` says a run was left.
+
+        Raises:
+            UserInputError: no examples.
+            ConflictError: the folder holds a run of another plan, base or set of photos.
+            OutOfMemoryError: with the smaller settings in its hint.
+            EngineUnavailableError: the optimizer's package is not installed.
+            StoreError: the disk is full; earlier checkpoints stay.
+        """
         ...
