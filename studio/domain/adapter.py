@@ -25,6 +25,7 @@ class NewAdapter:
 
     Attributes:
         media_sha256: its weights in the media store (the studio's own layout: raw PEFT keys, safetensors).
+        sheet_sha256: the pictures of its leak test; None while untested.
         trigger: the word that calls the person, such as "sks person"; "" when unknown.
         rank: largest rank in the file; None for full weights.
         base_name, base_sha256: the base it was trained on; "" when the file does not say.
@@ -39,6 +40,7 @@ class NewAdapter:
     family: Family
     media_sha256: str
     thumbnail_sha256: str | None = None
+    sheet_sha256: str | None = None
     trigger: str = ""
     rank: int | None = None
     base_name: str = ""
@@ -73,3 +75,16 @@ class AdapterFile:
     path: str
     name: str
     strength: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterExport:
+    """A file that an adapter was written to, outside the studio; `created` is aware UTC."""
+
+    id: str
+    adapter_id: str
+    format: AdapterFormat
+    path: str
+    sha256: str
+    bytes: int
+    created: datetime

@@ -37,6 +37,8 @@ class DeletionPlan:
         files: media that nothing else refers to; they leave the disk at once, not into the trash.
         file_bytes: their size together.
         shared_files: media that stay, because something else uses the same bytes.
+        adapters: every one that holds the person's likeness, also merged with others'; files exported
+            elsewhere stay where they are.
         backups: database backups, which hold the person's rows too and therefore go.
         busy_jobs: ids of queued or running jobs; deleting is refused while there are any.
     """
@@ -53,4 +55,5 @@ class DeletionPlan:
     file_bytes: int
     shared_files: int
     backups: int
+    adapters: int = 0
     busy_jobs: tuple[str, ...] = ()

@@ -80,6 +80,7 @@ class DeletePlan(DeletionPlan):
             "photo": self.photos,
             "rig": self.rigs,
             "embedding": self.embeddings,
+            "adapter": self.adapters,
             "render": self.renders,
             "consent": self.consents,
             "job": self.jobs,

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 
 from studio.errors import StoreError
+from studio.store.adapters import Adapters
+from studio.store.bases import Bases
 from studio.store.database import Database, Journal
 from studio.store.identities import Identities
 from studio.store.jobs import Jobs
@@ -65,6 +67,8 @@ class Store:
             self.rigs = Rigs(self.database)
             self.renders = Renders(self.database, self.media)
             self.presets = Presets(self.database, self.media)
+            self.bases = Bases(self.database)
+            self.adapters = Adapters(self.database, self.media)
             self.jobs = Jobs(self.database, work)
             self.media.finish_deletions()
         except BaseException:

@@ -16,6 +16,7 @@ from pathlib import Path
 from studio.domain.consent import Consent
 from studio.domain.identity import DeletionPlan, Identity
 from studio.errors import ConflictError, NotFoundError
+from studio.store.adapters import MEDIA_COLUMNS as ADAPTER_MEDIA
 from studio.store.database import Database, Row
 from studio.store.media import Media
 from studio.store.rows import new_id, now, to_moment, to_moment_or_none, to_text, to_text_or_none
@@ -135,7 +136,7 @@ class Identities:
             return plan[0]
 
     def delete(self, owner: str, id: str) -> DeletionPlan:
-        """Delete a person: photos, embeddings, rigs, renders, consents, jobs, and the files nothing else needs.
+        """Delete a person: photos, embeddings, rigs, adapters, renders, consents, jobs, and files nothing else needs.
 
         A crash at any point leaves the person whole, or gone with at most files
         that the next `media.finish_deletions` (each opening of the store) removes.
@@ -168,6 +169,7 @@ class Identities:
         marks = ", ".join("?" for _ in photos)
         renders = self._renders(owner, id)
         jobs = self._jobs(owner, id)
+        adapters = self._adapters(owner, id)
         busy = [
             r[0]
             for r in rows(f"SELECT id FROM jobs WHERE state IN ('queued', 'running') AND id IN ({_marks(jobs)})", jobs)
@@ -177,8 +179,8 @@ class Identities:
             for table in ("embeddings", "rigs")
         }
         consents = int(value("SELECT count(*) FROM consents WHERE identity_id = ?", [id]))
-        media = self._media_of(owner, photos, renders)
-        for table, ids in (("renders", renders), ("photos", photos), ("jobs", jobs)):
+        media = self._media_of(owner, photos, renders, adapters)
+        for table, ids in (("renders", renders), ("photos", photos), ("adapters", adapters), ("jobs", jobs)):
             for one in ids:
                 self._database.execute(f"DELETE FROM {table} WHERE owner = ? AND id = ?", [owner, one])
         self._database.execute("DELETE FROM identities WHERE owner = ? AND id = ?", [owner, id])
@@ -186,7 +188,7 @@ class Identities:
         return DeletionPlan(
             identity_id=id, name=identity.name, photos=len(photos), renders=len(renders), consents=consents,
             jobs=len(jobs), files=files, file_bytes=size, shared_files=len(media) - files,
-            backups=len(self._database.backups()), busy_jobs=tuple(busy), **counts,
+            backups=len(self._database.backups()), adapters=len(adapters), busy_jobs=tuple(busy), **counts,
         )  # fmt: skip
 
     def _photos(self, owner: str, id: str) -> Sequence[str]:
@@ -198,32 +200,44 @@ class Identities:
         return [r[0] for r in self._database.rows(sql, {"owner": owner, "id": id})]
 
     def _renders(self, owner: str, id: str) -> Sequence[str]:
-        """Return renders of the person, also those made from one of the photos without naming the person."""
+        """Return renders of the person, also those made from a photo or adapter without naming the person."""
         sql = f"""
             SELECT id FROM renders WHERE owner = :owner AND (identity_id = :id
                 OR photo_id IN (SELECT id FROM photos WHERE identity_id = :id)
                 OR (identity_id IS NULL AND id IN (
-                    SELECT render_id FROM render_inputs WHERE owner = :owner AND sha256 IN ({_OWN}))))
+                    SELECT render_id FROM render_inputs WHERE owner = :owner
+                        AND (sha256 IN ({_OWN}) OR sha256 IN ({_LEARNED})))))
             ORDER BY id"""
         return [r[0] for r in self._database.rows(sql, {"owner": owner, "id": id})]
 
     def _jobs(self, owner: str, id: str) -> Sequence[str]:
-        """Return jobs of the person, also those whose parameters name a photo or its bytes."""
+        """Return jobs of the person, also those whose parameters name a photo, its bytes, or an adapter."""
         sql = f"""
             SELECT id FROM jobs WHERE owner = :owner AND (identity_id = :id
                 OR (identity_id IS NULL AND EXISTS (
                     SELECT 1 FROM photos p WHERE p.identity_id = :id AND (instr(jobs.params, p.id)
-                        OR (p.sha256 IN ({_OWN}) AND instr(jobs.params, p.sha256))))))
+                        OR (p.sha256 IN ({_OWN}) AND instr(jobs.params, p.sha256)))))
+                OR EXISTS (SELECT 1 FROM adapter_people a
+                    WHERE a.identity_id = :id AND instr(jobs.params, a.adapter_id)))
             ORDER BY id"""
         return [r[0] for r in self._database.rows(sql, {"owner": owner, "id": id})]
 
-    def _media_of(self, owner: str, photos: Sequence[str], renders: Sequence[str]) -> set[str]:
-        """Return the hashes of everything the photos and renders show or were made from."""
+    def _adapters(self, owner: str, id: str) -> Sequence[str]:
+        """Return every adapter that holds the person's likeness."""
+        sql = "SELECT adapter_id FROM adapter_people WHERE owner = ? AND identity_id = ? ORDER BY adapter_id"
+        return [r[0] for r in self._database.rows(sql, [owner, id])]
+
+    def _media_of(self, owner: str, photos: Sequence[str], renders: Sequence[str], adapters: Sequence[str]) -> set[str]:
+        """Return the hashes of everything the photos, renders and adapters show or were made from."""
         queries = (
             (f"SELECT sha256 FROM photos WHERE id IN ({_marks(photos)})", photos),
             (f"SELECT media_sha256 FROM renders WHERE id IN ({_marks(renders)})", renders),
             (f"SELECT thumbnail_sha256 FROM renders WHERE id IN ({_marks(renders)})", renders),
             (f"SELECT sha256 FROM render_inputs WHERE render_id IN ({_marks(renders)})", renders),
+            *(
+                (f"SELECT {column} FROM adapters WHERE id IN ({_marks(adapters)})", adapters)
+                for column in ADAPTER_MEDIA
+            ),
         )
         found = {r[0] for sql, ids in queries for r in self._database.rows(sql, ids)}
         return {sha256 for sha256 in found if sha256 is not None and self._media.has(owner, sha256)}
@@ -250,6 +264,11 @@ _OWN = """
     SELECT sha256 FROM photos a WHERE a.identity_id = :id AND NOT EXISTS (
         SELECT 1 FROM photos b WHERE b.owner = a.owner AND b.sha256 = a.sha256 AND b.identity_id <> :id)"""
 """Hashes of pictures that show this person and belong to nobody else (a group photo may)."""
+
+_LEARNED = """
+    SELECT a.media_sha256 FROM adapters a JOIN adapter_people l ON l.adapter_id = a.id
+    WHERE a.owner = :owner AND l.identity_id = :id"""
+"""Hashes of adapters with this person's likeness: a picture drawn with one shows the person."""
 
 
 def _marks(values: Sequence[str]) -> str:

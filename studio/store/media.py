@@ -41,6 +41,9 @@ _UNUSED = """
     AND NOT EXISTS (SELECT 1 FROM renders r WHERE r.thumbnail_sha256 = m.sha256 AND r.owner = m.owner)
     AND NOT EXISTS (SELECT 1 FROM render_inputs i WHERE i.owner = m.owner AND i.sha256 = m.sha256)
     AND NOT EXISTS (SELECT 1 FROM presets s WHERE s.thumbnail_sha256 = m.sha256 AND s.owner = m.owner)
+    AND NOT EXISTS (SELECT 1 FROM adapters a WHERE a.media_sha256 = m.sha256 AND a.owner = m.owner)
+    AND NOT EXISTS (SELECT 1 FROM adapters a WHERE a.thumbnail_sha256 = m.sha256 AND a.owner = m.owner)
+    AND NOT EXISTS (SELECT 1 FROM adapters a WHERE a.sheet_sha256 = m.sha256 AND a.owner = m.owner)
     AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.owner = m.owner AND instr(j.params, m.sha256))"""
 """Nothing refers to the medium `m`; a waiting job does by naming the hash in its parameters."""
 

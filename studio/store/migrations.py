@@ -176,15 +176,6 @@ def m007_presets(db: Database) -> None:
     db.execute("CREATE INDEX presets_thumbnail ON presets (thumbnail_sha256)")
 
 
-def m011_lanes(db: Database) -> None:
-    """One worker per lane; who works now is said anew at once."""
-    db.execute("DROP TABLE workers")
-    db.execute("""
-        CREATE TABLE workers (
-            lane TEXT PRIMARY KEY CHECK (lane IN ('main', 'long')), owner TEXT NOT NULL, claim TEXT NOT NULL,
-            pid INTEGER NOT NULL, process_started REAL NOT NULL, host TEXT NOT NULL, heartbeat TEXT NOT NULL)""")
-
-
 def m008_adapters(db: Database) -> None:
     """A person's own base models; adapters, whose likeness is in them, and the files they were exported to."""
     db.execute("""
@@ -222,6 +213,15 @@ def m008_adapters(db: Database) -> None:
     db.execute("CREATE INDEX adapter_exports_adapter ON adapter_exports (adapter_id)")
 
 
+def m011_lanes(db: Database) -> None:
+    """One worker per lane; who works now is said anew at once."""
+    db.execute("DROP TABLE workers")
+    db.execute("""
+        CREATE TABLE workers (
+            lane TEXT PRIMARY KEY CHECK (lane IN ('main', 'long')), owner TEXT NOT NULL, claim TEXT NOT NULL,
+            pid INTEGER NOT NULL, process_started REAL NOT NULL, host TEXT NOT NULL, heartbeat TEXT NOT NULL)""")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_projects,
     m002_media,
@@ -230,6 +230,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m005_jobs,
     m006_renders,
     m007_presets,
+    m008_adapters,
     m011_lanes,
 )
 NAMES: tuple[str, ...] = tuple(step.__name__ for step in STEPS)
