@@ -39,6 +39,8 @@ class DeletionPlan:
         shared_files: media that stay, because something else uses the same bytes.
         adapters: every one that holds the person's likeness, also merged with others'; files exported
             elsewhere stay where they are.
+        runs: training runs, with curves, samples and checkpoints.
+        run_bytes: what those keep for going on, beside `file_bytes`.
         backups: database backups, which hold the person's rows too and therefore go.
         busy_jobs: ids of queued or running jobs; deleting is refused while there are any.
     """
@@ -56,4 +58,6 @@ class DeletionPlan:
     shared_files: int
     backups: int
     adapters: int = 0
+    runs: int = 0
+    run_bytes: int = 0
     busy_jobs: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ from studio.domain.adapter import Method
 Optimizer = Literal["adamw", "adamw8bit", "prodigy", "projected_adamw"]
 Schedule = Literal["constant", "cosine", "linear"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+SampleKind = Literal["person", "class"]
 Rate = Annotated[float, Field(gt=0.0, le=2.0)]
 
 
@@ -221,6 +222,47 @@ class Checkpoint:
     drift: float | None = None
     loss: float | None = None
     has_state: bool = False
+    created: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSample:
+    """One picture drawn while training; the same prompt and seed at every sample step.
+
+    Attributes:
+        kind: "person" calls the trigger, "class" asks for anybody of the class (for the drift).
+        distance: to the center of the person's own photos; None when no face was found or none was looked for.
+    """
+
+    run_id: str
+    step: int
+    kind: SampleKind
+    prompt: str
+    seed: int
+    media_sha256: str
+    distance: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridCell:
+    """One picture of a checkpoint at one strength, to be compared and voted on.
+
+    Attributes:
+        strength: of the adapter; 0 is the base itself.
+        distance: as in RunSample.
+        vote: +1 better, -1 worse, 0 no opinion.
+    """
+
+    id: str
+    run_id: str
+    checkpoint_id: str
+    step: int
+    strength: float
+    prompt: str
+    seed: int
+    media_sha256: str
+    distance: float | None = None
+    vote: int = 0
     created: datetime
 
 

@@ -80,6 +80,7 @@ class DeletePlan(DeletionPlan):
             "photo": self.photos,
             "rig": self.rigs,
             "embedding": self.embeddings,
+            "training run": self.runs,
             "adapter": self.adapters,
             "render": self.renders,
             "consent": self.consents,
@@ -88,7 +89,7 @@ class DeletePlan(DeletionPlan):
         }
         parts = [f"{n} {word}{'' if n == 1 else 's'}" for word, n in counts.items() if n]
         listed = ", ".join(parts) or "nothing else"
-        size = f"{self.file_bytes / 1e6:.1f} MB in {self.files} file{'' if self.files == 1 else 's'}"
+        size = f"{(self.file_bytes + self.run_bytes) / 1e6:.1f} MB in {self.files} file{'' if self.files == 1 else 's'}"
         return f"Deleting {self.name} also deletes {listed} ({size}). This cannot be undone."
 
 

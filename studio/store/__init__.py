@@ -7,6 +7,7 @@ thing that knows the data folder:
     media/ab/cd/<hash>   bytes, named by what they are
     trash/               swept files, kept for a while
     work/<job id>/       what an unfinished job needs for going on
+    runs/<run id>/       what a training run needs for going on
     backups/             the database before each migration
 
 It may be used from several threads, and by several processes at once. The
@@ -31,6 +32,7 @@ from studio.store.presets import Presets
 from studio.store.projects import Projects
 from studio.store.renders import Renders
 from studio.store.rigs import Rigs
+from studio.store.runs import Runs
 
 __all__ = ["Journal", "Store", "SweepReport", "VerifyReport"]
 
@@ -62,7 +64,8 @@ class Store:
         try:
             self.media = Media(self.database, self.data_dir)
             self.projects = Projects(self.database)
-            self.identities = Identities(self.database, self.media, work)
+            self.runs = Runs(self.database, self.media, self.data_dir / "runs")
+            self.identities = Identities(self.database, self.media, work, self.runs)
             self.photos = Photos(self.database, self.media)
             self.rigs = Rigs(self.database)
             self.renders = Renders(self.database, self.media)
@@ -71,6 +74,7 @@ class Store:
             self.adapters = Adapters(self.database, self.media)
             self.jobs = Jobs(self.database, work)
             self.media.finish_deletions()
+            self.runs.finish_deletions()
         except BaseException:
             self.close()
             raise

@@ -20,6 +20,7 @@ from studio.store.adapters import MEDIA_COLUMNS as ADAPTER_MEDIA
 from studio.store.database import Database, Row
 from studio.store.media import Media
 from studio.store.rows import new_id, now, to_moment, to_moment_or_none, to_text, to_text_or_none
+from studio.store.runs import Runs
 
 
 class _OnlyAPlan(Exception):
@@ -29,10 +30,11 @@ class _OnlyAPlan(Exception):
 class Identities:
     """People of all owners; every method asks whose."""
 
-    def __init__(self, database: Database, media: Media, work_folder: Path) -> None:
+    def __init__(self, database: Database, media: Media, work_folder: Path, runs: Runs) -> None:
         self._database = database
         self._media = media
         self._work_folder = work_folder
+        self._runs = runs
 
     def add(self, owner: str, name: str, *, notes: str = "", project_id: str | None = None) -> Identity:
         """Create a person.
@@ -136,10 +138,10 @@ class Identities:
             return plan[0]
 
     def delete(self, owner: str, id: str) -> DeletionPlan:
-        """Delete a person: photos, embeddings, rigs, adapters, renders, consents, jobs, and files nothing else needs.
+        """Delete a person: photos, embeddings, rigs, runs, adapters, renders, consents, jobs, files nothing else needs.
 
         A crash at any point leaves the person whole, or gone with at most files
-        that the next `media.finish_deletions` (each opening of the store) removes.
+        that the next `finish_deletions` (each opening of the store) removes.
 
         Raises:
             NotFoundError: no such person for this owner.
@@ -156,6 +158,7 @@ class Identities:
         self._media.finish_deletions()
         for job in jobs:
             shutil.rmtree(self._work_folder / job, ignore_errors=True)
+        self._runs.finish_deletions()
         for backup in self._database.backups():
             backup.unlink(missing_ok=True)
         self._database.empty_journal()
@@ -170,6 +173,7 @@ class Identities:
         renders = self._renders(owner, id)
         jobs = self._jobs(owner, id)
         adapters = self._adapters(owner, id)
+        runs = [run.id for run in self._runs.list(owner, identity_id=id)]
         busy = [
             r[0]
             for r in rows(f"SELECT id FROM jobs WHERE state IN ('queued', 'running') AND id IN ({_marks(jobs)})", jobs)
@@ -179,8 +183,9 @@ class Identities:
             for table in ("embeddings", "rigs")
         }
         consents = int(value("SELECT count(*) FROM consents WHERE identity_id = ?", [id]))
-        media = self._media_of(owner, photos, renders, adapters)
-        for table, ids in (("renders", renders), ("photos", photos), ("adapters", adapters), ("jobs", jobs)):
+        media = self._media_of(owner, photos, renders, adapters) | self._runs.media_of(owner, runs)
+        tables = {"renders": renders, "photos": photos, "adapters": adapters, "runs": runs, "jobs": jobs}
+        for table, ids in tables.items():
             for one in ids:
                 self._database.execute(f"DELETE FROM {table} WHERE owner = ? AND id = ?", [owner, one])
         self._database.execute("DELETE FROM identities WHERE owner = ? AND id = ?", [owner, id])
@@ -188,7 +193,8 @@ class Identities:
         return DeletionPlan(
             identity_id=id, name=identity.name, photos=len(photos), renders=len(renders), consents=consents,
             jobs=len(jobs), files=files, file_bytes=size, shared_files=len(media) - files,
-            backups=len(self._database.backups()), adapters=len(adapters), busy_jobs=tuple(busy), **counts,
+            backups=len(self._database.backups()), adapters=len(adapters), runs=len(runs),
+            run_bytes=sum(map(self._runs.folder_bytes, runs)), busy_jobs=tuple(busy), **counts,
         )  # fmt: skip
 
     def _photos(self, owner: str, id: str) -> Sequence[str]:
@@ -211,14 +217,15 @@ class Identities:
         return [r[0] for r in self._database.rows(sql, {"owner": owner, "id": id})]
 
     def _jobs(self, owner: str, id: str) -> Sequence[str]:
-        """Return jobs of the person, also those whose parameters name a photo, its bytes, or an adapter."""
+        """Return jobs of the person, also those whose parameters name a photo, its bytes, an adapter or a run."""
         sql = f"""
             SELECT id FROM jobs WHERE owner = :owner AND (identity_id = :id
                 OR (identity_id IS NULL AND EXISTS (
                     SELECT 1 FROM photos p WHERE p.identity_id = :id AND (instr(jobs.params, p.id)
                         OR (p.sha256 IN ({_OWN}) AND instr(jobs.params, p.sha256)))))
                 OR EXISTS (SELECT 1 FROM adapter_people a
-                    WHERE a.identity_id = :id AND instr(jobs.params, a.adapter_id)))
+                    WHERE a.identity_id = :id AND instr(jobs.params, a.adapter_id))
+                OR EXISTS (SELECT 1 FROM runs t WHERE t.identity_id = :id AND instr(jobs.params, t.id)))
             ORDER BY id"""
         return [r[0] for r in self._database.rows(sql, {"owner": owner, "id": id})]
 

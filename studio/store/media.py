@@ -44,6 +44,9 @@ _UNUSED = """
     AND NOT EXISTS (SELECT 1 FROM adapters a WHERE a.media_sha256 = m.sha256 AND a.owner = m.owner)
     AND NOT EXISTS (SELECT 1 FROM adapters a WHERE a.thumbnail_sha256 = m.sha256 AND a.owner = m.owner)
     AND NOT EXISTS (SELECT 1 FROM adapters a WHERE a.sheet_sha256 = m.sha256 AND a.owner = m.owner)
+    AND NOT EXISTS (SELECT 1 FROM checkpoints c WHERE c.media_sha256 = m.sha256 AND c.owner = m.owner)
+    AND NOT EXISTS (SELECT 1 FROM run_samples q WHERE q.media_sha256 = m.sha256 AND q.owner = m.owner)
+    AND NOT EXISTS (SELECT 1 FROM grid_cells g WHERE g.media_sha256 = m.sha256 AND g.owner = m.owner)
     AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.owner = m.owner AND instr(j.params, m.sha256))"""
 """Nothing refers to the medium `m`; a waiting job does by naming the hash in its parameters."""
 

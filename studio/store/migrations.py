@@ -213,6 +213,48 @@ def m008_adapters(db: Database) -> None:
     db.execute("CREATE INDEX adapter_exports_adapter ON adapter_exports (adapter_id)")
 
 
+def m009_training(db: Database) -> None:
+    """Training runs with their curves, checkpoints and samples, and the grid that is voted on."""
+    db.execute("""
+        CREATE TABLE runs (
+            id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL DEFAULT '', plan TEXT NOT NULL,
+            base_sha256 TEXT NOT NULL, photos TEXT NOT NULL,
+            identity_id TEXT NOT NULL REFERENCES identities (id) ON DELETE CASCADE,
+            project_id TEXT REFERENCES projects (id) ON DELETE SET NULL,
+            job_id TEXT REFERENCES jobs (id) ON DELETE SET NULL,
+            calibration TEXT, outcome TEXT NOT NULL DEFAULT '', created TEXT NOT NULL)""")
+    db.execute("CREATE INDEX runs_owner ON runs (owner, created)")
+    for column in ("identity_id", "project_id", "job_id"):
+        db.execute(f"CREATE INDEX runs_{column} ON runs ({column})")
+    db.execute("""
+        CREATE TABLE run_metrics (
+            run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, owner TEXT NOT NULL, name TEXT NOT NULL,
+            step INTEGER NOT NULL, value REAL NOT NULL, PRIMARY KEY (run_id, name, step)) WITHOUT ROWID""")
+    db.execute("""
+        CREATE TABLE checkpoints (
+            id TEXT PRIMARY KEY, owner TEXT NOT NULL, run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+            step INTEGER NOT NULL, media_sha256 TEXT NOT NULL, distance REAL, drift REAL, loss REAL,
+            has_state INTEGER NOT NULL DEFAULT 0, created TEXT NOT NULL, UNIQUE (run_id, step),
+            FOREIGN KEY (owner, media_sha256) REFERENCES media (owner, sha256))""")
+    db.execute("""
+        CREATE TABLE run_samples (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+            owner TEXT NOT NULL, step INTEGER NOT NULL, kind TEXT NOT NULL, prompt TEXT NOT NULL,
+            seed INTEGER NOT NULL, media_sha256 TEXT NOT NULL, distance REAL,
+            UNIQUE (run_id, step, kind, prompt, seed),
+            FOREIGN KEY (owner, media_sha256) REFERENCES media (owner, sha256))""")
+    db.execute("""
+        CREATE TABLE grid_cells (
+            id TEXT PRIMARY KEY, owner TEXT NOT NULL, run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+            checkpoint_id TEXT NOT NULL REFERENCES checkpoints (id) ON DELETE CASCADE, strength REAL NOT NULL,
+            prompt TEXT NOT NULL, seed INTEGER NOT NULL, media_sha256 TEXT NOT NULL, distance REAL,
+            vote INTEGER NOT NULL DEFAULT 0, created TEXT NOT NULL, UNIQUE (checkpoint_id, strength, prompt, seed),
+            FOREIGN KEY (owner, media_sha256) REFERENCES media (owner, sha256))""")
+    db.execute("CREATE INDEX grid_cells_run ON grid_cells (run_id)")
+    for table in ("checkpoints", "run_samples", "grid_cells"):
+        db.execute(f"CREATE INDEX {table}_media ON {table} (media_sha256)")
+
+
 def m011_lanes(db: Database) -> None:
     """One worker per lane; who works now is said anew at once."""
     db.execute("DROP TABLE workers")
@@ -231,6 +273,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m006_renders,
     m007_presets,
     m008_adapters,
+    m009_training,
     m011_lanes,
 )
 NAMES: tuple[str, ...] = tuple(step.__name__ for step in STEPS)
