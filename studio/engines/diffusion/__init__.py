@@ -1,0 +1,1 @@
+"""Diffusion models of faces: the embedded base, personalization, generation."""

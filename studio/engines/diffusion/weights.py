@@ -1,0 +1,99 @@
+"""What stands in a safetensors file's header, read without torch and without its weights.
+
+The header is a length (8 bytes, little endian) and JSON: name -> dtype, shape
+and place. That is enough to know the family of a model, and whether the file
+was cut off. Pickled files run code when they are opened; they are never opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from studio.errors import NotFoundError, UnreadableMediaError, UserInputError
+
+PICKLED = frozenset({".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pickle"})
+_LARGEST_HEADER_BYTES = 100_000_000  # the format's own limit
+
+
+@dataclass(frozen=True)
+class WeightsHeader:
+    """A safetensors header.
+
+    Attributes:
+        shapes: tensor name -> shape.
+        dtypes: tensor name -> "F32", "F16", "BF16", ...
+        metadata: what the writer noted; text only.
+        bytes: size of the whole file.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]] = field(repr=False)
+    dtypes: Mapping[str, str] = field(repr=False)
+    metadata: Mapping[str, str]
+    bytes: int
+
+
+def refuse_pickles(path: Path) -> None:
+    """Refuse a file that would run code when opened.
+
+    Raises:
+        UserInputError: by its name, it is a pickled checkpoint.
+    """
+    if path.suffix.lower() in PICKLED:
+        raise UserInputError(
+            f"{path.name} is a pickled checkpoint, which can run any code when it is opened.",
+            "Get the .safetensors file of the same model; most authors offer one.",
+        )
+
+
+def read_header(path: Path) -> WeightsHeader:
+    """Read the header of a safetensors file and check that the file is whole.
+
+    Raises:
+        NotFoundError: no such file.
+        UserInputError: a pickled file.
+        UnreadableMediaError: no safetensors file, or cut off.
+    """
+    refuse_pickles(path)
+    if not path.is_file():
+        raise NotFoundError(f"There is no file {path.name!r}.", "Check the path.")
+    damaged = UnreadableMediaError(f"{path.name} is not a whole safetensors file.", "Copy or download it again.")
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= min(_LARGEST_HEADER_BYTES, size - 8):
+                raise damaged
+            table = json.loads(file.read(length))
+        metadata = {str(k): str(v) for k, v in (table.pop("__metadata__", None) or {}).items()}
+        shapes = {name: tuple(int(n) for n in entry["shape"]) for name, entry in table.items()}
+        dtypes = {name: str(entry["dtype"]) for name, entry in table.items()}
+        end = max((int(entry["data_offsets"][1]) for entry in table.values()), default=0)
+    except OSError as exc:
+        raise UnreadableMediaError(
+            f"{path.name} cannot be opened: {exc.strerror or type(exc).__name__}.", "Check that you may read the file."
+        ) from exc
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as exc:
+        raise damaged from exc
+    if 8 + length + end > size:
+        missing = 8 + length + end - size
+        raise UnreadableMediaError(
+            f"{path.name} breaks off: {missing / 1e6:.1f} MB are missing at its end.", "Copy or download it again."
+        )
+    return WeightsHeader(shapes, dtypes, metadata, size)
+
+
+def weights_sha256(path: Path) -> str:
+    """Return the sha256 of a file; remembered while size and time of change stay the same."""
+    about = path.stat()
+    return _hashed(str(path), about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _hashed(path: str, size: int, changed: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
