@@ -166,3 +166,35 @@ def bars(values: Mapping[str, tuple[str, float]]) -> str:
         for label, v in values.values()
     )
     return f'<div class="bars">{inside}</div>'
+
+
+def button(act: str, id: str, label: str, name: str, style: str = "mini") -> str:
+    """Return a small button for the click listener; `name` is what a screen reader says."""
+    return (
+        f'<button type="button" class="{escape(style)}" data-act="{escape(act)}" data-id="{escape(id)}" '
+        f'data-key="{escape(act)}-{escape(id)}" aria-label="{escape(name)}">{escape(label)}</button>'
+    )
+
+
+def fraction(value: float | None) -> str:
+    """Return a likeness as it is said everywhere: ".83", "1.02", "none"."""
+    if value is None:
+        return "none"
+    return f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.2f}"
+
+
+def likeness(value: float | None, spread: float | None) -> str:
+    """Return the sentence that goes with a picture: how alike, and how much that is worth."""
+    if value is None:
+        return "likeness not measured"
+    own = f", own photos vary by {fraction(spread)}" if spread is not None else ""
+    return f"likeness {fraction(value)} of 1{own}"
+
+
+def likeness_tone(value: float | None, spread: float | None) -> str:
+    """Return the tone of a likeness: good within two spreads of the own photos, bad below half."""
+    if value is None:
+        return ""
+    if value >= 1 - 2 * max(spread or 0.0, 0.05):
+        return "good"
+    return "warn" if value >= 0.5 else "bad"
