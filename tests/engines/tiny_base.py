@@ -13,61 +13,23 @@ from studio.domain.base_model import BaseLocation, Family
 from studio.engines.diffusion import runtime
 from studio.engines.diffusion.bases import inspect_base
 
-WORDS = [
-    "a",
-    "photo",
-    "of",
-    "sks",
-    "person",
-    "man",
-    "woman",
-    "face",
-    "portrait",
-    "smiling",
-    "neutral",
-    "angry",
-    "sad",
-    "surprised",
-    "young",
-    "old",
-    "blond",
-    "dark",
-    "brown",
-    "red",
-    "green",
-    "blue",
-    "hair",
-    "eyes",
-    "skin",
-    "glasses",
-    "beard",
-    "long",
-    "short",
-    "background",
-    "white",
-    "gray",
-    "looking",
-    "left",
-    "right",
-    "up",
-    "down",
-    "with",
-    "and",
-    "the",
-]
+WORDS = (
+    "a photo of sks person man woman face portrait smiling neutral angry sad surprised young old blond dark brown red",
+    "green blue hair eyes skin glasses beard long short background white gray looking left right up down with and the",
+)
 LATENT_CHANNELS = {"sd15": 4, "sdxl": 4}
 RESOLUTION = 64
 
 
 def write_tokenizer(folder: Path, *, length: int = 77) -> int:
-    """Write a CLIP tokenizer whose WORDS are one token each and everything else characters; return its size."""
+    """Write a CLIP tokenizer to which WORDS are one token each and everything else characters; return its size."""
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPTokenizer
 
     letters = sorted(ByteLevel.alphabet())
     vocabulary = dict.fromkeys([*letters, *(c + "</w>" for c in letters)])
     merges: dict[tuple[str, str], None] = {}
-    for word in WORDS:
+    for word in " ".join(WORDS).split():
         parts = [*word[:-1], word[-1] + "</w>"]
         while len(parts) > 1:
             merges[(parts[0], parts[1])] = None
@@ -108,10 +70,10 @@ def write_tiny_base(folder: Path, family: Family = "sd15", *, seed: int = 0, v_p
                 "transformer_layers_per_block": (1, 2),
                 "use_linear_projection": True,
             }
+        down = ("DownBlock2D", "CrossAttnDownBlock2D") if xl else ("CrossAttnDownBlock2D", "DownBlock2D")
         UNet2DConditionModel(
             sample_size=16, in_channels=4, out_channels=4, block_out_channels=(32, 64), layers_per_block=1,
-            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D") if not xl else ("DownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D") if not xl else ("CrossAttnUpBlock2D", "UpBlock2D"),
+            down_block_types=down, up_block_types=tuple(name.replace("Down", "Up") for name in reversed(down)),
             cross_attention_dim=64 if xl else 32, attention_head_dim=4, norm_num_groups=8, **extra,
         ).save_pretrained(folder / "unet")  # fmt: skip
         AutoencoderKL(

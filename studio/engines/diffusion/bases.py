@@ -248,6 +248,7 @@ def load_base(location: BaseLocation, *, device: str | None = None, dtype: torch
         ) from exc
     from diffusers import DDPMScheduler
 
+    training_schedule: Any = DDPMScheduler
     schedule = parts["schedule"]
     return LoadedBase(
         location=location,
@@ -255,7 +256,7 @@ def load_base(location: BaseLocation, *, device: str | None = None, dtype: torch
         text_encoders=parts["text_encoders"],
         unet=parts["unet"],
         vae=parts["vae"],
-        noise_scheduler=DDPMScheduler.from_config(schedule),
+        noise_scheduler=training_schedule.from_config(schedule),
         sampler_config=schedule,
         device=device,
         dtype=dtype,
@@ -304,7 +305,8 @@ def _load_file(location: BaseLocation, dtype: torch.dtype) -> dict[str, Any]:
     """Load a single checkpoint file."""
     from studio.engines.diffusion.single_file import load_file
 
-    return load_file(Path(location.path), location.family, location.prediction_type, dtype)
+    parts: dict[str, Any] = load_file(Path(location.path), location.family, location.prediction_type, dtype)
+    return parts
 
 
 def sampler_config(config: dict[str, Any]) -> dict[str, Any]:
@@ -329,19 +331,20 @@ def text_to_image(loaded: LoadedBase) -> Any:
         StableDiffusionPipeline or StableDiffusionXLPipeline, its progress bar off.
     """
     runtime.prepare()
-    from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
+    import diffusers
 
+    library: Any = diffusers
     shared: dict[str, Any] = {
         "vae": loaded.vae,
         "text_encoder": loaded.text_encoders[0],
         "tokenizer": loaded.tokenizers[0],
         "unet": loaded.unet,
-        "scheduler": DPMSolverMultistepScheduler.from_config(loaded.sampler_config),
+        "scheduler": library.DPMSolverMultistepScheduler.from_config(loaded.sampler_config),
         "feature_extractor": None,
     }
     pipeline: Any
     if loaded.family == "sdxl":
-        pipeline = StableDiffusionXLPipeline(
+        pipeline = library.StableDiffusionXLPipeline(
             **shared,
             text_encoder_2=loaded.text_encoders[1],
             tokenizer_2=loaded.tokenizers[1],
@@ -349,6 +352,6 @@ def text_to_image(loaded: LoadedBase) -> Any:
             add_watermarker=False,
         )
     else:
-        pipeline = StableDiffusionPipeline(**shared, safety_checker=None, requires_safety_checker=False)
+        pipeline = library.StableDiffusionPipeline(**shared, safety_checker=None, requires_safety_checker=False)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

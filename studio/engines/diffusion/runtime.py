@@ -15,7 +15,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from studio.errors import EngineUnavailableError, OutOfMemoryError
 
@@ -56,10 +56,10 @@ def prepare(threads: int | None = None) -> None:
     huggingface_hub.constants.HF_HUB_OFFLINE = True
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    diffusers.utils.logging.set_verbosity_error()
-    diffusers.utils.logging.disable_progress_bar()
+    speakers: tuple[Any, ...] = (transformers.utils.logging, diffusers.utils.logging)
+    for speaker in speakers:
+        speaker.set_verbosity_error()
+        speaker.disable_progress_bar()
     wanted = threads or int(os.environ.get("OMP_NUM_THREADS", "1").split(",")[0] or 1)
     if torch.get_num_threads() != wanted:
         torch.set_num_threads(wanted)

@@ -132,7 +132,8 @@ class _Loop:
         self._loaded = loaded
         self._words = words
         self._guidance = guidance
-        self._scheduler: Any = DPMSolverMultistepScheduler.from_config(loaded.sampler_config)
+        sampler: Any = DPMSolverMultistepScheduler
+        self._scheduler: Any = sampler.from_config(loaded.sampler_config)
         self._scheduler.set_timesteps(steps, device=loaded.device)
         self._begin = steps - max(1, round(steps * denoise))
         self._scheduler.set_begin_index(self._begin)
@@ -149,10 +150,13 @@ class _Loop:
         """
         scheduler = self._scheduler
         times = scheduler.timesteps[self._begin :]
-        latents = noise * scheduler.init_noise_sigma
-        if known is not None and (self._begin > 0 or mask is not None):
+        latents: torch.Tensor = noise * scheduler.init_noise_sigma
+        if known is not None:
             noised = scheduler.add_noise(known.expand_as(noise), noise, times[:1].expand(len(noise)))
-            latents = noised if self._begin > 0 else mask * latents + (1 - mask) * noised
+            if self._begin > 0:
+                latents = noised
+            elif mask is not None:  # everything under the mask from pure noise
+                latents = mask * latents + (1 - mask) * noised
         for index, time in enumerate(times):
             latents = scheduler.step(self._predict(latents, time), time, latents, return_dict=False)[0]
             if known is not None and mask is not None:
@@ -174,7 +178,7 @@ class _Loop:
         added = None
         if words.pooled is not None:
             added = {"text_embeds": words.pooled[rows], "time_ids": words.sizes.expand(len(rows), -1)}
-        out = self._loaded.unet(
+        out: torch.Tensor = self._loaded.unet(
             given.to(self._loaded.dtype),
             time,
             encoder_hidden_states=words.hidden[rows],
@@ -184,7 +188,7 @@ class _Loop:
         if not guided:
             return out
         without, with_prompt = out.chunk(2)
-        return without + self._guidance * (with_prompt - without)
+        return torch.lerp(without, with_prompt, self._guidance)
 
 
 class _Conditioning:
@@ -254,11 +258,11 @@ def encode_picture(loaded: LoadedBase, image: Image) -> torch.Tensor:
     """Return a picture's latents, without the autoencoder's noise.  # (1, C, h, w) float32, scaled"""
     import torch
 
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).to(loaded.device, torch.float32)
+    pixels = torch.from_numpy(np.array(image)).to(loaded.device, torch.float32)
     given = pixels.permute(2, 0, 1)[None] / 127.5 - 1.0
     config = loaded.vae.config
-    latents = loaded.vae.encode(given).latent_dist.mode()
-    return (latents - (getattr(config, "shift_factor", None) or 0.0)) * config.scaling_factor
+    latents: torch.Tensor = loaded.vae.encode(given).latent_dist.mode()
+    return (latents - (getattr(config, "shift_factor", None) or 0.0)) * float(config.scaling_factor)
 
 
 def decode_latents(loaded: LoadedBase, latents: torch.Tensor) -> list[Image]:
@@ -298,12 +302,12 @@ def _latent_mask(loaded: LoadedBase, mask: Matte | None) -> torch.Tensor | None:
 
     if mask is None:
         return None
-    whole = torch.from_numpy(np.ascontiguousarray(mask)).to(loaded.device, torch.float32)[None, None] / 255.0
+    whole = torch.from_numpy(np.array(mask)).to(loaded.device, torch.float32)[None, None] / 255.0
     # The largest value in each cell: a cell that is drawn anew in part must be free as a whole.
     return torch.nn.functional.max_pool2d(whole, loaded.latent_factor)
 
 
-def fit(picture: np.ndarray[Any, np.dtype[np.uint8]], width: int, height: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def fit(picture: Image | Matte, width: int, height: int) -> Image:
     """Cut a picture or mask to a shape around its center and bring it to that size.  # (H, W) or (H, W, 3)"""
     from PIL import Image as PillowImage
 
@@ -314,13 +318,14 @@ def fit(picture: np.ndarray[Any, np.dtype[np.uint8]], width: int, height: int) -
     left, top = (here_width - width * scale) / 2, (here_height - height * scale) / 2
     box = (left, top, left + width * scale, top + height * scale)
     resized = PillowImage.fromarray(picture).resize((width, height), PillowImage.Resampling.LANCZOS, box=box)
-    return np.asarray(resized, np.uint8)
+    return np.array(resized, np.uint8)
 
 
 def _laid_over(picture: Image, origin: Image, mask: Matte) -> Image:
     """Return the new picture where the mask is 255, the source's own pixels where it is 0."""
     weight = mask[:, :, None].astype(np.float32) / 255.0
-    return np.rint(picture * weight + origin * (1.0 - weight)).astype(np.uint8)
+    blend: Image = np.rint(picture * weight + origin * (1.0 - weight)).astype(np.uint8)
+    return blend
 
 
 def _check_numbers(
@@ -338,9 +343,7 @@ def _check_numbers(
     if not 1.0 <= guidance <= 30.0:
         raise UserInputError(f"Guidance cannot be {guidance:g}.", "It goes from 1 to 30; 3 to 8 are usual.")
     if not 0.0 < denoise <= 1.0:
-        raise UserInputError(
-            f"Denoise cannot be {denoise:g}.", "It goes from just over 0 (keep all) to 1 (keep nothing)."
-        )
+        raise UserInputError(f"Denoise cannot be {denoise:g}.", "It goes from over 0 (keep all) to 1 (keep nothing).")
     if count < 1:
         raise UserInputError(f"{count} pictures cannot be made.", "Ask for at least one.")
     if mask is not None and source is None:
