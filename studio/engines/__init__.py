@@ -15,10 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from studio.engines.base import FaceAnalyser, PortraitAnimator, SpeechAnalyser
+from studio.engines.base import FaceAnalyser, IdentityTrainer, ImageGenerator, PortraitAnimator, SpeechAnalyser
 from studio.errors import EngineUnavailableError
 
-Role = Literal["faces", "speech", "synthesis", "portrait"]
+_DIFFUSION = {
+    "torch": "torch",
+    "diffusers": "diffusers",
+    "transformers": "transformers",
+    "peft": "peft",
+    "accelerate": "accelerate",
+    "safetensors": "safetensors",
+}
+Role = Literal["faces", "speech", "synthesis", "portrait", "trainer", "generator"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,28 @@ ENGINES: tuple[EngineEntry, ...] = (
         ("head.npz",),
         "Apache-2.0; head asset CC0-1.0",
         "Moves one photo by 52 expression weights and three head angles, on a plain CPU.",
+    ),
+    EngineEntry(
+        "diffusion",
+        "Pictures from words",
+        "generator",
+        "studio.engines.diffusion.generator:DiffusionGenerator",
+        _DIFFUSION,
+        (),
+        "BSD-3-Clause (torch), Apache-2.0 (diffusers, transformers, peft); base models have licences of their own",
+        "Draws pictures from a prompt with a base model and adapters, also over a picture or a part of it.",
+        required=False,
+    ),
+    EngineEntry(
+        "diffusion-trainer",
+        "Personalization",
+        "trainer",
+        "studio.engines.diffusion.training:DiffusionTrainer",
+        _DIFFUSION,
+        (),
+        "BSD-3-Clause (torch), Apache-2.0 (diffusers, transformers, peft)",
+        "Learns a person from photos as an adapter (LoRA or full DreamBooth) for a base model.",
+        required=False,
     ),
 )
 ENGINE: dict[str, EngineEntry] = {e.name: e for e in ENGINES}
@@ -173,3 +203,19 @@ class Engines:
             names = ", ".join(e.name for e in ENGINES if e.role == "portrait")
             raise EngineUnavailableError(f"There is no portrait engine named {name!r}.", f"Engines: {names}.")
         return cast("PortraitAnimator", self._once(name, lambda: self.assets / "head.npz", self.faces))
+
+    def generator(self) -> ImageGenerator:
+        """Return what draws pictures from words.
+
+        Raises:
+            EngineUnavailableError: torch or one of its companions is not installed.
+        """
+        return cast("ImageGenerator", self._once("diffusion"))
+
+    def trainer(self) -> IdentityTrainer:
+        """Return what learns a person from photos.
+
+        Raises:
+            EngineUnavailableError: torch or one of its companions is not installed.
+        """
+        return cast("IdentityTrainer", self._once("diffusion-trainer"))

@@ -6,7 +6,7 @@ are `uint8` RGB, height x width x 3; sound is `float32` mono in -1..1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.domain.adapter import AdapterFile
 from studio.domain.base_model import BaseLocation
 from studio.domain.expression import FaceState, Weights
 from studio.domain.face import DetectedFace, FaceEmbedding
@@ -240,5 +241,64 @@ class IdentityTrainer(Protocol):
             OutOfMemoryError: with the smaller settings in its hint.
             EngineUnavailableError: the optimizer's package is not installed.
             StoreError: the disk is full; earlier checkpoints stay.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureOrder:
+    """What is to be drawn; the pictures and masks to start from are handed over beside it.
+
+    Attributes:
+        negative: what the pictures should not show.
+        seed: of the first picture, >= 0; the i-th has seed + i.
+        steps: of the sampler.
+        guidance: how closely the prompt is followed; 1 follows it without emphasis.
+        width, height: pixels, multiples of 8.
+        denoise: how much of the source may change, over 0 to 1.
+    """
+
+    prompt: str
+    negative: str = ""
+    seed: int = 0
+    steps: int = 20
+    guidance: float = 4.0
+    width: int = 64
+    height: int = 64
+    count: int = 1
+    denoise: float = 1.0
+
+
+class ImageGenerator(Protocol):
+    """Draws pictures from words with a base model and adapters."""
+
+    name: str
+    version: str
+
+    def generate(
+        self,
+        location: BaseLocation,
+        order: PictureOrder,
+        adapters: Sequence[AdapterFile] = (),
+        *,
+        source: Image | None = None,
+        mask: Matte | None = None,
+        on_step: Callable[[int, int, Image | None], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Iterator[Image]:
+        """Draw one picture after the other.
+
+        Args:
+            source, mask: a picture to start from, and where it is drawn anew (255); of one size.
+            on_step: called after each step with (step, of how many in all, preview or None).
+            should_stop: asked after each step; True ends the iterator without a further picture.
+
+        Yields:
+            `order.count` pictures.  # (height, width, 3) uint8 RGB
+
+        Raises:
+            UserInputError: numbers that cannot be, or an adapter that does not fit the base.
+            EngineError: the picture is black or no picture.
+            OutOfMemoryError: it does not fit into memory.
         """
         ...
