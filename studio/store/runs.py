@@ -86,6 +86,7 @@ class Runs:
         *,
         job_id: str | None = None,
         plan: TrainingPlan | None = None,
+        photos: Sequence[str] | None = None,
         calibration: Calibration | None = None,
         outcome: str | None = None,
         name: str | None = None,
@@ -96,13 +97,13 @@ class Runs:
             NotFoundError: no such run for this owner.
         """
         values = [
-            job_id, None if plan is None else plan.model_dump_json(),
+            job_id, None if plan is None else plan.model_dump_json(), None if photos is None else " ".join(photos),
             None if calibration is None else to_json(asdict(calibration)), outcome, name,
         ]  # fmt: skip
         with self._database.transaction():
             self.get(owner, id)
             self._database.execute(
-                "UPDATE runs SET job_id = coalesce(?, job_id), plan = coalesce(?, plan),"
+                "UPDATE runs SET job_id = coalesce(?, job_id), plan = coalesce(?, plan), photos = coalesce(?, photos),"
                 " calibration = coalesce(?, calibration), outcome = coalesce(?, outcome), name = coalesce(?, name)"
                 " WHERE owner = ? AND id = ?",
                 [*values, owner, id],

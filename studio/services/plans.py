@@ -1,0 +1,110 @@
+"""Training plans by name: what is known to work for a family of models and a size of memory.
+
+Each preset is a file under presets/training; its plan is checked against the
+same model that a run stores, and the schema for editors is derived from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from studio.domain.base_model import Family
+from studio.domain.training import TrainingPlan
+from studio.errors import UserInputError
+
+DEFAULT_PRESET = "preview-quick"
+
+
+class _PresetFile(BaseModel):
+    """One file under presets/training."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    schema_file: str = Field(default="", alias="$schema", description="Path of the schema, for editors.")
+    title: str = Field(min_length=1, max_length=60, description="One line for the person.")
+    help: str = Field(min_length=1, description="What it is good for, in one or two sentences.")
+    family: Family = Field(description="Base models of another family are refused.")
+    memory_gb: float = Field(gt=0, le=512, description="Memory of the device it was made for.")
+    steps_per_photo: int = Field(default=0, ge=0, le=1000, description="0 takes the plan's own steps.")
+    most_steps: int = Field(default=2500, ge=1, description="Limit of steps_per_photo times photos.")
+    photos: tuple[int, int, int] = Field(description="Fewest that make sense, ideal, and most photos.")
+    plan: TrainingPlan
+
+
+@dataclass(frozen=True)
+class TrainingPreset:
+    """One named plan.
+
+    Attributes:
+        memory_gb: of the device it was made for.
+        steps_per_photo: steps grow with the photos up to `most_steps`; 0 takes the plan's.
+        photos: fewest that make sense, ideal, most.
+    """
+
+    name: str
+    title: str
+    help: str
+    family: Family
+    memory_gb: float
+    plan: TrainingPlan = field(repr=False)
+    photos: tuple[int, int, int]
+    steps_per_photo: int = 0
+    most_steps: int = 2500
+
+    def steps(self, photos: int | None) -> int:
+        """Return how many steps so many photos ask for."""
+        if not self.steps_per_photo or not photos:
+            return self.plan.steps
+        return max(1, min(self.most_steps, self.steps_per_photo * photos))
+
+
+def training_schema() -> dict[str, Any]:
+    """Return the JSON schema of a preset file, derived from the plan."""
+    schema = _PresetFile.model_json_schema(by_alias=True)
+    schema.pop("description", None)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "Training preset of Likeness Studio",
+    }
+
+
+def read_training_preset(path: Path) -> TrainingPreset:
+    """Read one preset file.
+
+    Raises:
+        UserInputError: the file is no training preset.
+    """
+    try:
+        document = _PresetFile.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, ValidationError) as exc:
+        raise UserInputError(f"The preset file {path.name} cannot be used: {exc}.", "Mend or delete the file.") from exc
+    return TrainingPreset(
+        path.stem, document.title, document.help, document.family, document.memory_gb, document.plan,
+        document.photos, document.steps_per_photo, document.most_steps,
+    )  # fmt: skip
+
+
+def changed_plan(plan: TrainingPlan, changes: Mapping[str, Any]) -> TrainingPlan:
+    """Return the plan with some values changed; texts are read as the field asks.
+
+    Raises:
+        UserInputError: there is no such setting, or the value does not fit.
+    """
+    unknown = sorted(set(changes) - set(TrainingPlan.model_fields))
+    if unknown:
+        names = ", ".join(TrainingPlan.model_fields)
+        raise UserInputError(f"There is no training setting {unknown[0]!r}.", f"Settings: {names}.")
+    try:
+        return TrainingPlan.model_validate(plan.model_dump() | dict(changes))
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        where = ".".join(str(p) for p in first["loc"])
+        said = str(first["msg"]).removeprefix("Value error, ")
+        raise UserInputError(f"The plan does not work: {where + ': ' if where else ''}{said}.", "Change it.") from exc

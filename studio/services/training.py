@@ -1,0 +1,679 @@
+"""Teaching a base model one person: planned, checked, run, continued, judged, kept.
+
+A run is a row that outlives its jobs: a stopped, killed or finished run goes on
+in a new job from its last checkpoint. What is allowed is decided here before
+anything heavy starts (consent, photos, base, memory); what is learned is the
+trainer's matter, and how alike it looks is `likeness`'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from studio.domain import consent as consents
+from studio.domain.adapter import Adapter, NewAdapter
+from studio.domain.base_model import FAMILY_TITLES, BaseLocation
+from studio.domain.identity import Identity
+from studio.domain.job import Job
+from studio.domain.training import (
+    Checkpoint,
+    GridCell,
+    Preflight,
+    RunSample,
+    Suggestion,
+    TrainingPlan,
+    TrainingRun,
+    suggest_checkpoint,
+)
+from studio.engines import Engines
+from studio.engines.base import TrainingExample, TrainingOutcome
+from studio.errors import (
+    ConflictError,
+    EngineError,
+    LimitExceededError,
+    NotFoundError,
+    OutOfMemoryError,
+    StudioError,
+    UserInputError,
+)
+from studio.jobs.executor import run_now
+from studio.jobs.kinds import JobContext, JobKind, Workplace
+from studio.services.grids import GridParams, GridSummary, draw_grid, summarize
+from studio.services.likeness import Likeness, Reference
+from studio.services.plans import DEFAULT_PRESET, TrainingPreset, changed_plan, read_training_preset
+from studio.services.recording import Place, RunRecorder, Tell
+
+if TYPE_CHECKING:
+    from studio.jobs.queue import JobQueue
+    from studio.services.bases import Bases
+    from studio.store import Store
+
+    Examples = Callable[[str, int, str, str], Sequence[TrainingExample]]
+    """Takes identity, resolution, trigger and class word; see Curation.examples."""
+
+MOST_PHOTOS = 200
+FEW_PHOTOS = 5
+KILLED = (-9, 137)
+SMALLER: tuple[Mapping[str, Any], ...] = (
+    {"batch": 1},
+    {"gradient_checkpointing": True},
+    {"train_text_encoder": False},
+    {"convolutions": False},
+    {"method": "lora"},
+)
+"""Changes that need less memory, mildest first; for a run that was killed though its preflight fitted."""
+
+State = Literal["waiting", "training", "stopped", "interrupted", "failed", "done"]
+
+
+class TrainParams(BaseModel):
+    """Parameters of a train job."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run_id: str = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Where a run stands, read from its rows and its job.
+
+    Attributes:
+        step: the last step on the curves; 0 before the first.
+        steps: of the plan.
+        saved_step: of the last checkpoint that training can go on from; None without one.
+        sentence: for the person; says what to do when it ended badly.
+        out_of_memory: it ended for want of memory, or was killed as the system does then;
+            `Training.smaller_plan` says what to try.
+    """
+
+    run: TrainingRun
+    state: State
+    step: int
+    steps: int
+    saved_step: int | None
+    sentence: str
+    out_of_memory: bool = False
+
+    @property
+    def can_stop(self) -> bool:
+        """Whether stopping would do anything."""
+        return self.state in ("waiting", "training")
+
+    @property
+    def can_continue(self) -> bool:
+        """Whether steps of the plan are left to do."""
+        return not self.can_stop and self.state != "done"
+
+
+class Training:
+    """Runs of one owner.
+
+    Args:
+        examples: makes the pictures to learn from, see Curation.examples.
+        presets: the folder of presets/training.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        owner: str,
+        queue: JobQueue,
+        engines: Engines,
+        bases: Bases,
+        examples: Examples,
+        likeness: Likeness,
+        presets: Path,
+    ) -> None:
+        self._store = store
+        self._owner = owner
+        self._queue = queue
+        self._engines = engines
+        self._bases = bases
+        self._examples = examples
+        self._likeness = likeness
+        self._presets = presets
+
+    # -- planning --------------------------------------------------------------------
+
+    def presets(self) -> tuple[TrainingPreset, ...]:
+        """Return the plans that come with the studio, smallest memory first."""
+        found = [read_training_preset(path) for path in self._presets.glob("*.json")]
+        return tuple(sorted(found, key=lambda p: (p.memory_gb, p.name)))
+
+    def preset(self, name: str) -> TrainingPreset:
+        """Return one preset.
+
+        Raises:
+            NotFoundError: no preset has that name.
+        """
+        for preset in self.presets():
+            if preset.name == name.strip().lower():
+                return preset
+        names = ", ".join(p.name for p in self.presets())
+        raise NotFoundError(f"There is no training preset {name!r}.", f"Presets: {names}.")
+
+    def plan(
+        self, preset: str = DEFAULT_PRESET, base: str | None = None, *, photos: int | None = None, **changes: Any
+    ) -> TrainingPlan:
+        """Return a preset's plan for a base, with some settings changed.
+
+        Args:
+            base: default the preset's own.
+            photos: how many there are; presets that count steps per photo use it.
+            changes: fields of TrainingPlan; `steps` wins over what `photos` asks for.
+
+        Raises:
+            NotFoundError: no such preset or base.
+            UserInputError: a setting does not exist or fit, or the base is of another family.
+        """
+        chosen = self.preset(preset)
+        wanted = {"steps": chosen.steps(photos), **({"base": base} if base else {}), **changes}
+        plan = changed_plan(chosen.plan, wanted)
+        family = self._bases.get(plan.base).card.family
+        if family != chosen.family:
+            raise UserInputError(
+                f"The preset {chosen.name} is for {FAMILY_TITLES[chosen.family]}; "
+                f"the base {plan.base} is {FAMILY_TITLES[family]}.",
+                "Choose a preset of its family: "
+                + (", ".join(p.name for p in self.presets() if p.family == family) or "there is none")
+                + ".",
+            )
+        return plan
+
+    def preflight(self, identity_id: str, plan: TrainingPlan) -> Preflight:
+        """Say what a run will need, and what would fit instead.
+
+        Raises:
+            NotFoundError: no such person, or the base is not on this computer.
+        """
+        count = len(self._store.photos.list(self._owner, identity_id=self._person(identity_id).id))
+        return self._preflight(plan, max(count, 1))
+
+    def advice(self, identity_id: str, plan: TrainingPlan) -> tuple[str, ...]:
+        """Return one sentence for each thing to know before starting; nothing here forbids it."""
+        count = len(self._store.photos.list(self._owner, identity_id=self._person(identity_id).id))
+        notes = []
+        if count == 1:
+            notes.append(
+                "There is only one photo: the result will repeat its pose, light and background, and likeness "
+                "cannot be calibrated. Five different photos already help much."
+            )
+        elif 1 < count < FEW_PHOTOS:
+            notes.append(f"{count} photos are few; 10 to 30 with different light, poses and backgrounds work best.")
+        if plan.prior_weight == 0:
+            notes.append("Without prior pictures other people may turn into this person; watch the drift.")
+        if plan.flip:
+            notes.append("Flipping is on: faces are not symmetric, and partings and moles will change sides.")
+        return tuple(notes)
+
+    # -- starting --------------------------------------------------------------------
+
+    def submit(self, identity_id: str, plan: TrainingPlan, name: str = "", *, anyway: bool = False) -> TrainingRun:
+        """Check everything and put a new run into the queue.
+
+        Args:
+            name: for the person; default the person's name and the date.
+            anyway: start though the preflight says that it will not fit.
+
+        Raises:
+            ConsentMissingError: no consent to "train" is recorded and valid; training always needs one.
+            UserInputError: no photos, or it will not fit (the hint says what will).
+            LimitExceededError: too many photos.
+            NotFoundError: no such person, or the base is not on this computer.
+        """
+        run = self._new_run(identity_id, plan, name, anyway)
+        return self._queued(run)
+
+    def run_now(
+        self,
+        identity_id: str,
+        plan: TrainingPlan,
+        name: str = "",
+        *,
+        anyway: bool = False,
+        on_start: Callable[[TrainingRun], None] | None = None,
+        on_progress: Tell | None = None,
+    ) -> TrainingRun:
+        """Start a new run and train here and now; see `submit` for what is refused.
+
+        Args:
+            on_start: told the run as soon as it has a row, so that it can be stopped.
+
+        Raises:
+            StudioError: what ended the run; the run stays and can be continued.
+        """
+        return self._work_here(self._new_run(identity_id, plan, name, anyway), on_start, on_progress)
+
+    def go_on(self, run_id: str, steps: int | None = None) -> Job:
+        """Continue a run in a new job, from its last checkpoint.
+
+        Args:
+            steps: new total number of steps; None does what is left of the plan.
+
+        Raises:
+            ConflictError: its job still waits or runs.
+            UserInputError: nothing is left to do, or the total is not larger than what is done.
+        """
+        job_id = self._queued(self._extended(run_id, steps)).job_id
+        assert job_id is not None
+        return self._queue.get(self._owner, job_id)
+
+    def go_on_now(
+        self,
+        run_id: str,
+        steps: int | None = None,
+        *,
+        on_start: Callable[[TrainingRun], None] | None = None,
+        on_progress: Tell | None = None,
+    ) -> TrainingRun:
+        """Continue a run here and now; see `go_on`."""
+        return self._work_here(self._extended(run_id, steps), on_start, on_progress)
+
+    def schedule_note(self, run_id: str, steps: int) -> str:
+        """Say what continuing to a new total does to the learning rate."""
+        plan = self.run(run_id).plan
+        if steps == plan.steps:
+            return ""
+        if plan.schedule == "constant":
+            return "The learning rate is constant and stays as it is."
+        return (
+            f"The {plan.schedule} schedule is laid out anew over all {steps} steps, so the learning rate rises again "
+            "where training goes on; the result differs from a run planned so long from the start."
+        )
+
+    def stop(self, run_id: str) -> Job:
+        """Ask a run to stop; it saves first, and can be continued.
+
+        Raises:
+            ConflictError: it neither waits nor runs.
+        """
+        job = self._job(self.run(run_id))
+        if job is None or not job.is_active:
+            raise ConflictError("The run neither waits nor trains.", "Nothing was changed.")
+        return self._queue.cancel(self._owner, job.id)
+
+    def smaller_plan(self, run_id: str) -> TrainingPlan | None:
+        """Return a plan that needs less memory than the run's, or None when nothing smaller is known."""
+        run = self.run(run_id)
+        flight = self._preflight(run.plan, max(1, len(run.photos)))
+        if flight.instead:
+            return changed_plan(run.plan, flight.instead)
+        for change in SMALLER:
+            if any(getattr(run.plan, name) != value for name, value in change.items()):
+                return changed_plan(run.plan, change)
+        return None
+
+    # -- looking ---------------------------------------------------------------------
+
+    def runs(self, identity_id: str | None = None) -> tuple[TrainingRun, ...]:
+        """Return runs, newest first, of one person or of all."""
+        return self._store.runs.list(self._owner, identity_id=identity_id)
+
+    def run(self, run_id: str) -> TrainingRun:
+        """Return one run.
+
+        Raises:
+            NotFoundError: no such run.
+        """
+        return self._store.runs.get(self._owner, run_id)
+
+    def state(self, run_id: str) -> RunState:
+        """Say where a run stands."""
+        run = self.run(run_id)
+        job = self._job(run)
+        losses = self._store.runs.metrics(self._owner, run_id).get("loss", [])
+        saved = [c.step for c in self.checkpoints(run_id) if c.has_state]
+        step = max([s for s, _ in losses[-1:]] + saved[-1:], default=0)
+        state, sentence, memory = _standing(run, job)
+        return RunState(run, state, step, run.plan.steps, saved[-1] if saved else None, sentence, memory)
+
+    def metrics(self, run_id: str) -> Mapping[str, list[tuple[int, float]]]:
+        """Return curves by name, each (step, value) by step.
+
+        Names: loss, learning_rate, steps_per_second; at samples distance, likeness, drift, faces_found (0..1).
+        """
+        return self._store.runs.metrics(self._owner, run_id)
+
+    def samples(self, run_id: str, step: int | None = None) -> tuple[RunSample, ...]:
+        """Return the pictures drawn while training, of one step or of all; `picture` gives their files."""
+        return self._store.runs.samples(self._owner, run_id, step=step)
+
+    def picture(self, media_sha256: str) -> Path:
+        """Return where a sample's or cell's picture lies.
+
+        Raises:
+            NotFoundError: the file is gone.
+        """
+        return self._store.media.get(self._owner, media_sha256)
+
+    def checkpoints(self, run_id: str) -> tuple[Checkpoint, ...]:
+        """Return a run's checkpoints by step."""
+        return self._store.runs.checkpoints(self._owner, run_id)
+
+    def suggestion(self, run_id: str) -> Suggestion | None:
+        """Return the checkpoint to keep by likeness minus drift; None without checkpoints."""
+        return suggest_checkpoint(self.checkpoints(run_id), self.run(run_id).calibration)
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run with its pictures and states; adapters kept from it stay.
+
+        Raises:
+            ConflictError: its job still waits or runs.
+        """
+        self._store.runs.delete(self._owner, run_id)
+
+    # -- keeping ---------------------------------------------------------------------
+
+    def keep(self, checkpoint_id: str, name: str) -> Adapter:
+        """Put a checkpoint into the adapter library, with what was measured of it.
+
+        Raises:
+            UserInputError: the name is empty.
+            ConflictError: the name is taken.
+            NotFoundError: no such checkpoint.
+        """
+        if not name.strip():
+            raise UserInputError("The adapter has no name.", "Write a name.")
+        checkpoint = self._store.runs.checkpoint(self._owner, checkpoint_id)
+        run = self.run(checkpoint.run_id)
+        location = self._bases.resolve(run.plan.base)
+        shown = [s for s in self.samples(run.id, checkpoint.step) if s.kind == "person"]
+        full = run.plan.method == "dreambooth"
+        return self._store.adapters.add(
+            self._owner,
+            NewAdapter(
+                name=name.strip(), method=run.plan.method, origin="trained", family=location.family,
+                media_sha256=checkpoint.media_sha256, thumbnail_sha256=shown[0].media_sha256 if shown else None,
+                trigger=f"{run.plan.trigger} {run.plan.class_word}", rank=None if full else run.plan.rank,
+                base_name=run.plan.base, base_sha256=run.base_sha256, identity_id=run.identity_id, run_id=run.id,
+                checkpoint_id=checkpoint.id, measures=_measures(run, checkpoint),
+            ),
+        )  # fmt: skip
+
+    # -- the grid --------------------------------------------------------------------
+
+    def grid(
+        self,
+        run_id: str,
+        strengths: Sequence[float] = (0.6, 0.8, 1.0),
+        prompts: Sequence[str] = (),
+        seeds: Sequence[int] = (1,),
+        *,
+        checkpoint_ids: Sequence[str] = (),
+    ) -> Job:
+        """Queue a grid of checkpoints by strengths, drawn with the same prompts and seeds.
+
+        Args:
+            prompts: default the run's first sample prompt.
+            checkpoint_ids: default the last four.
+
+        Raises:
+            UserInputError: no checkpoints, or more than grids.MOST_CELLS pictures.
+        """
+        run = self.run(run_id)
+        params = self._grid_params(run, strengths, prompts, seeds, checkpoint_ids)
+        return self._queue.submit(
+            self._owner, "grid", params, title=f"Grid of {run.name}", project_id=run.project_id,
+            identity_id=run.identity_id,
+        )  # fmt: skip
+
+    def grid_cells(self, run_id: str) -> tuple[GridCell, ...]:
+        """Return the grid's pictures by checkpoint, strength, prompt and seed."""
+        return self._store.runs.cells(self._owner, run_id)
+
+    def grid_summary(self, run_id: str) -> tuple[GridSummary, ...]:
+        """Return one row per checkpoint and strength: mean likeness, faces found, votes; best votes first."""
+        return summarize(self.grid_cells(run_id), self.run(run_id).calibration)
+
+    def vote(self, cell_id: str, vote: int) -> GridCell:
+        """Say whether a picture of the grid is good (+1), bad (-1), or take it back (0).
+
+        Raises:
+            UserInputError: another number.
+            NotFoundError: no such cell.
+        """
+        if vote not in (-1, 0, 1):
+            raise UserInputError(f"A vote of {vote} is not possible.", "Vote +1, -1, or 0 for no opinion.")
+        return self._store.runs.vote(self._owner, cell_id, vote)
+
+    # -- for the worker --------------------------------------------------------------
+
+    def work(self, run_id: str, place: Place, tell: Tell | None = None) -> Mapping[str, Any]:
+        """Train a queued run to its end, or until the person stops it; goes on where it was left.
+
+        Raises:
+            JobCancelled: it was stopped, after saving.
+            EngineError: the loss became no number; the last good checkpoint is kept.
+            ConflictError: base or photos are no longer those of the run.
+            StudioError: what else ended it; the run's outcome says so.
+        """
+        run = self.run(run_id)
+        try:
+            outcome = self._train(run, place, tell)
+        except StudioError as exc:
+            self._store.runs.change(self._owner, run_id, outcome=str(exc))
+            raise
+        place.check_cancelled()
+        return {"run_id": run_id, "step": outcome.step, "finished": outcome.finished}
+
+    def draw_grid(self, params: GridParams, context: Place) -> Mapping[str, Any]:
+        """Draw a queued grid; cells there are already are not drawn again."""
+        run = self.run(params.run_id)
+        self._require_consent(self._person(run.identity_id))
+        location = self._checked_base(run)
+        reference = self._reference(run, self._pictures(run.identity_id, run.plan))
+        return draw_grid(
+            self._store, self._owner, run, params, location, self._engines.generator(), self._likeness, reference,
+            context,
+        )  # fmt: skip
+
+    # -- parts -----------------------------------------------------------------------
+
+    def _train(self, run: TrainingRun, place: Place, tell: Tell | None) -> TrainingOutcome:
+        self._require_consent(self._person(run.identity_id))
+        location = self._checked_base(run)
+        examples = self._pictures(run.identity_id, run.plan)
+        folder = self._store.runs.folder(run.id)
+        photos = tuple(e.sha256 for e in examples)
+        if photos != run.photos:
+            if any(c.has_state for c in self.checkpoints(run.id)):
+                raise ConflictError(
+                    "The person's set of photos has changed since this run began, so it cannot be continued exactly.",
+                    "Start a new run with the new set, or bring the old set back.",
+                )
+            run = self._store.runs.change(self._owner, run.id, photos=photos)
+        for sentence in self.advice(run.identity_id, run.plan):
+            place.log(sentence)
+        place.progress(0.0, "Measuring the photos")
+        reference = self._reference(run, examples)
+        if reference is not None and reference.calibration is not None:
+            run = self._store.runs.change(self._owner, run.id, calibration=reference.calibration)
+        folder.mkdir(parents=True, exist_ok=True)
+        recorder = RunRecorder(self._store, self._owner, run, place, self._likeness, reference, tell)
+        place.progress(0.0, "Loading the base model")
+        try:
+            outcome = self._engines.trainer().train(location, run.plan, examples, folder, recorder)
+        finally:
+            recorder.flush()
+        return self._ended(run, outcome)
+
+    def _ended(self, run: TrainingRun, outcome: TrainingOutcome) -> TrainingOutcome:
+        """Write how training ended, and raise where it ended badly."""
+        if outcome.reason == "diverged":
+            kept = f"the last good checkpoint is step {outcome.step}" if outcome.adapter else "nothing was saved yet"
+            raise EngineError(
+                f"The loss was no number any more, so training stopped; {kept}.",
+                "Start a new run with a lower learning rate or with precision fp32.",
+            )
+        done = outcome.finished
+        sentence = f"Done: {outcome.step} steps." if done else f"Stopped at step {outcome.step} of {run.plan.steps}."
+        self._store.runs.change(self._owner, run.id, outcome=sentence)
+        return outcome
+
+    def _new_run(self, identity_id: str, plan: TrainingPlan, name: str, anyway: bool) -> TrainingRun:
+        person = self._person(identity_id)
+        self._require_consent(person)
+        photos = len(self._store.photos.list(self._owner, identity_id=person.id))
+        if photos == 0:
+            raise UserInputError(f"{person.name} has no photos.", "Add at least one on the Identities tab, better ten.")
+        if photos > MOST_PHOTOS:
+            raise LimitExceededError(
+                f"{person.name} has {photos} photos; more than {MOST_PHOTOS} make a person worse, not better.",
+                "Curate them on the Identities tab and keep the 20 to 40 best.",
+            )
+        location = self._bases.resolve(plan.base)
+        examples = self._pictures(person.id, plan)
+        flight = self._preflight(plan, len(examples))
+        if flight.problems and not anyway:
+            fits = ", ".join(f"{key} = {value}" for key, value in flight.instead.items())
+            hint = f"This will fit: {fits}." if fits else "Choose a preset for less memory."
+            raise UserInputError(flight.problems[0], hint)
+        return self._store.runs.add(
+            self._owner, person.id, plan, name=name.strip() or f"{person.name}, {datetime.now(UTC):%Y-%m-%d %H:%M}",
+            base_sha256=location.sha256, photos=[e.sha256 for e in examples], project_id=person.project_id,
+        )  # fmt: skip
+
+    def _extended(self, run_id: str, steps: int | None) -> TrainingRun:
+        """Return the run made ready to go on, to its own or to a new total of steps."""
+        run = self.run(run_id)
+        job = self._job(run)
+        if job is not None and job.is_active:
+            raise ConflictError("The run still waits or trains.", "Stop it first, or wait until it is done.")
+        done = max((c.step for c in self.checkpoints(run_id)), default=0)
+        total = run.plan.steps if steps is None else steps
+        if total <= done:
+            raise UserInputError(
+                f"{done} steps are done already, so there is nothing to do up to {total}.",
+                f"Give a total of more than {done} steps.",
+            )
+        plan = changed_plan(run.plan, {"steps": total})
+        return self._store.runs.change(self._owner, run_id, plan=plan, outcome="")
+
+    def _queued(self, run: TrainingRun) -> TrainingRun:
+        job = self._queue.submit(
+            self._owner, "train", TrainParams(run_id=run.id), title=f"Training {run.name}",
+            project_id=run.project_id, identity_id=run.identity_id,
+        )  # fmt: skip
+        return self._store.runs.change(self._owner, run.id, job_id=job.id)
+
+    def _work_here(
+        self, run: TrainingRun, on_start: Callable[[TrainingRun], None] | None, on_progress: Tell | None
+    ) -> TrainingRun:
+        """Run the job in this process, with a row like any other."""
+
+        def here(params: TrainParams, context: JobContext) -> Mapping[str, Any]:
+            begun = self._store.runs.change(self._owner, run.id, job_id=context.job.id)
+            if on_start is not None:
+                on_start(begun)
+            return self.work(params.run_id, context, on_progress)
+
+        kind = replace(KIND, run=here)
+        job = run_now(
+            self._queue, Workplace(store=self._store, kinds={"train": kind}), self._owner, "train",
+            TrainParams(run_id=run.id), title=f"Training {run.name}", project_id=run.project_id,
+            identity_id=run.identity_id,
+        )  # fmt: skip
+        if job.failure is not None:
+            error = OutOfMemoryError if job.failure.error == "OutOfMemoryError" else EngineError
+            raise error(job.failure.message, job.failure.hint)
+        return self.run(run.id)
+
+    def _grid_params(
+        self, run: TrainingRun, strengths: Sequence[float], prompts: Sequence[str], seeds: Sequence[int],
+        checkpoint_ids: Sequence[str],
+    ) -> GridParams:  # fmt: skip
+        held = {c.id: c for c in self.checkpoints(run.id)}
+        if not held:
+            raise UserInputError("The run has no checkpoints yet.", "Wait for the first, then draw the grid.")
+        chosen = tuple(checkpoint_ids) or tuple(held)[-4:]
+        unknown = [c for c in chosen if c not in held]
+        if unknown:
+            raise NotFoundError(f"The run has no checkpoint {unknown[0]!r}.", "Choose one of its own.")
+        return GridParams.checked(
+            run.id, chosen, strengths, tuple(prompts) or run.plan.sample_prompts[:1], tuple(seeds) or (1,)
+        )
+
+    def _preflight(self, plan: TrainingPlan, examples: int) -> Preflight:
+        folder = self._store.data_dir
+        return self._engines.trainer().preflight(self._bases.resolve(plan.base), plan, examples, folder)
+
+    def _pictures(self, identity_id: str, plan: TrainingPlan) -> tuple[TrainingExample, ...]:
+        return tuple(self._examples(identity_id, plan.resolution, plan.trigger, plan.class_word))
+
+    def _reference(self, run: TrainingRun, examples: Sequence[TrainingExample]) -> Reference | None:
+        """Measure the photos at the size at which the base draws."""
+        return self._likeness.reference_of_pictures([e.image for e in examples], run.plan.resolution)
+
+    def _checked_base(self, run: TrainingRun) -> BaseLocation:
+        location = self._bases.resolve(run.plan.base)
+        if location.sha256 != run.base_sha256:
+            raise ConflictError(
+                f"The base {run.plan.base} is no longer the one this run began with.",
+                "Bring the old files back, or start a new run.",
+            )
+        return location
+
+    def _person(self, identity_id: str) -> Identity:
+        named = self._store.identities.find(self._owner, identity_id)
+        return named if named is not None else self._store.identities.get(self._owner, identity_id)
+
+    def _require_consent(self, person: Identity) -> None:
+        consents.require(person.consents, "train", datetime.now(UTC), person.name)
+
+    def _job(self, run: TrainingRun) -> Job | None:
+        """Return the run's last job; None when it never had one, or it was taken off the list."""
+        return None if run.job_id is None else self._queue.get(self._owner, run.job_id)
+
+
+def _standing(run: TrainingRun, job: Job | None) -> tuple[State, str, bool]:
+    """Return state, sentence, and whether memory was the trouble."""
+    if job is not None and job.is_active:
+        training = job.state == "running"
+        return ("training" if training else "waiting"), (job.message if training else "Waits for its turn."), False
+    if run.outcome.startswith("Done"):
+        return "done", run.outcome, False
+    failure = None if job is None else job.failure
+    if failure is not None:
+        killed = failure.error == "ProcessEnded" and failure.exit_code in KILLED
+        memory = killed or failure.error in ("OutOfMemoryError", "MemoryError")
+        hint = "Continue it, or start a smaller plan." if memory else failure.hint
+        state: State = "interrupted" if job is not None and job.state == "interrupted" else "failed"
+        return state, f"{failure.message} {hint}".strip(), memory
+    return "stopped", run.outcome or "Stopped before the first checkpoint.", False
+
+
+def _measures(run: TrainingRun, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what is known of a checkpoint as JSON values."""
+    values: dict[str, Any] = {"step": checkpoint.step, "photos": len(run.photos)}
+    for name in ("distance", "drift", "loss"):
+        if getattr(checkpoint, name) is not None:
+            values[name] = round(getattr(checkpoint, name), 5)
+    if run.calibration is not None and checkpoint.distance is not None:
+        values |= {
+            "likeness": round(run.calibration.likeness(checkpoint.distance), 4),
+            "spread": round(run.calibration.spread, 4),
+        }
+    return values
+
+
+def run(params: TrainParams, context: JobContext) -> Mapping[str, Any]:
+    """Train a queued run."""
+    training: Training = context.tools.training
+    return training.work(params.run_id, context)
+
+
+def run_grid(params: GridParams, context: JobContext) -> Mapping[str, Any]:
+    """Draw a queued grid."""
+    training: Training = context.tools.training
+    return training.draw_grid(params, context)
+
+
+KIND = JobKind("train", "Training", TrainParams, run, cancel_grace_seconds=180.0)
+GRID_KIND = JobKind("grid", "Checkpoint grid", GridParams, run_grid, cancel_grace_seconds=30.0)
