@@ -195,7 +195,9 @@ def make_optimizer(plan: TrainingPlan, groups: list[dict[str, Any]]) -> torch.op
         # Prodigy finds the rate itself and refuses groups of unlike rates.
         together = [weight for group in groups for weight in group["params"]]
         prodigy = _optional("prodigyopt", "Prodigy").Prodigy
-        return prodigy(together, lr=groups[0]["lr"], weight_decay=decay, safeguard_warmup=True, use_bias_correction=True)
+        return prodigy(
+            together, lr=groups[0]["lr"], weight_decay=decay, safeguard_warmup=True, use_bias_correction=True
+        )
     return torch.optim.AdamW(groups, weight_decay=decay, fused=True)
 
 
