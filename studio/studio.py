@@ -21,6 +21,7 @@ from studio.jobs.kinds import KindTable, Workplace
 from studio.jobs.queue import JobQueue
 from studio.jobs.supervisor import WorkerSupervisor
 from studio.services.animation import Animation
+from studio.services.curation import Curation
 from studio.services.expressions import Expressions
 from studio.services.health import checkup
 from studio.services.identities import Identities
@@ -42,6 +43,7 @@ LONG_KINDS = frozenset({"train", "grid", "leak_test", "download"})
 
 JOB_KINDS: KindTable = {
     "animate": "studio.services.animation:KIND",
+    "curate": "studio.services.curation:KIND",
     "rerun": "studio.services.library:KIND",
     "sample": "studio.services.projects:KIND",
 }
@@ -68,6 +70,7 @@ class Studio:
         portraits, sources = Portraits(self.engines), Sources(self.store, owner)
         self.projects = Projects(self.store, owner, queue)
         self.identities = Identities(self.store, owner, portraits)
+        self.curation = Curation(self.store, owner, portraits, queue)
         self.expressions = Expressions(self.store, owner, sources, portraits)
         self.animation = Animation(self.store, owner, sources, portraits, queue, scratch)
         self.library = Library(self.store, owner, self.expressions, self.animation, queue, scratch)

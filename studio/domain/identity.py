@@ -41,6 +41,7 @@ class DeletionPlan:
             elsewhere stay where they are.
         runs: training runs, with curves, samples and checkpoints.
         run_bytes: what those keep for going on, beside `file_bytes`.
+        intakes: heaps of dropped photos in which the person was found, also when others are in them.
         backups: database backups, which hold the person's rows too and therefore go.
         busy_jobs: ids of queued or running jobs; deleting is refused while there are any.
     """
@@ -60,4 +61,5 @@ class DeletionPlan:
     adapters: int = 0
     runs: int = 0
     run_bytes: int = 0
+    intakes: int = 0
     busy_jobs: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ from types import TracebackType
 from studio.errors import StoreError
 from studio.store.adapters import Adapters
 from studio.store.bases import Bases
+from studio.store.curation import Curation
 from studio.store.database import Database, Journal
 from studio.store.identities import Identities
 from studio.store.jobs import Jobs
@@ -65,7 +66,8 @@ class Store:
             self.media = Media(self.database, self.data_dir)
             self.projects = Projects(self.database)
             self.runs = Runs(self.database, self.media, self.data_dir / "runs")
-            self.identities = Identities(self.database, self.media, work, self.runs)
+            self.curation = Curation(self.database, self.media)
+            self.identities = Identities(self.database, self.media, work, self.runs, self.curation)
             self.photos = Photos(self.database, self.media)
             self.rigs = Rigs(self.database)
             self.renders = Renders(self.database, self.media)

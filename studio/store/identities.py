@@ -17,6 +17,7 @@ from studio.domain.consent import Consent
 from studio.domain.identity import DeletionPlan, Identity
 from studio.errors import ConflictError, NotFoundError
 from studio.store.adapters import MEDIA_COLUMNS as ADAPTER_MEDIA
+from studio.store.curation import Curation
 from studio.store.database import Database, Row
 from studio.store.media import Media
 from studio.store.rows import new_id, now, to_moment, to_moment_or_none, to_text, to_text_or_none
@@ -30,11 +31,12 @@ class _OnlyAPlan(Exception):
 class Identities:
     """People of all owners; every method asks whose."""
 
-    def __init__(self, database: Database, media: Media, work_folder: Path, runs: Runs) -> None:
+    def __init__(self, database: Database, media: Media, work_folder: Path, runs: Runs, curation: Curation) -> None:
         self._database = database
         self._media = media
         self._work_folder = work_folder
         self._runs = runs
+        self._curation = curation
 
     def add(self, owner: str, name: str, *, notes: str = "", project_id: str | None = None) -> Identity:
         """Create a person.
@@ -184,7 +186,12 @@ class Identities:
         }
         consents = int(value("SELECT count(*) FROM consents WHERE identity_id = ?", [id]))
         media = self._media_of(owner, photos, renders, adapters) | self._runs.media_of(owner, runs)
-        tables = {"renders": renders, "photos": photos, "adapters": adapters, "runs": runs, "jobs": jobs}
+        intakes = self._curation.touching(owner, id)
+        media |= self._curation.media_of(owner, intakes)
+        media |= self._curation.forget_measures(owner, media)
+        tables = {
+            "intakes": intakes, "renders": renders, "photos": photos, "adapters": adapters, "runs": runs, "jobs": jobs,
+        }  # fmt: skip
         for table, ids in tables.items():
             for one in ids:
                 self._database.execute(f"DELETE FROM {table} WHERE owner = ? AND id = ?", [owner, one])
@@ -193,7 +200,7 @@ class Identities:
         return DeletionPlan(
             identity_id=id, name=identity.name, photos=len(photos), renders=len(renders), consents=consents,
             jobs=len(jobs), files=files, file_bytes=size, shared_files=len(media) - files,
-            backups=len(self._database.backups()), adapters=len(adapters), runs=len(runs),
+            backups=len(self._database.backups()), adapters=len(adapters), runs=len(runs), intakes=len(intakes),
             run_bytes=sum(map(self._runs.folder_bytes, runs)), busy_jobs=tuple(busy), **counts,
         )  # fmt: skip
 

@@ -47,6 +47,8 @@ _UNUSED = """
     AND NOT EXISTS (SELECT 1 FROM checkpoints c WHERE c.media_sha256 = m.sha256 AND c.owner = m.owner)
     AND NOT EXISTS (SELECT 1 FROM run_samples q WHERE q.media_sha256 = m.sha256 AND q.owner = m.owner)
     AND NOT EXISTS (SELECT 1 FROM grid_cells g WHERE g.media_sha256 = m.sha256 AND g.owner = m.owner)
+    AND NOT EXISTS (SELECT 1 FROM intake_photos f WHERE f.owner = m.owner AND f.sha256 = m.sha256)
+    AND NOT EXISTS (SELECT 1 FROM photo_analyses k WHERE k.owner = m.owner AND k.mask_sha256 = m.sha256)
     AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.owner = m.owner AND instr(j.params, m.sha256))"""
 """Nothing refers to the medium `m`; a waiting job does by naming the hash in its parameters."""
 
@@ -190,13 +192,17 @@ class Media:
         """
         count = size = 0
         with self._database.transaction():
-            for sha256 in sorted(set(candidates)):
+            waiting = sorted(set(candidates))
+            while waiting:
+                sha256 = waiting.pop()
                 row = self._database.row(
                     f"SELECT extension, bytes FROM media m WHERE owner = ? AND sha256 = ? AND {_UNUSED}",
                     [owner, sha256],
                 )
                 if row is None:
                     continue
+                # What was measured in the bytes goes with them, and its matte then has no use either.
+                waiting += self._mattes_of(owner, sha256)
                 self._database.execute("DELETE FROM media WHERE owner = ? AND sha256 = ?", [owner, sha256])
                 self._database.execute(
                     "INSERT OR IGNORE INTO media_doomed (owner, file_name) VALUES (?, ?)",
@@ -204,6 +210,10 @@ class Media:
                 )
                 count, size = count + 1, size + int(row["bytes"])
         return count, size
+
+    def _mattes_of(self, owner: str, sha256: str) -> list[str]:
+        sql = "SELECT mask_sha256 FROM photo_analyses WHERE owner = ? AND sha256 = ? AND mask_sha256 IS NOT NULL"
+        return [r[0] for r in self._database.rows(sql, [owner, sha256])]
 
     def finish_deletions(self) -> int:
         """Take doomed files off the disk, also those of a process that died; return the bytes set free."""

@@ -255,6 +255,71 @@ def m009_training(db: Database) -> None:
         db.execute(f"CREATE INDEX {table}_media ON {table} (media_sha256)")
 
 
+def m010_curation(db: Database) -> None:
+    """What was measured in pictures, heaps of dropped files with the answers about them, and curated photos.
+
+    Measurements belong to bytes and go with them. Every change that a person makes
+    is a step with the rows as they were before, so that it can be taken back.
+    """
+    db.execute("""
+        CREATE TABLE photo_analyses (
+            owner TEXT NOT NULL, sha256 TEXT NOT NULL, version TEXT NOT NULL, width INTEGER NOT NULL,
+            height INTEGER NOT NULL, fingerprint TEXT, problem TEXT NOT NULL DEFAULT '', hint TEXT NOT NULL DEFAULT '',
+            mask_sha256 TEXT, created TEXT NOT NULL, PRIMARY KEY (owner, sha256),
+            FOREIGN KEY (owner, sha256) REFERENCES media (owner, sha256) ON DELETE CASCADE,
+            FOREIGN KEY (owner, mask_sha256) REFERENCES media (owner, sha256))""")
+    db.execute("CREATE INDEX photo_analyses_mask ON photo_analyses (owner, mask_sha256)")
+    db.execute("""
+        CREATE TABLE photo_faces (
+            owner TEXT NOT NULL, sha256 TEXT NOT NULL, face_index INTEGER NOT NULL, face TEXT NOT NULL,
+            landmarks BLOB NOT NULL, embedder TEXT, vector BLOB, measures TEXT NOT NULL,
+            PRIMARY KEY (owner, sha256, face_index),
+            FOREIGN KEY (owner, sha256) REFERENCES photo_analyses (owner, sha256) ON DELETE CASCADE)""")
+    db.execute("""
+        CREATE TABLE intakes (
+            id TEXT PRIMARY KEY, owner TEXT NOT NULL, title TEXT NOT NULL DEFAULT '',
+            identity_id TEXT REFERENCES identities (id) ON DELETE CASCADE,
+            job_id TEXT REFERENCES jobs (id) ON DELETE SET NULL,
+            notes TEXT NOT NULL DEFAULT '{}', created TEXT NOT NULL, confirmed TEXT)""")
+    db.execute("CREATE INDEX intakes_owner ON intakes (owner, created)")
+    for column in ("identity_id", "job_id"):
+        db.execute(f"CREATE INDEX intakes_{column} ON intakes ({column})")
+    db.execute("""
+        CREATE TABLE intake_photos (
+            id TEXT PRIMARY KEY, owner TEXT NOT NULL, intake_id TEXT NOT NULL REFERENCES intakes (id) ON DELETE CASCADE,
+            position INTEGER NOT NULL, file_name TEXT NOT NULL DEFAULT '', sha256 TEXT,
+            problem TEXT NOT NULL DEFAULT '', hint TEXT NOT NULL DEFAULT '', decision TEXT,
+            UNIQUE (intake_id, sha256), FOREIGN KEY (owner, sha256) REFERENCES media (owner, sha256))""")
+    db.execute("CREATE INDEX intake_photos_media ON intake_photos (owner, sha256)")
+    db.execute("""
+        CREATE TABLE intake_names (
+            owner TEXT NOT NULL, intake_id TEXT NOT NULL REFERENCES intakes (id) ON DELETE CASCADE,
+            face TEXT NOT NULL, name TEXT NOT NULL, identity_id TEXT REFERENCES identities (id) ON DELETE SET NULL,
+            PRIMARY KEY (intake_id, face))""")
+    db.execute("CREATE INDEX intake_names_identity ON intake_names (identity_id)")
+    db.execute("""
+        CREATE TABLE intake_links (
+            owner TEXT NOT NULL, intake_id TEXT NOT NULL REFERENCES intakes (id) ON DELETE CASCADE,
+            first TEXT NOT NULL, second TEXT NOT NULL, same INTEGER NOT NULL,
+            PRIMARY KEY (intake_id, first, second))""")
+    db.execute("""
+        CREATE TABLE curated_photos (
+            photo_id TEXT PRIMARY KEY REFERENCES photos (id) ON DELETE CASCADE, owner TEXT NOT NULL,
+            kept INTEGER, caption TEXT, crop TEXT)""")
+    db.execute("""
+        CREATE TABLE caption_policies (
+            owner TEXT NOT NULL, identity_id TEXT NOT NULL REFERENCES identities (id) ON DELETE CASCADE,
+            trait TEXT NOT NULL, policy TEXT NOT NULL, PRIMARY KEY (identity_id, trait))""")
+    db.execute("""
+        CREATE TABLE curation_steps (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL,
+            intake_id TEXT REFERENCES intakes (id) ON DELETE CASCADE,
+            identity_id TEXT REFERENCES identities (id) ON DELETE CASCADE,
+            title TEXT NOT NULL, before TEXT NOT NULL, created TEXT NOT NULL)""")
+    db.execute("CREATE INDEX curation_steps_intake ON curation_steps (intake_id, number)")
+    db.execute("CREATE INDEX curation_steps_identity ON curation_steps (identity_id, number)")
+
+
 def m011_lanes(db: Database) -> None:
     """One worker per lane; who works now is said anew at once."""
     db.execute("DROP TABLE workers")
@@ -274,6 +339,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m007_presets,
     m008_adapters,
     m009_training,
+    m010_curation,
     m011_lanes,
 )
 NAMES: tuple[str, ...] = tuple(step.__name__ for step in STEPS)

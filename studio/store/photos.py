@@ -46,7 +46,7 @@ class Photos:
         values = {
             "id": new_id(), "owner": owner, "sha256": sha256, "file_name": file_name, "width": width,
             "height": height, "identity_id": identity_id, "project_id": project_id, "face_index": face_index,
-            "face": None if face is None else to_json(_face_to_json(face)),
+            "face": None if face is None else to_json(face_to_json(face)),
             "landmarks": None if face is None else np.asarray(face.landmarks, "<f4").tobytes(),
             "created": to_text(now()),
         }  # fmt: skip
@@ -115,7 +115,8 @@ class Photos:
         return tuple(FaceEmbedding(r["embedder"], np.frombuffer(r["vector"], "<f4").astype(np.float32)) for r in rows)
 
 
-def _face_to_json(face: DetectedFace) -> dict[str, Any]:
+def face_to_json(face: DetectedFace) -> dict[str, Any]:
+    """Return a face as JSON values, without its landmarks."""
     quality = face.quality
     return {
         "box": [float(v) for v in face.box],
@@ -129,21 +130,24 @@ def _face_to_json(face: DetectedFace) -> dict[str, Any]:
     }
 
 
+def face_from_json(text: str, landmarks: bytes) -> DetectedFace:
+    """Read what `face_to_json` wrote, with the landmarks as 32-bit floats."""
+    kept = to_mapping(text)
+    quality = kept["quality"]
+    return DetectedFace(
+        box=tuple(kept["box"]),
+        score=kept["score"],
+        landmarks=np.frombuffer(landmarks, "<f4").reshape(-1, 3).astype(np.float32),  # (478, 3)
+        head=HeadPose(*kept["head"]),
+        quality=PhotoQuality(**(quality | {"hints": tuple(quality["hints"])})),
+        likely=kept["likely"],
+    )
+
+
 def _photo(row: Row) -> Photo:
-    face = None
-    if row["face"] is not None:
-        kept = to_mapping(row["face"])
-        quality = kept["quality"]
-        face = DetectedFace(
-            box=tuple(kept["box"]),
-            score=kept["score"],
-            landmarks=np.frombuffer(row["landmarks"], "<f4").reshape(-1, 3).astype(np.float32),  # (478, 3)
-            head=HeadPose(*kept["head"]),
-            quality=PhotoQuality(**(quality | {"hints": tuple(quality["hints"])})),
-            likely=kept["likely"],
-        )
     return Photo(
         id=row["id"], owner=row["owner"], sha256=row["sha256"], file_name=row["file_name"], width=row["width"],
         height=row["height"], identity_id=row["identity_id"], project_id=row["project_id"],
-        face_index=row["face_index"], face=face, created=to_moment(row["created"]),
+        face_index=row["face_index"], created=to_moment(row["created"]),
+        face=None if row["face"] is None else face_from_json(row["face"], row["landmarks"]),
     )  # fmt: skip

@@ -1,0 +1,164 @@
+"""Whose face is whose: faces sorted into people by their embeddings, with a person's answers as law.
+
+Groups are merged by mean distance, nearest first (average linkage). Two faces
+of one photo are never one person; two faces a person has linked always are,
+two faces told apart never. Merging stops where the distance is no longer
+surely that of one person; what lies between is a question. Works on plain
+arrays: what the vectors mean is the caller's affair.
+
+Source: average linkage with Lance-Williams updates; cannot-links as in
+Davidson, Ravi, "Agglomerative hierarchical clustering with constraints", 2005.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Pair = tuple[int, int]
+
+
+def distances(vectors: NDArray[np.floating]) -> Floats:
+    """Return all Euclidean distances.
+
+    Args:
+        vectors: one per row.  # (N, D)
+
+    Returns:
+        Symmetric, zeros on the diagonal.  # (N, N)
+    """
+    rows = np.asarray(vectors, np.float64)
+    squares = (rows**2).sum(1)
+    out = np.sqrt(np.maximum(squares[:, None] + squares[None, :] - 2 * rows @ rows.T, 0.0))
+    np.fill_diagonal(out, 0.0)
+    return np.asarray((out + out.T) / 2)
+
+
+def leave_one_out(vectors: NDArray[np.floating]) -> Floats:
+    """Return the distance of each vector from the middle of the others.
+
+    Args:
+        vectors: at least two rows.  # (N, D)
+
+    Returns:
+        One distance per row.  # (N,)
+
+    Raises:
+        ValueError: fewer than two vectors.
+    """
+    rows = np.asarray(vectors, np.float64)
+    if len(rows) < 2:
+        raise ValueError("one vector cannot be compared with the others")
+    others = (rows.sum(0) - rows) / (len(rows) - 1)
+    return np.asarray(np.linalg.norm(rows - others, axis=1))
+
+
+def unite(count: int, pairs: Iterable[Pair]) -> NDArray[np.intp]:
+    """Return group numbers 0.. of `count` things after uniting pairs, in order of first appearance.  # (count,)"""
+    parent = list(range(count))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for a, b in pairs:
+        low, high = sorted((root(a), root(b)))
+        parent[high] = low
+    roots = [root(i) for i in range(count)]
+    numbers = {r: n for n, r in enumerate(dict.fromkeys(roots))}
+    return np.array([numbers[r] for r in roots], np.intp)
+
+
+def group_means(apart: Floats, labels: NDArray[np.intp]) -> Floats:
+    """Return mean distances between groups.
+
+    Args:
+        apart: distances between things.  # (N, N)
+        labels: group of each thing, 0..G-1.  # (N,)
+
+    Returns:
+        Symmetric; the diagonal is 0.  # (G, G)
+    """
+    member = np.zeros((len(labels), int(labels.max()) + 1 if len(labels) else 0))
+    member[np.arange(len(labels)), labels] = 1.0
+    sizes = member.sum(0)
+    means = member.T @ apart @ member / np.outer(sizes, sizes)
+    np.fill_diagonal(means, 0.0)
+    return np.asarray(means)
+
+
+def sort_people(
+    apart: Floats, limit: float, *, same: Sequence[Pair] = (), different: Sequence[Pair] = ()
+) -> NDArray[np.intp]:
+    """Sort things into groups.
+
+    Args:
+        apart: distances.  # (N, N)
+        limit: groups whose mean distance is at least this stay apart.
+        same: pairs that belong together; they win over `different`.
+        different: pairs that never come together.
+
+    Returns:
+        Group of each thing, numbered in order of first appearance.  # (N,)
+    """
+    count = len(apart)
+    if count == 0:
+        return np.zeros(0, np.intp)
+    labels = unite(count, same)
+    means = group_means(apart, labels)
+    sizes = np.bincount(labels).astype(np.float64)
+    blocked = blocked_groups(labels, different)
+    np.fill_diagonal(blocked, True)
+    cost = np.where(blocked, np.inf, means)
+    nearest = cost.argmin(1)
+    alive = np.ones(len(sizes), bool)
+    target = np.arange(len(sizes))
+    while True:
+        lowest = np.where(alive, cost[np.arange(len(cost)), nearest], np.inf)
+        a = int(lowest.argmin())
+        if not lowest[a] < limit:
+            break
+        b = int(nearest[a])
+        a, b = min(a, b), max(a, b)
+        row = (sizes[a] * means[a] + sizes[b] * means[b]) / (sizes[a] + sizes[b])
+        means[a], means[:, a] = row, row
+        blocked[a] |= blocked[b]
+        blocked[:, a] = blocked[a]
+        blocked[b], blocked[:, b] = True, True
+        sizes[a] += sizes[b]
+        alive[b] = False
+        target[target == b] = a
+        cost[a] = np.where(blocked[a], np.inf, means[a])
+        cost[:, a] = cost[a]
+        cost[b], cost[:, b] = np.inf, np.inf
+        # Only rows whose nearest was one of the two can have lost it; others can only have gained row a.
+        stale = np.flatnonzero(alive & ((nearest == a) | (nearest == b)))
+        nearest[stale] = cost[stale].argmin(1)
+        nearest[a] = cost[a].argmin()
+        closer = alive & (cost[:, a] < cost[np.arange(len(cost)), nearest])
+        nearest[closer] = a
+    merged = target[labels]
+    numbers = {g: n for n, g in enumerate(dict.fromkeys(merged.tolist()))}
+    return np.array([numbers[g] for g in merged.tolist()], np.intp)
+
+
+def blocked_groups(labels: NDArray[np.intp], different: Sequence[Pair]) -> NDArray[np.bool_]:
+    """Return which groups hold a pair that was told apart; pairs inside one group are passed over.  # (G, G)"""
+    count = int(labels.max()) + 1 if len(labels) else 0
+    blocked = np.zeros((count, count), bool)
+    for a, b in different:
+        x, y = int(labels[a]), int(labels[b])
+        if x != y:
+            blocked[x, y] = blocked[y, x] = True
+    return blocked
+
+
+def most_typical(apart: Floats, members: Sequence[int]) -> list[int]:
+    """Return the members, the one nearest to all others first."""
+    inside = apart[np.ix_(members, members)].sum(1)
+    return [members[i] for i in np.argsort(inside, kind="stable")]

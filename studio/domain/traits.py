@@ -1,0 +1,382 @@
+"""What a photo shows besides the person: measured numbers, the words for them, captions, coverage.
+
+`Measures` are numbers taken from the pixels (engines/vision/appearance.py).
+`traits_of` reads them as words; a trait that was not measured, or that lies
+between two words, has no word: a caption must not guess. What a caption says
+is learned as changeable; what it leaves out is learned as the person. That is
+what the policy decides.
+
+Left and right are those of the picture. Knows nothing of age, sex or descent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from studio.domain.pose import HeadPose
+
+Rgb = tuple[float, float, float]
+Policy = Literal["describe", "leave out"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measures:
+    """Numbers about one face in one photo; None where it could not be measured.
+
+    Attributes:
+        face_share: height of the face (forehead to chin) against the picture's height.
+        room_below: person seen below the chin, in face heights.
+        eye_open: lid gap against the eye's width, mean of both eyes.
+        mouth_open: gap between the lips against the outer eye corners' distance.
+        smile: how far the mouth corners lie above the lips' middle, same unit.
+        mouth_width: between the mouth corners, same unit.
+        brow_raise: brows above the eyes, same unit.
+        brow_inner: how far the inner brow ends lie above the outer ones, same unit.
+        light_side: brightness of the face's right half against the left one, in doublings; > 0: light from the right.
+        face_level: median brightness of the face, 0..255.
+        background_level: median brightness of the background, 0..255.
+        background_spread: how uneven the background is, in steps of color (CIE Lab); a wall has below 12.
+        background_share: part of the picture that is not the person, 0..1.
+        background_rgb, hair_rgb, skin_rgb: median sRGB, 0..1.
+        glasses: 0 (surely none) .. 1 (surely worn).
+    """
+
+    face_share: float | None = None
+    room_below: float | None = None
+    eye_open: float | None = None
+    mouth_open: float | None = None
+    smile: float | None = None
+    mouth_width: float | None = None
+    brow_raise: float | None = None
+    brow_inner: float | None = None
+    light_side: float | None = None
+    face_level: float | None = None
+    background_level: float | None = None
+    background_spread: float | None = None
+    background_share: float | None = None
+    background_rgb: Rgb | None = None
+    hair_rgb: Rgb | None = None
+    skin_rgb: Rgb | None = None
+    glasses: float | None = None
+
+
+@dataclass(frozen=True)
+class Trait:
+    """One thing a caption may say.
+
+    Attributes:
+        values: every word it can have; the order is that of the coverage strip.
+        wanted: the words a varied set has.
+        policy: what happens when nobody chose otherwise.
+        help: one sentence about what the choice means.
+    """
+
+    name: str
+    title: str
+    values: tuple[str, ...]
+    wanted: tuple[str, ...] = ()
+    policy: Policy = "describe"
+    help: str = ""
+
+
+TRAITS: tuple[Trait, ...] = (
+    Trait(
+        "framing", "Framing", ("close-up", "head and shoulders", "half body", "far away"),
+        ("close-up", "head and shoulders", "half body"), help="How much of the person is in the picture.",
+    ),
+    Trait(
+        "direction", "Head", ("straight", "left", "right", "up", "down"), ("straight", "left", "right", "up", "down"),
+        help="Where the head is turned.",
+    ),
+    Trait(
+        "expression", "Expression", ("neutral", "smiling", "surprised", "mouth open", "eyes closed"),
+        ("neutral", "smiling", "mouth open"), help="What mouth and eyes do.",
+    ),
+    Trait(
+        "light", "Light", ("front", "left", "right", "dark", "from behind"), ("front", "left", "right"),
+        help="Where the light comes from.",
+    ),
+    Trait(
+        "background", "Background",
+        ("white", "gray", "black", "blue", "green", "red", "yellow", "brown", "mixed"), (),
+        help="The color of a plain background; mixed where it is not plain.",
+    ),
+    Trait("glasses", "Glasses", ("no", "yes"), (), help="Say it when the glasses come and go; else they are learned."),
+    Trait(
+        "hair", "Hair color", ("black", "brown", "blond", "red", "gray"), (), "leave out",
+        "Left out, it is learned as the person's own.",
+    ),
+)  # fmt: skip
+TRAIT: dict[str, Trait] = {t.name: t for t in TRAITS}
+
+# Source: chosen on the photos and renders used for development, see benchmarks/curation.py.
+_CLOSE_UP, _FAR = 0.5, 0.12
+_HALF_BODY_ROOM = 2.0
+_TURNED_YAW, _RAISED_PITCH, _LOWERED_PITCH, _LEVEL_PITCH = 16.0, 12.0, -13.0, -6.0
+_CLOSED_EYE, _OPEN_MOUTH, _SMILE, _WIDE_MOUTH = 0.13, 0.12, 0.045, 0.62
+_HIGH_BROW = 0.34
+_SIDE_LIGHT, _DARK_FACE, _BEHIND = 0.45, 60.0, 2.2
+_PLAIN_SPREAD, _LEAST_BACKGROUND = 14.0, 0.04
+_GLASSES, _NO_GLASSES = 0.7, 0.3
+
+
+def traits_of(measures: Measures, head: HeadPose) -> dict[str, str]:
+    """Read numbers as words.
+
+    Args:
+        measures: of one face.
+        head: its absolute pose; people who look straight ahead are read as about -6 degrees of pitch.
+
+    Returns:
+        Trait name -> one of its values, only for traits that were measured clearly.
+    """
+    words = {
+        "framing": _framing(measures),
+        "direction": _direction(head),
+        "expression": _expression(measures),
+        "light": _light(measures),
+        "background": _background(measures),
+        "glasses": _glasses(measures.glasses),
+        "hair": None if measures.hair_rgb is None else _hair(measures.hair_rgb),
+    }
+    return {name: word for name, word in words.items() if word is not None}
+
+
+def _framing(m: Measures) -> str | None:
+    if m.face_share is None:
+        return None
+    if m.face_share >= _CLOSE_UP:
+        return "close-up"
+    if m.face_share < _FAR:
+        return "far away"
+    if m.room_below is not None and m.room_below >= _HALF_BODY_ROOM:
+        return "half body"
+    return "head and shoulders"
+
+
+def _direction(head: HeadPose) -> str:
+    yaw, pitch = head.yaw_degrees, head.pitch_degrees - _LEVEL_PITCH
+    sideways = abs(yaw) / _TURNED_YAW
+    upright = pitch / _RAISED_PITCH if pitch > 0 else pitch / _LOWERED_PITCH
+    if max(sideways, upright) < 1:
+        return "straight"
+    if sideways >= upright:
+        return "right" if yaw > 0 else "left"
+    return "up" if pitch > 0 else "down"
+
+
+def _expression(m: Measures) -> str | None:
+    if m.mouth_open is None or m.smile is None or m.eye_open is None or m.mouth_width is None:
+        return None
+    if m.eye_open < _CLOSED_EYE:
+        return "eyes closed"
+    if m.smile >= _SMILE and m.mouth_width >= _WIDE_MOUTH:
+        return "smiling"
+    if m.mouth_open >= _OPEN_MOUTH:
+        return "surprised" if (m.brow_raise or 0.0) >= _HIGH_BROW else "mouth open"
+    return "neutral"
+
+
+def _light(m: Measures) -> str | None:
+    if m.light_side is None or m.face_level is None:
+        return None
+    if m.background_level is not None and m.background_level > _BEHIND * max(m.face_level, 1.0):
+        return "from behind"
+    if m.face_level < _DARK_FACE:
+        return "dark"
+    if abs(m.light_side) >= _SIDE_LIGHT:
+        return "right" if m.light_side > 0 else "left"
+    return "front"
+
+
+def _background(m: Measures) -> str | None:
+    if m.background_rgb is None or m.background_share is None or m.background_share < _LEAST_BACKGROUND:
+        return None
+    if m.background_spread is None or m.background_spread > _PLAIN_SPREAD:
+        return "mixed"
+    return color_word(m.background_rgb)
+
+
+def _glasses(amount: float | None) -> str | None:
+    if amount is None or _NO_GLASSES < amount < _GLASSES:
+        return None
+    return "yes" if amount >= _GLASSES else "no"
+
+
+def color_word(rgb: Rgb) -> str:
+    """Return a plain color word for sRGB 0..1: white, gray, black, red, yellow, brown, green or blue."""
+    high, low = max(rgb), min(rgb)
+    chroma = high - low
+    if high < 0.16:
+        return "black"
+    if chroma < 0.1 or chroma < 0.13 * high:
+        return "white" if low > 0.78 else ("black" if high < 0.2 else "gray")
+    r, g, b = rgb
+    if high == r:
+        hue = 60 * ((g - b) / chroma) % 360
+    elif high == g:
+        hue = 60 * ((b - r) / chroma) + 120
+    else:
+        hue = 60 * ((r - g) / chroma) + 240
+    if 70 <= hue < 170:
+        return "green"
+    if 170 <= hue < 290:
+        return "blue"
+    if 15 <= hue < 70:
+        return "yellow" if high > 0.72 and chroma > 0.35 else "brown"
+    return "red"
+
+
+def _hair(rgb: Rgb) -> str:
+    high, low = max(rgb), min(rgb)
+    r, _, b = rgb
+    if high < 0.2:
+        return "black"
+    if high - low < 0.1 and high > 0.42:
+        return "gray"
+    if r - b > 0.34 and rgb[1] < 0.55 * r:
+        return "red"
+    return "blond" if high > 0.55 else "brown"
+
+
+# -- captions -------------------------------------------------------------------
+
+_PHRASES: dict[str, dict[str, str]] = {
+    "framing": {"close-up": "close-up", "head and shoulders": "", "half body": "half body", "far away": "from afar"},
+    "direction": {
+        "straight": "", "left": "looking left", "right": "looking right", "up": "looking up", "down": "looking down",
+    },
+    "expression": {
+        "neutral": "", "smiling": "smiling", "surprised": "surprised", "mouth open": "mouth open",
+        "eyes closed": "eyes closed",
+    },
+    "light": {
+        "front": "", "left": "light from the left", "right": "light from the right", "dark": "in dim light",
+        "from behind": "light from behind",
+    },
+    "glasses": {"no": "", "yes": "wearing glasses"},
+}  # fmt: skip
+"""What a caption says; what is usual is not said."""
+
+
+def default_policies() -> dict[str, Policy]:
+    """Return the policy of every trait when nobody chose otherwise."""
+    return {t.name: t.policy for t in TRAITS}
+
+
+def caption_of(
+    traits: Mapping[str, str], trigger: str, class_word: str, policies: Mapping[str, Policy] | None = None
+) -> str:
+    """Write a caption: "a photo of sks person, smiling, looking left, blue background".
+
+    Args:
+        traits: of `traits_of`.
+        trigger, class_word: as in TrainingPlan; either may be empty.
+        policies: by trait name; missing ones are the trait's own.
+    """
+    chosen = {**default_policies(), **(policies or {})}
+    who = " ".join(w for w in (trigger.strip(), class_word.strip()) if w)
+    parts = [f"a photo of {who}" if who else "a photo"]
+    for trait in TRAITS:
+        word = traits.get(trait.name)
+        if word is None or chosen[trait.name] != "describe":
+            continue
+        if trait.name == "background":
+            phrase = "" if word == "mixed" else f"{word} background"
+        elif trait.name == "hair":
+            phrase = f"{word} hair"
+        else:
+            phrase = _PHRASES[trait.name][word]
+        if phrase:
+            parts.append(phrase)
+    return ", ".join(parts)
+
+
+# -- coverage -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CoverageRow:
+    """How often each word of one trait occurs in a set.
+
+    Attributes:
+        counts: (word, photos) in the trait's order.
+        unknown: photos in which it could not be told.
+        missing: wanted words that no photo has.
+    """
+
+    name: str
+    title: str
+    counts: tuple[tuple[str, int], ...]
+    unknown: int
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What a set of photos has and lacks; `advice` is one sentence each, the most useful first."""
+
+    photos: int
+    rows: tuple[CoverageRow, ...]
+    advice: tuple[str, ...] = field(default=())
+
+
+FEW_PHOTOS, GOOD_PHOTOS = 6, 12
+"""Below the first a person is learned as one picture; studios train with 10 to 25 (see docs/curation.md)."""
+
+_ASK: dict[tuple[str, str], str] = {
+    ("framing", "close-up"): "No close-up: add a photo in which the face fills at least half of the picture.",
+    ("framing", "head and shoulders"): "No head-and-shoulders photo: add one from chest to hair.",
+    ("framing", "half body"): "No half-body photo: without one, wider pictures of the person will be guessed.",
+    ("direction", "straight"): "Nobody looks into the camera: add a photo from the front.",
+    ("direction", "left"): "The head is never turned to the left of the picture: add one such photo.",
+    ("direction", "right"): "The head is never turned to the right of the picture: add one such photo.",
+    ("direction", "up"): "The head is never raised: add a photo that looks up a little.",
+    ("direction", "down"): "The head is never lowered: add a photo that looks down a little.",
+    ("expression", "neutral"): "No neutral face: add a photo with a calm face and closed mouth.",
+    ("expression", "smiling"): "No smile: add a photo that shows one.",
+    ("expression", "mouth open"): "The mouth is never open: add a photo while speaking or laughing.",
+    ("light", "front"): "No even light: add a photo with light from the front.",
+    ("light", "left"): "No light from the left: add a photo beside a window.",
+    ("light", "right"): "No light from the right: add a photo beside a window.",
+}
+
+
+def coverage_of(sets: Sequence[Mapping[str, str]]) -> Coverage:
+    """Say what a set has and lacks.
+
+    Args:
+        sets: the traits of each kept photo.
+    """
+    rows = []
+    for trait in TRAITS:
+        words = [t.get(trait.name) for t in sets]
+        counts = tuple((value, words.count(value)) for value in trait.values)
+        had = {value for value, count in counts if count}
+        covers = had | ({"mouth open"} if "surprised" in had else set())
+        missing = tuple(v for v in trait.wanted if v not in covers)
+        rows.append(CoverageRow(trait.name, trait.title, counts, words.count(None), missing))
+    return Coverage(len(sets), tuple(rows), _advice(len(sets), rows))
+
+
+def _advice(photos: int, rows: Sequence[CoverageRow]) -> tuple[str, ...]:
+    if photos == 0:
+        return ("There is no photo to learn from yet.",)
+    said = []
+    if photos == 1:
+        said.append("One photo is learned as that one picture; add at least five more.")
+    elif photos < FEW_PHOTOS:
+        said.append(f"{photos} photos are few; {FEW_PHOTOS} to {GOOD_PHOTOS} varied ones are learned much better.")
+    said += [_ASK[(row.name, word)] for row in rows for word in row.missing if (row.name, word) in _ASK]
+    by_name = {row.name: row for row in rows}
+    seen = [value for value, count in by_name["background"].counts if count]
+    if photos >= 3 and len(seen) == 1 and seen != ["mixed"]:
+        said.append(f"Every background is {seen[0]}: it would be learned with the person; vary it.")
+    for row in rows:
+        top = max((count for _, count in row.counts), default=0)
+        if row.name in ("direction", "expression", "light") and photos >= 8 and top > 0.85 * photos:
+            value = next(v for v, count in row.counts if count == top)
+            said.append(f"{top} of {photos} photos have the same {row.title.lower()} ({value}).")
+    return tuple(said)
