@@ -235,7 +235,7 @@ class Curation:
         """
         with self._database.transaction():
             before = [self._change("intake_names", {"intake_id": intake_id, "face": f}, None) for f in clear]
-            values: dict[str, Any] = {"owner": owner, "name": name, "identity_id": identity_id} if name else None
+            values = {"owner": owner, "name": name, "identity_id": identity_id} if name else None
             before.append(self._change("intake_names", {"intake_id": intake_id, "face": face}, values))
             self._remember(owner, f"Name “{name}”" if name else "No name", before, intake_id=intake_id)
 
@@ -446,7 +446,7 @@ def _analysis(row: Row, faces: Sequence[Row], prefix: str) -> Analysis:
 
 
 def _face(row: Row, prefix: str) -> IntakeFace:
-    values = {
+    values: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in to_mapping(row["measures"]).items() if k in _MEASURES
     }
     embedding = None
