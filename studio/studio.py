@@ -21,22 +21,27 @@ from studio.jobs.kinds import KindTable, Workplace
 from studio.jobs.queue import JobQueue
 from studio.jobs.supervisor import WorkerSupervisor
 from studio.services.animation import Animation
+from studio.services.bases import Bases
 from studio.services.curation import Curation
 from studio.services.expressions import Expressions
 from studio.services.health import checkup
 from studio.services.identities import Identities
 from studio.services.jobs import Jobs
 from studio.services.library import Library
+from studio.services.likeness import Likeness
 from studio.services.portraits import Portraits
 from studio.services.presets import Presets
 from studio.services.projects import Projects, sample_portrait
 from studio.services.sources import Sources
+from studio.services.training import Training
 from studio.settings import Settings
 from studio.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "assets"
 EXPRESSION_PRESETS = ROOT / "presets" / "expressions"
+BASE_CARDS = ROOT / "presets" / "bases"
+TRAINING_PRESETS = ROOT / "presets" / "training"
 
 LONG_KINDS = frozenset({"train", "grid", "leak_test", "download"})
 """These run in a worker process of their own, so that hours of training hold up no picture."""
@@ -44,8 +49,10 @@ LONG_KINDS = frozenset({"train", "grid", "leak_test", "download"})
 JOB_KINDS: KindTable = {
     "animate": "studio.services.animation:KIND",
     "curate": "studio.services.curation:KIND",
+    "grid": "studio.services.training:GRID_KIND",
     "rerun": "studio.services.library:KIND",
     "sample": "studio.services.projects:KIND",
+    "train": "studio.services.training:KIND",
 }
 
 
@@ -71,11 +78,16 @@ class Studio:
         self.projects = Projects(self.store, owner, queue)
         self.identities = Identities(self.store, owner, portraits)
         self.curation = Curation(self.store, owner, portraits, queue)
+        self.bases = Bases(self.store, owner, queue, cards=BASE_CARDS, assets=assets, models=data_dir / "models")
         self.expressions = Expressions(self.store, owner, sources, portraits)
         self.animation = Animation(self.store, owner, sources, portraits, queue, scratch)
         self.library = Library(self.store, owner, self.expressions, self.animation, queue, scratch)
         self.presets = Presets(
             self.store, owner, portraits, EXPRESSION_PRESETS, sample_portrait, data_dir / "cache" / "presets"
+        )
+        self.likeness = Likeness(self.store, owner, self.engines)
+        self.training = Training(
+            self.store, owner, queue, self.engines, self.bases, self.curation, self.likeness, TRAINING_PRESETS
         )
         self.jobs = Jobs(queue, owner, scratch)
         self._queue = queue

@@ -19,6 +19,15 @@ from studio.domain.training import TrainingPlan
 from studio.errors import UserInputError
 
 DEFAULT_PRESET = "preview-quick"
+FEW_PHOTOS = 5
+SMALLER: tuple[Mapping[str, Any], ...] = (
+    {"batch": 1},
+    {"gradient_checkpointing": True},
+    {"train_text_encoder": False},
+    {"convolutions": False},
+    {"method": "lora"},
+)
+"""Changes that need less memory, mildest first; for a run that was killed though its preflight fitted."""
 
 
 class _PresetFile(BaseModel):
@@ -108,3 +117,40 @@ def changed_plan(plan: TrainingPlan, changes: Mapping[str, Any]) -> TrainingPlan
         where = ".".join(str(p) for p in first["loc"])
         said = str(first["msg"]).removeprefix("Value error, ")
         raise UserInputError(f"The plan does not work: {where + ': ' if where else ''}{said}.", "Change it.") from exc
+
+
+def smaller(plan: TrainingPlan) -> TrainingPlan | None:
+    """Return a plan that needs less memory by the mildest change there is; None when it is the smallest."""
+    for change in SMALLER:
+        if any(getattr(plan, name) != value for name, value in change.items()):
+            return changed_plan(plan, change)
+    return None
+
+
+def advice(photos: int, plan: TrainingPlan) -> tuple[str, ...]:
+    """Return one sentence for each thing to know before starting; nothing here forbids it."""
+    notes = []
+    if photos == 1:
+        notes.append(
+            "There is only one photo: the result will repeat its pose, light and background, and likeness "
+            "cannot be calibrated. Five different photos already help much."
+        )
+    elif photos < FEW_PHOTOS:
+        notes.append(f"{photos} photos are few; 10 to 30 with different light, poses and backgrounds work best.")
+    if plan.prior_weight == 0:
+        notes.append("Without prior pictures other people may turn into this person; watch the drift.")
+    if plan.flip:
+        notes.append("Flipping is on: faces are not symmetric, and partings and moles will change sides.")
+    return tuple(notes)
+
+
+def schedule_note(plan: TrainingPlan, steps: int) -> str:
+    """Say what continuing a run to a new total of steps does to its learning rate; empty when nothing changes."""
+    if steps == plan.steps:
+        return ""
+    if plan.schedule == "constant":
+        return "The learning rate is constant and stays as it is."
+    return (
+        f"The {plan.schedule} schedule is laid out anew over all {steps} steps, so the learning rate jumps "
+        "where training goes on; the result differs from a run planned so long from the start."
+    )

@@ -9,33 +9,24 @@ trainer's matter, and how alike it looks is `likeness`'.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from studio.domain import consent as consents
-from studio.domain.adapter import Adapter, NewAdapter
 from studio.domain.base_model import FAMILY_TITLES, BaseLocation
 from studio.domain.identity import Identity
 from studio.domain.job import Job
-from studio.domain.training import (
-    Checkpoint,
-    GridCell,
-    Preflight,
-    RunSample,
-    Suggestion,
-    TrainingPlan,
-    TrainingRun,
-    suggest_checkpoint,
-)
+from studio.domain.training import Preflight, TrainingPlan, TrainingRun
 from studio.engines import Engines
 from studio.engines.base import TrainingExample, TrainingOutcome
 from studio.errors import (
     ConflictError,
     EngineError,
+    EngineUnavailableError,
     LimitExceededError,
     NotFoundError,
     OutOfMemoryError,
@@ -44,32 +35,27 @@ from studio.errors import (
 )
 from studio.jobs.executor import run_now
 from studio.jobs.kinds import JobContext, JobKind, Workplace
-from studio.services.grids import GridParams, GridSummary, draw_grid, summarize
+from studio.services.grids import GridParams, draw_grid
 from studio.services.likeness import Likeness, Reference
-from studio.services.plans import DEFAULT_PRESET, TrainingPreset, changed_plan, read_training_preset
+from studio.services.plans import (
+    DEFAULT_PRESET,
+    TrainingPreset,
+    advice,
+    changed_plan,
+    read_training_preset,
+    schedule_note,
+    smaller,
+)
 from studio.services.recording import Place, RunRecorder, Tell
+from studio.services.run_history import RunHistory
 
 if TYPE_CHECKING:
     from studio.jobs.queue import JobQueue
     from studio.services.bases import Bases
+    from studio.services.curation import Curation
     from studio.store import Store
 
-    Examples = Callable[[str, int, str, str], Sequence[TrainingExample]]
-    """Takes identity, resolution, trigger and class word; see Curation.examples."""
-
 MOST_PHOTOS = 200
-FEW_PHOTOS = 5
-KILLED = (-9, 137)
-SMALLER: tuple[Mapping[str, Any], ...] = (
-    {"batch": 1},
-    {"gradient_checkpointing": True},
-    {"train_text_encoder": False},
-    {"convolutions": False},
-    {"method": "lora"},
-)
-"""Changes that need less memory, mildest first; for a run that was killed though its preflight fitted."""
-
-State = Literal["waiting", "training", "stopped", "interrupted", "failed", "done"]
 
 
 class TrainParams(BaseModel):
@@ -80,43 +66,11 @@ class TrainParams(BaseModel):
     run_id: str = Field(min_length=1)
 
 
-@dataclass(frozen=True)
-class RunState:
-    """Where a run stands, read from its rows and its job.
-
-    Attributes:
-        step: the last step on the curves; 0 before the first.
-        steps: of the plan.
-        saved_step: of the last checkpoint that training can go on from; None without one.
-        sentence: for the person; says what to do when it ended badly.
-        out_of_memory: it ended for want of memory, or was killed as the system does then;
-            `Training.smaller_plan` says what to try.
-    """
-
-    run: TrainingRun
-    state: State
-    step: int
-    steps: int
-    saved_step: int | None
-    sentence: str
-    out_of_memory: bool = False
-
-    @property
-    def can_stop(self) -> bool:
-        """Whether stopping would do anything."""
-        return self.state in ("waiting", "training")
-
-    @property
-    def can_continue(self) -> bool:
-        """Whether steps of the plan are left to do."""
-        return not self.can_stop and self.state != "done"
-
-
-class Training:
-    """Runs of one owner.
+class Training(RunHistory):
+    """Starts and carries out the runs of one owner, beside what RunHistory shows of them.
 
     Args:
-        examples: makes the pictures to learn from, see Curation.examples.
+        curation: makes the pictures to learn from.
         presets: the folder of presets/training.
     """
 
@@ -127,16 +81,13 @@ class Training:
         queue: JobQueue,
         engines: Engines,
         bases: Bases,
-        examples: Examples,
+        curation: Curation,
         likeness: Likeness,
         presets: Path,
     ) -> None:
-        self._store = store
-        self._owner = owner
-        self._queue = queue
+        super().__init__(store, owner, queue, bases)
         self._engines = engines
-        self._bases = bases
-        self._examples = examples
+        self._curation = curation
         self._likeness = likeness
         self._presets = presets
 
@@ -193,25 +144,11 @@ class Training:
         Raises:
             NotFoundError: no such person, or the base is not on this computer.
         """
-        count = len(self._store.photos.list(self._owner, identity_id=self._person(identity_id).id))
-        return self._preflight(plan, max(count, 1))
+        return self._preflight(plan, max(1, len(self._kept(self._person(identity_id)))))
 
     def advice(self, identity_id: str, plan: TrainingPlan) -> tuple[str, ...]:
         """Return one sentence for each thing to know before starting; nothing here forbids it."""
-        count = len(self._store.photos.list(self._owner, identity_id=self._person(identity_id).id))
-        notes = []
-        if count == 1:
-            notes.append(
-                "There is only one photo: the result will repeat its pose, light and background, and likeness "
-                "cannot be calibrated. Five different photos already help much."
-            )
-        elif 1 < count < FEW_PHOTOS:
-            notes.append(f"{count} photos are few; 10 to 30 with different light, poses and backgrounds work best.")
-        if plan.prior_weight == 0:
-            notes.append("Without prior pictures other people may turn into this person; watch the drift.")
-        if plan.flip:
-            notes.append("Flipping is on: faces are not symmetric, and partings and moles will change sides.")
-        return tuple(notes)
+        return advice(len(self._kept(self._person(identity_id))), plan)
 
     # -- starting --------------------------------------------------------------------
 
@@ -277,27 +214,8 @@ class Training:
         return self._work_here(self._extended(run_id, steps), on_start, on_progress)
 
     def schedule_note(self, run_id: str, steps: int) -> str:
-        """Say what continuing to a new total does to the learning rate."""
-        plan = self.run(run_id).plan
-        if steps == plan.steps:
-            return ""
-        if plan.schedule == "constant":
-            return "The learning rate is constant and stays as it is."
-        return (
-            f"The {plan.schedule} schedule is laid out anew over all {steps} steps, so the learning rate rises again "
-            "where training goes on; the result differs from a run planned so long from the start."
-        )
-
-    def stop(self, run_id: str) -> Job:
-        """Ask a run to stop; it saves first, and can be continued.
-
-        Raises:
-            ConflictError: it neither waits nor runs.
-        """
-        job = self._job(self.run(run_id))
-        if job is None or not job.is_active:
-            raise ConflictError("The run neither waits nor trains.", "Nothing was changed.")
-        return self._queue.cancel(self._owner, job.id)
+        """Say what continuing to a new total does to the learning rate; empty when nothing changes."""
+        return schedule_note(self.run(run_id).plan, steps)
 
     def smaller_plan(self, run_id: str) -> TrainingPlan | None:
         """Return a plan that needs less memory than the run's, or None when nothing smaller is known."""
@@ -305,97 +223,7 @@ class Training:
         flight = self._preflight(run.plan, max(1, len(run.photos)))
         if flight.instead:
             return changed_plan(run.plan, flight.instead)
-        for change in SMALLER:
-            if any(getattr(run.plan, name) != value for name, value in change.items()):
-                return changed_plan(run.plan, change)
-        return None
-
-    # -- looking ---------------------------------------------------------------------
-
-    def runs(self, identity_id: str | None = None) -> tuple[TrainingRun, ...]:
-        """Return runs, newest first, of one person or of all."""
-        return self._store.runs.list(self._owner, identity_id=identity_id)
-
-    def run(self, run_id: str) -> TrainingRun:
-        """Return one run.
-
-        Raises:
-            NotFoundError: no such run.
-        """
-        return self._store.runs.get(self._owner, run_id)
-
-    def state(self, run_id: str) -> RunState:
-        """Say where a run stands."""
-        run = self.run(run_id)
-        job = self._job(run)
-        losses = self._store.runs.metrics(self._owner, run_id).get("loss", [])
-        saved = [c.step for c in self.checkpoints(run_id) if c.has_state]
-        step = max([s for s, _ in losses[-1:]] + saved[-1:], default=0)
-        state, sentence, memory = _standing(run, job)
-        return RunState(run, state, step, run.plan.steps, saved[-1] if saved else None, sentence, memory)
-
-    def metrics(self, run_id: str) -> Mapping[str, list[tuple[int, float]]]:
-        """Return curves by name, each (step, value) by step.
-
-        Names: loss, learning_rate, steps_per_second; at samples distance, likeness, drift, faces_found (0..1).
-        """
-        return self._store.runs.metrics(self._owner, run_id)
-
-    def samples(self, run_id: str, step: int | None = None) -> tuple[RunSample, ...]:
-        """Return the pictures drawn while training, of one step or of all; `picture` gives their files."""
-        return self._store.runs.samples(self._owner, run_id, step=step)
-
-    def picture(self, media_sha256: str) -> Path:
-        """Return where a sample's or cell's picture lies.
-
-        Raises:
-            NotFoundError: the file is gone.
-        """
-        return self._store.media.get(self._owner, media_sha256)
-
-    def checkpoints(self, run_id: str) -> tuple[Checkpoint, ...]:
-        """Return a run's checkpoints by step."""
-        return self._store.runs.checkpoints(self._owner, run_id)
-
-    def suggestion(self, run_id: str) -> Suggestion | None:
-        """Return the checkpoint to keep by likeness minus drift; None without checkpoints."""
-        return suggest_checkpoint(self.checkpoints(run_id), self.run(run_id).calibration)
-
-    def delete(self, run_id: str) -> None:
-        """Delete a run with its pictures and states; adapters kept from it stay.
-
-        Raises:
-            ConflictError: its job still waits or runs.
-        """
-        self._store.runs.delete(self._owner, run_id)
-
-    # -- keeping ---------------------------------------------------------------------
-
-    def keep(self, checkpoint_id: str, name: str) -> Adapter:
-        """Put a checkpoint into the adapter library, with what was measured of it.
-
-        Raises:
-            UserInputError: the name is empty.
-            ConflictError: the name is taken.
-            NotFoundError: no such checkpoint.
-        """
-        if not name.strip():
-            raise UserInputError("The adapter has no name.", "Write a name.")
-        checkpoint = self._store.runs.checkpoint(self._owner, checkpoint_id)
-        run = self.run(checkpoint.run_id)
-        location = self._bases.resolve(run.plan.base)
-        shown = [s for s in self.samples(run.id, checkpoint.step) if s.kind == "person"]
-        full = run.plan.method == "dreambooth"
-        return self._store.adapters.add(
-            self._owner,
-            NewAdapter(
-                name=name.strip(), method=run.plan.method, origin="trained", family=location.family,
-                media_sha256=checkpoint.media_sha256, thumbnail_sha256=shown[0].media_sha256 if shown else None,
-                trigger=f"{run.plan.trigger} {run.plan.class_word}", rank=None if full else run.plan.rank,
-                base_name=run.plan.base, base_sha256=run.base_sha256, identity_id=run.identity_id, run_id=run.id,
-                checkpoint_id=checkpoint.id, measures=_measures(run, checkpoint),
-            ),
-        )  # fmt: skip
+        return smaller(run.plan)
 
     # -- the grid --------------------------------------------------------------------
 
@@ -424,25 +252,6 @@ class Training:
             identity_id=run.identity_id,
         )  # fmt: skip
 
-    def grid_cells(self, run_id: str) -> tuple[GridCell, ...]:
-        """Return the grid's pictures by checkpoint, strength, prompt and seed."""
-        return self._store.runs.cells(self._owner, run_id)
-
-    def grid_summary(self, run_id: str) -> tuple[GridSummary, ...]:
-        """Return one row per checkpoint and strength: mean likeness, faces found, votes; best votes first."""
-        return summarize(self.grid_cells(run_id), self.run(run_id).calibration)
-
-    def vote(self, cell_id: str, vote: int) -> GridCell:
-        """Say whether a picture of the grid is good (+1), bad (-1), or take it back (0).
-
-        Raises:
-            UserInputError: another number.
-            NotFoundError: no such cell.
-        """
-        if vote not in (-1, 0, 1):
-            raise UserInputError(f"A vote of {vote} is not possible.", "Vote +1, -1, or 0 for no opinion.")
-        return self._store.runs.vote(self._owner, cell_id, vote)
-
     # -- for the worker --------------------------------------------------------------
 
     def work(self, run_id: str, place: Place, tell: Tell | None = None) -> Mapping[str, Any]:
@@ -468,7 +277,7 @@ class Training:
         run = self.run(params.run_id)
         self._require_consent(self._person(run.identity_id))
         location = self._checked_base(run)
-        reference = self._reference(run, self._pictures(run.identity_id, run.plan))
+        reference = self._reference(run, self._pictures(run.identity_id, run.plan), context)
         return draw_grid(
             self._store, self._owner, run, params, location, self._engines.generator(), self._likeness, reference,
             context,
@@ -488,11 +297,13 @@ class Training:
                     "The person's set of photos has changed since this run began, so it cannot be continued exactly.",
                     "Start a new run with the new set, or bring the old set back.",
                 )
+            # Photos in which no face is found are left out only now that they are looked at.
             run = self._store.runs.change(self._owner, run.id, photos=photos)
-        for sentence in self.advice(run.identity_id, run.plan):
+        self._store.runs.change(self._owner, run.id, outcome="")
+        for sentence in advice(len(examples), run.plan):
             place.log(sentence)
         place.progress(0.0, "Measuring the photos")
-        reference = self._reference(run, examples)
+        reference = self._reference(run, examples, place)
         if reference is not None and reference.calibration is not None:
             run = self._store.runs.change(self._owner, run.id, calibration=reference.calibration)
         folder.mkdir(parents=True, exist_ok=True)
@@ -520,24 +331,25 @@ class Training:
     def _new_run(self, identity_id: str, plan: TrainingPlan, name: str, anyway: bool) -> TrainingRun:
         person = self._person(identity_id)
         self._require_consent(person)
-        photos = len(self._store.photos.list(self._owner, identity_id=person.id))
-        if photos == 0:
-            raise UserInputError(f"{person.name} has no photos.", "Add at least one on the Identities tab, better ten.")
-        if photos > MOST_PHOTOS:
+        photos = self._kept(person)
+        if not photos:
+            raise UserInputError(
+                f"{person.name} has no photo to learn from.", "Add or keep some on the Identities tab, better ten."
+            )
+        if len(photos) > MOST_PHOTOS:
             raise LimitExceededError(
-                f"{person.name} has {photos} photos; more than {MOST_PHOTOS} make a person worse, not better.",
+                f"{person.name} has {len(photos)} photos; training on more than {MOST_PHOTOS} helps nobody.",
                 "Curate them on the Identities tab and keep the 20 to 40 best.",
             )
         location = self._bases.resolve(plan.base)
-        examples = self._pictures(person.id, plan)
-        flight = self._preflight(plan, len(examples))
+        flight = self._preflight(plan, len(photos))
         if flight.problems and not anyway:
             fits = ", ".join(f"{key} = {value}" for key, value in flight.instead.items())
             hint = f"This will fit: {fits}." if fits else "Choose a preset for less memory."
             raise UserInputError(flight.problems[0], hint)
         return self._store.runs.add(
             self._owner, person.id, plan, name=name.strip() or f"{person.name}, {datetime.now(UTC):%Y-%m-%d %H:%M}",
-            base_sha256=location.sha256, photos=[e.sha256 for e in examples], project_id=person.project_id,
+            base_sha256=location.sha256, photos=photos, project_id=person.project_id,
         )  # fmt: skip
 
     def _extended(self, run_id: str, steps: int | None) -> TrainingRun:
@@ -600,16 +412,33 @@ class Training:
             run.id, chosen, strengths, tuple(prompts) or run.plan.sample_prompts[:1], tuple(seeds) or (1,)
         )
 
+    def _kept(self, person: Identity) -> list[str]:
+        """Return the hashes of the photos that nobody left out; quick, since nothing is looked at."""
+        choices = self._store.curation.choices(self._owner, person.id)
+        photos = self._store.photos.list(self._owner, identity_id=person.id)
+        return [p.sha256 for p in photos if p.id not in choices or choices[p.id].kept is not False]
+
     def _preflight(self, plan: TrainingPlan, examples: int) -> Preflight:
         folder = self._store.data_dir
         return self._engines.trainer().preflight(self._bases.resolve(plan.base), plan, examples, folder)
 
     def _pictures(self, identity_id: str, plan: TrainingPlan) -> tuple[TrainingExample, ...]:
-        return tuple(self._examples(identity_id, plan.resolution, plan.trigger, plan.class_word))
+        return tuple(self._curation.examples(identity_id, plan.resolution, plan.trigger, plan.class_word))
 
-    def _reference(self, run: TrainingRun, examples: Sequence[TrainingExample]) -> Reference | None:
-        """Measure the photos at the size at which the base draws."""
-        return self._likeness.reference_of_pictures([e.image for e in examples], run.plan.resolution)
+    def _reference(self, run: TrainingRun, examples: Sequence[TrainingExample], place: Place) -> Reference | None:
+        """Measure the photos at the size at which the base draws; None, and a line in the log, where that fails."""
+        try:
+            found = self._likeness.reference_of_pictures([e.image for e in examples], run.plan.resolution)
+        except EngineUnavailableError as exc:
+            place.log(f"Likeness is not measured. {exc}")
+            return None
+        seen = 0 if found is None else found.count
+        if seen < len(examples):
+            place.log(
+                f"A face was found in {seen} of {len(examples)} photos at {run.plan.resolution} pixels; "
+                "likeness is measured against those."
+            )
+        return found
 
     def _checked_base(self, run: TrainingRun) -> BaseLocation:
         location = self._bases.resolve(run.plan.base)
@@ -626,41 +455,6 @@ class Training:
 
     def _require_consent(self, person: Identity) -> None:
         consents.require(person.consents, "train", datetime.now(UTC), person.name)
-
-    def _job(self, run: TrainingRun) -> Job | None:
-        """Return the run's last job; None when it never had one, or it was taken off the list."""
-        return None if run.job_id is None else self._queue.get(self._owner, run.job_id)
-
-
-def _standing(run: TrainingRun, job: Job | None) -> tuple[State, str, bool]:
-    """Return state, sentence, and whether memory was the trouble."""
-    if job is not None and job.is_active:
-        training = job.state == "running"
-        return ("training" if training else "waiting"), (job.message if training else "Waits for its turn."), False
-    if run.outcome.startswith("Done"):
-        return "done", run.outcome, False
-    failure = None if job is None else job.failure
-    if failure is not None:
-        killed = failure.error == "ProcessEnded" and failure.exit_code in KILLED
-        memory = killed or failure.error in ("OutOfMemoryError", "MemoryError")
-        hint = "Continue it, or start a smaller plan." if memory else failure.hint
-        state: State = "interrupted" if job is not None and job.state == "interrupted" else "failed"
-        return state, f"{failure.message} {hint}".strip(), memory
-    return "stopped", run.outcome or "Stopped before the first checkpoint.", False
-
-
-def _measures(run: TrainingRun, checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return what is known of a checkpoint as JSON values."""
-    values: dict[str, Any] = {"step": checkpoint.step, "photos": len(run.photos)}
-    for name in ("distance", "drift", "loss"):
-        if getattr(checkpoint, name) is not None:
-            values[name] = round(getattr(checkpoint, name), 5)
-    if run.calibration is not None and checkpoint.distance is not None:
-        values |= {
-            "likeness": round(run.calibration.likeness(checkpoint.distance), 4),
-            "spread": round(run.calibration.spread, 4),
-        }
-    return values
 
 
 def run(params: TrainParams, context: JobContext) -> Mapping[str, Any]:
