@@ -1,0 +1,374 @@
+"""Base models by name: the one that comes along, those on the hub, a person's own.
+
+A card says what a model is before any of it is here; `resolve` gives engines
+the files, or says what to do when they are absent. Nothing is fetched unless
+somebody asks for it by name, and a person's own files stay where they are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from studio.domain.base_model import BaseLocation, BaseModelCard
+from studio.domain.job import Job
+from studio.errors import ConflictError, NotFoundError, UserInputError
+from studio.jobs.kinds import JobContext, JobKind
+
+if TYPE_CHECKING:
+    from studio.jobs.queue import JobQueue
+    from studio.store import Store
+
+__all__ = ["BaseEntry", "Bases", "DownloadProgress", "base_schema", "read_card"]
+
+State = Literal["ready", "absent", "partial"]
+EMBEDDED_FOLDER = "base"
+"""Under the assets: the base model that comes with the studio."""
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
+
+
+@dataclass(frozen=True)
+class BaseEntry:
+    """One base model as a list shows it.
+
+    Attributes:
+        state: "ready" is here, "partial" was begun to download, "absent" is not here.
+        bytes_here: what of it lies on the disk.
+        location: None unless it is ready; its sha256 may be "" (`resolve` fills it in).
+    """
+
+    card: BaseModelCard
+    state: State
+    bytes_here: int
+    location: BaseLocation | None = None
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the person's own files, which the studio only points at."""
+        return self.card.source in {"folder", "file"}
+
+
+@dataclass(frozen=True)
+class DownloadProgress:
+    """How far a download is.
+
+    Attributes:
+        seconds_left: None while nothing can be said.
+    """
+
+    done_bytes: int
+    total_bytes: int
+    bytes_per_second: float
+
+    @property
+    def fraction(self) -> float:
+        """0..1."""
+        return min(1.0, self.done_bytes / max(1, self.total_bytes))
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the present speed."""
+        if self.bytes_per_second <= 0:
+            return None
+        return max(0, self.total_bytes - self.done_bytes) / self.bytes_per_second
+
+    @property
+    def sentence(self) -> str:
+        """Such as "1.2 of 6.9 GB, 12.3 MB/s, 8 min left"."""
+        unit, name = (1e9, "GB") if self.total_bytes >= 1e9 else (1e6, "MB")
+        words = f"{self.done_bytes / unit:.1f} of {self.total_bytes / unit:.1f} {name}"
+        left = self.seconds_left
+        if left is None:
+            return words
+        time = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
+        return f"{words}, {self.bytes_per_second / 1e6:.1f} MB/s, {time} left"
+
+
+OnDownload = Callable[[DownloadProgress], None]
+
+
+def base_schema() -> dict[str, Any]:
+    """Return the JSON schema of a card, derived from the model."""
+    schema = BaseModelCard.model_json_schema()
+    schema["properties"]["$schema"] = {"type": "string"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "Base model of Likeness Studio",
+    }
+
+
+def read_card(path: Path) -> BaseModelCard:
+    """Read one file of presets/bases.
+
+    Raises:
+        UserInputError: it is no card, or carries another name than its file.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        card = BaseModelCard.model_validate({k: v for k, v in document.items() if k != "$schema"})
+    except (OSError, ValueError, AttributeError, ValidationError) as exc:
+        raise UserInputError(f"The base model card {path.name} cannot be used: {exc}.", "Mend or delete it.") from exc
+    if card.name != path.stem:
+        raise UserInputError(f"The card {path.name} names itself {card.name!r}.", f"Name the file {card.name}.json.")
+    return card
+
+
+class Bases:
+    """Knows every base model.
+
+    Args:
+        cards: folder of cards.
+        assets: where the embedded base lies.
+        models: where downloads are kept, a folder each.
+        offline: never go to the network.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        owner: str,
+        queue: JobQueue,
+        *,
+        cards: Path,
+        assets: Path,
+        models: Path,
+        offline: bool = False,
+    ) -> None:
+        self._store = store
+        self._owner = owner
+        self._queue = queue
+        self._cards_folder = cards
+        self._assets = assets
+        self._models = models
+        self._offline = offline
+
+    @cached_property
+    def _cards(self) -> dict[str, BaseModelCard]:
+        cards = [read_card(path) for path in sorted(self._cards_folder.glob("*.json"))]
+        order = {"embedded": 0, "hub": 1}
+        return {c.name: c for c in sorted(cards, key=lambda c: (order.get(c.source, 2), c.download_bytes, c.name))}
+
+    # -- finding ---------------------------------------------------------------------
+
+    def list(self) -> tuple[BaseEntry, ...]:
+        """Return every base: the embedded one, those of the hub, the person's own; reads no weights."""
+        known = [self._of_card(card) for card in self._cards.values()]
+        return (*known, *(self._of_row(row) for row in self._store.bases.list(self._owner)))
+
+    def get(self, name: str) -> BaseEntry:
+        """Return one base by name.
+
+        Raises:
+            NotFoundError: nothing has that name.
+        """
+        if name in self._cards:
+            return self._of_card(self._cards[name])
+        row = self._store.bases.find(self._owner, name)
+        if row is None:
+            names = ", ".join(e.card.name for e in self.list())
+            raise NotFoundError(f"There is no base model {name!r}.", f"Base models: {names}.")
+        return self._of_row(row)
+
+    def resolve(self, name: str) -> BaseLocation:
+        """Return the files of a base, looked through and named by their sha256.
+
+        Raises:
+            NotFoundError: no such base, or its files are not here.
+            UserInputError, UnreadableMediaError: the files cannot be used.
+            ConflictError: a person's own weights are others than when they were added.
+        """
+        from studio.engines.diffusion.bases import inspect_base
+
+        entry = self.get(name)
+        if entry.location is None:
+            raise _absent(entry)
+        known = "" if entry.own else entry.location.sha256
+        path = Path(entry.location.path)
+        found = inspect_base(path, name=entry.card.name, title=entry.card.title, sha256=known)
+        if entry.own and found.sha256 != entry.location.sha256:
+            raise ConflictError(
+                f"The weights of {entry.card.title} are others than when it was added.",
+                f"Run `studio base remove {name}` and add it again; adapters trained on it may not fit.",
+            )
+        return replace(found, resolution=entry.card.resolution)
+
+    def _of_card(self, card: BaseModelCard) -> BaseEntry:
+        folder = self._assets / EMBEDDED_FOLDER if card.source == "embedded" else self._models / card.name
+        here = _bytes_in(folder)
+        done = (folder / "model_index.json").is_file() if card.source == "embedded" else _receipt(folder, card)
+        if not done:
+            return BaseEntry(card, "partial" if here and card.source == "hub" else "absent", here)
+        location = BaseLocation(
+            name=card.name, title=card.title, family=card.family, path=str(folder), resolution=card.resolution,
+            embedded=card.source == "embedded", prediction_type=card.prediction_type,
+            sha256="" if done is True else str(done["sha256"]),
+        )  # fmt: skip
+        return BaseEntry(card, "ready", here, location)
+
+    def _of_row(self, row: BaseLocation) -> BaseEntry:
+        path = Path(row.path)
+        card = BaseModelCard(
+            name=row.name, title=row.title, family=row.family, source="file" if row.is_file else "folder",
+            licence="as the author of the files says", resolution=row.resolution,
+            prediction_type=row.prediction_type, about=f"Your own files: {path.name}.",
+        )  # fmt: skip
+        if not path.exists():
+            return BaseEntry(card, "absent", 0)
+        return BaseEntry(card, "ready", path.stat().st_size if row.is_file else _bytes_in(path), row)
+
+    # -- a person's own ----------------------------------------------------------------
+
+    def add(self, path: Path, name: str = "", title: str = "") -> BaseEntry:
+        """Point at a diffusers folder or a safetensors file of the person's own; nothing is copied.
+
+        Raises:
+            NotFoundError: nothing is there.
+            UserInputError: pickled, another family, a component is missing, or a name that cannot be.
+            UnreadableMediaError: damaged or cut off.
+            ConflictError: the name is taken.
+        """
+        from studio.engines.diffusion.bases import inspect_base
+
+        path = path.expanduser().absolute()
+        found = inspect_base(path, name=name.strip().lower(), title=title.strip())
+        if not _NAME.fullmatch(found.name):
+            raise UserInputError(
+                f"{found.name!r} cannot be the name of a base model.", "Use lower-case letters, digits and dashes."
+            )
+        if found.name in self._cards:
+            raise ConflictError(f"There is already a base model {found.name!r}.", "Choose another name.")
+        return self._of_row(self._store.bases.add(self._owner, found))
+
+    def remove(self, name: str) -> int:
+        """Forget a base of the person's own, or delete a download; return the bytes set free.
+
+        Raises:
+            NotFoundError: no such base.
+            UserInputError: it comes with the studio.
+        """
+        entry = self.get(name)
+        if entry.own:
+            self._store.bases.delete(self._owner, name)
+            return 0
+        if entry.card.source == "embedded":
+            raise UserInputError(f"{entry.card.title} comes with the studio.", "It takes little room; leave it.")
+        shutil.rmtree(self._models / name, ignore_errors=True)
+        return entry.bytes_here
+
+    # -- downloads -----------------------------------------------------------------------
+
+    def download(self, name: str, *, on_progress: OnDownload | None = None) -> BaseEntry:
+        """Fetch a base of the hub here and now; what is there already is not fetched again.
+
+        A token for gated models is read from the environment (HF_TOKEN) and kept nowhere.
+
+        Args:
+            on_progress: what it raises ends the download; what was fetched stays for the next time.
+
+        Raises:
+            NotFoundError: no such base.
+            UserInputError: it is not on the hub, the studio is offline, or access is not granted.
+            StoreError: the disk has no room, or refused.
+            EngineError: the connection broke off for good, or the bytes are wrong.
+        """
+        from studio.engines.diffusion import downloads
+        from studio.engines.diffusion.bases import inspect_base
+
+        entry = self.get(name)
+        if entry.card.source != "hub":
+            raise UserInputError(f"{entry.card.title} is not downloaded.", "It is here already, or it is your own.")
+        if entry.state == "ready":
+            return entry
+
+        def tell(done: int, total: int, speed: float) -> None:
+            if on_progress is not None:
+                on_progress(DownloadProgress(done, total, speed))
+
+        folder = self._models / name
+        downloads.download(
+            entry.card,
+            folder,
+            token=os.environ.get("HF_TOKEN") or None,
+            on_progress=tell,
+            offline=self._offline,
+        )
+        found = inspect_base(folder, name=name, title=entry.card.title)
+        downloads.write_receipt(folder, entry.card, found.sha256)
+        return self.get(name)
+
+    def submit_download(self, name: str) -> Job:
+        """Put a download into the queue.
+
+        Raises:
+            NotFoundError, UserInputError: as `download`.
+            ConflictError: it is here already.
+        """
+        from studio.engines.diffusion import downloads
+
+        entry = self.get(name)
+        if entry.state == "ready":
+            raise ConflictError(f"{entry.card.title} is here already.", "Choose it as the base model.")
+        if entry.card.source != "hub":
+            raise _absent(entry)
+        downloads.refuse_offline(entry.card, offline=self._offline)
+        return self._queue.submit(self._owner, "download", {"name": name}, title=f"Download {entry.card.title}")
+
+
+def _absent(entry: BaseEntry) -> NotFoundError:
+    """Say how to get a base that is not here."""
+    card = entry.card
+    if card.source == "hub":
+        begun = " completely" if entry.state == "partial" else ""
+        return NotFoundError(
+            f"{card.title} is not downloaded{begun}.",
+            f"Run `studio base download {card.name}` ({card.download_bytes / 1e9:.1f} GB, licence {card.licence}).",
+        )
+    if card.source == "embedded":
+        return NotFoundError(f"{card.title} is missing from the assets.", "Run `studio base build`.")
+    return NotFoundError(
+        f"The files of {card.title} are gone.", f"Bring them back, or `studio base remove {card.name}`."
+    )
+
+
+def _bytes_in(folder: Path) -> int:
+    """Return the size of all files beneath a folder."""
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else 0
+
+
+def _receipt(folder: Path, card: BaseModelCard) -> Mapping[str, Any] | None:
+    """Return what the finished download of this card noted; None for none, or one of another revision."""
+    from studio.engines.diffusion.downloads import read_receipt
+
+    return read_receipt(folder, card)
+
+
+class DownloadParams(BaseModel):
+    """Which base to download."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+
+
+def run(params: DownloadParams, context: JobContext) -> Mapping[str, Any]:
+    """Download a base as a job; stopping keeps what is there for the next time."""
+
+    def tell(progress: DownloadProgress) -> None:
+        context.check_cancelled()
+        context.progress(progress.fraction, progress.sentence)
+
+    entry = context.tools.bases.download(params.name, on_progress=tell)
+    return {"name": entry.card.name, "bytes": entry.bytes_here}
+
+
+KIND = JobKind("download", "Download a base model", DownloadParams, run, cancel_grace_seconds=5.0)
