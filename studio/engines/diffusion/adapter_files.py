@@ -145,7 +145,7 @@ def save_adapter(
     noted = {"format": "pt", NOTES_KEY: json.dumps(metadata.notes(), sort_keys=True), **metadata.model_spec()}
     if configs:
         noted[CONFIGS_KEY] = json.dumps(pack_configs(configs), sort_keys=True)
-    return write_tensors(path, tensors, noted, hash_key="modelspec.hash_sha256")
+    return write_tensors(path, tensors, noted, hashes={"modelspec.hash_sha256": "0x"})
 
 
 def pack_configs(configs: Mapping[str, Any]) -> dict[str, Any]:

@@ -124,11 +124,20 @@ def kohya_tensors(updates: Iterable[ModuleUpdate], family: Family, blocks: Mappi
     """
     import torch
 
-    endings = {"down": "lora_down.weight", "up": "lora_up.weight", "mid": "lora_mid.weight", "magnitude": "dora_scale"}
+    endings = {
+        "down": "lora_down.weight",
+        "up": "lora_up.weight",
+        "mid": "lora_mid.weight",
+        "magnitude": "dora_scale",
+        "weight_change": "diff",
+        "bias_change": "diff_b",
+    }
     found: dict[str, Tensor] = {}
     for update in updates:
         name = flat_name(update.part, update.module, family, blocks)
         for slot, tensor in update.tensors.items():
+            if slot == "magnitude":  # one row per output, as LyCORIS writes it
+                tensor = tensor.reshape(-1, *(1 for _ in range(update.tensors["up"].dim() - 1)))
             found[f"{name}.{endings.get(slot, slot)}"] = tensor.to(torch.float16)
         if update.alpha is not None or "down" in update.tensors:
             found[f"{name}.alpha"] = torch.tensor(_kohya_alpha(update), dtype=torch.float16)

@@ -12,6 +12,7 @@ import json
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,13 +28,17 @@ _ALIGNMENT = 8
 
 
 def write_tensors(
-    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], *, hash_key: str | None = None
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str],
+    *,
+    hashes: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Write a safetensors file, whole or not at all.
 
     Args:
         tensors: any device and format of numbers.
-        hash_key: metadata key that will hold "0x" + sha256 of everything behind the header.
+        hashes: metadata key -> what stands in front of the sha256 of everything behind the header.
 
     Returns:
         sha256 of the file.
@@ -43,11 +48,11 @@ def write_tensors(
         StoreError: disk full or read-only; nothing is left behind.
     """
     noted = dict(metadata)
-    if hash_key is not None:
+    if hashes:
         digest = hashlib.sha256()
         for piece in _pieces(tensors):
             digest.update(piece)
-        noted[hash_key] = "0x" + digest.hexdigest()
+        noted |= {key: prefix + digest.hexdigest() for key, prefix in hashes.items()}
     table: dict[str, object] = {"__metadata__": dict(sorted(noted.items()))}
     place = 0
     for name in sorted(tensors):

@@ -347,7 +347,9 @@ def _fill(layer: Any, name: str, update: ModuleUpdate, strength: float) -> None:
     base = layer.get_base_layer().weight
     for holder, slot in ((layer.lora_A, "down"), (layer.lora_B, "up")):
         matrix = update.tensors[slot].to(base.device, base.dtype).reshape(holder[name].weight.shape)
-        holder[name].weight = torch.nn.Parameter(matrix.contiguous(), requires_grad=False)
+        # A copy: memory that is mapped from a file is aligned differently, and rounds differently.
+        copied = matrix.clone(memory_format=torch.contiguous_format)
+        holder[name].weight = torch.nn.Parameter(copied, requires_grad=False)
     layer.scaling[name] = update.scale * strength
     layer.set_adapter(list(layer.lora_A), inference_mode=True)
 

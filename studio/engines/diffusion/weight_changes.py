@@ -76,8 +76,8 @@ def change_of(update: ModuleUpdate, layer: Any) -> dict[str, Tensor]:
     if "hada_w1_a" in slots:
         return {"weight": (_hadamard(slots) * _product_scale(update, "hada_w1_b")).reshape(weight.shape)}
     if any(name.startswith("lokr_") for name in slots):
-        small = "lokr_w1_b" if "lokr_w1_b" in slots else "lokr_w2_b"
-        return {"weight": (_kronecker(slots) * _product_scale(update, small)).reshape(weight.shape)}
+        inner = "lokr_w2_b" if "lokr_w2_b" in slots else "lokr_w1_b"
+        return {"weight": (_kronecker(slots) * _product_scale(update, inner)).reshape(weight.shape)}
     changes = {s.removesuffix("_change"): t for s, t in slots.items() if s.endswith("_change")}
     for slot in ("weight", "bias"):
         if slot in slots:
@@ -126,7 +126,8 @@ def _kronecker(slots: dict[str, Tensor]) -> Tensor:
     else:
         large = slots["lokr_w2_a"] @ slots["lokr_w2_b"]
     small = small.reshape(*small.shape, *(1 for _ in range(large.dim() - small.dim())))
-    return torch.kron(small, large.contiguous())
+    product: Tensor = torch.kron(small, large.contiguous())
+    return product
 
 
 def _with_length(weight: Tensor, magnitude: Tensor) -> Tensor:
@@ -134,4 +135,5 @@ def _with_length(weight: Tensor, magnitude: Tensor) -> Tensor:
     rows = weight.flatten(1)
     if magnitude.numel() != rows.shape[0]:
         raise RuntimeError("the magnitude is not one number per output row")
-    return (rows * (magnitude.reshape(-1, 1) / rows.norm(dim=1, keepdim=True))).reshape(weight.shape)
+    lengths = rows.norm(dim=1, keepdim=True)
+    return (rows * (magnitude.reshape(-1, 1) / lengths)).reshape(weight.shape)
