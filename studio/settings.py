@@ -46,6 +46,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("max_upload_mb", 512, "Largest file the window takes, in MB.", 1, 65536),
     Setting("worker", True, "Start a worker process with the window; false where another one does the jobs."),
     Setting("sample", True, "Make the sample project at the first start."),
+    Setting("offline", False, "Never go to the network; base models are not downloaded."),
     Setting("theme", "system", "Colors of the window.", choices=("system", "light", "dark")),
     Setting("log_level", "info", "How much is written to the log.", choices=("debug", "info", "warning", "error")),
 )
@@ -64,6 +65,7 @@ class Settings:
     max_upload_mb: int
     worker: bool
     sample: bool
+    offline: bool
     theme: Literal["system", "light", "dark"]
     log_level: str
 

@@ -24,6 +24,7 @@ from studio.services.animation import Animation
 from studio.services.bases import Bases
 from studio.services.curation import Curation
 from studio.services.expressions import Expressions
+from studio.services.generation import Generation
 from studio.services.health import checkup
 from studio.services.identities import Identities
 from studio.services.jobs import Jobs
@@ -49,6 +50,8 @@ LONG_KINDS = frozenset({"train", "grid", "leak_test", "download"})
 JOB_KINDS: KindTable = {
     "animate": "studio.services.animation:KIND",
     "curate": "studio.services.curation:KIND",
+    "download": "studio.services.bases:KIND",
+    "generate": "studio.services.generation:KIND",
     "grid": "studio.services.training:GRID_KIND",
     "rerun": "studio.services.library:KIND",
     "sample": "studio.services.projects:KIND",
@@ -62,12 +65,13 @@ class Studio:
     Args:
         data_dir: the data folder; made when it is not there.
         assets: head, models, speech.
+        offline: never go to the network, also not when a download is asked for.
 
     Raises:
         StoreError: the folder cannot be written, or the database is newer than this studio.
     """
 
-    def __init__(self, data_dir: Path, assets: Path = ASSETS) -> None:
+    def __init__(self, data_dir: Path, assets: Path = ASSETS, *, offline: bool = False) -> None:
         self.data_dir = data_dir
         self.assets = assets
         self.store = Store(data_dir)
@@ -78,20 +82,23 @@ class Studio:
         self.projects = Projects(self.store, owner, queue)
         self.identities = Identities(self.store, owner, portraits)
         self.curation = Curation(self.store, owner, portraits, queue)
-        self.bases = Bases(self.store, owner, queue, cards=BASE_CARDS, assets=assets, models=data_dir / "models")
+        self.likeness = Likeness(self.store, owner, self.engines)
+        self.bases = Bases(
+            self.store, owner, queue, cards=BASE_CARDS, assets=assets, models=data_dir / "models", offline=offline
+        )
+        self.generation = Generation(self.store, owner, self.engines, queue, sources, self.bases, self.likeness)
         self.expressions = Expressions(self.store, owner, sources, portraits)
         self.animation = Animation(self.store, owner, sources, portraits, queue, scratch)
-        self.library = Library(self.store, owner, self.expressions, self.animation, queue, scratch)
+        self.library = Library(self.store, owner, self.expressions, self.animation, self.generation, queue, scratch)
         self.presets = Presets(
             self.store, owner, portraits, EXPRESSION_PRESETS, sample_portrait, data_dir / "cache" / "presets"
         )
-        self.likeness = Likeness(self.store, owner, self.engines)
         self.training = Training(
             self.store, owner, queue, self.engines, self.bases, self.curation, self.likeness, TRAINING_PRESETS
         )
         self.jobs = Jobs(queue, owner, scratch)
         self._queue = queue
-        place = ("studio.studio:workplace", {"data_dir": str(data_dir)})
+        place = ("studio.studio:workplace", {"data_dir": str(data_dir), "offline": offline})
         self._supervisors = tuple(
             WorkerSupervisor(self.store, queue, *place, lane=lane, long_kinds=LONG_KINDS) for lane in LANES
         )
@@ -103,7 +110,7 @@ class Studio:
         Raises:
             StoreError: see the class.
         """
-        return cls(settings.data_dir)
+        return cls(settings.data_dir, offline=settings.offline)
 
     def start(self, *, worker: bool = True, sample: bool = True) -> None:
         """Do what a window does first: note interrupted jobs, set up a new studio, start the worker."""
@@ -135,9 +142,9 @@ class Studio:
         self.close()
 
 
-def workplace(data_dir: str) -> Workplace:
+def workplace(data_dir: str, offline: bool = False) -> Workplace:
     """Build what the worker process needs: a studio of its own on the same data folder."""
-    studio = Studio(Path(data_dir))
+    studio = Studio(Path(data_dir), offline=offline)
     return Workplace(store=studio.store, kinds=JOB_KINDS, tools=studio, long_kinds=LONG_KINDS)
 
 

@@ -22,6 +22,7 @@ from studio.errors import UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.animation import Animation, OnProgress, checked_request, told
 from studio.services.expressions import Expressions
+from studio.services.generation import Generation
 from studio.services.recipes import checked
 from studio.store import Store, VerifyReport
 
@@ -58,12 +59,20 @@ class Library:
     """Looks after renders."""
 
     def __init__(
-        self, store: Store, owner: str, expressions: Expressions, animation: Animation, queue: JobQueue, scratch: Path
+        self,
+        store: Store,
+        owner: str,
+        expressions: Expressions,
+        animation: Animation,
+        generation: Generation,
+        queue: JobQueue,
+        scratch: Path,
     ) -> None:
         self._store = store
         self._owner = owner
         self._expressions = expressions
         self._animation = animation
+        self._generation = generation
         self._queue = queue
         self._scratch = scratch
 
@@ -193,7 +202,9 @@ class Library:
         """
         first = self.show(render_id)
         recipe = checked(first.recipe, f"Render {render_id}")
-        if first.kind == "image":
+        if "base" in recipe:  # drawn from words
+            again = self._generation.redraw(recipe, parent_id=first.id, job_id=job_id, on_progress=on_progress)
+        elif first.kind == "image":
             again = self._expressions.redraw(recipe, parent_id=first.id)
         else:
             request = checked_request(recipe["request"] | {"project_id": first.project_id, "photo_id": first.photo_id})
