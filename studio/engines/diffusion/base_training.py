@@ -1,0 +1,346 @@
+"""Trains the embedded base from nothing: rendered faces, captions, one small latent diffusion model.
+
+The loop is plain: a batch of cached renders, half of them flipped with their
+captions; noise at a random time; the network predicts the velocity. Every
+random choice is drawn from the step's number, so a run that was stopped
+continues exactly as if it had not been. An average of the weights is exported.
+
+It knows nothing of persons or adapters: that is what the base is for, later.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from studio.engines.diffusion import autoencoder, rendered_faces_cache
+from studio.engines.diffusion.rendered_faces import DATASET_VERSION, mirrored_labels
+from studio.engines.diffusion.rendered_faces_cache import PictureCache
+from studio.engines.diffusion.rendered_faces_captions import training_caption
+from studio.engines.diffusion.tokenizer import make_tokenizer
+from studio.errors import ConflictError, EngineError
+
+Progress = Callable[[float, str], None]
+
+NAME, TITLE, FAMILY = "preview", "Preview base: rendered faces", "sd15"
+LICENSE = "Apache-2.0"
+_FIT_PICTURES = 2048
+_LOG_EVERY = 20
+
+
+@dataclass(frozen=True)
+class BaseShape:
+    """Widths of the networks; the defaults are the base that ships.
+
+    Attributes:
+        channels: of the UNet's levels, at 16, 8 and 4 latents a side.
+        text_width: of the text encoder and of the cross attention.
+        text_layers: of the text encoder.
+    """
+
+    channels: tuple[int, ...] = (64, 96, 128)
+    text_width: int = 96
+    text_layers: int = 2
+
+
+@dataclass(frozen=True)
+class BasePlan:
+    """What a run does; a run is continued only under the plan it began with.
+
+    Attributes:
+        seed: of the training set, the first weights and every choice.
+        images: pictures to see in all; the learning rate falls to its end over them.
+        seconds: end earlier, after so many seconds of training, with the learning rate falling in time. The
+            result then depends on the machine; the record says so.
+        renders: different pictures to cache.
+        batch: pictures per step.
+        learning_rate: its peak.
+    """
+
+    seed: int = 1
+    images: int = 150_000
+    seconds: float | None = None
+    renders: int = 81_920
+    batch: int = 32
+    learning_rate: float = 1e-3
+    shape: BaseShape = field(default_factory=BaseShape)
+
+
+def build_base(
+    out: Path,
+    *,
+    work_folder: Path,
+    plan: BasePlan | None = None,
+    checkpoint_seconds: float = 180.0,
+    processes: int = 1,
+    resume: bool = True,
+    stop_after_step: int | None = None,
+    on_progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Render the pictures, train the base and write it.
+
+    Args:
+        out: folder to write the base to, in diffusers' layout with base.json.
+        work_folder: pictures, checkpoints and the loss curve (curve.jsonl); some 1.2 GB for the full plan.
+        plan: what to do; the default is the base that ships.
+        checkpoint_seconds: between checkpoints.
+        processes: processes that render pictures; training uses one thread.
+        resume: continue from the work folder's checkpoint; without it an existing checkpoint is refused.
+        stop_after_step: save a checkpoint and stop there.
+        on_progress: hears the share that is done, 0..1, and a sentence.
+
+    Returns:
+        The record, as written to base.json.
+
+    Raises:
+        ConflictError: the work folder holds a run under another plan, or any run when `resume` is off.
+        EngineError: the loss is no longer a number.
+    """
+    plan = plan or BasePlan()
+    torch.set_num_threads(1)
+    tell = on_progress or (lambda share, text: None)
+    work_folder.mkdir(parents=True, exist_ok=True)
+    cache_folder = work_folder / "cache"
+    rendered_faces_cache.fill(
+        cache_folder, plan.seed, plan.renders, processes, lambda s: tell(0.1 * s, "Rendering pictures.")
+    )
+    run = _Run(plan, work_folder, PictureCache(cache_folder, plan.seed, plan.renders))
+    if (work_folder / "checkpoint.pt").is_file():
+        if not resume:
+            raise ConflictError("The work folder holds a run already.", "Continue it, or name another folder.")
+        run.restore()
+    run.train(checkpoint_seconds, stop_after_step, tell)
+    return run.export(out)
+
+
+def export_checkpoint(work_folder: Path, out: Path, plan: BasePlan) -> dict[str, Any]:
+    """Write the base as it is at the last checkpoint of a run, also while the run goes on."""
+    run = _Run(plan, work_folder, PictureCache(work_folder / "cache", plan.seed, plan.renders))
+    run.restore()
+    return run.export(out)
+
+
+class _Run:
+    """One training run: networks, optimizer, average, and where it stands."""
+
+    def __init__(self, plan: BasePlan, folder: Path, cache: PictureCache) -> None:
+        self.plan, self.folder, self.cache = plan, folder, cache
+        self.tokenizer = make_tokenizer(folder / "tokenizer")
+        torch.manual_seed(plan.seed)
+        self.unet, self.text_encoder = _networks(plan.shape, self.tokenizer)
+        self.unet = self.unet.to(memory_format=torch.channels_last)
+        self.vae = autoencoder.fit(_scaled(cache.pictures(np.arange(min(_FIT_PICTURES, len(cache))))))
+        self.scheduler = _scheduler()
+        self.parameters = [*self.unet.parameters(), *self.text_encoder.parameters()]
+        self.average = [p.detach().clone() for p in self.parameters]
+        self.optimizer = torch.optim.AdamW(self.parameters, plan.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
+        self.step, self.seconds = 0, 0.0
+
+    @property
+    def last_step(self) -> int:
+        return math.ceil(self.plan.images / self.plan.batch)
+
+    def share(self) -> float:
+        """Return how much of the run is done, 0..1."""
+        timed = self.seconds / self.plan.seconds if self.plan.seconds else 0.0
+        return min(1.0, max(self.step / self.last_step, timed))
+
+    def train(self, checkpoint_seconds: float, stop_after_step: int | None, tell: Progress) -> None:
+        began, before, saved = time.perf_counter(), self.seconds, time.perf_counter()
+        losses: list[float] = []
+        while self.share() < 1 and self.step != stop_after_step:
+            losses.append(self._one_step())
+            self.seconds = before + time.perf_counter() - began
+            if not math.isfinite(losses[-1]):
+                raise EngineError("The base training diverged.", "The last checkpoint is kept; lower the learning rate.")
+            if self.step % _LOG_EVERY == 0:
+                loss = float(np.mean(losses))
+                losses.clear()
+                self._log(loss)
+                tell(0.1 + 0.9 * self.share(), f"{self.step * self.plan.batch} pictures seen, loss {loss:.3f}.")
+            if time.perf_counter() - saved > checkpoint_seconds:
+                self.save()
+                saved = time.perf_counter()
+        self.save()
+
+    def _one_step(self) -> float:
+        """Take one optimizer step; everything random depends on the step's number only."""
+        plan, step = self.plan, self.step
+        rng = np.random.default_rng((plan.seed, 1, step))
+        noise_source = torch.Generator().manual_seed(plan.seed * 1_000_003 + step)
+        rows = _rows(plan, len(self.cache), step)
+        pictures = self.cache.pictures(rows)
+        flips = rng.random(plan.batch) < 0.5
+        pictures[flips] = pictures[flips, :, ::-1]
+        labels = [mirrored_labels(self.cache.labels[r]) if f else self.cache.labels[r] for r, f in zip(rows, flips)]
+        captions = [training_caption(label, rng) for label in labels]
+        tokens = self.tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        with torch.no_grad():
+            latents = self.vae.encode(_scaled(pictures)).latent_dist.mean * self.vae.config.scaling_factor
+        noise = torch.randn(latents.shape, generator=noise_source)
+        times = torch.randint(0, self.scheduler.config.num_train_timesteps, (plan.batch,), generator=noise_source)
+        noisy = self.scheduler.add_noise(latents, noise, times).to(memory_format=torch.channels_last)
+        context = self.text_encoder(tokens).last_hidden_state
+        velocity = self.unet(noisy, times, encoder_hidden_states=context).sample
+        loss = torch.nn.functional.mse_loss(velocity, self.scheduler.get_velocity(latents, noise, times))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = plan.learning_rate * min(1.0, (step + 1) / 150) * _falling(self.share())
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        decay = min(0.999, (1 + self.step) / (20 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
+        return float(loss.detach())
+
+    def _log(self, loss: float) -> None:
+        line = {"step": self.step, "images": self.step * self.plan.batch, "loss": round(loss, 5),
+                "learning_rate": self.optimizer.param_groups[0]["lr"], "seconds": round(self.seconds, 1)}  # fmt: skip
+        with open(self.folder / "curve.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def save(self) -> None:
+        """Write the checkpoint; a crash leaves the one before."""
+        state = {
+            "step": self.step, "seconds": self.seconds, "plan": json.dumps(asdict(self.plan)),
+            "unet": self.unet.state_dict(), "text_encoder": self.text_encoder.state_dict(), "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+        }  # fmt: skip
+        part = self.folder / f"checkpoint.{os.getpid()}.part"
+        torch.save(state, part)
+        os.replace(part, self.folder / "checkpoint.pt")
+
+    def restore(self) -> None:
+        """Continue where the checkpoint stands.
+
+        Raises:
+            ConflictError: it was made under another plan.
+        """
+        state = torch.load(self.folder / "checkpoint.pt", weights_only=True)
+        if state["plan"] != json.dumps(asdict(self.plan)):
+            raise ConflictError("The work folder holds a run under another plan.", "Name another folder.")
+        self.unet.load_state_dict(state["unet"])
+        self.text_encoder.load_state_dict(state["text_encoder"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average = [a.clone() for a in state["average"]]
+        self.step, self.seconds = int(state["step"]), float(state["seconds"])
+
+    def curve(self) -> list[dict[str, Any]]:
+        """Return the loss curve up to the present step; lines of lost steps are left out."""
+        file = self.folder / "curve.jsonl"
+        lines = [json.loads(x) for x in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+        latest = {line["step"]: line for line in lines}
+        return [latest[s] for s in sorted(latest) if s <= self.step]
+
+    def export(self, out: Path) -> dict[str, Any]:
+        """Write the averaged weights in half precision, and base.json."""
+        unet, text_encoder = _networks(self.plan.shape, self.tokenizer)
+        with torch.no_grad():
+            for target, source in zip([*unet.parameters(), *text_encoder.parameters()], self.average, strict=True):
+                target.copy_(source)
+        unet.half().save_pretrained(out / "unet")
+        text_encoder.half().save_pretrained(out / "text_encoder")
+        self.vae.save_pretrained(out / "vae")
+        self.scheduler.save_pretrained(out / "scheduler")
+        make_tokenizer(out / "tokenizer")
+        _write_json(out / "model_index.json", _model_index())
+        record = self._record()
+        _write_json(out / "base.json", record)
+        return record
+
+    def _record(self) -> dict[str, Any]:
+        curve = self.curve()
+        picked = curve[:: max(1, len(curve) // 24)] + curve[-1:]
+        return {
+            "name": NAME, "title": TITLE, "family": FAMILY, "license": LICENSE, "prediction_type": "v_prediction",
+            "resolution": 64, "latent_channels": int(self.vae.config.latent_channels),
+            "training": {
+                "command": "python -m studio base build", "plan": asdict(self.plan),
+                "dataset": f"rendered faces, version {DATASET_VERSION}", "images_seen": self.step * self.plan.batch,
+                "steps": self.step, "seconds": round(self.seconds), "threads": torch.get_num_threads(),
+                "torch": torch.__version__, "machine": platform.machine(),
+                "loss_curve": [[c["images"], c["loss"]] for c in picked],
+            },
+        }  # fmt: skip
+
+
+def _networks(shape: BaseShape, tokenizer: Any) -> tuple[Any, Any]:
+    """Return the UNet and the text encoder, untrained."""
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    levels = len(shape.channels)
+    unet = UNet2DConditionModel(
+        sample_size=16, in_channels=12, out_channels=12, block_out_channels=shape.channels, layers_per_block=1,
+        cross_attention_dim=shape.text_width, attention_head_dim=4, norm_num_groups=8,
+        down_block_types=("CrossAttnDownBlock2D",) * levels, up_block_types=("CrossAttnUpBlock2D",) * levels,
+    )  # fmt: skip
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer), hidden_size=shape.text_width, intermediate_size=4 * shape.text_width,
+        num_hidden_layers=shape.text_layers, num_attention_heads=4, projection_dim=shape.text_width,
+        max_position_embeddings=tokenizer.model_max_length, bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    return unet, CLIPTextModel(config)
+
+
+def _scheduler() -> Any:
+    from diffusers import DDPMScheduler
+
+    return DDPMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="v_prediction",
+        rescale_betas_zero_snr=True, timestep_spacing="trailing", steps_offset=1, clip_sample=False,
+    )  # fmt: skip
+
+
+def _rows(plan: BasePlan, count: int, step: int) -> NDArray[np.int64]:
+    """Return the pictures of a step: every picture once per round, each round in its own order."""
+    numbers = np.arange(step * plan.batch, (step + 1) * plan.batch)
+    out = np.empty(plan.batch, np.int64)
+    for turn in np.unique(numbers // count):
+        here = numbers // count == turn
+        out[here] = _order(plan.seed, int(turn), count)[numbers[here] % count]
+    return out
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, turn: int, count: int) -> NDArray[np.int64]:
+    return np.random.default_rng((seed, 2, turn)).permutation(count)
+
+
+def _falling(share: float) -> float:
+    """Return the learning rate's factor: a cosine from 1 to 0.02."""
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _scaled(pictures: NDArray[np.uint8]) -> torch.Tensor:
+    """Return pictures as the networks take them.  # (N, H, W, 3) 0..255 -> (N, 3, H, W) -1..1"""
+    return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2), np.float32)) / 127.5 - 1
+
+
+def _model_index() -> dict[str, Any]:
+    return {
+        "_class_name": "StableDiffusionPipeline", "feature_extractor": [None, None], "image_encoder": [None, None],
+        "requires_safety_checker": False, "safety_checker": [None, None],
+        "scheduler": ["diffusers", "DDPMScheduler"], "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"], "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": [None, None],
+    }  # fmt: skip
+
+
+def _write_json(file: Path, value: Any) -> None:
+    file.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
