@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from studio.engines.base import FaceAnalyser, IdentityTrainer, ImageGenerator, PortraitAnimator, SpeechAnalyser
 from studio.errors import EngineUnavailableError
@@ -26,7 +26,10 @@ _DIFFUSION = {
     "accelerate": "accelerate",
     "safetensors": "safetensors",
 }
-Role = Literal["faces", "speech", "synthesis", "portrait", "trainer", "generator"]
+if TYPE_CHECKING:
+    from studio.engines.diffusion.adapters import AdapterFiles
+
+Role = Literal["faces", "speech", "synthesis", "portrait", "trainer", "generator", "adapters"]
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,17 @@ ENGINES: tuple[EngineEntry, ...] = (
         (),
         "BSD-3-Clause (torch), Apache-2.0 (diffusers, transformers, peft)",
         "Learns a person from photos as an adapter (LoRA or full DreamBooth) for a base model.",
+        required=False,
+    ),
+    EngineEntry(
+        "adapter-files",
+        "Adapter files",
+        "adapters",
+        "studio.engines.diffusion.adapters:AdapterFiles",
+        _DIFFUSION,
+        (),
+        "BSD-3-Clause (torch), Apache-2.0 (diffusers, transformers, peft)",
+        "Writes adapters for diffusers, kohya, ComfyUI and A1111, reads theirs, and merges several into one.",
         required=False,
     ),
 )
@@ -219,3 +233,11 @@ class Engines:
             EngineUnavailableError: torch or one of its companions is not installed.
         """
         return cast("IdentityTrainer", self._once("diffusion-trainer"))
+
+    def adapters(self) -> AdapterFiles:
+        """Return what writes, reads and merges adapter files.
+
+        Raises:
+            EngineUnavailableError: torch or one of its companions is not installed.
+        """
+        return cast("AdapterFiles", self._once("adapter-files"))

@@ -135,5 +135,5 @@ def _with_length(weight: Tensor, magnitude: Tensor) -> Tensor:
     rows = weight.flatten(1)
     if magnitude.numel() != rows.shape[0]:
         raise RuntimeError("the magnitude is not one number per output row")
-    lengths = rows.norm(dim=1, keepdim=True)
+    lengths: Tensor = rows.norm(dim=1, keepdim=True)
     return (rows * (magnitude.reshape(-1, 1) / lengths)).reshape(weight.shape)
