@@ -19,7 +19,7 @@ from typing import Any
 import typer
 
 from studio.cli_output import Output
-from studio.commands import jobs, library, people, pictures, upkeep
+from studio.commands import jobs, library, people, pictures, training, upkeep
 from studio.commands.shared import OPTIONS
 from studio.errors import StudioError, UserInputError
 
@@ -29,6 +29,8 @@ app.add_typer(upkeep.assets, name="assets")
 app.add_typer(people.commands, name="identity")
 app.add_typer(pictures.commands)
 app.add_typer(library.commands, name="library")
+app.add_typer(training.commands)
+app.add_typer(training.runs, name="runs")
 app.add_typer(jobs.commands, name="jobs")
 
 

@@ -24,6 +24,9 @@ def json_value(value: Any) -> Any:
     """Turn values of the domain into JSON values; arrays of more than 128 numbers become None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: json_value(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    dump = getattr(value, "model_dump", None)
+    if callable(dump):  # pydantic's models, without importing pydantic for `--help`
+        return dump(mode="json")
     if isinstance(value, Mapping):
         return {str(k): json_value(v) for k, v in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

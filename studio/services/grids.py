@@ -7,11 +7,13 @@ are worth a look is the caller's matter.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from studio.domain.adapter import STRENGTH_RANGE, AdapterFile
@@ -22,7 +24,7 @@ from studio.errors import EngineUnavailableError, JobCancelled, LimitExceededErr
 from studio.services.likeness import Likeness, Reference
 
 if TYPE_CHECKING:
-    from studio.services.recording import Place
+    from studio.services.recording import Place, Tell
     from studio.store import Store
 
 MOST_CELLS = 200
@@ -136,6 +138,7 @@ def draw_grid(
     likeness: Likeness,
     reference: Reference | None,
     place: Place,
+    tell: Tell | None = None,
 ) -> Mapping[str, Any]:
     """Draw all cells that are not there yet, and measure them.
 
@@ -174,7 +177,35 @@ def draw_grid(
         store.runs.put_cell(owner, run.id, checkpoint_id, strength, prompt, seed, picture, distance)
         message = f"Step {checkpoint.step} at strength {strength:g}: picture {index + 1} of {len(wanted)}"
         place.progress((index + 1) / len(wanted), message, png_bytes(image))
+        if tell is not None:
+            tell((index + 1) / len(wanted), message, image)
     return {"run_id": run.id, "pictures": len(wanted)}
+
+
+def grid_sheet(cells: Sequence[tuple[GridCell, Image]], side: int = 128) -> Image:
+    """Lay a grid out: a row per checkpoint and prompt, a column per strength and seed, what they are beside.
+
+    Returns:
+        RGB, black text on white.  # (H, W, 3)
+    """
+    from PIL import Image as Pillow
+    from PIL import ImageDraw, ImageFont
+
+    rows = sorted({(c.step, c.prompt) for c, _ in cells})
+    columns = sorted({(c.strength, c.seed) for c, _ in cells})
+    left, top = 110, 24
+    sheet = Pillow.new("RGB", (left + side * len(columns), top + side * len(rows)), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for x, (strength, seed) in enumerate(columns):
+        pen.text((left + side * x + 4, 6), f"{strength:g}, seed {seed}", fill="black", font=font)
+    for y, (step, prompt) in enumerate(rows):
+        words = textwrap.wrap(prompt, 17)[:5]
+        pen.multiline_text((4, top + side * y + 4), "\n".join([f"step {step}", *words]), fill="black", font=font)
+    for cell, image in cells:
+        x, y = columns.index((cell.strength, cell.seed)), rows.index((cell.step, cell.prompt))
+        tile = Pillow.fromarray(image).resize((side, side), Pillow.Resampling.BICUBIC)
+        sheet.paste(tile, (left + side * x, top + side * y))
+    return np.array(sheet, np.uint8)
 
 
 def _asked(place: Place) -> bool:

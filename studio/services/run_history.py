@@ -14,7 +14,7 @@ from studio.domain.adapter import Adapter, NewAdapter
 from studio.domain.job import Job
 from studio.domain.training import Checkpoint, GridCell, RunSample, Suggestion, TrainingRun, suggest_checkpoint
 from studio.errors import ConflictError, UserInputError
-from studio.services.grids import GridSummary, summarize
+from studio.services.grids import GridSummary, grid_sheet, summarize
 from studio.services.run_states import RunState, measures_of, standing
 
 if TYPE_CHECKING:
@@ -130,6 +130,27 @@ class RunHistory:
     def grid_summary(self, run_id: str) -> tuple[GridSummary, ...]:
         """Return one row per checkpoint and strength: mean likeness, faces found, votes; best votes first."""
         return summarize(self.grid_cells(run_id), self.run(run_id).calibration)
+
+    def save_grid(self, run_id: str, out: Path) -> Path:
+        """Write the whole grid as one picture with its strengths and steps beside it.
+
+        Raises:
+            UserInputError: there is no grid yet, or the name does not end in .png.
+            StoreError: the place cannot be written.
+        """
+        from studio.engines.media.atomic import atomic_file, check_place
+        from studio.engines.media.pictures import png_bytes, read_picture
+
+        check_place(out)
+        if out.suffix.lower() != ".png":
+            raise UserInputError(f"{out.name} is no name for a grid.", "End it in .png.")
+        cells = self.grid_cells(run_id)
+        if not cells:
+            raise UserInputError("The run has no grid yet.", "Draw one first.")
+        sheet = grid_sheet([(c, read_picture(self.picture(c.media_sha256)).rgb) for c in cells])
+        with atomic_file(out) as part:
+            part.write_bytes(png_bytes(sheet))
+        return out
 
     def vote(self, cell_id: str, vote: int) -> GridCell:
         """Say whether a picture of the grid is good (+1), bad (-1), or take it back (0).

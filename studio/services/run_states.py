@@ -15,6 +15,8 @@ from studio.domain.training import Checkpoint, TrainingRun
 KILLED = (-9, 137)
 """Exit codes of a process that the system ended, as it does when memory runs out."""
 
+MEMORY_ERRORS = ("OutOfMemoryError", "MemoryError")
+
 State = Literal["waiting", "training", "stopped", "interrupted", "failed", "done"]
 
 
@@ -64,7 +66,7 @@ def standing(run: TrainingRun, job: Job | None, saved: int) -> tuple[State, str,
     failure = None if job is None else job.failure
     if failure is not None:
         killed = failure.error == "ProcessEnded" and failure.exit_code in KILLED
-        memory = killed or failure.error in ("OutOfMemoryError", "MemoryError")
+        memory = killed or failure.error in MEMORY_ERRORS
         hint = "Continue it, or start a smaller plan." if memory else failure.hint
         state: State = "interrupted" if job is not None and job.state == "interrupted" else "failed"
         return state, f"{failure.message} {hint}".strip(), memory

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from studio import errors
 from studio.domain import consent as consents
 from studio.domain.base_model import FAMILY_TITLES, BaseLocation
 from studio.domain.identity import Identity
@@ -35,7 +36,7 @@ from studio.errors import (
 )
 from studio.jobs.executor import run_now
 from studio.jobs.kinds import JobContext, JobKind, Workplace
-from studio.services.grids import GridParams, draw_grid
+from studio.services.grids import GridParams, GridSummary, draw_grid
 from studio.services.likeness import Likeness, Reference
 from studio.services.plans import (
     DEFAULT_PRESET,
@@ -48,6 +49,7 @@ from studio.services.plans import (
 )
 from studio.services.recording import Place, RunRecorder, Tell
 from studio.services.run_history import RunHistory
+from studio.services.run_states import MEMORY_ERRORS
 
 if TYPE_CHECKING:
     from studio.jobs.queue import JobQueue
@@ -252,6 +254,26 @@ class Training(RunHistory):
             identity_id=run.identity_id,
         )  # fmt: skip
 
+    def grid_now(
+        self,
+        run_id: str,
+        strengths: Sequence[float] = (0.6, 0.8, 1.0),
+        prompts: Sequence[str] = (),
+        seeds: Sequence[int] = (1,),
+        *,
+        checkpoint_ids: Sequence[str] = (),
+        on_progress: Tell | None = None,
+    ) -> tuple[GridSummary, ...]:
+        """Draw a grid here and now; see `grid`."""
+        run = self.run(run_id)
+        params = self._grid_params(run, strengths, prompts, seeds, checkpoint_ids)
+
+        def here(params: GridParams, context: JobContext) -> Mapping[str, Any]:
+            return self.draw_grid(params, context, on_progress)
+
+        self._job_here(replace(GRID_KIND, run=here), params, f"Grid of {run.name}", run)
+        return self.grid_summary(run_id)
+
     # -- for the worker --------------------------------------------------------------
 
     def work(self, run_id: str, place: Place, tell: Tell | None = None) -> Mapping[str, Any]:
@@ -272,15 +294,15 @@ class Training(RunHistory):
         place.check_cancelled()
         return {"run_id": run_id, "step": outcome.step, "finished": outcome.finished}
 
-    def draw_grid(self, params: GridParams, context: Place) -> Mapping[str, Any]:
+    def draw_grid(self, params: GridParams, place: Place, tell: Tell | None = None) -> Mapping[str, Any]:
         """Draw a queued grid; cells there are already are not drawn again."""
         run = self.run(params.run_id)
         self._require_consent(self._person(run.identity_id))
         location = self._checked_base(run)
-        reference = self._reference(run, self._pictures(run.identity_id, run.plan), context)
+        reference = self._reference(run, self._pictures(run.identity_id, run.plan), place)
         return draw_grid(
             self._store, self._owner, run, params, location, self._engines.generator(), self._likeness, reference,
-            context,
+            place, tell,
         )  # fmt: skip
 
     # -- parts -----------------------------------------------------------------------
@@ -378,24 +400,30 @@ class Training(RunHistory):
     def _work_here(
         self, run: TrainingRun, on_start: Callable[[TrainingRun], None] | None, on_progress: Tell | None
     ) -> TrainingRun:
-        """Run the job in this process, with a row like any other."""
-
         def here(params: TrainParams, context: JobContext) -> Mapping[str, Any]:
             begun = self._store.runs.change(self._owner, run.id, job_id=context.job.id)
             if on_start is not None:
                 on_start(begun)
             return self.work(params.run_id, context, on_progress)
 
-        kind = replace(KIND, run=here)
+        self._job_here(replace(KIND, run=here), TrainParams(run_id=run.id), f"Training {run.name}", run)
+        return self.run(run.id)
+
+    def _job_here(self, kind: JobKind[Any], params: BaseModel, title: str, run: TrainingRun) -> None:
+        """Run a job in this process, with a row like any other.
+
+        Raises:
+            StudioError: what ended it, as the same class; EngineError for a bug.
+        """
+        workplace = Workplace(store=self._store, kinds={kind.name: kind})
         job = run_now(
-            self._queue, Workplace(store=self._store, kinds={"train": kind}), self._owner, "train",
-            TrainParams(run_id=run.id), title=f"Training {run.name}", project_id=run.project_id,
+            self._queue, workplace, self._owner, kind.name, params, title=title, project_id=run.project_id,
             identity_id=run.identity_id,
         )  # fmt: skip
         if job.failure is not None:
-            error = OutOfMemoryError if job.failure.error == "OutOfMemoryError" else EngineError
+            named = getattr(errors, job.failure.error, EngineError)
+            error = OutOfMemoryError if job.failure.error in MEMORY_ERRORS else named
             raise error(job.failure.message, job.failure.hint)
-        return self.run(run.id)
 
     def _grid_params(
         self, run: TrainingRun, strengths: Sequence[float], prompts: Sequence[str], seeds: Sequence[int],

@@ -13,6 +13,8 @@ EXPECTED = {
     "doctor", "bench", "edit", "animate", "demo", "controls", "assets build",
     "identity add", "identity list", "identity show", "identity delete",
     "library list", "library show", "library rerun", "library verify", "library export",
+    "train", "runs list", "runs presets", "runs show", "runs stop", "runs continue", "runs checkpoints",
+    "runs keep", "runs grid",
     "jobs list", "jobs watch", "jobs cancel", "jobs retry",
 }  # fmt: skip
 

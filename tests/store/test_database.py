@@ -50,6 +50,16 @@ def old_database(path: Path, stop_before: str | None) -> None:
         " VALUES ('r', 'local', 'clip', 'h', 'rig', '1', 1, 't')",
         "presets": 'INSERT INTO presets (id, owner, kind, name, "values", created)'
         " VALUES ('s', 'local', 'expression', 'Sly', '{}', 't')",
+        "runs": "INSERT INTO runs (id, owner, plan, base_sha256, photos, identity_id, created)"
+        " VALUES ('n', 'local', '{}', 'b', '', 'i', 't')",
+        "run_metrics": "INSERT INTO run_metrics VALUES ('n', 'local', 'loss', 1, 0.5)",
+        "run_samples": "INSERT INTO run_samples (run_id, owner, step, kind, prompt, seed, media_sha256)"
+        " VALUES ('n', 'local', 1, 'person', 'x', 1, 'h')",
+        "checkpoints": "INSERT INTO checkpoints (id, owner, run_id, step, media_sha256, created)"
+        " VALUES ('c', 'local', 'n', 1, 'h', 't')",
+        "grid_cells": "INSERT INTO grid_cells"
+        " (id, owner, run_id, checkpoint_id, strength, prompt, seed, media_sha256, created)"
+        " VALUES ('g', 'local', 'n', 'c', 1.0, 'x', 1, 'h', 't')",
     }
     existing = {r[0] for r in connection.execute("SELECT name FROM sqlite_master")}
     for table, sql in samples.items():
