@@ -61,7 +61,10 @@ def write_tiny_base(folder: Path, family: Family = "sd15", *, seed: int = 0, v_p
         extra = {}
         if xl:
             write_tokenizer(folder / "tokenizer_2")
-            CLIPTextModelWithProjection(text).save_pretrained(folder / "text_encoder_2")
+            wide = CLIPTextConfig(
+                **text.to_dict() | {"hidden_size": 64, "intermediate_size": 128, "hidden_act": "gelu"}
+            )
+            CLIPTextModelWithProjection(wide).save_pretrained(folder / "text_encoder_2")
             # 32 of the pooled prompt and six numbers of size as 8 sines each.
             extra = {
                 "addition_embed_type": "text_time",
@@ -74,7 +77,7 @@ def write_tiny_base(folder: Path, family: Family = "sd15", *, seed: int = 0, v_p
         UNet2DConditionModel(
             sample_size=16, in_channels=4, out_channels=4, block_out_channels=(32, 64), layers_per_block=1,
             down_block_types=down, up_block_types=tuple(name.replace("Down", "Up") for name in reversed(down)),
-            cross_attention_dim=64 if xl else 32, attention_head_dim=4, norm_num_groups=8, **extra,
+            cross_attention_dim=96 if xl else 32, attention_head_dim=4, norm_num_groups=8, **extra,
         ).save_pretrained(folder / "unet")  # fmt: skip
         AutoencoderKL(
             in_channels=3, out_channels=3, latent_channels=4, block_out_channels=(8, 16, 16), norm_num_groups=8,
@@ -84,7 +87,7 @@ def write_tiny_base(folder: Path, family: Family = "sd15", *, seed: int = 0, v_p
     schedule = {
         "_class_name": "DDPMScheduler", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
         "num_train_timesteps": 1000, "prediction_type": "v_prediction" if v_prediction else "epsilon",
-        "rescale_betas_zero_snr": v_prediction,
+        "rescale_betas_zero_snr": v_prediction, "steps_offset": 1, "clip_sample": False,
     }  # fmt: skip
     _write(folder / "scheduler" / "scheduler_config.json", schedule)
     pipeline = "StableDiffusionXLPipeline" if xl else "StableDiffusionPipeline"
