@@ -19,7 +19,7 @@ from typing import Any
 import typer
 
 from studio.cli_output import Output
-from studio.commands import jobs, library, people, pictures, training, upkeep
+from studio.commands import adapters, bases, generation, jobs, library, people, pictures, training, upkeep
 from studio.commands.shared import OPTIONS
 from studio.errors import StudioError, UserInputError
 
@@ -28,9 +28,12 @@ app.add_typer(upkeep.commands)
 app.add_typer(upkeep.assets, name="assets")
 app.add_typer(people.commands, name="identity")
 app.add_typer(pictures.commands)
+app.add_typer(generation.commands)
+app.add_typer(bases.commands, name="base")
 app.add_typer(library.commands, name="library")
 app.add_typer(training.commands)
 app.add_typer(training.runs, name="runs")
+app.add_typer(adapters.commands, name="adapter")
 app.add_typer(jobs.commands, name="jobs")
 
 

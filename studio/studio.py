@@ -20,6 +20,7 @@ from studio.errors import NotFoundError
 from studio.jobs.kinds import KindTable, Workplace
 from studio.jobs.queue import JobQueue
 from studio.jobs.supervisor import WorkerSupervisor
+from studio.services.adapters import Adapters
 from studio.services.animation import Animation
 from studio.services.bases import Bases
 from studio.services.curation import Curation
@@ -53,6 +54,7 @@ JOB_KINDS: KindTable = {
     "download": "studio.services.bases:KIND",
     "generate": "studio.services.generation:KIND",
     "grid": "studio.services.training:GRID_KIND",
+    "leak_test": "studio.services.adapters:KIND",
     "rerun": "studio.services.library:KIND",
     "sample": "studio.services.projects:KIND",
     "train": "studio.services.training:KIND",
@@ -95,6 +97,9 @@ class Studio:
         )
         self.training = Training(
             self.store, owner, queue, self.engines, self.bases, self.curation, self.likeness, TRAINING_PRESETS
+        )
+        self.adapters = Adapters(
+            self.store, owner, self.engines, self.bases, self.likeness, queue, scratch, offline=offline
         )
         self.jobs = Jobs(queue, owner, scratch)
         self._queue = queue

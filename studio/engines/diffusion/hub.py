@@ -56,9 +56,9 @@ def push_files(
     if not _REPOSITORY.fullmatch(repository) or ".." in repository or "--" in repository:
         raise UserInputError(f"{repository!r} is no name of a repository.", "Write it as owner/name.")
     try:
+        from httpx import HTTPError
         from huggingface_hub import CommitOperationAdd, HfApi
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-        from httpx import HTTPError
     except ImportError as exc:
         raise EngineUnavailableError(
             f"Nothing can be pushed: {exc.name} is not installed.", "pip install huggingface_hub"
@@ -89,7 +89,7 @@ def push_files(
 def _online() -> Iterator[None]:
     """Let the hub's library use the network for a while, quietly."""
     from huggingface_hub import constants
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     before, quiet = constants.HF_HUB_OFFLINE, are_progress_bars_disabled()
     constants.HF_HUB_OFFLINE = False

@@ -1,0 +1,218 @@
+"""The adapters that are here: looking at them, their names and notes, where they come from, deleting.
+
+The way of an adapter is told from the photos over run and checkpoint to the
+last file it was written to. Files outside the studio are remembered, not
+watched: they may be gone. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from studio.domain import consent as consents
+from studio.domain.adapter import Adapter, AdapterExport, AdapterFormat
+from studio.errors import ConflictError, NotFoundError, UserInputError
+
+if TYPE_CHECKING:
+    from studio.store import Store
+
+FORMAT_WORDS: Mapping[AdapterFormat, str] = {"peft": "diffusers", "kohya": "ComfyUI and A1111 (kohya)"}
+LONGEST_NAME = 80
+
+
+@dataclass(frozen=True)
+class AdapterDeletion:
+    """What deleting an adapter takes with it; `sentence` says it in words.
+
+    Attributes:
+        exports: files elsewhere, which stay.
+        children: names of adapters that were merged from it, which stay.
+    """
+
+    adapter: Adapter
+    bytes: int
+    exports: tuple[AdapterExport, ...]
+    children: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """Return the plan as one sentence."""
+        stays = [f"{len(self.exports)} exported file(s) elsewhere"] if self.exports else []
+        stays += [f"merged adapter {name}" for name in self.children]
+        kept = f" These stay: {', '.join(stays)}." if stays else ""
+        return f"Deleting {self.adapter.name} frees {self.bytes / 1e6:.1f} MB and cannot be undone.{kept}"
+
+
+@dataclass(frozen=True)
+class LineageStep:
+    """One step of an adapter's way.
+
+    Attributes:
+        what: "photos", "run", "checkpoint", "parent", "adapter", "file".
+        gone: what it names is not in the studio any more.
+    """
+
+    what: str
+    text: str
+    id: str = ""
+    gone: bool = False
+
+
+class AdapterShelf:
+    """The adapters of one owner, as rows and files."""
+
+    def __init__(self, store: Store, owner: str) -> None:
+        self._store = store
+        self._owner = owner
+
+    # -- looking ---------------------------------------------------------------------
+
+    def list(self, identity_id: str | None = None) -> tuple[Adapter, ...]:
+        """Return adapters, newest first: all, or those that hold one person's likeness."""
+        return self._store.adapters.list(self._owner, identity_id=identity_id)
+
+    def get(self, adapter_id: str) -> Adapter:
+        """Return one adapter by id or by name.
+
+        Raises:
+            NotFoundError: no such adapter.
+        """
+        return self._store.adapters.find(self._owner, adapter_id) or self._store.adapters.get(self._owner, adapter_id)
+
+    def path(self, adapter: Adapter) -> Path:
+        """Return where the weights lie.
+
+        Raises:
+            NotFoundError: the file is gone.
+        """
+        return self._store.media.get(self._owner, adapter.media_sha256)
+
+    def thumbnail(self, adapter: Adapter) -> Path | None:
+        """Return a picture drawn with the adapter, or None."""
+        return (
+            None if adapter.thumbnail_sha256 is None else self._store.media.get(self._owner, adapter.thumbnail_sha256)
+        )
+
+    def leak_sheet(self, adapter: Adapter) -> Path | None:
+        """Return the pictures of the adapter's last leak test, or None."""
+        return None if adapter.sheet_sha256 is None else self._store.media.get(self._owner, adapter.sheet_sha256)
+
+    def exports(self, adapter_id: str) -> tuple[AdapterExport, ...]:
+        """Return the files an adapter was written to, oldest first."""
+        return self._store.adapters.exports(self._owner, self.get(adapter_id).id)
+
+    def people(self, adapter_id: str) -> tuple[str, ...]:
+        """Return the names of everybody whose likeness the adapter holds."""
+        ids = self._store.adapters.people(self._owner, self.get(adapter_id).id)
+        return tuple(self._store.identities.get(self._owner, id).name for id in ids)
+
+    def lineage(self, adapter_id: str) -> tuple[LineageStep, ...]:
+        """Tell an adapter's way: photos, run, checkpoint or parents, adapter, files."""
+        adapter = self.get(adapter_id)
+        steps = [*self._training_steps(adapter), *self._parent_steps(adapter)]
+        born = {"trained": "kept", "imported": "imported", "merged": "merged"}[adapter.origin]
+        on = f" for {adapter.base_name}" if adapter.base_name else ""
+        text = f"{adapter.name}, {born} on {adapter.created:%Y-%m-%d %H:%M}{on}, sha256 {adapter.media_sha256[:12]}…"
+        steps.append(LineageStep("adapter", text, adapter.id))
+        for export in self._store.adapters.exports(self._owner, adapter.id):
+            text = (
+                f"{export.path} for {FORMAT_WORDS[export.format]}, {export.created:%Y-%m-%d %H:%M}, "
+                f"sha256 {export.sha256[:12]}…"
+            )
+            steps.append(LineageStep("file", text, export.id, gone=not Path(export.path).exists()))
+        return tuple(steps)
+
+    def _training_steps(self, adapter: Adapter) -> Iterator[LineageStep]:
+        """Tell which photos, run and checkpoint an adapter comes from."""
+        if adapter.run_id is None:
+            return
+        try:
+            run = self._store.runs.get(self._owner, adapter.run_id)
+        except NotFoundError:
+            yield LineageStep("run", "a training run that was deleted", adapter.run_id, gone=True)
+            return
+        person = self._store.identities.get(self._owner, run.identity_id)
+        yield LineageStep("photos", f"{len(run.photos)} photos of {person.name}", run.identity_id)
+        text = f"{run.name}, {run.created:%Y-%m-%d %H:%M}, {run.plan.method} on {run.plan.base}, seed {run.plan.seed}"
+        yield LineageStep("run", text, run.id)
+        for checkpoint in self._store.runs.checkpoints(self._owner, run.id):
+            if checkpoint.id == adapter.checkpoint_id:
+                yield LineageStep("checkpoint", f"step {checkpoint.step} of {run.plan.steps}", checkpoint.id)
+
+    def _parent_steps(self, adapter: Adapter) -> Iterator[LineageStep]:
+        """Tell which adapters one was merged from."""
+        for id, strength in adapter.parents.items():
+            try:
+                parent = self._store.adapters.get(self._owner, id)
+            except NotFoundError:
+                yield LineageStep("parent", f"an adapter that was deleted, at {strength:g}", id, gone=True)
+                continue
+            yield LineageStep("parent", f"{parent.name} at {strength:g}", id)
+
+    # -- changing --------------------------------------------------------------------
+
+    def rename(self, adapter_id: str, name: str) -> Adapter:
+        """Change an adapter's name.
+
+        Raises:
+            UserInputError: the name is empty or too long.
+            ConflictError: the name is taken.
+        """
+        return self._store.adapters.change(self._owner, self.get(adapter_id).id, name=checked_name(name))
+
+    def note(self, adapter_id: str, notes: str) -> Adapter:
+        """Write a person's notes about an adapter."""
+        return self._store.adapters.change(self._owner, self.get(adapter_id).id, notes=notes)
+
+    def delete_plan(self, adapter_id: str) -> AdapterDeletion:
+        """Say what deleting would take, and what stays; changes nothing."""
+        adapter = self.get(adapter_id)
+        children = tuple(a.name for a in self.list() if adapter.id in a.parents)
+        size = self.path(adapter).stat().st_size
+        return AdapterDeletion(adapter, size, self._store.adapters.exports(self._owner, adapter.id), children)
+
+    def delete(self, adapter_id: str) -> AdapterDeletion:
+        """Delete an adapter with its weights; files elsewhere and merged adapters stay."""
+        plan = self.delete_plan(adapter_id)
+        self._store.adapters.delete(self._owner, plan.adapter.id)
+        return plan
+
+    # -- rules -----------------------------------------------------------------------
+
+    def require_consent(self, adapter: Adapter) -> None:
+        """Refuse using an adapter when somebody in it agreed to neither training nor pictures, or no longer does.
+
+        Raises:
+            ConsentMissingError: naming the person and the reason.
+        """
+        now = datetime.now(UTC)
+        for id in self._store.adapters.people(self._owner, adapter.id):
+            person = self._store.identities.get(self._owner, id)
+            if not person.allows("train", now):
+                consents.require(person.consents, "generate", now, person.name)
+
+    def refuse_taken(self, name: str) -> None:
+        """Refuse a name before the long work starts.
+
+        Raises:
+            ConflictError: another adapter has it.
+        """
+        if self._store.adapters.find(self._owner, name) is not None:
+            raise ConflictError(f"There is already an adapter {name!r}.", "Choose another name.")
+
+
+def checked_name(name: str) -> str:
+    """Return a name without spaces around it.
+
+    Raises:
+        UserInputError: it is empty, or longer than 80 letters.
+    """
+    if not name.strip():
+        raise UserInputError("The adapter has no name.", "Write a name.")
+    if len(name.strip()) > LONGEST_NAME:
+        raise UserInputError(f"The name is longer than {LONGEST_NAME} letters.", "Write a shorter name.")
+    return name.strip()
