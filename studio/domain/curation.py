@@ -34,18 +34,21 @@ class Scale:
     Attributes:
         same: mean distance of two groups of faces below which they are one person.
         ask: up to here the studio asks; above they are two people.
-        stranger: distance of one face from the middle of others beyond which it is another person's.
+        near: distance of one face from the middle of at least three others below which it is surely theirs.
+        stranger: the same distance beyond which it is surely another person's.
     """
 
     same: float
     ask: float
+    near: float
     stranger: float
 
 
-SCALES: dict[str, Scale] = {"dlib-resnet-v1": Scale(0.47, 0.60, 0.52)}
-# Source: dlib's own threshold for two pictures is .6; the others were measured, see benchmarks/curation.py.
-# Vectors of unit length (InsightFace): cosine .45 and .28 as distances.
-UNIT_SCALE = Scale(1.05, 1.20, 1.05)
+SCALES: dict[str, Scale] = {"dlib-resnet-v1": Scale(0.52, 0.64, 0.42, 0.52)}
+# Source: dlib says .6 for two pictures. Measured on photos of 9 people and on renders: two photos of one person
+# .20 .. .62, of two .65 and more; from the middle of their other photos .20 .. .48, strangers from .71 on.
+UNIT_SCALE = Scale(1.05, 1.20, 0.85, 1.05)
+"""Vectors of unit length, as InsightFace gives them: cosines of .45, .28 and .64 as distances."""
 
 
 def scale_of(embedder: str) -> Scale:

@@ -147,6 +147,48 @@ def sort_people(
     return np.array([numbers[g] for g in merged.tolist()], np.intp)
 
 
+def absorb(
+    vectors: NDArray[np.floating], labels: NDArray[np.intp], near: float, *, different: Sequence[Pair] = ()
+) -> NDArray[np.intp]:
+    """Let groups of three and more take in small groups that lie close to their middle.
+
+    The middle of several faces is a surer measure than any single pair of them: a
+    picture from the side is far from each other picture and still near the middle.
+
+    Args:
+        vectors: one per thing.  # (N, D)
+        labels: of `sort_people`.  # (N,)
+        near: every member must be nearer than this to the middle, and clearly nearer than to any other large group's.
+        different: pairs that never come together.
+
+    Returns:
+        New labels, numbered in order of first appearance.  # (N,)
+    """
+    sizes = np.bincount(labels)
+    large = [g for g in range(len(sizes)) if sizes[g] > _SMALL_GROUP]
+    if not large:
+        return labels
+    blocked = blocked_groups(labels, different)
+    centers = np.array([np.asarray(vectors, np.float64)[labels == g].mean(0) for g in large])
+    out = labels.copy()
+    for group in range(len(sizes)):
+        if sizes[group] > _SMALL_GROUP:
+            continue
+        gaps = np.linalg.norm(vectors[labels == group][:, None] - centers[None], axis=2).max(0)
+        order = np.argsort(gaps)
+        first = int(order[0])
+        clear = len(order) == 1 or gaps[order[1]] - gaps[first] >= _CLEARLY
+        if gaps[first] < near and clear and not blocked[group, large[first]]:
+            out[labels == group] = large[first]
+            blocked[large[first]] |= blocked[group]
+            blocked[:, large[first]] |= blocked[:, group]
+    numbers = {g: n for n, g in enumerate(dict.fromkeys(out.tolist()))}
+    return np.array([numbers[g] for g in out.tolist()], np.intp)
+
+
+_SMALL_GROUP, _CLEARLY = 2, 0.08
+
+
 def blocked_groups(labels: NDArray[np.intp], different: Sequence[Pair]) -> NDArray[np.bool_]:
     """Return which groups hold a pair that was told apart; pairs inside one group are passed over.  # (G, G)"""
     count = int(labels.max()) + 1 if len(labels) else 0

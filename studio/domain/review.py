@@ -33,6 +33,7 @@ from studio.domain.face import FaceEmbedding
 from studio.domain.people import (
     Floats,
     Pair,
+    absorb,
     blocked_groups,
     distances,
     group_means,
@@ -145,7 +146,9 @@ def _sorted_faces(intake: Intake, known: Sequence[KnownFace], by_key: Mapping[st
     for i, photo in enumerate(photos):
         different += [(i, j) for j in range(i) if photos[j] == photo]
     apart, scale = distances(table), scale_of(embedder)
-    labels = sort_people(apart, scale.same, same=same, different=different)
+    labels = absorb(
+        table, sort_people(apart, scale.same, same=same, different=different), scale.near, different=different
+    )
     return _Faces(keys, photos, apart, table, scale, labels, different)
 
 
@@ -226,11 +229,20 @@ def _verdicts(
     cluster_of = {key: c for c in clusters for key in c.faces}
     far = _leave_one_out_of_clusters(faces, clusters)
     asked = {k for q in questions for c in clusters if c.key in (q.first, q.second) for k in c.faces}
-    first = [
-        _verdict(p, cluster_of, clusters, faces, far, {k for k in asked if not cluster_of[k].wanted})
-        for p in intake.photos
-    ]
+    open_ = {k for k in asked if not cluster_of[k].wanted}
+    told = _told_apart(intake, clusters)
+    first = [_verdict(p, cluster_of, clusters, faces, far, open_, told) for p in intake.photos]
     return tuple(_with_groups(intake, first, groups))
+
+
+def _told_apart(intake: Intake, clusters: Sequence[Cluster]) -> set[str]:
+    """Return faces of clusters of which the person said that they are not a wanted one."""
+    no = [{a, b} for a, b, same in intake.links if not same]
+    wanted = {k for c in clusters if c.wanted for k in c.faces} | {
+        k for pair in no for k in pair if k.startswith("known:")
+    }
+    apart = {k for pair in no if pair & wanted for k in pair - wanted}
+    return {k for c in clusters if not c.wanted and apart & set(c.faces) for k in c.faces}
 
 
 def _leave_one_out_of_clusters(faces: _Faces | None, clusters: Sequence[Cluster]) -> dict[str, float]:
@@ -255,6 +267,7 @@ def _verdict(
     faces: _Faces | None,
     far: Mapping[str, float],
     asked: set[str],
+    told: set[str],
 ) -> Verdict:
     """Judge one photo without regard to its near-duplicates."""
     problem, _ = photo.trouble
@@ -266,7 +279,7 @@ def _verdict(
     main = next((f for f in photo.faces if f.key in wanted.values()), photo.faces[0])
     flags = flags_of(main.face, len(photo.faces) - 1)
     distance = far.get(main.key) if wanted else _distance_to_wanted(faces, clusters, photo)
-    state, reason = _judged(photo, main, bool(wanted), distance, flags, clusters, faces, asked)
+    state, reason = _judged(photo, main, bool(wanted), distance, flags, clusters, faces, asked, told)
     if photo.decision is not None:
         said = "You kept it." if photo.decision == "keep" else "You left it out."
         reason = said if state == photo.decision else f"{said} {reason}"
@@ -288,6 +301,7 @@ def _judged(
     clusters: Sequence[Cluster],
     faces: _Faces | None,
     asked: set[str],
+    told: set[str],
 ) -> tuple[State, str]:
     """Return state and reason of a readable photo with a face."""
     if _size(main) < SMALLEST_FACE:
@@ -296,10 +310,14 @@ def _judged(
         return ("keep", "Good.") if len(photo.faces) == 1 else ("unsure", "Several faces, and they cannot be compared.")
     scale = faces.scale if faces else scale_of(main.embedding.embedder)
     if not wanted:
-        if any(f.key in asked for f in photo.faces):
-            return "unsure", f"It may be the same person: distance {distance:.2f}. Answer the question to settle it."
         if distance is None:
             return "unsure", "Nobody is chosen yet."
+        if any(f.key in told for f in photo.faces):
+            return "drop", f"You said that this is somebody else; distance {distance:.2f}."
+        if any(f.key in asked for f in photo.faces):
+            return "unsure", f"It may be the same person: distance {distance:.2f}. Answer the question to settle it."
+        if distance <= scale.stranger:
+            return "unsure", f"It may be the same person: distance {distance:.2f}. Keep it or leave it out."
         return "drop", f"Another person: distance {distance:.2f}, beyond {scale.stranger:.2f} is a stranger."
     if distance is not None and distance > scale.stranger:
         return "unsure", f"Unlike the other photos: distance {distance:.2f}, beyond {scale.stranger:.2f} is a stranger."

@@ -33,14 +33,12 @@ class Measures:
         smile: how far the mouth corners lie above the lips' middle, same unit.
         mouth_width: between the mouth corners, same unit.
         brow_raise: brows above the eyes, same unit.
-        brow_inner: how far the inner brow ends lie above the outer ones, same unit.
         light_side: brightness of the face's right half against the left one, in doublings; > 0: light from the right.
-        face_level: median brightness of the face, 0..255.
-        background_level: median brightness of the background, 0..255.
+        brightest: brightness that 5 % of the picture exceed, 0..255 (the face's would tell of skin, not of light).
         background_spread: how uneven the background is, in steps of color (CIE Lab); a wall has below 12.
         background_share: part of the picture that is not the person, 0..1.
         background_rgb, hair_rgb, skin_rgb: median sRGB, 0..1.
-        glasses: 0 (surely none) .. 1 (surely worn).
+        glasses: steps of brightness where frames would be (nose bridge, below the eyes), against the skin's brightness.
     """
 
     face_share: float | None = None
@@ -50,10 +48,8 @@ class Measures:
     smile: float | None = None
     mouth_width: float | None = None
     brow_raise: float | None = None
-    brow_inner: float | None = None
     light_side: float | None = None
-    face_level: float | None = None
-    background_level: float | None = None
+    brightest: float | None = None
     background_spread: float | None = None
     background_share: float | None = None
     background_rgb: Rgb | None = None
@@ -91,11 +87,11 @@ TRAITS: tuple[Trait, ...] = (
         help="Where the head is turned.",
     ),
     Trait(
-        "expression", "Expression", ("neutral", "smiling", "surprised", "mouth open", "eyes closed"),
+        "expression", "Expression", ("neutral", "smiling", "sad", "surprised", "mouth open", "eyes closed"),
         ("neutral", "smiling", "mouth open"), help="What mouth and eyes do.",
     ),
     Trait(
-        "light", "Light", ("front", "left", "right", "dark", "from behind"), ("front", "left", "right"),
+        "light", "Light", ("front", "left", "right", "dark"), ("front", "left", "right"),
         help="Where the light comes from.",
     ),
     Trait(
@@ -111,15 +107,18 @@ TRAITS: tuple[Trait, ...] = (
 )  # fmt: skip
 TRAIT: dict[str, Trait] = {t.name: t for t in TRAITS}
 
-# Source: chosen on the photos and renders used for development, see benchmarks/curation.py.
-_CLOSE_UP, _FAR = 0.5, 0.12
+# Source: chosen on renders with known labels and on photos, see benchmarks/curation.py.
+_CLOSE_UP, _FAR = 0.62, 0.12
 _HALF_BODY_ROOM = 2.0
-_TURNED_YAW, _RAISED_PITCH, _LOWERED_PITCH, _LEVEL_PITCH = 16.0, 12.0, -13.0, -6.0
-_CLOSED_EYE, _OPEN_MOUTH, _SMILE, _WIDE_MOUTH = 0.13, 0.12, 0.045, 0.62
-_HIGH_BROW = 0.34
-_SIDE_LIGHT, _DARK_FACE, _BEHIND = 0.45, 60.0, 2.2
+_LEVEL_PITCH, _TURNED_YAW, _RAISED, _LOWERED = -6.0, 15.0, 11.0, 9.0
+_NEARLY = 0.85  # share of those angles from which on a head is neither straight nor turned
+_CLOSED_EYE = 0.13
+_SMILE, _SMILING_WIDTH = 0.03, 0.55
+_SAD, _CLOSED_MOUTH = -0.052, 0.06
+_OPEN_MOUTH, _WIDE_OPEN, _ROUND_WIDTH, _WIDE_EYE = 0.09, 0.19, 0.61, 0.33
+_SIDE_LIGHT, _EVEN_LIGHT, _DARK_PICTURE = 0.75, 0.55, 95.0
 _PLAIN_SPREAD, _LEAST_BACKGROUND = 14.0, 0.04
-_GLASSES, _NO_GLASSES = 0.7, 0.3
+_GLASSES, _NO_GLASSES = 0.52, 0.42
 
 
 def traits_of(measures: Measures, head: HeadPose) -> dict[str, str]:
@@ -156,12 +155,12 @@ def _framing(m: Measures) -> str | None:
     return "head and shoulders"
 
 
-def _direction(head: HeadPose) -> str:
+def _direction(head: HeadPose) -> str | None:
     yaw, pitch = head.yaw_degrees, head.pitch_degrees - _LEVEL_PITCH
     sideways = abs(yaw) / _TURNED_YAW
-    upright = pitch / _RAISED_PITCH if pitch > 0 else pitch / _LOWERED_PITCH
+    upright = pitch / _RAISED if pitch > 0 else -pitch / _LOWERED
     if max(sideways, upright) < 1:
-        return "straight"
+        return "straight" if max(sideways, upright) < _NEARLY else None
     if sideways >= upright:
         return "right" if yaw > 0 else "left"
     return "up" if pitch > 0 else "down"
@@ -172,23 +171,23 @@ def _expression(m: Measures) -> str | None:
         return None
     if m.eye_open < _CLOSED_EYE:
         return "eyes closed"
-    if m.smile >= _SMILE and m.mouth_width >= _WIDE_MOUTH:
+    if m.mouth_open >= _WIDE_OPEN and m.mouth_width < _ROUND_WIDTH and m.eye_open >= _WIDE_EYE:
+        return "surprised"
+    if m.smile >= _SMILE and m.mouth_width >= _SMILING_WIDTH:
         return "smiling"
     if m.mouth_open >= _OPEN_MOUTH:
-        return "surprised" if (m.brow_raise or 0.0) >= _HIGH_BROW else "mouth open"
-    return "neutral"
+        return "mouth open"
+    return "sad" if m.smile <= _SAD and m.mouth_open < _CLOSED_MOUTH else "neutral"
 
 
 def _light(m: Measures) -> str | None:
-    if m.light_side is None or m.face_level is None:
+    if m.light_side is None:
         return None
-    if m.background_level is not None and m.background_level > _BEHIND * max(m.face_level, 1.0):
-        return "from behind"
-    if m.face_level < _DARK_FACE:
+    if m.brightest is not None and m.brightest < _DARK_PICTURE:
         return "dark"
     if abs(m.light_side) >= _SIDE_LIGHT:
         return "right" if m.light_side > 0 else "left"
-    return "front"
+    return "front" if abs(m.light_side) <= _EVEN_LIGHT else None
 
 
 def _background(m: Measures) -> str | None:
@@ -249,12 +248,11 @@ _PHRASES: dict[str, dict[str, str]] = {
         "straight": "", "left": "looking left", "right": "looking right", "up": "looking up", "down": "looking down",
     },
     "expression": {
-        "neutral": "", "smiling": "smiling", "surprised": "surprised", "mouth open": "mouth open",
+        "neutral": "", "smiling": "smiling", "sad": "sad", "surprised": "surprised", "mouth open": "mouth open",
         "eyes closed": "eyes closed",
     },
     "light": {
         "front": "", "left": "light from the left", "right": "light from the right", "dark": "in dim light",
-        "from behind": "light from behind",
     },
     "glasses": {"no": "", "yes": "wearing glasses"},
 }  # fmt: skip

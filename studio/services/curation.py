@@ -64,10 +64,11 @@ PICTURE_SUFFIXES = frozenset(
 """Endings that are looked at in a folder; files given one by one are always looked at."""
 MASK_SIDE = 768
 """The longer side of stored mattes: the network behind them answers at 256."""
-_PREVIEW_SIDE = 192
+LOOK_SIDE, FACE_SIDE = 360, 144
+"""Of the small JPEGs of photos and faces that lists show."""
 
-OnPhoto = Callable[[int, int, str, Image | None], None]
-"""Told after each photo: how many are done, of how many, the file's name, a small picture of the face."""
+OnPhoto = Callable[[int, int, str, bytes | None], None]
+"""Told after each photo: how many are done, of how many, the file's name, a small JPEG of the face."""
 
 
 @dataclass(frozen=True)
@@ -176,37 +177,37 @@ class Curation:
         waiting = [p for p in photos if p.waits]
         for number, photo in enumerate(waiting, start=len(photos) - len(waiting) + 1):
             assert photo.sha256 is not None  # else it would have a problem and not wait
-            analysis, preview = self._measured(photo.sha256)
-            self._rows.put_analysis(self._owner, analysis)
+            analysis, looks = self._measured(photo.sha256)
+            self._rows.put_analysis(self._owner, analysis, looks)
             if on_photo is not None:
-                on_photo(number, len(photos), photo.file_name, preview)
+                on_photo(number, len(photos), photo.file_name, looks.get(0))
         return self.intake(intake_id)
 
     def _analysis(self, sha256: str) -> Analysis:
         """Return what was measured in stored bytes, measuring now if need be."""
         kept = self._rows.analysis(self._owner, sha256, VERSION)
         if kept is None:
-            self._rows.put_analysis(self._owner, self._measured(sha256)[0])
+            self._rows.put_analysis(self._owner, *self._measured(sha256))
             kept = self._rows.analysis(self._owner, sha256, VERSION)
         assert kept is not None  # written just now
         return kept
 
-    def _measured(self, sha256: str) -> tuple[Analysis, Image | None]:
-        """Measure stored bytes; also return a small picture of the main face."""
+    def _measured(self, sha256: str) -> tuple[Analysis, dict[int, bytes]]:
+        """Measure stored bytes; also return small JPEGs of the photo (-1) and of its faces."""
         from studio.engines.vision.appearance import measure
         from studio.engines.vision.fingerprint import fingerprint
 
         try:
             found = self._portraits.find_faces(self._store.media.get(self._owner, sha256).read_bytes())
         except (UserInputError, NotFoundError) as exc:
-            return Analysis(sha256=sha256, version=VERSION, problem=exc.message, hint=exc.hint), None
+            return Analysis(sha256=sha256, version=VERSION, problem=exc.message, hint=exc.hint), {}
         print_ = fingerprint(found.image)
         size: dict[str, Any] = {"width": found.width, "height": found.height}
         if not found.faces:
             return Analysis(
                 sha256=sha256, version=VERSION, fingerprint=print_, **size, problem="No face was found.",
                 hint="Use a picture in which the face is well lit and larger than 100 pixels.",
-            ), None  # fmt: skip
+            ), {-1: _jpeg(_shrunk(found.image, LOOK_SIDE))}  # fmt: skip
         engines = self._portraits.engines
         with engines.lock:
             matte = engines.faces().matte(_shrunk(found.image, MASK_SIDE))
@@ -219,7 +220,7 @@ class Curation:
             )  # fmt: skip
         mask = self._store.media.put(self._owner, _gray_png(matte), ".png")
         analysis = Analysis(sha256=sha256, version=VERSION, fingerprint=print_, **size, mask_sha256=mask, faces=faces)
-        return analysis, _face_picture(found)
+        return analysis, _looks(found)
 
     def _embedding(self, found: FoundFaces, index: int) -> Any:
         try:
@@ -261,6 +262,17 @@ class Curation:
                 for e in self._store.photos.embeddings(self._owner, photo.id)[:1]
             ]
         return tuple(found)
+
+    def look(self, sha256: str, face_index: int = -1) -> bytes:
+        """Return a small JPEG of a photo, or of one of its faces.
+
+        Raises:
+            NotFoundError: the photo was not analysed, or has no such face.
+        """
+        jpeg = self._rows.look(self._owner, sha256, face_index)
+        if jpeg is None:
+            raise NotFoundError("There is no small picture of that photo.", "Look at the photos again.")
+        return jpeg
 
     def path(self, sha256: str) -> Path:
         """Return where a photo's bytes lie (for showing it)."""
@@ -721,10 +733,29 @@ def _gray_png(matte: Matte) -> bytes:
     return out.getvalue()
 
 
-def _face_picture(found: FoundFaces) -> Image:
-    face = found.faces[0]
+def _looks(found: FoundFaces) -> dict[int, bytes]:
+    """Return small JPEGs of a photo (-1) and of its faces."""
     height, width = found.image.shape[:2]
-    return np.asarray(_cut(found.image, crop_box(width, height, face, 0.6), _PREVIEW_SIDE), np.uint8)
+    looks = {-1: _jpeg(_shrunk(found.image, LOOK_SIDE))}
+    for number, face in enumerate(found.faces):
+        looks[number] = _jpeg(_cut(found.image, crop_box(width, height, face, 0.62), FACE_SIDE))
+    return looks
+
+
+def _png(jpeg: bytes) -> bytes:
+    from PIL import Image as Pillow
+
+    out = io.BytesIO()
+    Pillow.open(io.BytesIO(jpeg)).save(out, "PNG")
+    return out.getvalue()
+
+
+def _jpeg(image: Image) -> bytes:
+    from PIL import Image as Pillow
+
+    out = io.BytesIO()
+    Pillow.fromarray(image).save(out, "JPEG", quality=84)
+    return out.getvalue()
 
 
 # -- the job -------------------------------------------------------------------------------
@@ -740,13 +771,10 @@ class CurateParams(BaseModel):
 
 def run(params: CurateParams, context: JobContext) -> Mapping[str, Any]:
     """Analyse an intake; after an interruption only what was not analysed yet."""
-    from studio.engines.media.pictures import png_bytes
 
-    def tell(done: int, total: int, name: str, preview: Image | None) -> None:
+    def tell(done: int, total: int, name: str, face: bytes | None) -> None:
         context.check_cancelled()
-        context.progress(
-            done / max(total, 1), f"{done} of {total}: {name}", None if preview is None else png_bytes(preview)
-        )
+        context.progress(done / max(total, 1), f"{done} of {total}: {name}", None if face is None else _png(face))
 
     context.check_cancelled()
     studio = context.tools

@@ -77,8 +77,11 @@ class Curation:
 
     # -- what was measured -----------------------------------------------------
 
-    def put_analysis(self, owner: str, analysis: Analysis) -> None:
+    def put_analysis(self, owner: str, analysis: Analysis, looks: Mapping[int, bytes] | None = None) -> None:
         """Keep what was measured in stored bytes; the newest wins.
+
+        Args:
+            looks: small JPEGs for lists; number -1 is the whole photo, 0 and up its faces.
 
         Raises:
             ConflictError: the bytes are not stored.
@@ -97,6 +100,9 @@ class Curation:
             )  # fmt: skip
             for found in analysis.faces:
                 self._database.insert("photo_faces", {"owner": owner, "sha256": analysis.sha256} | _face_row(found))
+            for number, jpeg in (looks or {}).items():
+                values = {"owner": owner, "sha256": analysis.sha256, "number": number, "jpeg": jpeg}
+                self._database.insert("photo_looks", values)
 
     def analysis(self, owner: str, sha256: str, version: str) -> Analysis | None:
         """Return what this version of the studio measured in the bytes, or None."""
@@ -107,6 +113,12 @@ class Curation:
             return None
         sql = "SELECT * FROM photo_faces WHERE owner = ? AND sha256 = ? ORDER BY face_index"
         return _analysis(row, self._database.rows(sql, [owner, sha256]), sha256)
+
+    def look(self, owner: str, sha256: str, number: int) -> bytes | None:
+        """Return a small JPEG of a photo (-1) or of one of its faces, or None."""
+        sql = "SELECT jpeg FROM photo_looks WHERE owner = ? AND sha256 = ? AND number = ?"
+        found: bytes | None = self._database.value(sql, [owner, sha256, number])
+        return found
 
     def forget_measures(self, owner: str, media: Iterable[str]) -> set[str]:
         """Delete what was measured in these bytes; return the hashes of the mattes that went with it."""

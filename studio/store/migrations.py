@@ -275,6 +275,12 @@ def m010_curation(db: Database) -> None:
             landmarks BLOB NOT NULL, embedder TEXT, vector BLOB, measures TEXT NOT NULL,
             PRIMARY KEY (owner, sha256, face_index),
             FOREIGN KEY (owner, sha256) REFERENCES photo_analyses (owner, sha256) ON DELETE CASCADE)""")
+    # Small pictures for lists: number -1 is the whole photo, 0 and up its faces.
+    db.execute("""
+        CREATE TABLE photo_looks (
+            owner TEXT NOT NULL, sha256 TEXT NOT NULL, number INTEGER NOT NULL, jpeg BLOB NOT NULL,
+            PRIMARY KEY (owner, sha256, number),
+            FOREIGN KEY (owner, sha256) REFERENCES photo_analyses (owner, sha256) ON DELETE CASCADE)""")
     db.execute("""
         CREATE TABLE intakes (
             id TEXT PRIMARY KEY, owner TEXT NOT NULL, title TEXT NOT NULL DEFAULT '',

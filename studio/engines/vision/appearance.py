@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from studio.domain.face import DetectedFace
 from studio.domain.traits import Measures, Rgb
 from studio.engines.base import Image, Matte
+from studio.engines.vision.crops import cut
+from studio.engines.vision.landmarks import window_of
 from studio.engines.vision.pose import rotation_from_landmarks
 
 cv2.setNumThreads(1)
@@ -27,12 +29,15 @@ _SIDE = 640  # pictures are shrunk to this: medians need no more
 _EYE_CORNERS = (33, 133, 362, 263)  # outer and inner of the subject's right, inner and outer of the left eye
 _LIDS = ((159, 145, 33, 133), (386, 374, 362, 263))  # upper, lower, corners
 _INNER_LIPS, _MOUTH_CORNERS = (13, 14), (61, 291)
-_BROW_MIDDLES, _BROW_INNER, _BROW_OUTER = (105, 334), (55, 285), (70, 300)
-_FOREHEAD, _CHIN, _NOSE_BRIDGE = 10, 152, 6
+_BROW_MIDDLES = (105, 334)
+_FOREHEAD, _CHIN = 10, 152
 # Pairs of skin points, the subject's right first: forehead, cheekbones, cheeks, beside the mouth.
 _SKIN_PAIRS = ((69, 299), (108, 337), (50, 280), (123, 352), (205, 425), (187, 411), (186, 410))
 _PERSON, _BACKGROUND = 200, 20  # matte values that surely are
 _LEAST_PIXELS = 60
+_FRAME_SIDE = 256
+# Lines over places where frames would cross: between the brows to the nose, from each lower lid to the cheek.
+_BRIDGE, _RIMS = (8, 195), ((145, 50), (374, 280))
 
 
 def measure(image: Image, face: DetectedFace, matte: Matte) -> Measures:
@@ -62,6 +67,8 @@ def measure(image: Image, face: DetectedFace, matte: Matte) -> Measures:
     return Measures(
         face_share=float(tall / size[1]),
         room_below=_room_below(person, float(points[_CHIN, 0]), y1, tall),
+        brightest=float(np.percentile(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), 95)),
+        glasses=_frames(image, face),
         hair_rgb=_hair(small, person, points, tall),
         **values,
     )
@@ -88,7 +95,6 @@ def _shapes(landmarks: NDArray[np.float32]) -> dict[str, float]:
         "smile": (level(_MOUTH_CORNERS) - level(_INNER_LIPS)) / unit,
         "mouth_width": float(np.linalg.norm(points[_MOUTH_CORNERS[0]] - points[_MOUTH_CORNERS[1]])) / unit,
         "brow_raise": (level(_BROW_MIDDLES) - float(eyes)) / unit,
-        "brow_inner": (level(_BROW_INNER) - level(_BROW_OUTER)) / unit,
     }
 
 
@@ -106,10 +112,8 @@ def _light(image: Image, points: NDArray[np.float32], face_width: float) -> dict
     left, right = colors([a for a, _ in _SKIN_PAIRS]), colors([b for _, b in _SKIN_PAIRS])
     linear = [np.median((side**2.2) @ [0.2126, 0.7152, 0.0722]) + 1e-3 for side in (left, right)]
     skin = np.median(np.vstack([left, right]), axis=0)
-    gray = np.vstack([left, right]) @ [0.299, 0.587, 0.114]
     return {
         "light_side": float(np.log2(linear[1] / linear[0])),
-        "face_level": float(np.median(gray)) * 255,
         "skin_rgb": _rgb(skin),
     }
 
@@ -127,7 +131,6 @@ def _background(image: Image, person: Matte) -> dict[str, Any]:
         "background_share": share,
         "background_spread": spread,
         "background_rgb": _rgb(color),
-        "background_level": float(color @ [0.299, 0.587, 0.114]) * 255,
     }
 
 
@@ -163,6 +166,30 @@ def _hair(image: Image, person: Matte, points: NDArray[np.float32], tall: float)
         / 255
     )
     return None if float(np.abs(color - skin).max()) < 0.08 else _rgb(color)
+
+
+def _frames(image: Image, face: DetectedFace) -> float | None:
+    """Look for frames of glasses: a step of brightness across the nose bridge, and one below each eye.
+
+    Bare skin is smooth in both places. Rimless and very thin frames are missed; shadows of a deep brow count a little.
+    """
+    crop, to_picture = cut(image, window_of(face.landmarks), _FRAME_SIDE)
+    matrix = cv2.invertAffineTransform(to_picture)
+    points = face.landmarks[:, :2].astype(np.float64) @ matrix[:, :2].T + matrix[:, 2] - 0.5
+    lab = cv2.cvtColor(cv2.GaussianBlur(crop, (0, 0), 1.2), cv2.COLOR_RGB2LAB)
+    lightness = lab[..., 0].astype(np.float32)
+    cheeks = np.clip(points[[50, 280, 205, 425, 151]], 0, _FRAME_SIDE - 1).astype(int)
+    skin = max(float(np.median(lightness[cheeks[:, 1], cheeks[:, 0]])), 40.0)
+
+    def step(start: int, end: int, skip: int = 0) -> float:
+        along = np.linspace(0, 1, 40)[:, None]
+        line = np.clip(points[start] * (1 - along) + points[end] * along, 0, _FRAME_SIDE - 2).astype(np.float32)
+        values = cv2.remap(lightness, line[None, :, 0], line[None, :, 1], cv2.INTER_LINEAR)[0][skip:]
+        return float(np.abs(values[4:] - values[:-4]).max())
+
+    bridge = step(*_BRIDGE)
+    rims = min(step(*line, skip=8) for line in _RIMS)  # the first fifth is the lower lid with its lashes
+    return (bridge + rims) / skin
 
 
 def _room_below(person: Matte, chin_x: float, chin_y: float, tall: float) -> float | None:
