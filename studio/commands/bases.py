@@ -1,0 +1,129 @@
+"""Base models: `base list`, `download`, `add`, `remove` and `build`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from studio.cli_output import Output
+from studio.commands.shared import OPTIONS, AsJson, DataDir, opened
+from studio.errors import UserInputError
+
+if TYPE_CHECKING:
+    from studio.services.bases import BaseEntry
+
+commands = typer.Typer(help="The models that pictures are drawn and adapters trained with.", **OPTIONS)
+
+BaseName = Annotated[str, typer.Argument(metavar="BASE", help="Its name; `studio base list` shows them.")]
+
+
+@commands.command("list")
+def base_list(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """List base models: what is here, what could be downloaded, licence and size."""
+    with opened(data_dir) as studio:
+        entries = studio.bases.list()
+        Output(as_json).result({"bases": entries}, "\n".join(map(_line, entries)))
+
+
+@commands.command("download")
+def base_download(
+    name: BaseName,
+    accept: Annotated[
+        bool, typer.Option("--accept-licence", help="You have read the licence and agree to it.")
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Download a base model from the hub; goes on where an earlier download ended."""
+    output = Output(as_json)
+    with opened(data_dir) as studio:
+        card = studio.bases.get(name).card
+        if card.source == "hub" and not accept:
+            _ask(f"{card.title}: {card.download_bytes / 1e9:.1f} GB, licence {card.licence}, {card.licence_url}")
+        entry = studio.bases.download(name, on_progress=lambda p: output.progress(p.fraction, p.sentence, None))
+        output.result({"base": entry}, _line(entry))
+
+
+@commands.command("add")
+def base_add(
+    path: Annotated[Path, typer.Argument(help="A folder in the diffusers layout, or one .safetensors file.")],
+    name: Annotated[str, typer.Option(help="Its name here; default the file's.", show_default=False)] = "",
+    title: Annotated[str, typer.Option(help="What lists show; default the file's name.", show_default=False)] = "",
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Use a base model of your own; it stays where it is."""
+    with opened(data_dir) as studio:
+        entry = studio.bases.add(path, name, title)
+        Output(as_json).result({"base": entry}, _line(entry))
+
+
+@commands.command("remove")
+def base_remove(name: BaseName, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Forget a base model of your own (its files stay), or delete a downloaded one."""
+    with opened(data_dir) as studio:
+        freed = studio.bases.remove(name)
+        Output(as_json).result({"name": name, "freed_bytes": freed}, f"{name} is gone; {freed / 1e6:.1f} MB freed.")
+
+
+@commands.command("build")
+def base_build(
+    out: Annotated[Path | None, typer.Option(help="Folder to write; default the assets' own base.")] = None,
+    work: Annotated[
+        Path | None, typer.Option(help="Folder for pictures and checkpoints; default in the data folder.")
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Pictures to see in all; default the plan's.", show_default=False)
+    ] = None,
+    renders: Annotated[
+        int | None, typer.Option(min=1, help="Different pictures to render; default the plan's.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same base.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that render; training takes one thread.")] = 1,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train the embedded base model anew from rendered faces; continues where it was stopped."""
+    from studio import settings
+    from studio.build_assets import build_embedded_base
+    from studio.studio import ASSETS
+
+    output = Output(as_json)
+    start = time.perf_counter()
+    record = build_embedded_base(
+        out or ASSETS / "base",
+        work or settings.load({"data_dir": data_dir}).data_dir / "cache" / "base-build",
+        seed=seed,
+        images=images,
+        renders=renders,
+        processes=processes,
+        on_progress=lambda share, text: output.progress(share, text),
+    )
+    record["seconds_here"] = round(time.perf_counter() - start, 1)
+    output.result(record, "\n".join(f"{k}: {v}" for k, v in record.items()))
+
+
+def _ask(about: str) -> None:
+    """Show licence and size, and go on only with a yes.
+
+    Raises:
+        UserInputError: there is nobody to ask, or the answer is no.
+    """
+    print(about, file=sys.stderr)
+    if not sys.stdin.isatty():
+        raise UserInputError("The licence was not agreed to.", "Read it, then add --accept-licence.")
+    if not typer.confirm("Download it under this licence?", err=True):
+        raise UserInputError("Nothing was downloaded.", "Run the command again when you agree.")
+
+
+def _line(entry: BaseEntry) -> str:
+    """Return a base as one line."""
+    card = entry.card
+    size = entry.bytes_here if entry.state == "ready" else card.download_bytes
+    shown = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+    what = f"{card.name:12} {entry.state:8} {card.family:5} {card.resolution:4} px  {shown:>9}"
+    return f"{what}  {card.title} ({card.licence})"
