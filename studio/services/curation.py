@@ -531,13 +531,10 @@ class Curation:
         if not kept:
             name = self._store.identities.get(self._owner, identity_id).name
             raise UserInputError(f"{name} has no photo to learn from.", "Keep at least one on the Identities tab.")
-        return [self._example(c, resolution) for c in kept]
+        return [self.example(c, resolution) for c in kept]
 
-    def crop(self, curated: CuratedPhoto, side: int) -> Image:
-        """Return what a photo's crop shows, for showing it.  # (side, side, 3)"""
-        return self._example(curated, side).image
-
-    def _example(self, curated: CuratedPhoto, resolution: int) -> TrainingExample:
+    def example(self, curated: CuratedPhoto, resolution: int) -> TrainingExample:
+        """Return one photo of a set as training would see it at this resolution; it must have a face."""
         from studio.engines.media.pictures import read_picture
 
         assert curated.crop is not None  # photos without a face are never kept
@@ -550,6 +547,11 @@ class Curation:
             whole = _without_others(whole, analysis, curated.photo)
             mask = _cut(whole, curated.crop, resolution, scale=whole.shape[1] / rgb.shape[1])
         return TrainingExample(image, mask, curated.caption, curated.sha256)
+
+    @staticmethod
+    def jpeg(image: Image) -> bytes:
+        """Write a small picture for showing."""
+        return _jpeg(image)
 
     # -- changing a person's set ---------------------------------------------------------
 

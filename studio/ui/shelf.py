@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -96,6 +97,50 @@ class Shelf:
             out.parent.mkdir(parents=True, exist_ok=True)
             part = out.with_name(f"{key}.{time.monotonic_ns()}.part")
             Image.fromarray(image).save(part, "JPEG", quality=JPEG_QUALITY)
+            part.replace(out)
+        return out
+
+    def enlarged(self, path: Path, side: int) -> Path:
+        """Write a picture anew with `side` pixels on its longer side.
+
+        Raises:
+            StoreError: the picture cannot be read.
+        """
+        from PIL import Image
+
+        out = self.place(path.stem + ".png")
+        try:
+            with Image.open(path) as picture:
+                scale = side / max(picture.size)
+                size = (round(picture.width * scale), round(picture.height * scale))
+                picture.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(out)
+        except OSError as exc:
+            raise StoreError("A picture of the studio could not be read.", "Run “Check all files”.") from exc
+        return out
+
+    def matte(self, mask: NDArray[np.uint8]) -> Path:
+        """Write a mask without loss.
+
+        Args:
+            mask: 0..255.  # (H, W)
+        """
+        from PIL import Image
+
+        out = self.place("mask.png")
+        Image.fromarray(mask).save(out)
+        return out
+
+    def kept(self, key: str, make: Callable[[], bytes]) -> Path:
+        """Lay a small JPEG on the shelf under a key that names its content; it is made only when it is not there.
+
+        Args:
+            key: letters, digits and dashes.
+        """
+        out = self.folder / "shelf" / f"{key}.jpg"
+        if not out.exists():
+            out.parent.mkdir(parents=True, exist_ok=True)
+            part = out.with_name(f"{key}.{time.monotonic_ns()}.part")
+            part.write_bytes(make())
             part.replace(out)
         return out
 

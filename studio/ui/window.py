@@ -10,20 +10,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import gradio as gr
 
 from studio.domain.job import Job
 from studio.errors import NotFoundError
 from studio.services.animation import Animation
+from studio.services.bases import Bases
+from studio.services.curation import Curation
 from studio.services.expressions import Expressions
+from studio.services.generation import Generation
 from studio.services.identities import Identities
 from studio.services.jobs import Jobs
 from studio.services.library import Library
 from studio.services.presets import Presets
 from studio.services.projects import Projects
+from studio.services.training import Training
 from studio.ui.shelf import Shelf
+
+if TYPE_CHECKING:
+    from studio.services.adapters import Adapters
 
 BUSY_SECONDS, IDLE_SECONDS = 1.0, 5.0
 """How often the page asks for news, while a job is active and while none is."""
@@ -34,6 +41,11 @@ class OpenStudio(Protocol):
 
     projects: Projects
     identities: Identities
+    curation: Curation
+    bases: Bases
+    training: Training
+    adapters: Adapters
+    generation: Generation
     expressions: Expressions
     animation: Animation
     library: Library
@@ -68,11 +80,10 @@ class Window:
 
     def job_picture(self, job: Job) -> str:
         """Return the address of a job's newest frame, or of what it made; empty when there is neither."""
-        if job.outputs.get("render_id"):
+        render_id = made_by(job)
+        if render_id:
             try:
-                return self.picture_url(
-                    self.studio.library.thumbnail(self.studio.library.show(job.outputs["render_id"]))
-                )
+                return self.picture_url(self.studio.library.thumbnail(self.studio.library.show(render_id)))
             except NotFoundError:  # the render was deleted since
                 return ""
         path = self.studio.jobs.preview(job.id) if job.preview_number else None
@@ -81,3 +92,10 @@ class Window:
     def picture_url(self, path: Path) -> str:
         """Put a picture on the shelf and return its address."""
         return self.shelf.url(self.shelf.put(path))
+
+
+def made_by(job: Job) -> str | None:
+    """Return the id of the (first) render that a finished job made; None when it made none."""
+    several = job.outputs.get("render_ids")
+    found = several[0] if several else job.outputs.get("render_id")
+    return None if found is None else str(found)

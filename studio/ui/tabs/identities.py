@@ -19,7 +19,9 @@ from studio.domain.photo import Photo
 from studio.errors import UserInputError
 from studio.ui import text
 from studio.ui.controls import PICTURE_TYPES, clickable, clicked, html, listen
+from studio.ui.curation import HeapPanel, is_heap
 from studio.ui.portrait import face_cards
+from studio.ui.training_set import TrainingSetPanel
 from studio.ui.window import Window
 
 SCOPE_WORDS: dict[Scope, str] = {
@@ -100,6 +102,8 @@ class IdentitiesTab:
         """Remember the window."""
         self.window = window
         self.people = window.studio.identities
+        self.heap = HeapPanel(window)
+        self.set = TrainingSetPanel(window)
 
     # -- layout ---------------------------------------------------------------
 
@@ -116,6 +120,8 @@ class IdentitiesTab:
                     self._build_form()
                 with gr.Column(visible=False, elem_classes=["sheet"]) as self.page:
                     self._build_page()
+                with gr.Column(visible=False, elem_classes=["sheet"]) as self.heap_page:
+                    self.heap.build()
 
     def _build_form(self) -> None:
         html(text.heading("Add a person", "One good photo is enough to begin; more can be added later."))
@@ -153,6 +159,7 @@ class IdentitiesTab:
                 elem_id="person-more",
             )
             self.more_faces = clickable()
+        self.set.build()
         with gr.Accordion("Consent", open=False, elem_id="person-consent"):
             self.consents = html()
             self.page_consent = ConsentFields("page")
@@ -184,10 +191,15 @@ class IdentitiesTab:
             self.plan,
             self.new_name,
             self.typed,
+            self.set.fold,
+            self.heap_page,
+            *self.heap.parts,
         ]
+        self.seen = gr.State("")
+        self.tick = (self._news, [self.selected, self.seen], [self.seen, *self.heap.parts])
         shown = [self.selected, *self.view]
-        listen(page.load, self._show, self.selected, self.view, show_progress="hidden")
-        listen(item.select, self._show, self.selected, self.view, show_progress="hidden")
+        listen(page.load, self.show, self.selected, self.view, show_progress="hidden")
+        listen(item.select, self.show, self.selected, self.view, show_progress="hidden")
         listen(self.list.click, self._open, None, shown)
         listen(self.cancel.click, self._leave_form, None, shown)
         listen(self.photos.change, self._look, self.photos, [self.found, self.picks])
@@ -206,12 +218,14 @@ class IdentitiesTab:
             chooser = tabs[target].chooser
             outputs = [chooser.choice, chooser.people, chooser.faces, chooser.message, self.window.tabs]
             listen(button.click, self._hand_over(tabs[target]), self.selected, outputs)
+        self.heap.wire(self)
+        self.set.wire(self)
         choosers = [tabs["expression"].chooser, tabs["animate"].chooser]
         self.photo_targets = choosers
 
     def _hand_over(self, target: Any) -> Any:
         def hand_over(selected: str | None) -> tuple[Any, ...]:
-            photos = self.people.photos(self._shown(selected))
+            photos = self.people.photos(self.shown(selected))
             if not photos:
                 raise UserInputError("This person has no photo yet.", "Add one under “Add photos”.")
             return (*target.chooser.answer(target.chooser.photo_choice(photos[0].id)), gr.Tabs(selected=target.id))
@@ -220,21 +234,23 @@ class IdentitiesTab:
 
     # -- what is shown ----------------------------------------------------------
 
-    def _shown(self, selected: str | None) -> str:
-        """Return the id of the person who is shown: the one chosen in this browser, else the first."""
+    def shown(self, selected: str | None) -> str:
+        """Return the id of the person (or heap) that is shown: the one chosen in this browser, else the first."""
         ids = [p.id for p in self.people.list()]
-        if selected in ids or selected == NEW:
+        if selected in ids or selected == NEW or (is_heap(selected) and self.heap.exists(str(selected))):
             return str(selected)
         return ids[0] if ids else NEW
 
-    def _show(self, selected: str | None) -> tuple[Any, ...]:
-        """Return the updates of `self.view` for the selected person, or the form."""
+    def show(self, selected: str | None) -> tuple[Any, ...]:
+        """Return the updates of `self.view` for the selected person, heap, or the form."""
         people = self.people.list()
-        shown = self._shown(selected)
+        shown = self.shown(selected)
         person = next((p for p in people if p.id == shown), None)
-        column = self._people_cards(people, person)
+        column = self._people_cards(people, shown)
+        heap = (gr.Accordion(open=False), gr.Column(visible=is_heap(shown)), *self.heap.show(shown))
         if person is None:
-            return column, gr.Column(visible=True), gr.Column(visible=False), "", "", "", gr.skip(), "", "", ""
+            form = gr.Column(visible=not is_heap(shown))
+            return column, form, gr.Column(visible=False), "", "", "", gr.skip(), "", "", "", *heap
         photos = self.people.photos(person.id)
         return (
             column,
@@ -247,9 +263,13 @@ class IdentitiesTab:
             "",
             person.name,
             "",
+            *heap,
         )
 
-    def _people_cards(self, people: tuple[Identity, ...], selected: Identity | None) -> str:
+    def _news(self, selected: str | None, seen: str) -> tuple[Any, ...]:
+        return self.heap.news(selected, seen)
+
+    def _people_cards(self, people: tuple[Identity, ...], selected: str) -> str:
         now = datetime.now(UTC)
         items = []
         for person in people:
@@ -265,10 +285,11 @@ class IdentitiesTab:
                     tone=tone,
                     icon="identities",
                     corner=str(len(photos)) if len(photos) > 1 else "",
-                    selected=selected == person,
+                    selected=selected == person.id,
                 )
             )
-        items.append(text.Card(NEW, "Add a person", "from one or more photos", icon="plus", selected=selected is None))
+        items.append(text.Card(NEW, "Add a person", "from one or more photos", icon="plus", selected=selected == NEW))
+        items += self.heap.cards(selected)
         return text.cards(items, "column", "People")
 
     def _summary(self, person: Identity, photos: tuple[Photo, ...]) -> str:
@@ -312,10 +333,10 @@ class IdentitiesTab:
 
     def _open(self, event: gr.EventData) -> tuple[Any, ...]:
         _, person_id = clicked(event)
-        return (person_id, *self._show(person_id))
+        return (person_id, *self.show(person_id))
 
     def _leave_form(self) -> tuple[Any, ...]:
-        return (None, *self._show(None))
+        return (None, *self.show(None))
 
     def _look(self, paths: list[str] | None, picks: dict[str, int] | None = None) -> tuple[str, dict[str, int]]:
         """Say how well each dropped photo will serve, and ask for the face where there are several."""
@@ -356,7 +377,7 @@ class IdentitiesTab:
             self.people.delete(person.id)  # all photos are kept, or none
             raise
         gr.Info(f"{person.name} was added.", title="Done", duration=4)
-        return (person.id, *self._show(person.id), "", None, "", {})
+        return (person.id, *self.show(person.id), "", None, "", {})
 
     def _add_more(self, selected: str | None, paths: list[str] | None, picks: dict[str, int]) -> tuple[Any, ...]:
         crowded = [
@@ -367,8 +388,8 @@ class IdentitiesTab:
         if crowded:
             return (gr.skip(), *self._look(paths, picks), *(gr.skip() for _ in self.view))
         for number, path in enumerate(paths or []):
-            self.people.add_photo(self._shown(selected), Path(path), face_index=picks.get(str(number)))
-        return (None, "", {}, *self._show(selected))
+            self.people.add_photo(self.shown(selected), Path(path), face_index=picks.get(str(number)))
+        return (None, "", {}, *self.show(selected))
 
     def _pick_more(
         self, selected: str | None, paths: list[str] | None, picks: dict[str, int], event: gr.EventData
@@ -380,30 +401,30 @@ class IdentitiesTab:
         consent = read_consent(*fields)
         if consent is None:
             raise UserInputError("The consent does not say who agreed.", "Write the name of the person who agreed.")
-        self.people.set_consent(self._shown(selected), consent)
-        return self._show(selected)
+        self.people.set_consent(self.shown(selected), consent)
+        return self.show(selected)
 
     def _revoke(self, selected: str | None) -> tuple[Any, ...]:
-        self.people.revoke_consent(self._shown(selected))
+        self.people.revoke_consent(self.shown(selected))
         gr.Info("The consent was taken back. Nothing new can be made of this person.", title="Done", duration=6)
-        return self._show(selected)
+        return self.show(selected)
 
     def _plan(self, selected: str | None) -> str:
-        person = self.people.get(self._shown(selected))
+        person = self.people.get(self.shown(selected))
         plan = self.people.delete_plan(person.id)
         return text.notice(plan.sentence, f"Type {person.name} below and press Delete for good.", "bad")
 
     def _rename(self, selected: str | None, name: str) -> tuple[Any, ...]:
         if not name.strip():
             raise UserInputError("A person needs a name.", "Write a name first.")
-        self.people.rename(self._shown(selected), name.strip())
-        return self._show(selected)
+        self.people.rename(self.shown(selected), name.strip())
+        return self.show(selected)
 
     def _delete(self, selected: str | None, typed: str) -> tuple[Any, ...]:
-        person = self.people.get(self._shown(selected))
+        person = self.people.get(self.shown(selected))
         if typed.strip() != person.name:
             raise UserInputError("The typed name does not match.", f"Type {person.name} to delete.")
         plan = self.people.delete(person.id)
         self.window.shelf.sweep()
         gr.Info(f"{person.name} was deleted. {plan.sentence}", title="Deleted", duration=8)
-        return (None, *self._show(None))
+        return (None, *self.show(None))
