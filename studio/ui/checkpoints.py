@@ -12,6 +12,9 @@ from html import escape
 
 from studio.ui import text
 
+NEWEST = 6
+"""So many of the newest samples stand beside the plots; all of them are in the sheet."""
+
 
 @dataclass(frozen=True)
 class SampleView:
@@ -85,6 +88,19 @@ def sample_sheet(samples: Sequence[SampleView], spread: float | None = None) -> 
     )
 
 
+def newest(samples: Sequence[SampleView], spread: float | None = None) -> str:
+    """Return the newest samples as a figure that stands beside the plots."""
+    if not samples:
+        return ""
+    step = samples[-1].step
+    title = "The base, before training" if step == 0 else "Newest samples"
+    inside = "".join(f'<div role="listitem">{_sample(s, spread)}</div>' for s in samples[:NEWEST])
+    return (
+        f'<figure class="plot"><figcaption><span>{title}</span><b>step {step}</b></figcaption>'
+        f'<div class="newest" role="list" aria-label="Newest samples">{inside}</div></figure>'
+    )
+
+
 def _sample(sample: SampleView, spread: float | None) -> str:
     alike = ""
     if sample.kind == "person":
@@ -126,11 +142,12 @@ def _checkpoint(item: CheckpointView, spread: float | None) -> str:
     acts = "".join(
         text.button(a, item.id, label, f"{label}, {name}")
         for a, label in (("keep", "Keep as adapter"), ("try", "Try in Generate"), ("export", "Export"))
+        if not (item.kept and a == "keep")
     )
     return (
         f'<article class="checkpoint{" suggested" if item.reason else ""}" role="listitem" data-step="{item.step}">'
-        f'<div class="pictures">{pictures}</div><div class="body"><h4>Step {item.step}</h4><dl>{said}</dl>'
-        f'{suggested}{kept}</div><div class="acts">{acts}</div></article>'
+        f'<div class="pictures">{pictures}</div><div class="body"><h4>Step {item.step}</h4><dl>{said}</dl></div>'
+        f'<div class="acts">{acts}</div>{suggested}{kept}</article>'
     )
 
 

@@ -54,7 +54,7 @@ def buttons(job: Job, *, with_open: bool = True) -> list[tuple[str, str]]:
         out.append(("resume", "Resume"))
     if job.can_retry and job.state != "done":
         out.append(("retry", "Try again"))
-    if with_open and job.state == "done" and job.outputs.get("render_id"):
+    if with_open and job.state == "done" and (job.outputs.get("render_id") or job.outputs.get("render_ids")):
         out.append(("show", "Show in Library"))
     if with_open and not job.is_active:
         out.append(("forget", "Clear"))
@@ -98,6 +98,9 @@ def card(job: Job, preview_url: str = "", log_tail: str = "", *, with_open: bool
     )
 
 
+ICONS = {"animate": "film", "sample": "film", "train": "train", "grid": "train", "generate": "generate",
+         "leak_test": "adapter", "curate": "identities"}  # fmt: skip
+
+
 def _icon(job: Job) -> str:
-    name = "film" if "anim" in job.kind else "library"
-    return f'<span class="glyph" style="--icon:var(--icon-{name})" aria-hidden="true"></span>'
+    return f'<span class="glyph" style="--icon:var(--icon-{ICONS.get(job.kind, "library")})" aria-hidden="true"></span>'

@@ -75,6 +75,7 @@ CHOICE_WORDS = {
     "lora": "LoRA", "dreambooth": "DreamBooth", "adamw": "AdamW", "adamw8bit": "AdamW, 8 bit", "prodigy": "Prodigy",
     "projected_adamw": "AdamW, projected", "auto": "Automatic",
 }  # fmt: skip
+_ORDER: Mapping[Kind, int] = {"lines": 1, "switch": 2}
 _GROUPS = ("What is learned", "How it is learned", "Photos", "Machine", "Watching", MORE)
 
 
@@ -111,9 +112,9 @@ def _limits(metadata: Sequence[Any]) -> tuple[float | None, float | None]:
     low = high = None
     for rule in metadata:
         if isinstance(rule, annotated_types.Ge | annotated_types.Gt):
-            low = float(getattr(rule, "ge", getattr(rule, "gt", 0.0)))  # type: ignore[arg-type]
+            low = float(getattr(rule, "ge", getattr(rule, "gt", 0.0)))
         if isinstance(rule, annotated_types.Le | annotated_types.Lt):
-            high = float(getattr(rule, "le", getattr(rule, "lt", 0.0)))  # type: ignore[arg-type]
+            high = float(getattr(rule, "le", getattr(rule, "lt", 0.0)))
     return low, high
 
 
@@ -133,9 +134,12 @@ def _field(name: str) -> PlanField:
 
 
 FIELDS: tuple[PlanField, ...] = tuple(
-    sorted((_field(n) for n in TrainingPlan.model_fields if n not in VISIBLE), key=lambda f: _GROUPS.index(f.group))
+    sorted(
+        (_field(n) for n in TrainingPlan.model_fields if n not in VISIBLE),
+        key=lambda f: (_GROUPS.index(f.group), _ORDER.get(f.kind, 0)),
+    )
 )
-"""Every field of the plan that the tab does not show by itself, in the order of the groups."""
+"""Every field of the plan that the tab does not show by itself, by group; long texts and switches last."""
 
 
 def component(row: PlanField) -> gr.components.Component:
@@ -148,9 +152,10 @@ def component(row: PlanField) -> gr.components.Component:
         named = [(CHOICE_WORDS.get(c, c.capitalize()), c) for c in row.choices]
         return gr.Dropdown(named, filterable=False, min_width=120, **said)
     if row.kind in ("whole", "number"):
-        whole = {"precision": 0, "step": 1} if row.kind == "whole" else {}
+        whole: dict[str, Any] = {"precision": 0, "step": 1} if row.kind == "whole" else {}
         return gr.Number(minimum=row.minimum, maximum=row.maximum, min_width=120, **said, **whole)
-    return gr.Textbox(lines=2 if row.kind == "lines" else 1, max_lines=6, **said)
+    lines = row.kind == "lines"
+    return gr.Textbox(lines=2 if lines else 1, max_lines=6, elem_classes=["wide"] if lines else None, **said)
 
 
 def shown(row: PlanField, value: Any) -> Any:

@@ -8,71 +8,74 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from statistics import median
 
 from studio.domain.job import Job
 from studio.domain.training import Calibration, TrainingRun
-from studio.ui import jobcard, text
+from studio.services.run_states import RunState
+from studio.ui import text
 from studio.ui.plots import Band, Line, Plot, Point, figure, smoothed
 
 Metrics = Mapping[str, Sequence[Point]]
-STATE_WORDS = {"running": "Training", "done": "Trained", "cancelled": "Stopped"}
+STATE_WORDS = {
+    "waiting": "Waiting", "training": "Training", "stopped": "Stopped", "interrupted": "Interrupted",
+    "failed": "Failed", "done": "Trained",
+}  # fmt: skip
+TONES = {"waiting": "", "training": "busy", "interrupted": "warn", "failed": "bad", "done": "good"}
+MORE_STEPS = 0.5
+"""A finished run is offered half of its steps more."""
 
 
 # -- head -------------------------------------------------------------------------
 
 
-def state_words(run: TrainingRun, job: Job | None) -> str:
-    """Return the run's state in one word or two."""
-    if job is None:
-        return "Ended" if run.outcome else "Not started"
-    if job.is_active:
-        return "Stopping" if job.cancel_requested else STATE_WORDS.get(job.state, jobcard.STATE_WORDS[job.state])
-    return STATE_WORDS.get(job.state, jobcard.STATE_WORDS[job.state])
+def more_steps(steps: int) -> int:
+    """Return the total to which a finished run of so many steps is offered to go on."""
+    return steps + max(1, round(steps * MORE_STEPS))
 
 
-def steps_per_second(job: Job | None, metrics: Metrics, steps: int) -> float | None:
-    """Return the speed that the seconds left stand for; None while unknown."""
-    if job is None or not job.is_active or not job.seconds_left:
-        return None
-    done = metrics["loss"][-1][0] if metrics.get("loss") else 0.0
-    return (steps - done) / job.seconds_left if steps > done else None
+def state_words(state: RunState, job: Job | None) -> str:
+    """Return the run's state in a word."""
+    if job is not None and job.is_active and job.cancel_requested:
+        return "Stopping, saving what was learned"
+    return STATE_WORDS[state.state]
 
 
-def head(run: TrainingRun, job: Job | None, metrics: Metrics, *, log_tail: str = "", can_continue: bool = False) -> str:
+def head(state: RunState, job: Job | None, metrics: Metrics, log_tail: str = "") -> str:
     """Return the card at the top of a run: what it is, how far, how fast, and what can be done."""
-    state = job.state if job else "done"
-    color = jobcard.TONES.get(state, "")
-    losses = metrics.get("loss") or ()
-    step, steps = int(losses[-1][0]) if losses else 0, run.plan.steps
-    speed = steps_per_second(job, metrics, steps)
-    alike = [v for _, v in metrics.get("likeness") or ()]
+    run, color = state.run, TONES.get(state.state, "")
+    losses, speeds, alike = (metrics.get(n) or () for n in ("loss", "steps_per_second", "likeness"))
+    left = job.seconds_left if job is not None and job.is_active else None
     numbers = [
-        (f"{step}", f"of {steps} steps"),
-        (text.span(job.seconds_left) if job and job.is_active and job.seconds_left is not None else "", "left"),
-        (f"{speed:.2g}" if speed else "", "steps per second"),
+        (f"{state.step}", f"of {state.steps} steps"),
+        (text.span(left), "left"),
+        (f"{median(v for _, v in speeds[-20:]):.2g}" if speeds else "", "steps per second"),
         (f"{smoothed(losses)[-1][1]:.3f}" if losses else "", "loss"),
-        (text.fraction(alike[-1]) if alike else "", "likeness of 1"),
+        (text.fraction(alike[-1][1]) if alike else "", "likeness of 1"),
     ]
     stats = "".join(f"<div><b>{escape(v)}</b><span>{escape(k)}</span></div>" for v, k in numbers if v)
-    doing = f'<p class="doing">{escape(job.message)}</p>' if job and job.is_active and job.message else ""
-    meter = _meter(run.name, job.fraction) if job and job.is_active else ""
-    acts = "".join(text.button(a, run.id, label, f"{label}: {run.name}") for a, label in acts_of(job, can_continue))
+    meter = doing = ""
+    if state.can_stop:
+        meter = _meter(run.name, state.step / state.steps)
+        doing = f'<p class="doing">{escape(state.sentence)}</p>'
+    acts = "".join(text.button(a, run.id, label, f"{label}: {run.name}") for a, label in acts_of(state, job))
     return (
-        f'<section class="run {color}" data-run="{escape(run.id)}" data-state="{escape(state)}">'
+        f'<section class="run {color}" data-run="{escape(run.id)}" data-state="{state.state}">'
         f'<div class="top"><h3>{escape(run.name)}</h3>'
-        f'<span class="state {color}">{escape(state_words(run, job))}</span><div class="acts">{acts}</div></div>'
+        f'<span class="state {color}">{escape(state_words(state, job))}</span><div class="acts">{acts}</div></div>'
         f'<p class="meta">{escape(_plan_words(run))}</p><div class="stats">{stats}</div>{meter}{doing}'
-        f"{_ending(run, job, log_tail)}</section>"
+        f"{_ending(state, log_tail)}</section>"
     )
 
 
-def acts_of(job: Job | None, can_continue: bool) -> list[tuple[str, str]]:
+def acts_of(state: RunState, job: Job | None) -> list[tuple[str, str]]:
     """Return (act, label) of what a person can do with the run now."""
-    if job is not None and job.can_cancel:
-        return [("stop", "Stop and keep")]
-    if job is not None and job.is_active:
-        return []
-    return [("continue", "Continue")] if can_continue else []
+    if state.can_stop:
+        return [("stop", "Stop and keep")] if job is not None and job.can_cancel else []
+    if state.state == "done":
+        return [("more", f"Train on to {more_steps(state.steps)}"), ("delete", "Delete")]
+    label = "Continue" if state.saved_step else "Start again"
+    return [("continue", label), ("delete", "Delete")]
 
 
 def _plan_words(run: TrainingRun) -> str:
@@ -81,20 +84,21 @@ def _plan_words(run: TrainingRun) -> str:
     return f"{plan.base} · {what} · “{plan.trigger} {plan.class_word}” · {len(run.photos)} photos · seed {plan.seed}"
 
 
-def _ending(run: TrainingRun, job: Job | None, log_tail: str) -> str:
-    if job is not None and job.failure and job.state in ("failed", "interrupted"):
-        said = text.notice(job.failure.message, job.failure.hint, "bad" if job.state == "failed" else "warn")
-        smaller = text.button("smaller", run.id, "Try a smaller preset", f"Try a smaller preset than {run.name}")
-        lines = ""
-        if log_tail:
-            lines = (
-                f'<details class="log" data-key="log-{escape(run.id)}"><summary>Last lines of the log</summary>'
-                f"<pre>{escape(log_tail)}</pre></details>"
-            )
-        return f'<div class="ending">{said}{lines}<div class="acts">{smaller}</div></div>'
-    if run.outcome and (job is None or not job.is_active):
-        return f'<p class="fine">{escape(run.outcome)}</p>'
-    return ""
+def _ending(state: RunState, log_tail: str) -> str:
+    if state.can_stop:
+        return ""
+    if state.state not in ("failed", "interrupted"):
+        return f'<p class="fine">{escape(state.sentence)}</p>'
+    run = state.run
+    said = text.notice(state.sentence, tone="bad" if state.state == "failed" else "warn")
+    lines = ""
+    if log_tail:
+        lines = (
+            f'<details class="log" data-key="log-{escape(run.id)}"><summary>Last lines of the log</summary>'
+            f"<pre>{escape(log_tail)}</pre></details>"
+        )
+    smaller = text.button("smaller", run.id, "Try a smaller preset", f"Try a smaller preset than {run.name}")
+    return f'<div class="ending">{said}{lines}<div class="acts">{smaller}</div></div>'
 
 
 def _meter(title: str, share: float) -> str:
@@ -108,22 +112,21 @@ def _meter(title: str, share: float) -> str:
 # -- plots ------------------------------------------------------------------------
 
 
-def plots(run: TrainingRun, metrics: Metrics, suggested_step: int | None = None) -> str:
-    """Return the three plots: loss, likeness with the own photos' spread, drift."""
+def plots(run: TrainingRun, metrics: Metrics, suggested_step: int | None = None, beside: str = "") -> str:
+    """Return the three plots: likeness with the own photos' spread, loss, drift; and a figure `beside` them."""
     losses, end = metrics.get("loss") or (), float(run.plan.steps)
     soft = smoothed(losses, 0.94)
     mark = (float(suggested_step), f"suggested: step {suggested_step}") if suggested_step is not None else None
     falls = f"The smoothed loss is {soft[-1][1]:.3f} after step {soft[-1][0]:g}." if soft else ""
     drawn = [
+        _likeness_plot(run.calibration, metrics, end, mark),
         Plot(
             "Loss",
             falls,
             [Line("every step", losses, "faint"), Line("smoothed", soft)],
             x_end=end,
-            mark=mark,
             empty="Appears with the first steps.",
         ),
-        _likeness_plot(run.calibration, metrics.get("likeness") or (), end, mark),
         Plot(
             "Drift of other people",
             "How far pictures of the class have moved from the base's.",
@@ -131,46 +134,44 @@ def plots(run: TrainingRun, metrics: Metrics, suggested_step: int | None = None)
             form="{:.2g} %".format,
             y_range=(0.0, 2.0),
             x_end=end,
-            mark=mark,
             empty="Appears with the first samples.",
         ),
     ]
-    return '<div class="plots">' + "".join(figure(p) for p in drawn) + "</div>"
+    return '<div class="plots">' + "".join(figure(p) for p in drawn) + beside + "</div>"
 
 
 def _likeness_plot(
-    calibration: Calibration | None, points: Sequence[Point], end: float, mark: tuple[float, str] | None
+    calibration: Calibration | None, metrics: Metrics, end: float, mark: tuple[float, str] | None
 ) -> Plot:
+    points, distances = metrics.get("likeness") or (), metrics.get("distance") or ()
+    if calibration is None and distances:
+        about = "Distance of the samples to the person's one photo; smaller is more alike. A scale needs two photos."
+        return Plot("Distance to the photo", about, [Line("samples", distances, dots=True)], x_end=end, mark=mark)
     band = None
     about = "Likeness of the samples to the person: 0 is a stranger, 1 as alike as the person's own photos."
     if calibration is not None:
         band = Band(1 - calibration.spread, 1 + calibration.spread, "own photos")
         about += f" The own photos vary by {calibration.spread:.2f}."
-    empty = "Appears with the first samples."
-    if calibration is None and not points:
-        empty = "Needs two photos with a face; this run could not be measured."
     lines = [Line("samples", points, dots=True)]
-    return Plot("Likeness", about, lines, text.fraction, (0.0, 1.0), end, band, mark, empty)
+    return Plot("Likeness", about, lines, text.fraction, (0.0, 1.0), end, band, mark, "Appears with the first samples.")
 
 
 # -- history --------------------------------------------------------------------------
 
 
-def history(rows: Sequence[tuple[TrainingRun, Job | None, str]], selected: str | None) -> str:
-    """Return all runs as cards; each row is (run, its job, address of a picture)."""
-    if not rows:
-        return '<p class="fine">No runs yet.</p>'
+def history(rows: Sequence[tuple[RunState, Job | None, str]], selected: str | None) -> str:
+    """Return all runs as cards; each row is (state, its job, address of a picture)."""
     items = [
         text.Card(
-            run.id,
-            run.name,
-            f"{state_words(run, job)} · {text.when(run.created)}",
+            state.run.id,
+            state.run.name,
+            f"{state_words(state, job)} · {state.step} of {state.steps} · {text.when(state.run.created)}",
             url,
-            tone={"failed": "bad", "interrupted": "warn"}.get(job.state if job else "", ""),
+            tone={"failed": "bad", "interrupted": "warn"}.get(state.state, ""),
             act="run",
             icon="train",
-            selected=run.id == selected,
+            selected=state.run.id == selected,
         )
-        for run, job, url in rows
+        for state, job, url in rows
     ]
     return text.cards(items, "column", "Runs")

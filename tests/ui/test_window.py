@@ -218,7 +218,9 @@ def test_every_tab_module_is_in_the_table():
 
     modules = {p.stem for p in (ROOT / "studio/ui/tabs").glob("*.py")} - {"__init__"}
     assert {kind.__module__.rsplit(".", 1)[-1] for kind in TABS} == modules
-    assert [kind.title for kind in TABS] == ["Identities", "Expression", "Animate", "Library", "Jobs", "Settings"]
+    assert [kind.title for kind in TABS] == [
+        "Identities", "Train", "Generate", "Expression", "Animate", "Library", "Jobs", "Settings",
+    ]  # fmt: skip
 
 
 def test_every_control_of_the_table_has_a_slider(server):

@@ -13,10 +13,12 @@ import gradio as gr
 
 from studio.ui.tabs.animate import AnimateTab
 from studio.ui.tabs.expression import ExpressionTab
+from studio.ui.tabs.generate import GenerateTab
 from studio.ui.tabs.identities import IdentitiesTab
 from studio.ui.tabs.jobs import JobsTab
 from studio.ui.tabs.library import LibraryTab
 from studio.ui.tabs.settings import SettingsTab
+from studio.ui.tabs.train import TrainTab
 from studio.ui.window import Window
 
 
@@ -37,4 +39,13 @@ class Tab(Protocol):
         ...
 
 
-TABS: tuple[type[Tab], ...] = (IdentitiesTab, ExpressionTab, AnimateTab, LibraryTab, JobsTab, SettingsTab)
+TABS: tuple[type[Tab], ...] = (
+    IdentitiesTab,
+    TrainTab,
+    GenerateTab,
+    ExpressionTab,
+    AnimateTab,
+    LibraryTab,
+    JobsTab,
+    SettingsTab,
+)

@@ -14,7 +14,7 @@ from studio.domain.job import Job
 from studio.ui import jobcard, text
 from studio.ui.controls import clickable, clicked, html, listen
 from studio.ui.guard import unasked
-from studio.ui.window import BUSY_SECONDS, IDLE_SECONDS, Window
+from studio.ui.window import BUSY_SECONDS, IDLE_SECONDS, Window, made_by
 
 SHOWN_JOBS = 30
 EMPTY = text.empty(
@@ -40,19 +40,19 @@ class JobsTab:
 
     def wire(self, tabs: dict[str, Any], item: gr.Tab, page: gr.Blocks) -> None:
         """Attach the listeners."""
-        animate, library = tabs["animate"], tabs["library"]
+        library = tabs["library"]
         self.show_render = library.show
         quiet: dict[str, Any] = {"show_progress": "hidden"}
         listen(page.load, self.rows, None, self.list, **quiet)
         listen(item.select, self.rows, None, self.list, **quiet)
         listen(self.list.click, self._act, None, [self.list, self.window.tabs, *library.detail], **quiet)
-        handler, inputs, outputs = animate.tick
-        self.animate_tick = handler
+        watching = [t.tick for t in tabs.values() if hasattr(t, "tick")]
+        self.watchers = [(handler, len(inputs), len(outputs)) for handler, inputs, outputs in watching]
         listen(
             self.window.timer.tick,
             unasked(self._tick),
-            [self.seen, *inputs],
-            [self.seen, self.list, self.window.timer, *outputs],
+            [self.seen, *(c for _, inputs, _ in watching for c in inputs)],
+            [self.seen, self.list, self.window.timer, *(c for _, _, outputs in watching for c in outputs)],
             trigger_mode="once",
             **quiet,
         )
@@ -87,13 +87,22 @@ class JobsTab:
         busy = any(j.is_active for j in jobs)
         now = str(hash(tuple((j.id, j.state, j.fraction, j.message, j.seconds_left, j.cancel_requested) for j in jobs)))
         cards = gr.skip() if now == seen else self._cards(jobs)
-        return (now, cards, gr.Timer(BUSY_SECONDS if busy else IDLE_SECONDS), *self.animate_tick(*watch))
+        return (now, cards, gr.Timer(BUSY_SECONDS if busy else IDLE_SECONDS), *self._watched(watch))
+
+    def _watched(self, inputs: tuple[Any, ...]) -> list[Any]:
+        """Ask each tab that watches a job what is new; one that fails keeps what it shows, and holds up no other."""
+        updates: list[Any] = []
+        for handler, taken, given in self.watchers:
+            mine, inputs = inputs[:taken], inputs[taken:]
+            said = unasked(handler)(*mine)
+            updates += said if isinstance(said, tuple) else [gr.skip()] * given
+        return updates
 
     def _act(self, event: gr.EventData) -> tuple[Any, ...]:
         act, job_id = clicked(event)
         stay = tuple(gr.skip() for _ in range(8))
         if act == "show":
-            render_id = str(self.window.studio.jobs.get(job_id).outputs["render_id"])
+            render_id = made_by(self.window.studio.jobs.get(job_id))
             return (gr.skip(), gr.Tabs(selected="library"), *self.show_render(render_id))
         if act == "forget":
             self.window.studio.jobs.forget(job_id)

@@ -128,20 +128,15 @@ class LibraryTab:
 
     # -- listeners ------------------------------------------------------------
 
+    @property
+    def detail(self) -> list[Any]:
+        """Everything that `show` updates."""
+        return [self.selected, self.panel, self.video, self.image, self.about, self.star, self.export, self.recipe]
+
     def wire(self, tabs: dict[str, Any], item: gr.Tab, page: gr.Blocks) -> None:
         """Attach the listeners."""
         filters = [self.person, self.kind, self.starred, self.words]
         self.listing = [self.grid, self.count, self.newer, self.older, self.trail]
-        self.detail = [
-            self.selected,
-            self.panel,
-            self.video,
-            self.image,
-            self.about,
-            self.star,
-            self.export,
-            self.recipe,
-        ]
         quiet: dict[str, Any] = {"show_progress": "hidden"}
         listen(item.select, self._enter, filters, [self.person, *self.listing], **quiet)
         for change in (self.person.input, self.kind.input, self.starred.input, self.words.submit, self.words.blur):

@@ -1,0 +1,226 @@
+"""Generate: words, adapters and perhaps a picture become new pictures.
+
+On the left the form, on the right the newest picture with its badge, the
+others of its batch and the recent ones. Drawing is a job which this tab only
+watches, so that a refresh or a second browser finds it again; the result
+appears by itself. What was drawn goes on to Expression or Animate from here.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from studio.domain.adapter import Adapter
+from studio.domain.job import Job
+from studio.domain.render import Render
+from studio.errors import NotFoundError
+from studio.ui import jobcard, results, text
+from studio.ui.controls import clickable, clicked, html, listen
+from studio.ui.picture_form import LARGEST_SEED, PictureForm
+from studio.ui.portrait import Choice
+from studio.ui.window import Window
+
+ENGINE = "diffusion"
+RECENT = 24
+ENLARGED_PIXELS = 512
+"""Small pictures are enlarged to this before Expression or Animate look for the face."""
+EMPTY_STAGE = text.empty("The picture appears here", "Write what to draw, choose who is in it, press Draw.", "generate")
+
+
+class GenerateTab:
+    """The tab."""
+
+    id = "generate"
+    title = "Generate"
+
+    def __init__(self, window: Window) -> None:
+        """Remember the window."""
+        self.window = window
+        self.service = window.studio.generation
+        self.library = window.studio.library
+        self.form = PictureForm(window)
+
+    # -- layout ---------------------------------------------------------------
+
+    def build(self) -> None:
+        """Create the components."""
+        self.watched = gr.State(None)
+        self.seen = gr.State(None)
+        self.selected = gr.State(None)
+        with gr.Row(elem_classes=["split", "workbench"]):
+            with gr.Column(scale=5, min_width=320, elem_classes=["sheet"]):
+                self.form.build()
+                with gr.Row(elem_classes=["actions", "afoot"]):
+                    self.make = gr.Button("Draw", variant="primary", elem_id="generate-make")
+            with gr.Column(scale=6, min_width=320, elem_classes=["stage"]):
+                self.progress = clickable(elem_id="generate-progress")
+                self.result = clickable(EMPTY_STAGE, elem_id="generate-result")
+                self.recent = clickable(elem_id="generate-recent")
+                with gr.Accordion("Recipe", open=False, elem_id="generate-recipe"):
+                    self.recipe = html('<p class="fine">How the picture above was made.</p>')
+
+    # -- listeners ------------------------------------------------------------
+
+    @property
+    def stage(self) -> list[Any]:
+        """What shows a picture."""
+        return [self.selected, self.result, self.recent, self.recipe]
+
+    @property
+    def handed(self) -> list[Any]:
+        """What `hand_over` updates."""
+        return self.form.handed
+
+    def wire(self, tabs: dict[str, Any], item: gr.Tab, page: gr.Blocks) -> None:
+        """Attach the listeners."""
+        quiet: dict[str, Any] = {"show_progress": "hidden"}
+        self.form.wire()
+        listen(item.select, self.form.fill, self.form.base, [self.form.base, *self.form.worn], **quiet)
+        listen(item.select, self._enter, self.selected, self.stage, **quiet)
+        self.watch = [self.watched, self.seen, self.progress, *self.stage]
+        asked = [self.form.lock, *self.form.inputs]
+        listen(self.make.click, self._submit, asked, [self.form.seed, *self.watch], **quiet)
+        listen(self.progress.click, self._act, None, self.watch, **quiet)
+        listen(self.recent.click, self._open, None, self.stage, **quiet)
+        listen(page.load, self._find_running, None, self.watch, **quiet)
+        self.tick = (self._tick, [self.watched, self.seen], self.watch)
+        self._wire_result(tabs)
+
+    def _wire_result(self, tabs: dict[str, Any]) -> None:
+        """Attach what the buttons under a picture do."""
+        self.targets = {"to-expression": tabs["expression"], "to-animate": tabs["animate"]}
+        self.show_in_library = tabs["library"].show
+        form = self.form
+        handed = [c for t in self.targets.values() for c in self._chooser(t)]
+        source = [form.source, form.chosen, form.mask, form.painting, form.fold]
+        outputs = [*handed, *source, *tabs["library"].detail, *self.stage, self.window.tabs]
+        self.counts = (len(handed), len(source), len(tabs["library"].detail), len(self.stage))
+        listen(self.result.click, self._use, None, outputs, show_progress="hidden")
+
+    @staticmethod
+    def _chooser(target: Any) -> list[Any]:
+        chooser = target.chooser
+        return [chooser.choice, chooser.people, chooser.faces, chooser.message]
+
+    # -- pictures ---------------------------------------------------------------
+
+    def recent_pictures(self) -> list[Render]:
+        """Return the newest drawn pictures."""
+        return [r for r in self.library.page(kind="image", size=RECENT).renders if r.engine == ENGINE]
+
+    def show(self, render_id: str | None) -> tuple[Any, ...]:
+        """Return the updates of `stage` for one picture, or for the newest."""
+        recent = self.recent_pictures()
+        render = next((r for r in recent if r.id == render_id), None)
+        if render is None and render_id is not None:
+            try:
+                render = self.library.show(render_id)
+            except NotFoundError:
+                render = None
+        render = render or (recent[0] if recent else None)
+        if render is None:
+            return None, EMPTY_STAGE, "", '<p class="fine">How the picture above was made.</p>'
+        strip = results.thumbs(
+            [(r, self.window.picture_url(self.library.thumbnail(r))) for r in recent], render.id, "Recent pictures"
+        )
+        name = f"{results.prompt_of(render)[:40]}{render.file_extension}"
+        url = self.window.shelf.url(self._shelf_copy(render))
+        large = results.large(render, url, name, self._base_title(render))
+        return render.id, large, strip if len(recent) > 1 else "", results.recipe_facts(render)
+
+    def _shelf_copy(self, render: Render) -> Path:
+        return self.window.shelf.put(self.library.path(render), f"{results.prompt_of(render)}{render.file_extension}")
+
+    def _base_title(self, render: Render) -> str:
+        name = str((render.recipe.get("base") or {}).get("name", ""))
+        try:
+            return self.window.studio.bases.get(name).card.title
+        except NotFoundError:  # the base was removed since
+            return name
+
+    def _open(self, event: gr.EventData) -> tuple[Any, ...]:
+        return self.show(clicked(event)[1])
+
+    def _enter(self, selected: str | None) -> tuple[Any, ...]:
+        return self.show(selected)
+
+    # -- the job ----------------------------------------------------------------
+
+    def _submit(self, keep_seed: bool, *values: Any) -> tuple[Any, ...]:
+        request = self.form.request(*values)
+        job = self.service.submit(request)
+        seed = gr.skip() if keep_seed else random.randint(0, LARGEST_SEED)
+        return (seed, *self._watch(job, None))
+
+    def _act(self, event: gr.EventData) -> tuple[Any, ...]:
+        act, job_id = clicked(event)
+        return self._watch(self.window.act_on_job(act, job_id), None)
+
+    def _find_running(self) -> tuple[Any, ...]:
+        """Find the newest active drawing again, after a refresh or in a second browser."""
+        active = [j for j in self.window.studio.jobs.list() if j.is_active and j.kind == "generate"]
+        if not active:
+            return tuple(gr.skip() for _ in self.watch)
+        return self._watch(max(active, key=lambda j: j.created), None)
+
+    def _tick(self, watched: str | None, seen: str | None) -> tuple[Any, ...]:
+        if not watched:
+            return tuple(gr.skip() for _ in self.watch)
+        try:
+            return self._watch(self.window.studio.jobs.get(watched), seen)
+        except NotFoundError:
+            return (None, None, "", *(gr.skip() for _ in self.stage))
+
+    def _watch(self, job: Job, seen: str | None) -> tuple[Any, ...]:
+        """Return the updates of `watch`: the job's card, and its pictures once it is done."""
+        state = f"{job.id}/{job.state}/{job.fraction:.3f}/{job.preview_number}/{job.message}/{job.cancel_requested}"
+        nothing = tuple(gr.skip() for _ in self.stage)
+        if state == seen:
+            return (job.id, gr.skip(), gr.skip(), *nothing)
+        if job.state != "done":
+            return (job.id, state, jobcard.card(job, self.window.job_picture(job), with_open=False), *nothing)
+        return (None, None, "", *self.show(str(job.outputs["render_ids"][0])))
+
+    # -- going on with a picture --------------------------------------------------
+
+    def _use(self, event: gr.EventData) -> tuple[Any, ...]:
+        act, render_id = clicked(event)
+        handed, source, detail, stage = (tuple(gr.skip() for _ in range(n)) for n in self.counts)
+        tab = gr.skip()
+        render = self.library.show(render_id)
+        if act == "star":
+            self.library.star(render_id, not render.starred)
+            stage = self.show(render_id)
+        elif act == "to-library":
+            detail, tab = self.show_in_library(render_id), gr.Tabs(selected="library")
+        elif act == "to-source":
+            found = {"path": str(self._shelf_copy(render)), "title": f"“{results.prompt_of(render)}”"}
+            source = (*self.form.start_from(found), gr.Accordion(open=True))
+        else:
+            handed, tab = self._hand_to(act, render), gr.Tabs(selected=self.targets[act].id)
+        return (*handed, *source, *detail, *stage, tab)
+
+    def _hand_to(self, act: str, render: Render) -> tuple[Any, ...]:
+        out: list[Any] = []
+        for name, target in self.targets.items():
+            if name != act:
+                out += [gr.skip() for _ in self._chooser(target)]
+                continue
+            out += target.chooser.answer(self.choice(render))
+        return tuple(out)
+
+    def choice(self, render: Render) -> Choice:
+        """Return the picture as a portrait to choose; small ones enlarged, so that the face is found."""
+        path = self._shelf_copy(render)
+        if max(render.width or 0, render.height or 0) <= results.SMALL_PIXELS:
+            path = self.window.shelf.enlarged(path, ENLARGED_PIXELS)
+            gr.Info(f"The picture was enlarged from {render.width} pixels.", title="Small picture", duration=6)
+        return {"path": str(path), "face_index": None, "title": results.prompt_of(render)[:40]}
+
+    def hand_over(self, adapter: Adapter) -> tuple[Any, ...]:
+        """Return the updates of `handed`: the form with one adapter worn."""
+        return self.form.hand_over(adapter)

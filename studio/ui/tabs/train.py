@@ -1,0 +1,235 @@
+"""Train: photos of a person become an adapter, watched while it learns.
+
+On the left the plan (person, base, preset, the settings that matter), on the
+right the run as its rows say it, below it the adapters that were kept. The
+training itself is a job; this tab starts, stops and continues it and shows
+what it wrote. Rules live in services/training.py.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from studio.domain import consent as consents
+from studio.domain.adapter import Adapter
+from studio.domain.identity import Identity
+from studio.errors import ConflictError, ConsentMissingError, UserInputError
+from studio.ui import text
+from studio.ui.adapter_library import AdapterLibrary
+from studio.ui.controls import clickable, clicked, html, listen
+from studio.ui.plan_form import CHECKING, PlanForm
+from studio.ui.run_view import RunView
+from studio.ui.runs import more_steps
+from studio.ui.window import Window
+
+NOBODY = text.notice("There is nobody yet.", "Add a person with photos on the Identities tab.", "warn")
+
+
+def consent_note(person: Identity, now: datetime) -> str:
+    """Return whether the person agreed to training; without it one sentence and the way to Identities."""
+    try:
+        consents.require(person.consents, "train", now, person.name)
+    except ConsentMissingError as error:
+        return (
+            f'<div class="notice bad" role="alert"><strong>{escape(error.message)}</strong>'
+            "<span>Training needs it.</span>"
+            f"{text.button('identities', person.id, 'Record consent', f'Record consent of {person.name}')}</div>"
+        )
+    return f'<p class="line good">{escape(person.name)} agreed to training.</p>'
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """Return the name, with a number behind it where it is taken."""
+    number = 1
+    while (name if number == 1 else f"{name} ({number})") in taken:
+        number += 1
+    return name if number == 1 else f"{name} ({number})"
+
+
+class TrainTab:
+    """The tab."""
+
+    id = "train"
+    title = "Train"
+
+    def __init__(self, window: Window) -> None:
+        """Remember the window."""
+        self.window = window
+        self.training = window.studio.training
+        self.people = window.studio.identities
+        self.form = PlanForm(window)
+        self.view = RunView(window)
+        self.library = AdapterLibrary(window)
+
+    # -- layout ---------------------------------------------------------------
+
+    def build(self) -> None:
+        """Create the components."""
+        self.person = gr.State(None)
+        self.filled = gr.State(False)
+        with gr.Row(elem_classes=["split"]):
+            with gr.Column(scale=5, min_width=320, elem_classes=["sheet"]):
+                html('<h3 class="step"><b>1</b> Person</h3>')
+                self.strip = clickable(elem_id="train-people")
+                self.consent = clickable(elem_id="train-consent")
+                self.form.build()
+                with gr.Row(elem_classes=["actions", "afoot"]):
+                    self.start = gr.Button("Start training", variant="primary", elem_id="train-start")
+                    self.check = gr.Button("Check again", elem_id="train-check")
+            with gr.Column(scale=7, min_width=320, elem_classes=["stage"]):
+                self.view.build()
+        self.library.build()
+
+    # -- listeners ------------------------------------------------------------
+
+    def wire(self, tabs: dict[str, Any], item: gr.Tab, page: gr.Blocks) -> None:
+        """Attach the listeners."""
+        identities, self.generate = tabs["identities"], tabs["generate"]
+        quiet: dict[str, Any] = {"show_progress": "hidden"}
+        self.entrance = [self.person, self.strip, self.consent, self.filled, *self.form.outputs]
+        entered = listen(
+            item.select, self._enter, [self.person, identities.selected, self.filled], self.entrance, **quiet
+        )
+        shown = [self.view.run, self.person, self.view.seen]
+        listen(item.select, self._show_run, shown, self.view.parts, **quiet)
+        listen(item.select, self.library.listed, self.library.selected, self.library.list, **quiet)
+        asked, answer = [self.person, *self.form.inputs], [self.form.preflight, self.form.instead]
+        lane: dict[str, Any] = {"concurrency_id": "preflight", "concurrency_limit": 1, **quiet}
+        listen(entered.then, self.form.check, asked, answer, **lane)
+        person = [self.person, self.strip, self.consent]
+        picked = listen(self.strip.click, self._pick, None, [*person, *self.view.parts], **quiet)
+        listen(picked.success, self.form.check, asked, answer, **lane)
+        listen(self.consent.click, lambda: gr.Tabs(selected="identities"), None, self.window.tabs, **quiet)
+        listen(self.check.click, lambda: (CHECKING, {}), None, answer, **quiet).then(
+            self.form.check, asked, answer, api_visibility="private", **lane
+        )
+        self.form.wire(self.person)
+        self.view.wire()
+        listen(self.start.click, self._start, asked, self.view.parts, **quiet)
+        listen(self.view.head.click, self._act, None, [*self.view.parts, *self.form.outputs], **quiet)
+        self.library.wire(tabs)
+        kept = [*self.view.parts, self.library.selected, self.library.list, *self.library.detail]
+        self.handed = [*self.generate.handed, self.window.tabs]
+        listen(self.view.checkpoints.click, self._checkpoint, self.view.seen, [*kept, *self.handed], **quiet)
+        (view, view_in, view_out), (leak, leak_in, leak_out) = self.view.tick, self.library.tick
+        count = len(view_in)
+        self.tick = (lambda *i: (*view(*i[:count]), *leak(*i[count:])), view_in + leak_in, view_out + leak_out)
+
+    # -- person -----------------------------------------------------------------
+
+    def _enter(self, person: str | None, chosen: str | None, filled: bool) -> tuple[Any, ...]:
+        """Fill the tab when it is opened: the person, and the form once."""
+        people = self.people.list()
+        ids = [p.id for p in people]
+        now = next((i for i in (person, chosen) if i in ids), ids[0] if ids else None)
+        form = (
+            tuple(gr.skip() for _ in self.form.outputs)
+            if filled
+            else self.form.filled(now, self.form.preset.value, None)
+        )
+        return (*self._person(now), True, *form)
+
+    def _person(self, person_id: str | None) -> tuple[Any, ...]:
+        """Return the updates of person, strip and consent."""
+        people = self.people.list()
+        if not people:
+            return None, "", NOBODY
+        items = []
+        for person in people:
+            photos = self.people.photos(person.id)
+            picture = self.window.picture_url(self.people.photo_path(photos[0].id)) if photos else ""
+            items.append(
+                text.Card(
+                    person.id,
+                    person.name,
+                    f"{len(photos)} photo{'s' if len(photos) != 1 else ''}",
+                    picture,
+                    act="person",
+                    selected=person.id == person_id,
+                    icon="identities",
+                )
+            )
+        person = next((p for p in people if p.id == person_id), people[0])
+        return person.id, text.cards(items, "strip", "People"), consent_note(person, datetime.now(UTC))
+
+    def _pick(self, event: gr.EventData) -> tuple[Any, ...]:
+        _, person_id = clicked(event)
+        return (*self._person(person_id), *self.view.show(None, person_id))
+
+    def _show_run(self, run_id: str | None, person: str | None, seen: dict[str, str]) -> tuple[Any, ...]:
+        return self.view.show(run_id, person, seen)
+
+    # -- runs -------------------------------------------------------------------
+
+    def _start(self, person: str | None, *values: Any) -> tuple[Any, ...]:
+        if not person:
+            raise UserInputError("There is nobody to train on.", "Add a person with photos on the Identities tab.")
+        plan = self.form.plan(*values)
+        run = self.training.submit(person, plan)
+        for sentence in self.training.advice(person, plan):
+            gr.Info(escape(sentence), title="Good to know", duration=10)
+        return self.view.show(run.id)
+
+    def _act(self, event: gr.EventData) -> tuple[Any, ...]:
+        act, run_id = clicked(event)
+        form = tuple(gr.skip() for _ in self.form.outputs)
+        if act == "smaller":
+            return (*self.view.nothing(), *self._smaller(run_id))
+        if act == "stop":
+            self.training.stop(run_id)
+        elif act == "delete":
+            self.training.delete(run_id)
+            gr.Info("The run was deleted; adapters kept from it stay.", title="Deleted", duration=5)
+            return (*self.view.show(None), *form)
+        else:
+            self._go_on(act, run_id)
+        return (*self.view.show(run_id), *form)
+
+    def _go_on(self, act: str, run_id: str) -> None:
+        total = more_steps(self.training.run(run_id).plan.steps) if act == "more" else None
+        if total is not None:
+            note = self.training.schedule_note(run_id, total)
+            if note:
+                gr.Info(note, title="Training on", duration=10)
+        self.training.go_on(run_id, total)
+
+    def _smaller(self, run_id: str) -> tuple[Any, ...]:
+        """Return the form filled with what needs less memory than the run did."""
+        run = self.training.run(run_id)
+        plan = self.training.smaller_plan(run_id)
+        if plan is None:
+            raise UserInputError("Nothing smaller is known for this run.", "Choose a preset for less memory.")
+        gr.Info("The form on the left now holds smaller settings. Press Start.", title="Smaller", duration=6)
+        return self.form.updates(plan, self.form.preset.value, run.identity_id)
+
+    # -- checkpoints --------------------------------------------------------------
+
+    def keep(self, checkpoint_id: str, run_id: str) -> Adapter:
+        """Return the adapter of a checkpoint; kept now if it was not before."""
+        for adapter in self.window.studio.adapters.list():
+            if adapter.checkpoint_id == checkpoint_id:
+                return adapter
+        run = self.training.run(run_id)
+        step = next(c.step for c in self.training.checkpoints(run_id) if c.id == checkpoint_id)
+        person = self.people.get(run.identity_id).name
+        name = free_name(f"{person} {step}", {a.name for a in self.window.studio.adapters.list()})
+        try:
+            return self.training.keep(checkpoint_id, name)
+        except ConflictError:  # another window kept it under this name a moment ago
+            return next(a for a in self.window.studio.adapters.list() if a.name == name)
+
+    def _checkpoint(self, event: gr.EventData, seen: dict[str, str]) -> tuple[Any, ...]:
+        act, checkpoint_id = clicked(event)
+        adapter = self.keep(checkpoint_id, seen["run"])
+        parts = self.view.show(seen["run"], None, seen)
+        stay = tuple(gr.skip() for _ in self.handed)
+        if act == "keep":
+            gr.Info(f"“{escape(adapter.name)}” is among the adapters below.", title="Kept", duration=5)
+        if act == "try":
+            stay = (*self.generate.hand_over(adapter), gr.Tabs(selected="generate"))
+        library = (adapter.id, self.library.listed(adapter.id), *self.library.show(adapter.id, export=act == "export"))
+        return (*parts, *library, *stay)
