@@ -105,7 +105,7 @@ def export_adapter(
     Args:
         source: in any layout.
         thumbnail: a small picture for the programs that show one.  # (H, W, 3)
-        loaded: the base, where it is in memory already; it wears nothing afterwards.
+        loaded: the base, where it is in memory already; what it wears comes off.
 
     Raises:
         UserInputError: the adapter does not fit the base, or the format cannot hold it.
@@ -153,7 +153,7 @@ def import_adapter(location: BaseLocation, path: Path, out: Path, *, loaded: Loa
         before = [AdapterFile(path=str(path), name="before")]
         report, difference, effect = compare(base, before, part, metadata.trigger)
         require_same(report, difference, EXACT + EXACT * effect, out)
-    return ImportReport(out, inspect_adapter(out), weights.report, sha256)
+    return ImportReport(out, header, weights.report, sha256)
 
 
 def compare(base: LoadedBase, before: list[AdapterFile], after: Path, trigger: str) -> tuple[LoadReport, float, float]:
@@ -286,10 +286,13 @@ def data_uri(picture: Image) -> str:
 
 
 def loaded_base(location: BaseLocation, loaded: LoadedBase | None) -> LoadedBase:
-    """Return the base in memory, or load it."""
+    """Return the base, bare: the one in memory, or load it."""
     from studio.engines.diffusion.bases import load_base
 
-    return loaded if loaded is not None else load_base(location)
+    if loaded is None:
+        return load_base(location)
+    unload_adapters(loaded)
+    return loaded
 
 
 @contextmanager

@@ -129,6 +129,9 @@ def layer_names(loaded: LoadedBase) -> dict[Part, dict[str, str]]:
 def read_adapter(loaded: LoadedBase, path: Path, name: str = "") -> AdapterWeights:
     """Read an adapter file of any layout and find the layers of this base that it means.
 
+    Args:
+        loaded: wears nothing.
+
     Raises:
         UserInputError: for another family, for no layer of this base, or of other shapes.
         NotFoundError, UnreadableMediaError: no file, or no whole one.
