@@ -21,6 +21,7 @@ from studio.errors import UserInputError
 from studio.services.animation import AnimationRequest, checked_request
 from studio.services.expressions import PortraitHandle
 from studio.services.sources import MediaSource
+from studio.ui import api_models
 from studio.ui.guard import answered
 from studio.ui.window import Window
 
@@ -183,14 +184,17 @@ class Api:
         return dict(plain(dict(self.studio.library.recipe_of_file(self.upload(file)))))
 
 
-NAMES: tuple[str, ...] = (
+OWN_NAMES: tuple[str, ...] = (
     "add_identity", "list_identities", "open_portrait", "edit_expression", "save_expression", "preview_animation",
     "animate", "job", "cancel_job", "retry_job", "library", "show_render", "rerun", "recipe_of_file",
 )  # fmt: skip
+NAMES: tuple[str, ...] = (*OWN_NAMES, *api_models.NAMES)
 
 
 def expose(window: Window) -> None:
     """Give every action its stable name, inside the page's Blocks."""
-    functions = Api(window)
+    own = Api(window)
+    models = api_models.ModelApi(window, plain, own.upload, own.file, own.job_row)
     for name in NAMES:
-        gradio_api(answered(getattr(functions, name)), api_name=name)
+        function = getattr(own if name in OWN_NAMES else models, name)
+        gradio_api(answered(function), api_name=name)

@@ -85,15 +85,14 @@ class RunView:
         return tuple(gr.skip() for _ in self.parts)
 
     def current(self, run_id: str | None, person: str | None = None) -> TrainingRun | None:
-        """Return the run to show: the asked one, else the one that trains, else the newest (of the person)."""
+        """Return the run to show: the asked one, else the person's newest, else one that trains now."""
         all_runs = self.training.runs()
         asked = next((r for r in all_runs if r.id == run_id), None)
         if asked is not None:
             return asked
-        mine = [r for r in all_runs if person is None or r.identity_id == person] or list(all_runs)
-        active = [r for r in mine if (j := self.job(r)) is not None and j.is_active]
-        newest = sorted(active or mine, key=lambda r: r.created)
-        return newest[-1] if newest else None
+        mine = [r for r in all_runs if person in (None, r.identity_id)]
+        active = [r for r in mine or all_runs if (j := self.job(r)) is not None and j.is_active]
+        return next(iter([*active, *mine]), None)  # both newest first
 
     def job(self, run: TrainingRun) -> Job | None:
         """Return the job that trains a run, or trained it last; None when it was cleared away."""
@@ -110,7 +109,9 @@ class RunView:
         """Return the updates of `parts`; with `seen` only of those that changed since."""
         run = self.current(run_id, person)
         if run is None:
-            return None, {}, NO_RUN, "", "", *(gr.skip() for _ in range(6))
+            past = self._history(self.training.runs(), None)
+            closed = (gr.Accordion(visible=False), "") * 2
+            return None, {}, NO_RUN, "", "", *closed, gr.Accordion(visible=bool(past)), past
         known = dict(seen or {}) if (seen or {}).get("run") == run.id else {}
         now, pieces = {"run": run.id}, self._pieces(run, known)
         updates: list[Any] = []
@@ -214,8 +215,8 @@ class RunView:
         ]  # fmt: skip
         return checkpoints.grid(views, scale.spread if scale else None)
 
-    def _history(self, listed: tuple[TrainingRun, ...], shown: TrainingRun) -> str:
-        if len(listed) < 2:
+    def _history(self, listed: tuple[TrainingRun, ...], shown: TrainingRun | None) -> str:
+        if all(run == shown for run in listed):
             return ""
         rows = []
         for run in listed[:24]:
@@ -223,7 +224,7 @@ class RunView:
             rows.append(
                 (self.training.state(run.id), self.job(run), self.picture(drawn[-1].media_sha256) if drawn else "")
             )
-        return runs.history(rows, shown.id)
+        return runs.history(rows, shown.id if shown else None)
 
     # -- handlers ---------------------------------------------------------------
 

@@ -149,6 +149,7 @@ class IdentitiesTab:
         with gr.Row(elem_classes=["actions"]):
             self.to_expression = gr.Button("Edit expression", variant="primary", elem_id="person-to-expression")
             self.to_animate = gr.Button("Make them speak", elem_id="person-to-animate")
+            self.to_train = gr.Button("Train", elem_id="person-to-train")
         with gr.Accordion("Add photos", open=False):
             self.more = gr.File(
                 label="More photos of this person",
@@ -196,7 +197,7 @@ class IdentitiesTab:
             *self.heap.parts,
         ]
         self.seen = gr.State("")
-        self.tick = (self._news, [self.selected, self.seen], [self.seen, *self.heap.parts])
+        self.tick = (self._news, [self.selected, self.seen], [self.seen, self.list, *self.heap.parts])
         shown = [self.selected, *self.view]
         listen(page.load, self.show, self.selected, self.view, show_progress="hidden")
         listen(item.select, self.show, self.selected, self.view, show_progress="hidden")
@@ -214,6 +215,8 @@ class IdentitiesTab:
         listen(self.rename.click, self._rename, [self.selected, self.new_name], self.view)
         listen(self.danger.expand, self._plan, self.selected, self.plan)
         listen(self.delete.click, self._delete, [self.selected, self.typed], shown)
+        train = tabs["train"]
+        listen(self.to_train.click, self._train, self.selected, [train.person, train.view.run, self.window.tabs])
         for button, target in ((self.to_expression, "expression"), (self.to_animate, "animate")):
             chooser = tabs[target].chooser
             outputs = [chooser.choice, chooser.people, chooser.faces, chooser.message, self.window.tabs]
@@ -222,6 +225,9 @@ class IdentitiesTab:
         self.set.wire(self)
         choosers = [tabs["expression"].chooser, tabs["animate"].chooser]
         self.photo_targets = choosers
+
+    def _train(self, selected: str | None) -> tuple[Any, ...]:
+        return self.people.get(self.shown(selected)).id, None, gr.Tabs(selected="train")
 
     def _hand_over(self, target: Any) -> Any:
         def hand_over(selected: str | None) -> tuple[Any, ...]:
@@ -246,7 +252,7 @@ class IdentitiesTab:
         people = self.people.list()
         shown = self.shown(selected)
         person = next((p for p in people if p.id == shown), None)
-        column = self._people_cards(people, shown)
+        column = self.people_cards(shown)
         heap = (gr.Accordion(open=False), gr.Column(visible=is_heap(shown)), *self.heap.show(shown))
         if person is None:
             form = gr.Column(visible=not is_heap(shown))
@@ -269,10 +275,11 @@ class IdentitiesTab:
     def _news(self, selected: str | None, seen: str) -> tuple[Any, ...]:
         return self.heap.news(selected, seen)
 
-    def _people_cards(self, people: tuple[Identity, ...], selected: str) -> str:
+    def people_cards(self, selected: str | None) -> str:
+        """Return the list of people and heaps."""
         now = datetime.now(UTC)
         items = []
-        for person in people:
+        for person in self.people.list():
             photos = self.people.photos(person.id)
             line, tone = consent_line(person, now)
             picture = self.window.picture_url(self.people.photo_path(photos[0].id)) if photos else ""
