@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from studio.cli_output import Output
 from studio.commands.shared import OPTIONS, AsJson, DataDir, Face, opened
 from studio.errors import UserInputError
+
+if TYPE_CHECKING:
+    from studio.domain.curation import Review
 
 commands = typer.Typer(help="People and their photos.", **OPTIONS)
 
@@ -73,6 +77,83 @@ def identity_show(identity: str, data_dir: DataDir = None, as_json: AsJson = Fal
         lines += [f"  photo {p.id}  {p.width}x{p.height}  {p.file_name}" for p in photos]
         lines += [f"  consent by {c.agreed_by} to {', '.join(c.scopes)}" for c in person.consents if not c.revoked_at]
         Output(as_json).result({"identity": person, "photos": photos}, "\n".join(lines))
+
+
+@commands.command("curate")
+def identity_curate(
+    photos: Annotated[list[Path], typer.Argument(help="A folder, or pictures; 1 to 500.")],
+    name: Annotated[str, typer.Option("--name", help="Whose photos; a person of the studio, or a new one.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Take over what is proposed.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Only report, and forget the photos again.")] = False,
+    trigger: Annotated[str, typer.Option(help="Trigger word for the captions that are printed.")] = "sks",
+    class_word: Annotated[str, typer.Option("--class", help="Class word for the captions.")] = "person",
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look at many photos: find the person, near-duplicates, other people and poor pictures; say why."""
+    if yes and report:
+        raise UserInputError("--yes and --report exclude each other.", "Give one of them.")
+    if yes and not name.strip():
+        raise UserInputError("It is not said whose photos these are.", "Add --name NAME.")
+    output = Output(as_json)
+    with opened(data_dir) as studio:
+        known = next((p for p in studio.identities.list() if p.name.casefold() == name.strip().casefold()), None)
+        intake = studio.curation.start(photos, identity_id=known.id if known else None)
+        intake = studio.curation.analyse(
+            intake.id, lambda done, total, file, _: output.progress(done / total, f"{done} of {total}: {file}")
+        )
+        review = studio.curation.review(intake.id)
+        names = {p.id: p.file_name for p in intake.photos}
+        values = {"intake_id": intake.id, **_reported(review, names), "confirmed": None}
+        lines = _report_lines(review, names)
+        if yes:
+            done = studio.curation.confirm(intake.id, name=name)
+            person = done.people[0]
+            captions = studio.curation.captions(person.id, trigger, class_word)
+            coverage = studio.curation.coverage(person.id)
+            values |= {"confirmed": done, "captions": list(captions.values()), "coverage": coverage}
+            lines += [
+                done.sentence,
+                *(f"  {a}" for a in coverage.advice),
+                *(f"  caption: {c}" for c in captions.values()),
+            ]
+        elif report:
+            studio.curation.discard(intake.id)
+            values["intake_id"] = None
+        else:
+            lines.append("Nothing was taken over: add --yes and --name NAME, or decide on the Identities tab.")
+        output.result(values, "\n".join(lines))
+
+
+def _reported(review: Review, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return a review as JSON values that name files instead of ids."""
+    return {
+        "kept": review.count("keep"),
+        "unsure": review.count("unsure"),
+        "left_out": review.count("drop"),
+        "photos": [
+            {
+                "file": names[v.photo_id], "state": v.state, "reason": v.reason, "distance": v.distance,
+                "flags": [f.word for f in v.flags], "group": v.group,
+            }
+            for v in review.verdicts
+        ],
+        "people": [
+            {"files": [names[k.partition(":")[0]] for k in c.faces], "name": c.name, "proposed": c.wanted}
+            for c in review.clusters
+        ],
+        "groups": [[names[i] for i in group] for group in review.groups],
+        "questions": [q.sentence for q in review.questions],
+        "notes": review.notes,
+    }  # fmt: skip
+
+
+def _report_lines(review: Review, names: Mapping[str, str]) -> list[str]:
+    words = {"keep": "keep    ", "drop": "left out", "unsure": "unsure  "}
+    lines = [f"{words[v.state]}  {names[v.photo_id]}: {v.reason}" for v in review.verdicts]
+    lines += [f"note: {n}" for n in review.notes]
+    lines.append(f"{review.count('keep')} kept, {review.count('unsure')} unsure, {review.count('drop')} left out.")
+    return lines
 
 
 @commands.command("delete")

@@ -13,6 +13,7 @@ Davidson, Ravi, "Agglomerative hierarchical clustering with constraints", 2005.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +98,10 @@ def sort_people(
 ) -> NDArray[np.intp]:
     """Sort things into groups.
 
+    Groups form by distance first and are then joined by `same`, so that joining
+    two faces joins those around them too; where that would bring together what
+    was told apart, `same` comes first.
+
     Args:
         apart: distances.  # (N, N)
         limit: groups whose mean distance is at least this stay apart.
@@ -109,7 +114,27 @@ def sort_people(
     count = len(apart)
     if count == 0:
         return np.zeros(0, np.intp)
-    labels = unite(count, same)
+    joined = unite(count, same)
+    if not same:
+        return _merged(apart, limit, joined, different)
+    different = [(a, b) for a, b in different if joined[a] != joined[b]]
+    # What is told apart from one of several joined things is told apart from all of them.
+    blocked = blocked_groups(joined, different)
+    spread = [(int(a), int(b)) for a, b in np.argwhere(np.triu(blocked[np.ix_(joined, joined)]))]
+    alone = _merged(apart, limit, np.arange(count, dtype=np.intp), spread)
+    both = unite(count, [*same, *_chains(alone)])
+    start = joined if any(both[a] == both[b] for a, b in different) else both
+    return _merged(apart, limit, start, different)
+
+
+def _chains(labels: NDArray[np.intp]) -> list[Pair]:
+    """Return pairs that unite each group."""
+    members = [np.flatnonzero(labels == g) for g in range(int(labels.max()) + 1)]
+    return [(int(a), int(b)) for m in members for a, b in pairwise(m)]
+
+
+def _merged(apart: Floats, limit: float, labels: NDArray[np.intp], different: Sequence[Pair]) -> NDArray[np.intp]:
+    """Merge groups by mean distance, nearest first, and number them in order of first appearance.  # (N,)"""
     means = group_means(apart, labels)
     sizes = np.bincount(labels).astype(np.float64)
     blocked = blocked_groups(labels, different)
@@ -118,13 +143,13 @@ def sort_people(
     nearest = cost.argmin(1)
     alive = np.ones(len(sizes), bool)
     target = np.arange(len(sizes))
+    every = np.arange(len(sizes))
     while True:
-        lowest = np.where(alive, cost[np.arange(len(cost)), nearest], np.inf)
+        lowest = np.where(alive, cost[every, nearest], np.inf)
         a = int(lowest.argmin())
         if not lowest[a] < limit:
             break
-        b = int(nearest[a])
-        a, b = min(a, b), max(a, b)
+        a, b = sorted((a, int(nearest[a])))
         row = (sizes[a] * means[a] + sizes[b] * means[b]) / (sizes[a] + sizes[b])
         means[a], means[:, a] = row, row
         blocked[a] |= blocked[b]
@@ -140,11 +165,13 @@ def sort_people(
         stale = np.flatnonzero(alive & ((nearest == a) | (nearest == b)))
         nearest[stale] = cost[stale].argmin(1)
         nearest[a] = cost[a].argmin()
-        closer = alive & (cost[:, a] < cost[np.arange(len(cost)), nearest])
-        nearest[closer] = a
-    merged = target[labels]
-    numbers = {g: n for n, g in enumerate(dict.fromkeys(merged.tolist()))}
-    return np.array([numbers[g] for g in merged.tolist()], np.intp)
+        nearest[alive & (cost[:, a] < cost[every, nearest])] = a
+    return _numbered(target[labels])
+
+
+def _numbered(labels: NDArray[np.intp]) -> NDArray[np.intp]:
+    numbers = {g: n for n, g in enumerate(dict.fromkeys(labels.tolist()))}
+    return np.array([numbers[g] for g in labels.tolist()], np.intp)
 
 
 def absorb(
@@ -182,8 +209,7 @@ def absorb(
             out[labels == group] = large[first]
             blocked[large[first]] |= blocked[group]
             blocked[:, large[first]] |= blocked[:, group]
-    numbers = {g: n for n, g in enumerate(dict.fromkeys(out.tolist()))}
-    return np.array([numbers[g] for g in out.tolist()], np.intp)
+    return _numbered(out)
 
 
 _SMALL_GROUP, _CLEARLY = 2, 0.08

@@ -28,6 +28,7 @@ from studio.domain.curation import (
     flags_of,
     goodness,
     scale_of,
+    sharpness_of,
 )
 from studio.domain.face import FaceEmbedding
 from studio.domain.people import (
@@ -47,6 +48,8 @@ SAME_SHOT_BITS = 10
 """Fingerprints that differ in at most so many of 64 bits may be the same shot ..."""
 SAME_SHOT_DISTANCE = 0.30
 """... when the faces agree too. Source: see benchmarks/curation.py."""
+EQUAL_BITS, EQUAL_DISTANCE = 4, 0.50
+"""A blurred or tiny copy has nearly the same fingerprint, but a face that is recognised worse."""
 FACELESS_SHOT_BITS = 5
 SMALLEST_FACE = 48.0
 """Faces of fewer pixels are guesses; they are shown, never used."""
@@ -114,7 +117,7 @@ def _same_shot(a: IntakePhoto, b: IntakePhoto, bits: int) -> bool:
     first, second = _main_embedding(a), _main_embedding(b)
     if first is None or second is None or first.embedder != second.embedder:
         return bits <= FACELESS_SHOT_BITS and len(a.faces) == len(b.faces)
-    return first.distance(second) <= SAME_SHOT_DISTANCE
+    return first.distance(second) <= (EQUAL_DISTANCE if bits <= EQUAL_BITS else SAME_SHOT_DISTANCE)
 
 
 def _main_embedding(photo: IntakePhoto) -> FaceEmbedding | None:
@@ -123,7 +126,7 @@ def _main_embedding(photo: IntakePhoto) -> FaceEmbedding | None:
 
 def _photo_goodness(photo: IntakePhoto) -> float:
     area = (photo.analysis.width * photo.analysis.height) if photo.analysis else 0
-    return (goodness(photo.faces[0].face) if photo.faces else 0.0) + 1e-12 * area
+    return (goodness(photo.faces[0]) if photo.faces else 0.0) + 1e-12 * area
 
 
 # -- people -------------------------------------------------------------------------
@@ -277,7 +280,7 @@ def _verdict(
         return Verdict(photo_id=photo.id, state="unsure", reason="Not analysed yet.")
     wanted = {cluster_of[f.key].key: f.key for f in photo.faces if f.key in cluster_of and cluster_of[f.key].wanted}
     main = next((f for f in photo.faces if f.key in wanted.values()), photo.faces[0])
-    flags = flags_of(main.face, len(photo.faces) - 1)
+    flags = flags_of(main, len(photo.faces) - 1)
     distance = far.get(main.key) if wanted else _distance_to_wanted(faces, clusters, photo)
     state, reason = _judged(photo, main, bool(wanted), distance, flags, clusters, faces, asked, told)
     if photo.decision is not None:
@@ -322,8 +325,8 @@ def _judged(
     if distance is not None and distance > scale.stranger:
         return "unsure", f"Unlike the other photos: distance {distance:.2f}, beyond {scale.stranger:.2f} is a stranger."
     quality = main.face.quality
-    if min(quality.sharpness, quality.exposure, quality.size) < _POOR:
-        worst = min((quality.sharpness, "blurred"), (quality.exposure, "badly lit"), (quality.size, "small"))[1]
+    if min(sharpness_of(main), quality.exposure, quality.size) < _POOR:
+        worst = min((sharpness_of(main), "blurred"), (quality.exposure, "badly lit"), (quality.size, "small"))[1]
         said = next((f.sentence for f in flags if f.word == worst), f"The face is too {worst}.")
         return "drop", said
     if flags:

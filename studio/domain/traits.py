@@ -28,6 +28,7 @@ class Measures:
     Attributes:
         face_share: height of the face (forehead to chin) against the picture's height.
         room_below: person seen below the chin, in face heights.
+        detail: fine contrast of the face drawn 256 pixels wide, against its whole contrast; blurred below .055.
         eye_open: lid gap against the eye's width, mean of both eyes.
         mouth_open: gap between the lips against the outer eye corners' distance.
         smile: how far the mouth corners lie above the lips' middle, same unit.
@@ -43,6 +44,7 @@ class Measures:
 
     face_share: float | None = None
     room_below: float | None = None
+    detail: float | None = None
     eye_open: float | None = None
     mouth_open: float | None = None
     smile: float | None = None

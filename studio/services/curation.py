@@ -508,7 +508,7 @@ class Curation:
         return CuratedPhoto(
             photo=photo, sha256=photo.sha256, mask_sha256=analysis.mask_sha256, caption=caption, own_caption=own,
             crop=choice.crop or crop_box(photo.width, photo.height, found.face, share, others),
-            kept=True if choice.kept is None else choice.kept, traits=traits, flags=flags_of(found.face, len(others)),
+            kept=True if choice.kept is None else choice.kept, traits=traits, flags=flags_of(found, len(others)),
         )  # fmt: skip
 
     def captions(self, identity_id: str, trigger: str, class_word: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ are in services/curation.py, all words of the page in sorting.py.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ class HeapPanel:
                 self.discard = gr.Button("Discard the heap", variant="stop", elem_id="heap-discard")
         self.parts = [
             self.drop, self.sheet, self.whose, self.head, self.ask, self.people, self.photos, self.confirm, self.undo,
-            self.discard,
+            self.discard, self.foot,
         ]  # fmt: skip
 
     def wire(self, tab: Any) -> None:
@@ -91,15 +92,17 @@ class HeapPanel:
         """Return the heaps for the list of people, and the card that makes a new one."""
         items = []
         for intake in self.curation.intakes():
-            if intake.confirmed is None:
-                line = "waits for you"
-                job = self._job(intake)
-                if job is not None and job.is_active:
-                    line = f"looking, {round(job.fraction * 100)} %"
-                items.append(
-                    text.Card(HEAP + intake.id, intake.title, line, icon="library", tone="warn",
-                              selected=selected == HEAP + intake.id)
-                )  # fmt: skip
+            job = self._job(intake)
+            if job is not None and job.is_active:
+                line, tone = "being looked at", ""
+            elif intake.confirmed is None:
+                line, tone = "waits for you", "warn"
+            elif (datetime.now(UTC) - intake.confirmed).days < 1:
+                line, tone = "taken over", "good"
+            else:
+                continue
+            card = HEAP + intake.id
+            items.append(text.Card(card, intake.title, line, icon="photo", tone=tone, selected=selected == card))
         items.append(
             text.Card(NEW_HEAP, "Sort many photos", "a folder, also of several people", icon="library",
                       selected=selected == NEW_HEAP)
@@ -121,7 +124,7 @@ class HeapPanel:
         return self._heap(self.curation.intake(str(selected).removeprefix(HEAP)))
 
     def _shown(self, *, drop: bool, sheet: bool, whose: Any = None, **pieces: Any) -> tuple[Any, ...]:
-        names = ("head", "ask", "people", "photos", "confirm", "undo", "discard")
+        names = ("head", "ask", "people", "photos", "confirm", "undo", "discard", "foot")
         empty: dict[str, Any] = dict.fromkeys(names[:4], "") | dict.fromkeys(names[4:], gr.skip())
         values = {**empty, **pieces}
         columns = gr.Column(visible=drop), gr.Column(visible=sheet)
@@ -132,8 +135,10 @@ class HeapPanel:
         title = text.heading(intake.title, self._subtitle(intake))
         if job is not None and (job.is_active or (intake.waiting and job.state != "done")):
             card = jobcard.card(job, self.window.job_picture(job), with_open=False)
-            return self._shown(drop=False, sheet=True, head=title + card, confirm=gr.Button(visible=False),
-                               undo=gr.Button(visible=False), discard=gr.Button(visible=not job.is_active))  # fmt: skip
+            return self._shown(
+                drop=False, sheet=True, head=title + card, confirm=gr.Button(visible=False),
+                undo=gr.Button(visible=False), foot=gr.Row(visible=not job.is_active),
+            )  # fmt: skip
         review = self.curation.review(intake.id)
         return self._shown(
             drop=False, sheet=True, head=title + sorting.tally(intake, review), **self._pieces(intake, review)
@@ -151,7 +156,7 @@ class HeapPanel:
             "photos": sorting.photos(intake, review, picture),
             "confirm": gr.Button(f"Take over {kept} photo{'s' if kept != 1 else ''}", visible=not done),
             "undo": gr.Button(f"Undo: {step.title}" if step else "Undo", visible=step is not None),
-            "discard": gr.Button(visible=True),
+            "foot": gr.Row(visible=True),
         }
 
     def _subtitle(self, intake: Intake) -> str:
@@ -204,19 +209,15 @@ class HeapPanel:
         if act in ("same", "different"):
             first, _, second = id.partition(" ")
             self.curation.answer(intake_id, first, second, act == "same")
-        elif act in ("keep", "drop"):
-            self.curation.set_decision(intake_id, [id], "keep" if act == "keep" else "drop")
-        elif act == "instead":
-            self._swap(intake_id, id)
+        elif act in ("keep", "instead"):  # of near-duplicates the studio's choice then leaves by itself
+            self.curation.set_decision(intake_id, [id], "keep")
+        elif act == "drop":
+            self.curation.set_decision(intake_id, [id], "drop")
         elif act == "name":
             self.curation.name_cluster(intake_id, id, str((event._data or {}).get("words", "")))
         elif act in ("cancel", "resume", "retry"):
             self.window.act_on_job(act, id)
         return self.show(selected)
-
-    def _swap(self, intake_id: str, photo_id: str) -> None:
-        """Keep this one of a group of near-duplicates; the studio's choice leaves by itself."""
-        self.curation.set_decision(intake_id, [photo_id], "keep")
 
     def _confirm(self, selected: str | None) -> tuple[Any, ...]:
         done = self.curation.confirm(str(selected).removeprefix(HEAP))
@@ -235,14 +236,17 @@ class HeapPanel:
         return (None, *self.tab.show(None))
 
     def news(self, selected: str | None, seen: str) -> tuple[Any, ...]:
-        """Return the marker of what is shown and the updates of `self.parts`, only while a job looks at the heap."""
-        same = (seen, *(gr.skip() for _ in self.parts))
+        """Return a marker of what is shown, the list of people and the updates of `self.parts`, when a job went on."""
+        same = (seen, *(gr.skip() for _ in (self.tab.list, *self.parts)))
         if not is_heap(selected) or selected == NEW_HEAP or not self.exists(str(selected)):
             return same
         intake = next(i for i in self.curation.intakes() if HEAP + i.id == selected)
         job = self._job(intake)
         now = "" if job is None else f"{job.id} {job.state} {job.fraction} {job.message} {job.cancel_requested}"
-        return same if now == seen else (now, *self.show(selected))
+        if now == seen:
+            return same
+        people = gr.skip() if job is None or job.is_active else self.tab.people_cards(selected)
+        return (now, people, *self.show(selected))
 
 
 def _pictures_only(files: list[Path]) -> list[Path]:

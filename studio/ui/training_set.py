@@ -136,10 +136,10 @@ class TrainingSetPanel:
         items = []
         for curated in found:
             flags = ", ".join(f.word for f in curated.flags)
-            line = curated.problem or flags or ", ".join(v for v in curated.traits.values() if v not in _USUAL)
+            line = curated.problem or flags or curated.caption.partition(", ")[2]
             items.append(
                 text.Card(
-                    curated.photo.id, curated.photo.file_name or "Photo", line or "good",
+                    curated.photo.id, curated.photo.file_name or "Photo", line or "plain",
                     self._picture(curated), act="toggle", selected=curated.kept, mark="" if curated.kept else "out",
                     tone="bad" if curated.problem else ("warn" if flags else ""),
                 )
@@ -196,6 +196,3 @@ class TrainingSetPanel:
     def _undo(self, selected: str | None, trigger: str, class_word: str) -> tuple[Any, ...]:
         self.curation.undo(identity_id=self.tab.shown(selected))
         return self.show(selected, trigger, class_word)
-
-
-_USUAL = ("head and shoulders", "straight", "neutral", "front", "no", "mixed")

@@ -35,7 +35,7 @@ _FOREHEAD, _CHIN = 10, 152
 _SKIN_PAIRS = ((69, 299), (108, 337), (50, 280), (123, 352), (205, 425), (187, 411), (186, 410))
 _PERSON, _BACKGROUND = 200, 20  # matte values that surely are
 _LEAST_PIXELS = 60
-_FRAME_SIDE = 256
+_FACE_SIDE = 256
 # Lines over places where frames would cross: between the brows to the nose, from each lower lid to the cheek.
 _BRIDGE, _RIMS = (8, 195), ((145, 50), (374, 280))
 
@@ -62,6 +62,7 @@ def measure(image: Image, face: DetectedFace, matte: Matte) -> Measures:
     values: dict[str, Any] = {
         **_shapes(face.landmarks),
         **_light(small, points, x1 - x0),
+        "detail": _detail(image, face),
         **_background(small, person),
     }
     return Measures(
@@ -74,11 +75,24 @@ def measure(image: Image, face: DetectedFace, matte: Matte) -> Measures:
     )
 
 
+def _detail(image: Image, face: DetectedFace) -> float:
+    """Return the contrast between blurs of 1 and 2 pixels on the face drawn 256 pixels wide, against all contrast.
+
+    Unlike a comparison of the two finest octaves it is not deceived by the noise of compressing a blurred picture,
+    and it asks for no more detail than training at 512 pixels can use.
+    """
+    crop, _ = cut(image, window_of(face.landmarks), _FACE_SIDE)
+    gray = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    band = cv2.GaussianBlur(gray, (0, 0), 1.0) - cv2.GaussianBlur(gray, (0, 0), 2.0)
+    inner = slice(_FACE_SIDE // 5, _FACE_SIDE - _FACE_SIDE // 5)
+    return float(band[inner, inner].std() / (gray[inner, inner].std() + 1.0))
+
+
 def _shapes(landmarks: NDArray[np.float32]) -> dict[str, float]:
     """Measure lids, lips and brows on the face turned to the front."""
     rotation, _ = rotation_from_landmarks(landmarks)
     points = (landmarks.astype(np.float64) * [1, -1, -1]) @ rotation  # head axes: x right, y up
-    unit = float(np.linalg.norm(points[263] - points[33]))
+    unit = max(float(np.linalg.norm(points[263] - points[33])), 1e-6)
     eyes = points[list(_EYE_CORNERS), 1].mean()
 
     def level(indices: tuple[int, ...]) -> float:
@@ -173,17 +187,17 @@ def _frames(image: Image, face: DetectedFace) -> float | None:
 
     Bare skin is smooth in both places. Rimless and very thin frames are missed; shadows of a deep brow count a little.
     """
-    crop, to_picture = cut(image, window_of(face.landmarks), _FRAME_SIDE)
+    crop, to_picture = cut(image, window_of(face.landmarks), _FACE_SIDE)
     matrix = cv2.invertAffineTransform(to_picture)
     points = face.landmarks[:, :2].astype(np.float64) @ matrix[:, :2].T + matrix[:, 2] - 0.5
     lab = cv2.cvtColor(cv2.GaussianBlur(crop, (0, 0), 1.2), cv2.COLOR_RGB2LAB)
     lightness = lab[..., 0].astype(np.float32)
-    cheeks = np.clip(points[[50, 280, 205, 425, 151]], 0, _FRAME_SIDE - 1).astype(int)
+    cheeks = np.clip(points[[50, 280, 205, 425, 151]], 0, _FACE_SIDE - 1).astype(int)
     skin = max(float(np.median(lightness[cheeks[:, 1], cheeks[:, 0]])), 40.0)
 
     def step(start: int, end: int, skip: int = 0) -> float:
         along = np.linspace(0, 1, 40)[:, None]
-        line = np.clip(points[start] * (1 - along) + points[end] * along, 0, _FRAME_SIDE - 2).astype(np.float32)
+        line = np.clip(points[start] * (1 - along) + points[end] * along, 0, _FACE_SIDE - 2).astype(np.float32)
         values = cv2.remap(lightness, line[None, :, 0], line[None, :, 1], cv2.INTER_LINEAR)[0][skip:]
         return float(np.abs(values[4:] - values[:-4]).max())
 
