@@ -50,11 +50,10 @@ class RunHistory:
         """Say where a run stands."""
         run = self.run(run_id)
         job = self._job(run)
-        losses = self._store.runs.metrics(self._owner, run_id).get("loss", [])
         checkpoints = self.checkpoints(run_id)
         saved = max((c.step for c in checkpoints), default=0)
         resumable = max((c.step for c in checkpoints if c.has_state), default=None)
-        step = max([s for s, _ in losses[-1:]] + [saved])
+        step = max(saved, self._store.runs.last_step(self._owner, run_id))
         state, sentence, memory = standing(run, job, saved)
         return RunState(run, state, step, run.plan.steps, resumable, sentence, memory)
 

@@ -183,6 +183,11 @@ class Runs:
             curves.setdefault(name, []).append((int(step), float(value)))
         return curves
 
+    def last_step(self, owner: str, run_id: str) -> int:
+        """Return the last step on the curves; 0 before the first."""
+        sql = "SELECT coalesce(max(step), 0) FROM run_metrics WHERE owner = ? AND run_id = ? AND name = 'loss'"
+        return int(self._database.value(sql, [owner, run_id]))
+
     def forget_after(self, owner: str, run_id: str, step: int) -> None:
         """Drop curve points and samples after a step: a run that goes on from there makes them anew."""
         with self._database.transaction():
