@@ -116,6 +116,7 @@ _LEVEL_PITCH, _TURNED_YAW, _RAISED, _LOWERED = -6.0, 15.0, 11.0, 9.0
 _NEARLY = 0.85  # share of those angles from which on a head is neither straight nor turned
 _CLOSED_EYE = 0.13
 _SMILE, _SMILING_WIDTH = 0.03, 0.55
+_RISE, _WIDENING = 0.027, 1.1  # against the person's own mouth at rest
 _SAD, _CLOSED_MOUTH = -0.052, 0.06
 _OPEN_MOUTH, _WIDE_OPEN, _ROUND_WIDTH, _WIDE_EYE = 0.09, 0.19, 0.61, 0.33
 _SIDE_LIGHT, _EVEN_LIGHT, _DARK_PICTURE = 0.75, 0.55, 95.0
@@ -123,12 +124,34 @@ _PLAIN_SPREAD, _LEAST_BACKGROUND = 14.0, 0.04
 _GLASSES, _NO_GLASSES = 0.52, 0.42
 
 
-def traits_of(measures: Measures, head: HeadPose) -> dict[str, str]:
+@dataclass(frozen=True)
+class Rest:
+    """A person's mouth at rest, since one person's calm mouth is another's faint smile.
+
+    Attributes:
+        smile, mouth_width: as in Measures.
+    """
+
+    smile: float
+    mouth_width: float
+
+
+def rest_of(all_measures: Sequence[Measures]) -> Rest | None:
+    """Return the lower quartile of a person's photos; None with fewer than three."""
+    smiles = sorted(m.smile for m in all_measures if m.smile is not None)
+    widths = sorted(m.mouth_width for m in all_measures if m.mouth_width is not None)
+    if min(len(smiles), len(widths)) < 3:
+        return None
+    return Rest(smiles[(len(smiles) - 1) // 4], widths[(len(widths) - 1) // 4])
+
+
+def traits_of(measures: Measures, head: HeadPose, rest: Rest | None = None) -> dict[str, str]:
     """Read numbers as words.
 
     Args:
         measures: of one face.
         head: its absolute pose; people who look straight ahead are read as about -6 degrees of pitch.
+        rest: the person's mouth at rest, where it is known.
 
     Returns:
         Trait name -> one of its values, only for traits that were measured clearly.
@@ -136,7 +159,7 @@ def traits_of(measures: Measures, head: HeadPose) -> dict[str, str]:
     words = {
         "framing": _framing(measures),
         "direction": _direction(head),
-        "expression": _expression(measures),
+        "expression": _expression(measures, rest),
         "light": _light(measures),
         "background": _background(measures),
         "glasses": _glasses(measures.glasses),
@@ -168,14 +191,15 @@ def _direction(head: HeadPose) -> str | None:
     return "up" if pitch > 0 else "down"
 
 
-def _expression(m: Measures) -> str | None:
+def _expression(m: Measures, rest: Rest | None) -> str | None:
     if m.mouth_open is None or m.smile is None or m.eye_open is None or m.mouth_width is None:
         return None
     if m.eye_open < _CLOSED_EYE:
         return "eyes closed"
     if m.mouth_open >= _WIDE_OPEN and m.mouth_width < _ROUND_WIDTH and m.eye_open >= _WIDE_EYE:
         return "surprised"
-    if m.smile >= _SMILE and m.mouth_width >= _SMILING_WIDTH:
+    risen = rest is not None and m.smile - rest.smile >= _RISE and m.mouth_width >= _WIDENING * rest.mouth_width
+    if risen or (m.smile >= _SMILE and m.mouth_width >= _SMILING_WIDTH):
         return "smiling"
     if m.mouth_open >= _OPEN_MOUTH:
         return "mouth open"
@@ -324,7 +348,7 @@ class Coverage:
 
 
 FEW_PHOTOS, GOOD_PHOTOS = 6, 12
-"""Below the first a person is learned as one picture; studios train with 10 to 25 (see docs/curation.md)."""
+"""Below the first a person is learned as one picture; other studios train with 10 to 25."""
 
 _ASK: dict[tuple[str, str], str] = {
     ("framing", "close-up"): "No close-up: add a photo in which the face fills at least half of the picture.",

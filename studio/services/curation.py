@@ -39,7 +39,7 @@ from studio.domain.identity import Identity
 from studio.domain.job import Job
 from studio.domain.photo import Photo
 from studio.domain.review import review
-from studio.domain.traits import TRAIT, Coverage, Policy, caption_of, coverage_of, default_policies, traits_of
+from studio.domain.traits import TRAIT, Coverage, Policy, caption_of, coverage_of, default_policies, rest_of, traits_of
 from studio.engines.base import Image, Matte, TrainingExample
 from studio.errors import (
     ConflictError,
@@ -474,9 +474,19 @@ class Curation:
         choices = self._rows.choices(self._owner, identity_id)
         policies = self.policies(identity_id)
         out, number = [], 0
-        for photo in self._store.photos.list(self._owner, identity_id=identity_id):
-            choice = choices.get(photo.id, PhotoChoice())
-            made = self._curated(photo, choice, crop_share(number, resolution), policies, trigger, class_word)
+        photos = self._store.photos.list(self._owner, identity_id=identity_id)
+        faces = {photo.id: _meant(self._analysis(photo.sha256), photo) for photo in photos}
+        rest = rest_of([face.measures for face in faces.values() if face is not None])
+        for photo in photos:
+            choice, face = choices.get(photo.id, PhotoChoice()), faces[photo.id]
+            traits = {} if face is None else traits_of(face.measures, face.face.head, rest)
+            own = choice.caption is not None
+            caption = (
+                _filled(choice.caption or "", trigger, class_word)
+                if own
+                else caption_of(traits, trigger, class_word, policies)
+            )
+            made = self._curated(photo, choice, crop_share(number, resolution), traits, caption)
             number += made.kept
             out.append(made)
         return tuple(out)
@@ -486,10 +496,10 @@ class Curation:
         photo: Photo,
         choice: PhotoChoice,
         share: float,
-        policies: Mapping[str, Policy],
-        trigger: str,
-        class_word: str,
+        traits: Mapping[str, str],
+        caption: str,
     ) -> CuratedPhoto:
+        """Put together what training would see of one photo; `share` is the face's part of the crop."""
         analysis = self._analysis(photo.sha256)
         found = _meant(analysis, photo)
         if found is None:
@@ -498,17 +508,11 @@ class Curation:
                 problem=analysis.problem or "The face was not found again.",
             )  # fmt: skip
         others = [f.face for f in analysis.faces if f.index != found.index]
-        traits = traits_of(found.measures, found.face.head)
-        own = choice.caption is not None
-        caption = (
-            _filled(choice.caption or "", trigger, class_word)
-            if own
-            else caption_of(traits, trigger, class_word, policies)
-        )
         return CuratedPhoto(
-            photo=photo, sha256=photo.sha256, mask_sha256=analysis.mask_sha256, caption=caption, own_caption=own,
+            photo=photo, sha256=photo.sha256, mask_sha256=analysis.mask_sha256, caption=caption,
+            own_caption=choice.caption is not None, kept=True if choice.kept is None else choice.kept, traits=traits,
             crop=choice.crop or crop_box(photo.width, photo.height, found.face, share, others),
-            kept=True if choice.kept is None else choice.kept, traits=traits, flags=flags_of(found, len(others)),
+            flags=flags_of(found, len(others)),
         )  # fmt: skip
 
     def captions(self, identity_id: str, trigger: str, class_word: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from studio.domain.traits import (
     color_word,
     coverage_of,
     default_policies,
+    rest_of,
     traits_of,
 )
 
@@ -43,6 +44,15 @@ def test_direction_has_a_word_only_where_it_is_clear(head: HeadPose, word: str |
 )  # fmt: skip
 def test_expressions(change: dict[str, float], word: str) -> None:
     assert traits_of(Measures(**{**CALM, **change}), FRONT)["expression"] == word
+
+
+def test_a_smile_is_read_against_the_persons_own_mouth_at_rest() -> None:
+    calm, faint = Measures(**{**CALM, "smile": -0.02}), Measures(**{**CALM, "smile": 0.015, "mouth_width": 0.6})
+    assert traits_of(faint, FRONT)["expression"] == "neutral"
+    rest = rest_of([calm, faint, calm, faint])
+    assert traits_of(faint, FRONT, rest)["expression"] == "smiling"
+    assert traits_of(calm, FRONT, rest)["expression"] == "neutral"
+    assert rest_of([calm, faint]) is None
 
 
 @pytest.mark.parametrize(
