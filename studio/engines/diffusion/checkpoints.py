@@ -122,7 +122,7 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 def save(
     folder: Path,
     step: int,
-    write_adapter: Callable[[Path], None],
+    write_adapter: Callable[[Path], object],
     tensors: Mapping[str, torch.Tensor],
     facts: Mapping[str, Any],
     *,
@@ -154,8 +154,8 @@ def save(
             shutil.rmtree(place)
         part.rename(place)
         _sync(place.parent)
-    with atomic_file(folder / "latest") as file:
-        file.write_text(place.name, encoding="utf-8")
+    with atomic_file(folder / "latest") as latest:
+        latest.write_text(place.name, encoding="utf-8")
     _thin(folder, keep)
     return SavedCheckpoint(step, place, True)
 

@@ -17,22 +17,22 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-from studio.domain.base_model import BaseLocation
+from studio.domain.base_model import FAMILY_TITLES, BaseLocation, Family
 from studio.domain.training import Preflight, TrainingPlan
 from studio.engines.diffusion import runtime
 from studio.engines.diffusion.lessons import CLASS_STEPS
 from studio.engines.diffusion.optimizers import expected_state_bytes
-from studio.engines.diffusion.trainable import TEXT_PARTS, attach
+from studio.engines.diffusion.trainable import TEXT_PARTS, lora_configs
 
 MARGIN = 1.15
 """Over what was counted, for the allocator's gaps and libraries' workspaces."""
@@ -82,51 +82,75 @@ class Shapes:
 
 def shapes_of(location: BaseLocation, plan: TrainingPlan) -> Shapes:
     """Count what a plan means on a base, without its weights."""
-    key = plan.model_dump(include=_SHAPE_FIELDS, mode="json")
-    return _shapes(location.path, location.is_file, location.family, json.dumps(key, sort_keys=True))
+    model = _model(location.path, location.is_file, location.family, plan.resolution)
+    return replace(model.shapes, trained=tuple(_trained(model, plan)))
 
 
-_SHAPE_FIELDS = {
-    "method", "resolution", "rank", "text_rank", "feed_forward", "convolutions", "train_text_encoder",
-    "textual_inversion",
-}  # fmt: skip
+@dataclass(frozen=True)
+class _Model:
+    """A base at one size of pictures.
+
+    Attributes:
+        shapes: with nothing trained.
+        weights: part -> name of each parameter -> its shape.
+        text_widths: of the text encoders' tables.
+    """
+
+    shapes: Shapes
+    weights: Mapping[str, Mapping[str, tuple[int, ...]]]
+    text_widths: tuple[int, ...]
 
 
-@lru_cache(maxsize=32)
-def _shapes(path: str, is_file: bool, family: str, plan_json: str) -> Shapes:
+@lru_cache(maxsize=8)
+def _model(path: str, is_file: bool, family: Family, resolution: int) -> _Model:
     from diffusers import UNet2DConditionModel
 
-    plan = TrainingPlan(**json.loads(plan_json))
     folder = _CONFIGS / family if is_file else Path(path)
-    parts = ["text_encoder", "text_encoder_2"][: 2 if family == "sdxl" else 1]
-    config = _config(folder, "unet")
+    parts = TEXT_PARTS[: 2 if family == "sdxl" else 1]
     with torch.device("meta"):
-        unet: Any = UNet2DConditionModel.from_config(config)
+        unet = cast("Any", UNet2DConditionModel).from_config(_config(folder, "unet"))
         encoders = [_text_encoder(_config(folder, part), projected=part == "text_encoder_2") for part in parts]
         autoencoder = _autoencoder(_config(folder, "vae"))
-    modules = {"unet": unet, **dict(zip(TEXT_PARTS, encoders, strict=False))}
-    for module in modules.values():
-        module.requires_grad_(False)
-    base_parameters = sum(p.numel() for module in modules.values() for p in module.parameters())
-    with torch.device("meta"):
-        named, _ = attach(modules, plan)
-    trained = [tuple(p.shape) for p in named.values()]
-    if plan.textual_inversion:
-        trained += [(encoder.config.hidden_size,) for encoder in encoders]
-    ledger = _run_unet(unet, plan.resolution // _factor(autoencoder), encoders)
+    modules = {"unet": unet, **dict(zip(parts, encoders, strict=True))}
+    factor = 2 ** (len(autoencoder.config.block_out_channels) - 1)
+    ledger = _run_unet(unet, resolution // factor, encoders)
     tokens = encoders[0].config.max_position_embeddings
-    text = sum(2.0 * tokens * _matrix_parameters(encoder) for encoder in encoders)
-    return Shapes(
-        base_parameters=base_parameters,
+    autoencoder.requires_grad_(False)
+    shapes = Shapes(
+        base_parameters=sum(p.numel() for module in modules.values() for p in module.parameters()),
         autoencoder_parameters=sum(p.numel() for p in autoencoder.parameters()),
-        trained=tuple(trained),
+        trained=(),
         saved_bytes=ledger.saved,
         saved_checkpointed_bytes=ledger.saved_checkpointed,
         flops=ledger.flops,
-        text_flops=text,
-        encode_flops=_count_flops(lambda: autoencoder.encode(_meta(1, 3, plan.resolution, plan.resolution)))[0],
+        text_flops=sum(2.0 * tokens * _matrix_parameters(encoder) for encoder in encoders),
+        encode_flops=_count_flops(lambda: autoencoder.encode(_meta(1, 3, resolution, resolution)))[0],
         calls=ledger.calls,
     )
+    weights = {part: {n: tuple(p.shape) for n, p in module.named_parameters()} for part, module in modules.items()}
+    return _Model(shapes, weights, tuple(encoder.config.hidden_size for encoder in encoders))
+
+
+def _trained(model: _Model, plan: TrainingPlan) -> Iterator[tuple[int, ...]]:
+    """Yield the shape of every tensor that a plan trains."""
+    configs = lora_configs(plan, len(model.text_widths))
+    for part, weights in model.weights.items():
+        if plan.method == "dreambooth" and (part == "unet" or plan.train_text_encoder):
+            yield from weights.values()
+        if part not in configs:
+            continue
+        layers, rank = tuple(configs[part].target_modules), configs[part].r
+        for name, shape in weights.items():
+            if name.removesuffix(".weight").endswith(layers) and len(shape) > 1:
+                yield (rank, *shape[1:])
+                yield (shape[0], rank, *(1 for _ in shape[2:]))
+    if plan.textual_inversion:
+        yield from ((width,) for width in model.text_widths)
+
+
+def bundled_location(family: Family) -> BaseLocation:
+    """Return a place that stands for the real models of a family: shapes are known here, weights are not."""
+    return BaseLocation(name=family, title=FAMILY_TITLES[family], family=family, path="", is_file=True)
 
 
 def _config(folder: Path, part: str) -> dict[str, Any]:
@@ -145,11 +169,7 @@ def _autoencoder(config: dict[str, Any]) -> Any:
 
     if config.get("_class_name") == "PatchAutoencoder":
         return import_module("studio.engines.diffusion.autoencoder").PatchAutoencoder.from_config(config)
-    return AutoencoderKL.from_config(config)
-
-
-def _factor(autoencoder: Any) -> int:
-    return int(2 ** (len(autoencoder.config.block_out_channels) - 1))
+    return cast("Any", AutoencoderKL).from_config(config)
 
 
 def _matrix_parameters(module: Any) -> int:
@@ -201,7 +221,7 @@ def _count_flops(action: Callable[[], Any]) -> tuple[float, int]:
 
     calls = 0
 
-    class Calls(TorchDispatchMode):
+    class Calls(cast("Any", TorchDispatchMode)):  # type: ignore[misc]
         def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             nonlocal calls
             calls += 1
@@ -228,7 +248,7 @@ class _FusedAttention(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function is torch.nn.functional.scaled_dot_product_attention:
             with torch._C.DisableTorchFunction():
-                return _Fused.apply(*args[:3])
+                return cast("Any", _Fused).apply(*args[:3])
         return function(*args, **(kwargs or {}))
 
 
@@ -413,15 +433,22 @@ def _that_fits(
     location: BaseLocation, plan: TrainingPlan, device: str, memory_free: int, disk_free: int
 ) -> Mapping[str, Any]:
     """Make the plan smaller until it fits; empty when nothing helps."""
-    smaller = plan
+    smaller, measured = plan, {"resolution": plan.resolution}
     for change in smaller_steps(plan, disk_too=True):
         smaller = smaller.model_copy(update=change)
-        shapes = shapes_of(location, smaller)
+        shapes = _at_resolution(shapes_of(location, smaller.model_copy(update=measured)), plan, smaller)
         memory = sum(memory_parts(shapes, smaller, device).values())
         if memory <= memory_free and disk_bytes(shapes, smaller) <= disk_free:
             before = plan.model_dump()
             return {name: value for name, value in smaller.model_dump().items() if before[name] != value}
     return {}
+
+
+def _at_resolution(shapes: Shapes, measured: TrainingPlan, wanted: TrainingPlan) -> Shapes:
+    """Scale what grows with the picture; fused attention keeps no more per pixel in larger pictures."""
+    area = (wanted.resolution / measured.resolution) ** 2
+    saved = {name: int(getattr(shapes, name) * area) for name in ("saved_bytes", "saved_checkpointed_bytes")}
+    return replace(shapes, **saved)  # type: ignore[arg-type]
 
 
 def smaller_steps(plan: TrainingPlan, *, disk_too: bool = False) -> Iterator[dict[str, Any]]:
@@ -435,6 +462,8 @@ def smaller_steps(plan: TrainingPlan, *, disk_too: bool = False) -> Iterator[dic
     while batch > 1:  # as many pictures a step as before, fewer at a time
         batch, accumulation = -(-batch // 2), min(64, accumulation * 2)
         yield {"batch": batch, "accumulation": accumulation}
+    if plan.precision in ("auto", "fp32"):
+        yield {"precision": "bf16"}
     if plan.ema:
         yield {"ema": False}
     if plan.method == "dreambooth":

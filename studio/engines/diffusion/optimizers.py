@@ -70,7 +70,7 @@ class ProjectedAdamW(torch.optim.Optimizer):
         super().__init__(parameters, defaults)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Step every weight that has a gradient."""
         if closure is not None:
             raise NotImplementedError("projected AdamW takes no closure")
@@ -141,7 +141,8 @@ def calibrated(gradient: torch.Tensor, guess: torch.Tensor) -> torch.Tensor:
         Orthonormal columns: the right singular vectors of the gradient seen through the guess's image.
     """
     columns = torch.linalg.qr(gradient @ guess)[0]  # (long, rank)
-    return torch.linalg.svd(columns.T @ gradient, full_matrices=False)[2].T.contiguous()  # (short, rank)
+    directions: torch.Tensor = torch.linalg.svd(columns.T @ gradient, full_matrices=False)[2]
+    return directions.T.contiguous()  # (short, rank)
 
 
 def correlation_loss(projection: torch.Tensor, gradient: torch.Tensor, moment: torch.Tensor) -> torch.Tensor:
@@ -163,7 +164,8 @@ def correlated(projection: torch.Tensor, gradient: torch.Tensor, moment: torch.T
     with torch.enable_grad():
         leaf = projection.detach().clone().requires_grad_(True)
         (slope,) = torch.autograd.grad(correlation_loss(leaf, unit, moment), leaf)
-    return projection - slope * (PROJECTION_RATE / slope.norm().clamp_min(1.0))
+    moved: torch.Tensor = projection - slope * (PROJECTION_RATE / slope.norm().clamp_min(1.0))
+    return moved
 
 
 def _start(side: int, rank: int, device: torch.device) -> torch.Tensor:
@@ -190,14 +192,17 @@ def make_optimizer(plan: TrainingPlan, groups: list[dict[str, Any]]) -> torch.op
     if plan.optimizer == "projected_adamw":
         return ProjectedAdamW(groups, weight_decay=decay, rank=plan.projection_rank)
     if plan.optimizer == "adamw8bit":
-        return _optional("bitsandbytes", "8-bit AdamW").optim.AdamW8bit(groups, weight_decay=decay)
+        adamw8bit: torch.optim.Optimizer = _optional("bitsandbytes", "8-bit AdamW").optim.AdamW8bit(
+            groups, weight_decay=decay
+        )
+        return adamw8bit
     if plan.optimizer == "prodigy":
         # Prodigy finds the rate itself and refuses groups of unlike rates.
         together = [weight for group in groups for weight in group["params"]]
-        prodigy = _optional("prodigyopt", "Prodigy").Prodigy
-        return prodigy(
+        prodigy: torch.optim.Optimizer = _optional("prodigyopt", "Prodigy").Prodigy(
             together, lr=groups[0]["lr"], weight_decay=decay, safeguard_warmup=True, use_bias_correction=True
         )
+        return prodigy
     return torch.optim.AdamW(groups, weight_decay=decay, fused=True)
 
 

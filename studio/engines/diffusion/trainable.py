@@ -55,12 +55,12 @@ def lora_configs(plan: TrainingPlan, text_encoders: int) -> dict[str, Any]:
     return configs
 
 
-def _number(alpha: float) -> int | float:
+def _number(alpha: float) -> Any:
     """Whole alphas as whole numbers, as other programs write them."""
     return int(alpha) if alpha == int(alpha) else alpha
 
 
-def attach(modules: Mapping[str, Any], plan: TrainingPlan) -> tuple[dict[str, torch.nn.Parameter], dict[str, Any]]:
+def attach(modules: Mapping[str, Any], plan: TrainingPlan) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Let the planned numbers of UNet and text encoders ask for gradients.
 
     Args:
@@ -70,7 +70,7 @@ def attach(modules: Mapping[str, Any], plan: TrainingPlan) -> tuple[dict[str, to
         Parameters by their name in adapter files, and the LoRA config of each part.
     """
     configs = lora_configs(plan, len(modules) - 1)
-    named: dict[str, torch.nn.Parameter] = {}
+    named: dict[str, torch.Tensor] = {}
     for part, module in modules.items():
         if part in configs:
             module.add_adapter(configs[part], adapter_name=ADAPTER_NAME)
@@ -113,7 +113,7 @@ class Trainable:
         return self.plan.train_text_encoder or self.plan.textual_inversion
 
     @property
-    def parameters(self) -> list[torch.nn.Parameter]:
+    def parameters(self) -> list[torch.Tensor]:
         """Everything that is learned."""
         return list(self.named.values())
 

@@ -77,7 +77,11 @@ def _hint(plan: TrainingPlan) -> str:
     smaller = smaller_settings(plan)
     if not smaller:
         return "Close other programs, or choose a smaller base model."
-    return "Try " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in smaller.items()) + "."
+    return "Try " + ", ".join(f"{name.replace('_', ' ')} {_word(value)}" for name, value in smaller.items()) + "."
+
+
+def _word(value: Any) -> str:
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 
 @dataclass
@@ -146,16 +150,17 @@ class _Run:
     def _optimizer_step(self) -> tuple[float, float]:
         """Make one step; NaN says that nothing was changed."""
         factor = schedule_factor(self.plan, self.progress.step)
-        for group, rate in zip(self.optimizer.param_groups, self._planned_rates(), strict=True):
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
         self.base.unet.train()
         total = torch.zeros((), device=self.base.device)
         for _ in range(self.plan.accumulation):
             loss = self._loss() / self.plan.accumulation
-            self.scaler.scale(loss).backward()
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         value = total.item()
-        self.scaler.unscale_(self.optimizer) if self.scaler.is_enabled() else None
+        if self.scaler.is_enabled():
+            self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.trainable.parameters, self.plan.max_grad_norm).item()
         good = math.isfinite(value) and (math.isfinite(norm) or self.scaler.is_enabled())
         if good:
@@ -164,9 +169,6 @@ class _Run:
             self.trainable.follow(self.progress.step)
         self.optimizer.zero_grad(set_to_none=True)
         return (value if good else math.nan), self.optimizer.param_groups[0]["lr"]
-
-    def _planned_rates(self) -> list[float]:
-        return self.rates
 
     def _loss(self) -> torch.Tensor:
         """Draw one micro-batch of photos and class pictures and return its weighted loss."""
@@ -279,7 +281,8 @@ class _Run:
         packed = {k.removeprefix("optimizer."): v for k, v in state.items() if k.startswith("optimizer.")}
         self.trainable.restore(weights, raw)
         unpack_state(self.optimizer, (packed, facts["optimizer"]))
-        self.scaler.load_state_dict(facts["scaler"]) if self.scaler.is_enabled() else None
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(facts["scaler"])
         self.progress.generator.set_state(state["generator"])
         self.progress.losses = state["losses"].tolist()
         self.progress.coming, self.progress.coming_class = facts["coming"], facts["coming_class"]
@@ -336,8 +339,10 @@ def step_weights(scheduler: Any, gamma: float) -> torch.Tensor:
     if gamma == 0.0:
         return torch.ones_like(ratio).float()
     if scheduler.config.prediction_type == "v_prediction":
-        return (ratio.clamp_max(gamma) / (ratio + 1.0)).clamp_min(SNR_FLOOR).float()
-    return (ratio.clamp_max(gamma) / ratio.clamp_min(1e-8)).clamp_max(1.0).float()
+        weights: torch.Tensor = (ratio.clamp_max(gamma) / (ratio + 1.0)).clamp_min(SNR_FLOOR)
+    else:
+        weights = (ratio.clamp_max(gamma) / ratio.clamp_min(1e-8)).clamp_max(1.0)
+    return weights.float()
 
 
 def masked_error(predicted: torch.Tensor, target: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

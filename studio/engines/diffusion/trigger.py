@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -68,12 +68,11 @@ def add_trigger(loaded: LoadedBase, word: str, rows: Mapping[str, torch.Tensor] 
             row = table.weight[torch.tensor(known, device=table.weight.device)].float().mean(0)
         else:
             row = _row(rows, prefix + word, table.weight.shape[1], loaded.location.title)
-        own.add_tokens([AddedToken(word, single_word=True, normalized=True)])
-        token = max(own.convert_tokens_to_ids(word), table.weight.shape[0])
-        if token != own.convert_tokens_to_ids(word):
+        if own.add_tokens([AddedToken(word, single_word=True, normalized=True)]) != 1:
             raise UserInputError(
                 f"{word!r} is a word that the base model knows already.", "Choose a rarer trigger, such as ohwx."
             )
+        token = own.convert_tokens_to_ids(word)
         encoder.set_input_embeddings(TriggerEmbedding(table, token, row.to(table.weight.device)))
         tokenizers.append(own)
     loaded.tokenizers = tuple(tokenizers)
@@ -86,7 +85,7 @@ def trigger_embeddings(loaded: LoadedBase, word: str) -> dict[str, TriggerEmbedd
 
 
 def _row(rows: Mapping[str, torch.Tensor], key: str, width: int, base: str) -> torch.Tensor:
-    row: Any = rows.get(key)
+    row = rows.get(key)
     if row is None or tuple(row.shape) != (width,):
         raise UserInputError(f"The adapter's word does not fit the base model {base}.", "Use the base it was made for.")
     return row
