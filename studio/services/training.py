@@ -276,8 +276,13 @@ class Training(RunHistory):
 
     # -- for the worker --------------------------------------------------------------
 
-    def work(self, run_id: str, place: Place, tell: Tell | None = None) -> Mapping[str, Any]:
+    def work(
+        self, run_id: str, place: Place, tell: Tell | None = None, *, job_id: str | None = None
+    ) -> Mapping[str, Any]:
         """Train a queued run to its end, or until the person stops it; goes on where it was left.
+
+        Args:
+            job_id: the job that trains; the run points at it from now on, also when it is a retry.
 
         Raises:
             JobCancelled: it was stopped, after saving.
@@ -285,7 +290,7 @@ class Training(RunHistory):
             ConflictError: base or photos are no longer those of the run.
             StudioError: what else ended it; the run's outcome says so.
         """
-        run = self.run(run_id)
+        run = self._store.runs.change(self._owner, run_id, job_id=job_id)
         try:
             outcome = self._train(run, place, tell)
         except StudioError as exc:
@@ -401,10 +406,9 @@ class Training(RunHistory):
         self, run: TrainingRun, on_start: Callable[[TrainingRun], None] | None, on_progress: Tell | None
     ) -> TrainingRun:
         def here(params: TrainParams, context: JobContext) -> Mapping[str, Any]:
-            begun = self._store.runs.change(self._owner, run.id, job_id=context.job.id)
             if on_start is not None:
-                on_start(begun)
-            return self.work(params.run_id, context, on_progress)
+                on_start(self._store.runs.change(self._owner, run.id, job_id=context.job.id))
+            return self.work(params.run_id, context, on_progress, job_id=context.job.id)
 
         self._job_here(replace(KIND, run=here), TrainParams(run_id=run.id), f"Training {run.name}", run)
         return self.run(run.id)
@@ -488,7 +492,7 @@ class Training(RunHistory):
 def run(params: TrainParams, context: JobContext) -> Mapping[str, Any]:
     """Train a queued run."""
     training: Training = context.tools.training
-    return training.work(params.run_id, context)
+    return training.work(params.run_id, context, job_id=context.job.id)
 
 
 def run_grid(params: GridParams, context: JobContext) -> Mapping[str, Any]:

@@ -306,6 +306,17 @@ def test_errors_of_the_trainer_are_the_runs_outcome(studio, ann, trainer, error,
     assert error.message in studio.training.run(run.id).outcome
 
 
+def test_a_retry_from_the_jobs_tab_is_the_runs_job_from_then_on(studio, ann, trainer) -> None:
+    trainer.loss = lambda step: math.nan
+    run = studio.training.submit(ann.id, PLAN)
+    (job,) = off(studio)
+    trainer.loss = lambda step: 1.0
+    again = studio.jobs.retry(job.id)
+    off(studio)
+    assert studio.training.run(run.id).job_id == again.id
+    assert studio.training.state(run.id).state == "done"
+
+
 def test_a_smaller_plan_is_the_preflights_where_it_knows_one(studio, ann, trainer) -> None:
     run = trained(studio, ann, PLAN.model_copy(update={"batch": 4}))
     assert studio.training.smaller_plan(run.id).batch == 1
