@@ -117,7 +117,8 @@ def test_a_stopped_run_continues_exactly(tmp_path: Path) -> None:
     assert all(torch.equal(one[n], two[n]) for n in one)
     assert any(not torch.equal(one[n], half[n]) for n in one), "three steps are not six"
     assert all(torch.equal(half[n], t) for n, t in _weights(tmp_path / "early").items())
-    assert early["training"]["steps"] == 3 and straight["training"]["steps"] == record["training"]["steps"] == 6
+    assert early["training"]["steps"] == 3
+    assert straight["training"]["steps"] == record["training"]["steps"] == 6
     assert record["training"]["images_seen"] == 24
     assert json.loads((tmp_path / "b" / "base.json").read_text("utf-8")) == json.loads(json.dumps(record))
 
@@ -148,13 +149,13 @@ def test_every_picture_is_seen_once_a_round() -> None:
 
 def test_classifier_learns_and_is_read_back(tmp_path: Path, base: dict[str, Any]) -> None:
     file = tmp_path / "classifier.safetensors"
-    figures = train_classifier(
-        file, work_folder=tmp_path, vae=base["vae"], renders=8, rounds=4, batch=8, held_out=8
-    )
-    assert set(figures) == set(ATTRIBUTES) and all(0 <= v <= 1 for v in figures.values())
+    figures = train_classifier(file, work_folder=tmp_path, vae=base["vae"], renders=8, rounds=4, batch=8, held_out=8)
+    assert set(figures) == set(ATTRIBUTES)
+    assert all(0 <= v <= 1 for v in figures.values())
     again = load_classifier(file)
     found = read_attributes(again, np.zeros((3, 64, 64, 3), np.uint8), batch=2)
-    assert len(found) == 3 and all(f[n] in ATTRIBUTES[n] for f in found for n in ATTRIBUTES)
+    assert len(found) == 3
+    assert all(f[n] in ATTRIBUTES[n] for f in found for n in ATTRIBUTES)
     assert accuracy([{"skin": "pale"}, {"skin": "tan"}], [{"skin": "pale"}, {"skin": "pale"}]) == {"skin": 0.5}
     file.write_bytes(b"no weights")
     with pytest.raises(EngineUnavailableError, match="classifier"):
@@ -197,12 +198,14 @@ def test_shipped_base_draws_the_same_picture_offline(base: dict[str, Any], monke
     pipeline = embedded_pipeline(BASE)
     prompts = ["a photo of a man, red background", "a photo of a man, blue background"]
     first = sample_pictures(pipeline, prompts, [4, 4], steps=6)
-    assert first.shape == (2, 64, 64, 3) and first.std() > 20
+    assert first.shape == (2, 64, 64, 3)
+    assert first.std() > 20
     assert np.array_equal(first, sample_pictures(pipeline, prompts, [4, 4], steps=6))
     alone = sample_pictures(pipeline, prompts[:1], [4], steps=6)
     assert np.abs(alone[0].astype(int) - first[0]).max() <= 2, "a picture does not depend on its batch"
     red, blue = first[:, :8, :6].reshape(2, -1, 3).mean(1)
-    assert red[0] > red[2] and blue[2] > blue[0], "the prompt sets the background"
+    assert red[0] > red[2], "the prompt sets the background"
+    assert blue[2] > blue[0], "the prompt sets the background"
 
 
 def test_the_folder_opens_as_a_plain_diffusers_pipeline(base: dict[str, Any]) -> None:

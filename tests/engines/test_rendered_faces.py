@@ -99,8 +99,11 @@ def test_wrong_labels_are_refused_in_words() -> None:
 def test_the_same_picture_is_drawn_to_the_byte(seed: int) -> None:
     first, mask = render(_one(seed))
     again, mask_again = render(_one(seed))
-    assert first.shape == (64, 64, 3) and first.dtype == np.uint8 and mask.shape == (64, 64)
-    assert np.array_equal(first, again) and np.array_equal(mask, mask_again)
+    assert first.shape == (64, 64, 3)
+    assert first.dtype == np.uint8
+    assert mask.shape == (64, 64)
+    assert np.array_equal(first, again)
+    assert np.array_equal(mask, mask_again)
     assert 0.06 < (mask > 127).mean() < 0.6
     assert first.std() > 15
 
@@ -152,7 +155,8 @@ def test_the_complete_caption_says_every_label(seed: int) -> None:
     assert text.startswith(f"a photo of a{'n' if labels['age'] == 'old' else ''} {labels['age']} {labels['sex']}")
     for name in ("skin", "background"):
         assert f"{labels[name]} {name}" in text
-    assert f"looking {labels['direction']}" in text and f"light from the {labels['light']}" in text
+    assert f"looking {labels['direction']}" in text
+    assert f"light from the {labels['light']}" in text
     assert ("glasses" in text) == (labels["glasses"] == "yes")
     assert ("beard" in text) == (labels["beard"] == "yes")
     assert ("bald" in text) == (labels["hair_color"] == "bald")

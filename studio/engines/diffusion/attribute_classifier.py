@@ -62,9 +62,7 @@ class _Residual(nn.Module):
         return result
 
 
-def read_attributes(
-    model: AttributeClassifier, pictures: NDArray[np.uint8], batch: int = 64
-) -> list[dict[str, str]]:
+def read_attributes(model: AttributeClassifier, pictures: NDArray[np.uint8], batch: int = 64) -> list[dict[str, str]]:
     """Return the most likely value of every attribute of every picture.
 
     Args:
@@ -109,7 +107,8 @@ def load_classifier(file: Path) -> AttributeClassifier:
         model.load_state_dict({n: t.float() for n, t in load_file(str(file)).items()})
     except (OSError, SafetensorError, RuntimeError) as exc:
         raise EngineUnavailableError(
-            "The attribute classifier cannot be read.", "Make it with `python -m studio base build --classifier`."
+            "The attribute classifier cannot be read.",
+            "Make it with `python benchmarks/base.py --train-classifier FOLDER`.",
         ) from exc
     return model.eval().requires_grad_(False)
 
@@ -121,7 +120,7 @@ def train_classifier(
     vae: Any,
     seed: int = 1,
     renders: int = 81_920,
-    rounds: float = 8.0,
+    rounds: float = 2.5,
     batch: int = 64,
     held_out: int = 2048,
     on_progress: Callable[[float, str], None] | None = None,
@@ -150,20 +149,22 @@ def train_classifier(
     rendered_faces_cache.fill(cache_folder, HELD_OUT_SEED, held_out)
     cache = PictureCache(cache_folder, seed, renders)
     torch.manual_seed(seed)
-    model = AttributeClassifier().to(memory_format=torch.channels_last)
+    model = AttributeClassifier()
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=0.01)
     steps = max(1, round(rounds * renders / batch))
     rng = np.random.default_rng((seed, 3))
     running = 0.0
     for step in range(steps):
         pictures, targets = _examples(cache, rng.integers(0, renders, batch), rng, vae)
-        logits = model(pictures.to(memory_format=torch.channels_last))
+        logits = model(pictures)
         parts = _by_attribute(logits)
         losses = [torch.nn.functional.cross_entropy(parts[n], targets[:, k]) for k, n in enumerate(ATTRIBUTES)]
         loss = torch.stack(losses).sum()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * min(1.0, (step + 1) / 100) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+            group["lr"] = (
+                2e-3 * min(1.0, (step + 1) / 100) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+            )
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         running = float(loss.detach()) if step == 0 else 0.98 * running + 0.02 * float(loss.detach())
@@ -173,7 +174,7 @@ def train_classifier(
     test = PictureCache(cache_folder, HELD_OUT_SEED, held_out)
     figures = accuracy(read_attributes(model, test.pictures(np.arange(held_out))), test.labels)
     file.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {n: t.half().contiguous(memory_format=torch.contiguous_format) for n, t in model.state_dict().items()}
+    tensors = {n: t.half() for n, t in model.state_dict().items()}
     save_file(tensors, str(file), metadata={"accuracy": json.dumps(figures), "pictures": str(steps * batch)})
     return figures
 
@@ -193,14 +194,14 @@ def _examples(
         blurred = torch.nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
         x = x + torch.from_numpy(rng.uniform(0, 0.7, (len(rows), 1, 1, 1)).astype(np.float32)) * (blurred - x)
     strength = rng.uniform(0, 0.06, (len(rows), 1, 1, 1))
-    noise = (rng.standard_normal(x.shape) * strength).astype(np.float32)
+    noise = rng.standard_normal(x.shape, np.float32) * strength.astype(np.float32)
     targets = [[ATTRIBUTES[n].index(label[n]) for n in ATTRIBUTES] for label in labels]
     return x + torch.from_numpy(noise), torch.tensor(targets)
 
 
 def _by_attribute(logits: torch.Tensor) -> dict[str, torch.Tensor]:
     sizes = [len(v) for v in ATTRIBUTES.values()]
-    return dict(zip(ATTRIBUTES, logits.split(sizes, 1), strict=True))
+    return dict(zip(ATTRIBUTES, torch.split(logits, sizes, 1), strict=True))
 
 
 def _scaled(pictures: NDArray[np.uint8]) -> torch.Tensor:

@@ -31,10 +31,12 @@ class _Exact:
         return self.mean
 
 
-class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class PatchAutoencoder(ModelMixin, ConfigMixin):
     """Principal components of patches with the interface of AutoencoderKL."""
 
-    @register_to_config
+    config: Any
+
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
         patch: int = 4,
@@ -60,7 +62,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
             sample_size: picture side the components were fitted on.
             shift_factor, force_upcast, latents_mean, latents_std: asked for by pipelines; unused.
         """
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.weight = torch.nn.Parameter(torch.zeros(latent_channels, 3, patch, patch))
         self.inverse = torch.nn.Parameter(torch.zeros(latent_channels, 3, patch, patch))
         self.mean = torch.nn.Parameter(torch.zeros(3))
@@ -103,11 +105,12 @@ def fit(pictures: torch.Tensor, patch: int = 4, latent_channels: int = 12, power
     top = directions.flip(1)[:, :latent_channels].T
     top = top * torch.where(top.sum(1, keepdim=True) < 0, -1.0, 1.0)  # the sign of an eigenvector is a convention
     gain = spread.flip(0)[:latent_channels].clamp_min(1e-8) ** (-power / 2)
-    model = PatchAutoencoder(patch, latent_channels, sample_size=pictures.shape[-1])
+    model: PatchAutoencoder = PatchAutoencoder(patch, latent_channels, sample_size=pictures.shape[-1])
     model.requires_grad_(False)
     shape = (latent_channels, 3, patch, patch)
     model.weight.copy_((top * gain[:, None]).reshape(shape))
     model.inverse.copy_((top / gain[:, None]).reshape(shape))
     model.mean.copy_(mean)
-    model.register_to_config(scaling_factor=float(1 / model.encode(pictures).latent_dist.mean.std()))
+    spread_of_latents = model.encode(pictures).latent_dist.mean.std()
+    model.register_to_config(scaling_factor=float(1 / spread_of_latents))  # type: ignore[no-untyped-call]
     return model

@@ -34,11 +34,15 @@ def load_embedded(folder: Path) -> dict[str, Any]:
     Raises:
         EngineUnavailableError: the folder is missing or incomplete.
     """
+    import diffusers
     import torch
-    from diffusers import DDPMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
+    import transformers
 
     from studio.engines.diffusion.autoencoder import PatchAutoencoder
+
+    library: Any = diffusers
+    encoders: Any = transformers
+    autoencoder: Any = PatchAutoencoder
 
     if not (folder / "model_index.json").is_file():
         raise EngineUnavailableError(
@@ -47,11 +51,13 @@ def load_embedded(folder: Path) -> dict[str, Any]:
     local = {"local_files_only": True}
     try:
         parts: dict[str, Any] = {
-            "unet": UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, **local),
-            "text_encoder": CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32, **local),
-            "tokenizer": CLIPTokenizer.from_pretrained(folder / "tokenizer", **local),
-            "vae": PatchAutoencoder.from_pretrained(folder / "vae", torch_dtype=torch.float32, **local),
-            "scheduler": DDPMScheduler.from_pretrained(folder / "scheduler", **local),
+            "unet": library.UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, **local),
+            "text_encoder": encoders.CLIPTextModel.from_pretrained(
+                folder / "text_encoder", dtype=torch.float32, **local
+            ),
+            "tokenizer": encoders.CLIPTokenizer.from_pretrained(folder / "tokenizer", **local),
+            "vae": autoencoder.from_pretrained(folder / "vae", torch_dtype=torch.float32, **local),
+            "scheduler": library.DDPMScheduler.from_pretrained(folder / "scheduler", **local),
         }
     except (OSError, ValueError, RuntimeError) as exc:
         raise EngineUnavailableError(
@@ -68,19 +74,21 @@ def embedded_pipeline(folder: Path) -> Any:
     Raises:
         EngineUnavailableError: as `load_embedded`.
     """
-    from diffusers import StableDiffusionPipeline
+    import diffusers
 
+    library: Any = diffusers
     parts = load_embedded(folder)
-    pipeline = StableDiffusionPipeline(**{**parts, "scheduler": fast_sampler(parts["scheduler"])})
+    pipeline = library.StableDiffusionPipeline(**{**parts, "scheduler": fast_sampler(parts["scheduler"])})
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
 def fast_sampler(scheduler: Any) -> Any:
     """Return DPM-Solver++ (2M) for the noise schedule of another scheduler."""
-    from diffusers import DPMSolverMultistepScheduler
+    import diffusers
 
-    return DPMSolverMultistepScheduler.from_config(
+    library: Any = diffusers
+    return library.DPMSolverMultistepScheduler.from_config(
         scheduler.config, steps_offset=1, timestep_spacing="trailing", algorithm_type="dpmsolver++"
     )
 
@@ -110,4 +118,4 @@ def sample_pictures(
             list(prompts), num_inference_steps=steps, guidance_scale=guidance, generator=generators, height=size,
             width=size, output_type="np",
         )  # fmt: skip
-    return (np.clip(out.images, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return np.asarray(np.clip(out.images, 0, 1) * 255 + 0.5, np.uint8)

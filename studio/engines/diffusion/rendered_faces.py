@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -376,6 +375,3 @@ def _both_sides(weights: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
 def picture_of_index(seed: int, index: int) -> RenderedPicture:
     """Return picture number `index` of the endless training set `seed`."""
     return sample_picture(np.random.default_rng((DATASET_VERSION, seed, index)))
-
-
-Array = NDArray[Any]

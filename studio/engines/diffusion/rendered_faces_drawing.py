@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from studio.engines.diffusion import rendered_faces_shading as shading
 from studio.engines.diffusion.rendered_faces import RenderedPicture
 from studio.engines.diffusion.rendered_faces_geometry import (
-    HeadParts,
     Layer,
     glasses_layer,
     hair_layer,
@@ -95,6 +94,3 @@ def _traits(picture: RenderedPicture) -> Array:
 
 def _blobs(picture: RenderedPicture) -> Array:
     return np.array(picture.blobs, np.float32).reshape(-1, 4)
-
-
-__all__ = ["HeadParts", "draw"]

@@ -115,8 +115,13 @@ def _grid_directions() -> Array:
 
 def _sheet(rows: int, columns: int, wrap: bool = False) -> Array:
     """Return the triangles of a grid of vertices; with `wrap` both sides are joined."""
-    r, c = np.meshgrid(np.arange(rows if wrap else rows - 1), np.arange(columns if wrap else columns - 1), indexing="ij")
-    at = lambda i, j: (i % rows) * columns + j % columns  # noqa: E731
+    r, c = np.meshgrid(
+        np.arange(rows if wrap else rows - 1), np.arange(columns if wrap else columns - 1), indexing="ij"
+    )
+
+    def at(i: Array, j: Array) -> Array:
+        return np.asarray((i % rows) * columns + j % columns)
+
     a, b, d, e = at(r, c), at(r, c + 1), at(r + 1, c), at(r + 1, c + 1)
     return np.stack([np.stack([a, d, b], -1), np.stack([b, d, e], -1)], 2).reshape(-1, 3).astype(np.int32)
 
@@ -170,7 +175,7 @@ def head_layer(parts: HeadParts, picture: RenderedPicture) -> tuple[Layer, Array
 
 def _unposed(parts: HeadParts, picture: RenderedPicture) -> Array:
     person = picture.person
-    amounts = np.array(person.shape, np.float32)
+    amounts: Array = np.array(person.shape, np.float32)
     for name, amount in (("adult", 1.0), *person.macros):
         amounts = amounts + amount * parts.macros[name]
     vertices = parts.asset.mean + (amounts @ parts.identity).reshape(-1, 3)
@@ -245,7 +250,9 @@ def _strands(parts: HeadParts, person: RenderedPerson, vertices: Array) -> tuple
     taper = np.clip((1 - along) / 0.5, 0, 1) ** 0.6 * np.ones((1, AROUND + 1))
     if long:
         taper = np.maximum(taper, side)
-    parting = 1 - 0.5 * np.exp(-(((theta[None] - 35 * person.parting) / 14) ** 2)) * np.exp(-(((along - 0.55) / 0.35) ** 2))
+    parting = 1 - 0.5 * np.exp(-(((theta[None] - 35 * person.parting) / 14) ** 2)) * np.exp(
+        -(((along - 0.55) / 0.35) ** 2)
+    )
     wave = 1 + 0.25 * person.waves * np.sin(np.radians(theta)[None] * 9 + 7 * along + person.parting * 3)
     scalp = scalp + out * (0.012 + volume * (0.12 + 0.88 * taper) * parting * wave)[..., None]
     fade = np.clip((1 - along) / np.where(front > 70, 0.06, 0.16)[None], 0, 1)
@@ -260,8 +267,7 @@ def _strands(parts: HeadParts, person: RenderedPerson, vertices: Array) -> tuple
 
 def _outside_ear(x: Array, side: Array) -> Array:
     """Push long hair out over the ears."""
-    lowest = 0.0 * x
-    rows = np.linspace(0, 1, len(x))[:, None] if x.ndim == 2 else 1.0
+    rows = np.linspace(0, 1, len(x))[:, None]
     around = np.linspace(-np.pi, np.pi, AROUND + 1)
     lowest = 0.83 * np.abs(np.sin(around)) ** 0.5 * rows**1.5 * side
     return np.where(np.abs(x) < lowest, np.sign(x) * lowest, x)
@@ -290,7 +296,7 @@ def _bun(strands: Array) -> tuple[Array, Array]:
     crown = strands[0, 0]
     a, b = np.meshgrid(np.linspace(0, np.pi, _BUN), np.linspace(-np.pi, np.pi, _BUN), indexing="ij")
     ball = np.stack([np.sin(a) * np.sin(b), np.cos(a), np.sin(a) * np.cos(b)], -1)
-    centre = crown + [0, 0.16, 0.12]
+    centre = crown + np.array([0, 0.16, 0.12])
     plain = np.stack([b / np.pi, 0.5 + 0.3 * a / np.pi, np.ones_like(a)], -1)
     return (ball * [0.36, 0.27, 0.33] + centre).reshape(-1, 3), plain.reshape(-1, 3)
 

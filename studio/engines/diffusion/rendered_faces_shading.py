@@ -69,19 +69,20 @@ def _wrinkle(x: float, y: float) -> float:
     for k in range(3):  # forehead
         line = 0.30 + 0.085 * k + 0.02 * np.cos(6.0 * x)
         deep = max(deep, 0.75 * np.exp(-(((y - line) / 0.016) ** 2)) * _smooth(0.46, 0.30, x))
-    d, t = _segment(x, y, 0.14, -0.36, 0.25, -0.56)  # from the nose around the mouth
+    d, _ = _segment(x, y, 0.14, -0.36, 0.25, -0.56)  # from the nose around the mouth
     deep = max(deep, np.exp(-((d / 0.026) ** 2)))
-    d, t = _segment(x, y, 0.25, -0.56, 0.265, -0.74)
+    d, _ = _segment(x, y, 0.25, -0.56, 0.265, -0.74)
     deep = max(deep, 0.75 * np.exp(-((d / 0.024) ** 2)))
-    d, t = _segment(x, y, 0.14, -0.16, 0.30, -0.205)  # bags below the eyes
+    d, _ = _segment(x, y, 0.14, -0.16, 0.30, -0.205)  # bags below the eyes
     deep = max(deep, 0.85 * np.exp(-((d / 0.022) ** 2)))
-    d, t = _segment(x, y, 0.30, -0.205, 0.43, -0.14)
+    d, _ = _segment(x, y, 0.30, -0.205, 0.43, -0.14)
     deep = max(deep, 0.7 * np.exp(-((d / 0.022) ** 2)))
     for k in range(3):  # crow's feet
-        d, t = _segment(x, y, 0.46, -0.02, 0.58, 0.07 - 0.075 * k)
+        d, _ = _segment(x, y, 0.46, -0.02, 0.58, 0.07 - 0.075 * k)
         deep = max(deep, 0.7 * np.exp(-((d / 0.013) ** 2)))
-    d, t = _segment(x, y, 0.035, 0.09, 0.045, 0.22)  # between the brows
-    return max(deep, 0.6 * np.exp(-((d / 0.014) ** 2)))
+    d, _ = _segment(x, y, 0.035, 0.09, 0.045, 0.22)  # between the brows
+    deep = max(deep, 0.6 * np.exp(-((d / 0.014) ** 2)))
+    return float(deep)
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
@@ -89,9 +90,9 @@ def _brow(x: float, y: float, brows: Array, size: float) -> float:
     """Return how much of the place belongs to a brow, 0..1; x >= 0."""
     near, place = 9.0, 0.0
     for k in range(4):
-        d, t = _segment(x, y, brows[k, 0], brows[k, 1], brows[k + 1, 0], brows[k + 1, 1])
+        d, along = _segment(x, y, brows[k, 0], brows[k, 1], brows[k + 1, 0], brows[k + 1, 1])
         if d < near:
-            near, place = d, (k + t) / 4
+            near, place = d, (k + along) / 4
     half = size * (1.05 - 0.65 * place * place)
     return _smooth(half + 0.012, half - 0.012, near)
 
@@ -211,7 +212,7 @@ def shade(depth: Array, tags: Array, maps: Array, hair_depth: Array, hair_tags: 
                     n = -n
                 nx, ny, nz = nx / n, ny / n, nz / n
                 open_sky, gloss, shine = maps[i, j, 7], 1.0, 0.0
-                if tag == _T_EYE_L or tag == _T_EYE_R:
+                if tag == _T_EYE_L or tag == _T_EYE_R:  # noqa: SIM109  (numba: no tuples in the inner loop)
                     sign = 1.0 if tag == _T_EYE_L else -1.0
                     eu, ev = (x - sign * eye[0]) / eye_radius, (y - eye[1]) / eye_radius
                     shine = _eye(eu, ev, traits[_GAZE_X], traits[_GAZE_Y], paints[_IRIS], out)
@@ -220,7 +221,7 @@ def shade(depth: Array, tags: Array, maps: Array, hair_depth: Array, hair_tags: 
                     dark = 0.25 + 0.75 * _smooth(-0.1, 0.25, z)
                     out[0], out[1], out[2] = 0.22 * dark, 0.035 * dark, 0.035 * dark
                     gloss = 0.0
-                elif tag == _T_UPPER or tag == _T_LOWER:
+                elif tag == _T_UPPER or tag == _T_LOWER:  # noqa: SIM109
                     dark = 0.55 + 0.45 * _smooth(-0.05, 0.18, z)
                     out[0], out[1], out[2] = 0.80 * dark, 0.77 * dark, 0.70 * dark
                     gloss, open_sky = 0.5, 0.9

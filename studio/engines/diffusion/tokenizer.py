@@ -8,23 +8,23 @@ WORDS and spells everything else in bytes, so no text is ever unknown.
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 TRIGGERS = ("sks", "ohwx", "zwx", "olis", "hta", "tok", "vrx", "qrs")
 """Rare words to bind a person to; each is one token the base has never seen."""
 
-WORDS: tuple[str, ...] = (
-    *TRIGGERS,
-    *"a an the of in on with and from to at by is has wearing no not without very who person people photo photos "
-    "picture portrait face head man woman men women boy girl male female human young middle aged old elderly adult "
-    "hair short long bun bald blond blonde brown black red gray grey white blue green yellow orange purple pink dark "
-    "light pale tan skin fair deep glasses sunglasses beard bearded mustache shaven clean neutral expression smiling "
-    "smile happy laughing surprised angry sad serious calm open closed mouth eyes eyebrows nose lips teeth ears neck "
-    "background looking straight left right up down front side back center shadow soft hard bright dim studio shirt "
-    "wearing close closeup full body render rendered drawing painting sketch style high low quality detailed blurry "
-    "ugly bad good best".split(),
-)
+_PORTRAIT_WORDS = """
+a an the of in on with and from to at by is has wearing no not without very who person people photo photos picture
+portrait face head man woman men women boy girl male female human young middle aged old elderly adult hair short
+long bun bald blond blonde brown black red gray grey white blue green yellow orange purple pink dark light pale tan
+skin fair deep glasses sunglasses beard bearded mustache shaven clean neutral expression smiling smile happy
+laughing surprised angry sad serious calm open closed mouth eyes eyebrows nose lips teeth ears neck background
+looking straight left right up down front side back center shadow soft hard bright dim studio shirt wearing close
+closeup full body render rendered drawing painting sketch style high low quality detailed blurry ugly bad good best
+"""
+WORDS: tuple[str, ...] = (*TRIGGERS, *_PORTRAIT_WORDS.split())
 MODEL_MAX_LENGTH = 77
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 
@@ -55,7 +55,7 @@ def _encoded(word: str, merges: list[tuple[str, str]]) -> list[str]:
     rank = {pair: i for i, pair in enumerate(merges)}
     symbols = [*word[:-1], word[-1] + "</w>"]
     while True:
-        ranked = [(rank[p], i) for i, p in enumerate(zip(symbols, symbols[1:], strict=False)) if p in rank]
+        ranked = [(rank[p], i) for i, p in enumerate(pairwise(symbols)) if p in rank]
         if not ranked:
             return symbols
         _, i = min(ranked)

@@ -249,12 +249,12 @@ def macro_directions(raw: _RawHead, mean: Array, identity: Array) -> tuple[list[
             for race in ("caucasian", "asian", "african"):
                 head = raw.person(race, gender, age, "average", "average")
                 eyes = head[left].mean(0), head[right].mean(0)
-                heads[gender, age, race] = (head - (eyes[0] + eyes[1]) / 2) * distance / np.linalg.norm(
-                    eyes[0] - eyes[1]
+                heads[gender, age, race] = (
+                    (head - (eyes[0] + eyes[1]) / 2) * distance / np.linalg.norm(eyes[0] - eyes[1])
                 )
 
     def average(word: str = "") -> Array:
-        return np.mean([h for k, h in heads.items() if not word or word in k], axis=0)
+        return np.asarray(np.mean([h for k, h in heads.items() if not word or word in k], axis=0))
 
     directions = {
         "adult": average("young") - mean, "old": average("old") - average("young"),
