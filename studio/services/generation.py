@@ -43,6 +43,8 @@ __all__ = ["AdapterUse", "Generation", "GenerationRequest", "checked_generation"
 
 MaskPreset = Literal["face", "background"]
 THUMBNAIL_PIXELS = 320
+QUICK_STEPS, FINE_STEPS = 10, 25
+"""Sampler steps when nobody says. Source: sheets of 8, 12 and 20 steps on the embedded base hardly differ."""
 _SMALLEST_FOR_FACES = 256
 _LARGEST_SOURCE = 4096
 
@@ -64,7 +66,7 @@ class GenerationRequest(BaseModel):
         prompt: what to show; of any length.
         negative: what not to show.
         width, height: pixels, multiples of 8; None is what the base was made for.
-        steps: of the sampler.
+        steps: of the sampler; None is QUICK_STEPS for the embedded base, FINE_STEPS for others.
         guidance: how closely the prompt is followed; 1 follows it without emphasis.
         seed: of the first picture; the i-th has seed + i.
         count: how many pictures.
@@ -83,7 +85,7 @@ class GenerationRequest(BaseModel):
     adapters: Annotated[tuple[AdapterUse, ...], Field(max_length=8)] = ()
     width: Annotated[int, Field(ge=32, le=2048)] | None = None
     height: Annotated[int, Field(ge=32, le=2048)] | None = None
-    steps: Annotated[int, Field(ge=1, le=150)] = 20
+    steps: Annotated[int, Field(ge=1, le=150)] | None = None
     guidance: Annotated[float, Field(ge=1.0, le=30.0)] = 5.0
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
     count: Annotated[int, Field(ge=1, le=64)] = 1
@@ -300,6 +302,7 @@ class Generation:
             update={
                 "width": request.width or request.height or location.resolution,
                 "height": request.height or request.width or location.resolution,
+                "steps": request.steps or (QUICK_STEPS if location.embedded else FINE_STEPS),
                 "source": self._settled(request.source),
                 "mask": self._settled(request.mask) if isinstance(request.mask, MediaSource) else request.mask,
             }
@@ -469,7 +472,7 @@ def _order(request: GenerationRequest) -> PictureOrder:
         prompt=request.prompt,
         negative=request.negative,
         seed=request.seed,
-        steps=request.steps,
+        steps=request.steps or FINE_STEPS,
         guidance=request.guidance,
         width=request.width or 0,
         height=request.height or 0,

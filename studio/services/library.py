@@ -203,6 +203,7 @@ class Library:
         first = self.show(render_id)
         recipe = checked(first.recipe, f"Render {render_id}")
         if "base" in recipe:  # drawn from words
+            recipe["request"] = recipe["request"] | {"project_id": first.project_id}
             again = self._generation.redraw(recipe, parent_id=first.id, job_id=job_id, on_progress=on_progress)
         elif first.kind == "image":
             again = self._expressions.redraw(recipe, parent_id=first.id)

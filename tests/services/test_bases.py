@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,7 @@ def test_the_embedded_base_is_ready_when_its_files_are(studio, tiny, tmp_path) -
     with pytest.raises(NotFoundError) as caught:
         bases(tmp_path / "assets").resolve("preview")
     assert "base build" in caught.value.hint
-    (tmp_path / "assets" / "base").symlink_to(tiny, target_is_directory=True)
+    shutil.copytree(tiny, tmp_path / "assets" / "base")
     assert bases(tmp_path / "assets").get("preview").state == "ready"
     assert bases(tmp_path / "assets").resolve("preview").sha256
     with pytest.raises(UserInputError):

@@ -404,3 +404,19 @@ def test_errors_of_the_engine_reach_the_person_as_they_are(studio, engines, monk
     monkeypatch.setattr(engines, "generator", missing)
     with pytest.raises(StudioError, match="torch is missing"):
         studio.generation.generate(request())
+
+
+def test_steps_suit_the_base_when_nobody_says(studio, generator) -> None:
+    asked = request().model_copy(update={"steps": None})
+    assert studio.generation.generate(asked)[0].recipe["request"]["steps"] == 25
+    small = BaseLocation(name="small", title="Small", family="sd15", path="x", embedded=True, resolution=64)
+    studio.generation._bases.locations["small"] = small
+    quick = asked.model_copy(update={"base": "small"})
+    assert studio.generation.generate(quick)[0].recipe["request"]["steps"] == 10
+
+
+def test_a_picture_outlives_its_project(studio, generator) -> None:
+    project = studio.projects.add("Short")
+    (render,) = studio.generation.generate(request(project_id=project.id))
+    studio.store.projects.delete("local", project.id)
+    assert studio.library.rerun(render.id).render.project_id is None
