@@ -60,6 +60,19 @@ def old_database(path: Path, stop_before: str | None) -> None:
         "grid_cells": "INSERT INTO grid_cells"
         " (id, owner, run_id, checkpoint_id, strength, prompt, seed, media_sha256, created)"
         " VALUES ('g', 'local', 'n', 'c', 1.0, 'x', 1, 'h', 't')",
+        "photo_analyses": "INSERT INTO photo_analyses (owner, sha256, version, width, height, created)"
+        " VALUES ('local', 'h', '1', 1, 1, 't')",
+        "photo_faces": "INSERT INTO photo_faces VALUES ('local', 'h', 0, '{}', x'00', NULL, NULL, '{}')",
+        "photo_looks": "INSERT INTO photo_looks VALUES ('local', 'h', -1, x'00')",
+        "intakes": "INSERT INTO intakes (id, owner, identity_id, created) VALUES ('k', 'local', 'i', 't')",
+        "intake_photos": "INSERT INTO intake_photos (id, owner, intake_id, position, sha256)"
+        " VALUES ('q', 'local', 'k', 0, 'h')",
+        "intake_names": "INSERT INTO intake_names VALUES ('local', 'k', 'q:0', 'Ada', 'i')",
+        "intake_links": "INSERT INTO intake_links VALUES ('local', 'k', 'q:0', 'q:1', 0)",
+        "curated_photos": "INSERT INTO curated_photos VALUES ('f', 'local', 1, 'at the sea', NULL)",
+        "caption_policies": "INSERT INTO caption_policies VALUES ('local', 'i', 'hair', 'describe')",
+        "curation_steps": "INSERT INTO curation_steps (owner, intake_id, title, before, created)"
+        " VALUES ('local', 'k', 'Keep 1', '{}', 't')",
     }
     existing = {r[0] for r in connection.execute("SELECT name FROM sqlite_master")}
     for table, sql in samples.items():
