@@ -235,8 +235,9 @@ class Adapters(AdapterShelf):
             UserInputError: offline, or the hub refuses the token.
             ConsentMissingError: somebody in it agreed to nothing.
         """
-        from studio.engines.diffusion.hub import push_files
+        from studio.engines.diffusion.hub import check_push, push_files
 
+        check_push(repository, token, offline=self._offline)
         adapter = self.get(adapter_id)
         self.require_consent(adapter)
         location = self._base_of(adapter, None)

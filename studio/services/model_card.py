@@ -40,7 +40,7 @@ def model_card(adapter: Adapter, base: BaseModelCard | None, files: Mapping[str,
     front = "\n".join(f"{key}: {json.dumps(value)}" for key, value in head.items())
     licence = "unknown" if base is None else " ".join(filter(None, (base.licence, base.licence_url)))
     rows = [
-        ("Base model", (base.title if base is not None else adapter.base_name) or "unknown"),
+        ("Base model", adapter.base_name or "unknown" if base is None else f"{base.title} (`{base.name}`)"),
         ("Family", FAMILY_TITLES[adapter.family]),
         ("Licence of the base, which also binds this adapter", licence),
         ("Trigger", f"`{adapter.trigger}`" if adapter.trigger else "not said"),

@@ -202,7 +202,7 @@ def m008_adapters(db: Database) -> None:
         CREATE TABLE adapter_people (
             owner TEXT NOT NULL, adapter_id TEXT NOT NULL REFERENCES adapters (id) ON DELETE CASCADE,
             identity_id TEXT NOT NULL REFERENCES identities (id) ON DELETE CASCADE,
-            PRIMARY KEY (adapter_id, identity_id)) WITHOUT ROWID""")
+            PRIMARY KEY (adapter_id, identity_id))""")
     db.execute("CREATE INDEX adapter_people_identity ON adapter_people (identity_id)")
     db.execute("""
         CREATE TABLE adapter_exports (

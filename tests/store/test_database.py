@@ -48,6 +48,11 @@ def old_database(path: Path, stop_before: str | None) -> None:
         " VALUES ('j', 'local', 'count', '{}', 'done', 1, 't')",
         "renders": "INSERT INTO renders (id, owner, kind, media_sha256, engine, engine_version, seconds, created)"
         " VALUES ('r', 'local', 'clip', 'h', 'rig', '1', 1, 't')",
+        "bases": "INSERT INTO bases VALUES ('local', 'own', 'Own', 'sd15', 'p', 0, 512, 'epsilon', 's', 't')",
+        "adapters": "INSERT INTO adapters (id, owner, name, method, origin, family, media_sha256, identity_id, created)"
+        " VALUES ('a', 'local', 'Ada', 'lora', 'trained', 'sd15', 'h', 'i', 't')",
+        "adapter_people": "INSERT INTO adapter_people VALUES ('local', 'a', 'i')",
+        "adapter_exports": "INSERT INTO adapter_exports VALUES ('e', 'local', 'a', 'kohya', 'f', 's', 1, 't')",
         "presets": 'INSERT INTO presets (id, owner, kind, name, "values", created)'
         " VALUES ('s', 'local', 'expression', 'Sly', '{}', 't')",
         "runs": "INSERT INTO runs (id, owner, plan, base_sha256, photos, identity_id, created)"

@@ -7,16 +7,34 @@ otherwise offline; the switch is turned for the length of one call.
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from studio.errors import EngineError, EngineUnavailableError, UserInputError
 
 _REPOSITORY = re.compile(r"[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95}")
 _TRUE = {"1", "on", "true", "yes"}
+
+
+def check_push(repository: str, token: str, *, offline: bool = False) -> None:
+    """Refuse what no push can do, before anything is made ready for it.
+
+    Raises:
+        UserInputError: offline, no token, or no such name.
+    """
+    if offline or os.environ.get("HF_HUB_OFFLINE", "").strip().lower() in _TRUE:
+        raise UserInputError("Nothing can be pushed: the studio is set to offline.", "Turn the setting off first.")
+    if not token.strip():
+        raise UserInputError(
+            "Pushing needs a token with the right to write.", "Make one in the settings of your account on the hub."
+        )
+    if not _REPOSITORY.fullmatch(repository) or ".." in repository or "--" in repository:
+        raise UserInputError(f"{repository!r} is no name of a repository.", "Write it as owner/name.")
 
 
 def push_files(
@@ -47,22 +65,17 @@ def push_files(
         EngineError: the hub cannot be reached or refuses.
         EngineUnavailableError: huggingface_hub is not installed.
     """
-    if offline or os.environ.get("HF_HUB_OFFLINE", "").strip().lower() in _TRUE:
-        raise UserInputError("Nothing can be pushed: the studio is set to offline.", "Turn the setting off first.")
-    if not token.strip():
-        raise UserInputError(
-            "Pushing needs a token with the right to write.", "Make one in the settings of your account on the hub."
-        )
-    if not _REPOSITORY.fullmatch(repository) or ".." in repository or "--" in repository:
-        raise UserInputError(f"{repository!r} is no name of a repository.", "Write it as owner/name.")
+    check_push(repository, token, offline=offline)
     try:
-        from httpx import HTTPError
         from huggingface_hub import CommitOperationAdd, HfApi
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+        from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
     except ImportError as exc:
         raise EngineUnavailableError(
             f"Nothing can be pushed: {exc.name} is not installed.", "pip install huggingface_hub"
         ) from exc
+    # The library has changed its HTTP client before; errors of a broken line are the client's own.
+    client: Any = importlib.import_module(type(get_session()).__module__.partition(".")[0])
     api = HfApi(endpoint=endpoint, token=token)
     operations = [CommitOperationAdd(name, content) for name, content in sorted(files.items())]
     try:
@@ -78,10 +91,12 @@ def push_files(
         raise EngineError(f"The hub refused the files ({status}).", "Try again later.") from exc
     except HFValidationError as exc:
         raise UserInputError(f"{repository!r} is no name of a repository.", "Write it as owner/name.") from exc
-    except (HTTPError, OSError) as exc:
+    except (client.HTTPError, OSError) as exc:
         raise EngineError(
             "The hub cannot be reached.", "Check the connection; nothing was changed here, and pushing again is safe."
         ) from exc
+    except RuntimeError as exc:  # so the library calls a file whose upload broke off
+        raise EngineError(f"The hub did not take every file: {exc}", "Push again; what is there is kept.") from exc
     return str(url)
 
 
