@@ -21,6 +21,7 @@ from studio.services.bases import BaseEntry
 from studio.services.plans import DEFAULT_PRESET, TrainingPreset
 from studio.ui import text
 from studio.ui.controls import clickable, clicked, html, listen
+from studio.ui.guard import guarded
 from studio.ui.plan_fields import FIELDS, WORDS, changes_of, component, values_of
 from studio.ui.window import Window
 
@@ -200,8 +201,11 @@ class PlanForm:
         fields: list[Any] = [self.resolution, *self.advanced]
         events: list[Any] = [self.steps.release, self.prior.release]
         events += [f.blur if hasattr(f, "blur") else f.input for f in fields if hasattr(f, "input")]
-        for event in events:
-            listen(event, self.check, asked, answer, trigger_mode="always_last", **check)
+        # one listener for all fields: each of its own would make the page larger by a quarter
+        gr.on(
+            events, fn=guarded(self.check), inputs=asked, outputs=answer, api_visibility="private",
+            trigger_mode="always_last", **check,
+        )  # fmt: skip
 
     # -- the plan ---------------------------------------------------------------
 

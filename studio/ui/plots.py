@@ -16,6 +16,7 @@ from html import escape
 Point = tuple[float, float]
 WIDTH, HEIGHT = 360, 172
 LEFT, RIGHT, TOP, BOTTOM = 38, 12, 10, 24
+LARGEST = 1e30
 MOST_POINTS = 180
 """More points than this fall on the same pixels at the width a plot has on the page."""
 TABLE_ROWS = 12
@@ -26,7 +27,7 @@ class Line:
     """One line of a plot.
 
     Attributes:
-        points: (x, y), x not falling; values that are not finite leave a gap.
+        points: (x, y), x not falling; values that are no number, or beyond LARGEST, are left out.
         style: "main", "faint" (the raw values behind a smoothed line) or "second".
         dots: draw every point as a dot, with its value as a tooltip.
     """
@@ -69,6 +70,11 @@ class Plot:
     empty: str = "No values yet."
 
 
+def drawable(y: float) -> bool:
+    """Say whether a value can be drawn: a number, and not so large that only its size would be seen."""
+    return abs(y) < LARGEST
+
+
 def smoothed(points: Sequence[Point], weight: float = 0.9) -> list[Point]:
     """Return the running mean that forgets by `weight` per point, without the pull towards a start value.
 
@@ -78,7 +84,7 @@ def smoothed(points: Sequence[Point], weight: float = 0.9) -> list[Point]:
     out: list[Point] = []
     total = norm = 0.0
     for x, y in points:
-        if not math.isfinite(y):
+        if not drawable(y):
             continue
         total, norm = weight * total + (1 - weight) * y, weight * norm + (1 - weight)
         out.append((x, total / norm))
@@ -87,7 +93,7 @@ def smoothed(points: Sequence[Point], weight: float = 0.9) -> list[Point]:
 
 def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
     """Return at most about `most` points: of every stretch the lowest and the highest, and always the last."""
-    whole = [p for p in points if math.isfinite(p[1])]
+    whole = [p for p in points if drawable(p[1])]
     if len(whole) <= most:
         return whole
     out: list[Point] = []
@@ -112,7 +118,7 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
 def figure(plot: Plot) -> str:
     """Return the figure: caption with the newest value, drawing, table."""
     main = next((line for line in plot.lines if line.style == "main"), None)
-    finite = [p for p in (main.points if main else ()) if math.isfinite(p[1])]
+    finite = [p for p in (main.points if main else ()) if drawable(p[1])]
     newest = f"<b>{escape(plot.form(finite[-1][1]))}</b>" if finite else ""
     caption = f"<figcaption><span>{escape(plot.title)}</span>{newest}</figcaption>"
     if not finite:
@@ -121,7 +127,7 @@ def figure(plot: Plot) -> str:
 
 
 def _drawing(plot: Plot) -> str:
-    points = [p for line in plot.lines for p in line.points if math.isfinite(p[1])]
+    points = [p for line in plot.lines for p in line.points if drawable(p[1])]
     x0, x1 = min(p[0] for p in points), max(max(p[0] for p in points), plot.x_end or 0.0)
     x0 = min(x0, 0.0) if plot.x_end else x0
     x1 = x1 if x1 > x0 else x0 + 1.0
