@@ -512,4 +512,4 @@ def run(params: GenerationRequest, context: JobContext) -> Mapping[str, Any]:
     return {"render_ids": [render.id for render in kept]}
 
 
-KIND = JobKind("generate", "Pictures from words", GenerationRequest, run)
+KIND = JobKind("generate", "Pictures from words", GenerationRequest, run, cancel_grace_seconds=3.0)

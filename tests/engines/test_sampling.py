@@ -275,10 +275,26 @@ def test_the_generator_loads_once_and_draws_one_after_the_other(folders, loaded,
     again = list(generator.generate(location, order(seed=6, count=2)))
     assert np.array_equal(np.array(rest), np.array(again))
     assert len(loads) == 1
-    generator.release()
-    assert np.array_equal(first, next(generator.generate(location, order())))
     list(generator.generate(inspect_base(folders["sdxl"]), order()))
+    assert np.array_equal(first, next(generator.generate(location, order())))
     assert len(loads) == 3
+
+
+def test_after_running_out_of_memory_a_smaller_picture_is_drawn(folders, monkeypatch) -> None:
+    real = generator_module.sampling.draw
+
+    def draw_or_refuse(base, prompt, **options):
+        if options["width"] > 64:
+            raise OutOfMemoryError("Too large.")
+        return real(base, prompt, **options)
+
+    monkeypatch.setattr(generator_module.sampling, "draw", draw_or_refuse)
+    generator = DiffusionGenerator()
+    location = inspect_base(folders["sd15"])
+    first = next(generator.generate(location, order()))
+    with pytest.raises(OutOfMemoryError):
+        next(generator.generate(location, order(width=128)))
+    assert np.array_equal(first, next(generator.generate(location, order())))
 
 
 def test_the_generator_stops_between_steps(folders) -> None:

@@ -16,6 +16,7 @@ from studio.domain.adapter import AdapterFile
 from studio.domain.base_model import BaseLocation
 from studio.engines.base import Image, Matte, PictureOrder
 from studio.engines.diffusion import bases, runtime, sampling
+from studio.errors import OutOfMemoryError
 
 OnStep = Callable[[int, int, "Image | None"], None]
 _GPU_BATCH = 4
@@ -67,13 +68,11 @@ class DiffusionGenerator:
                     pictures = self._draw(location, part, tuple(adapters), source, mask, tell)
             except _Stopped:
                 return
+            except OutOfMemoryError:
+                self._loaded, self._worn = None, ()  # so that a smaller picture finds room
+                raise
             first += part.count
             yield from pictures
-
-    def release(self) -> None:
-        """Let go of the base model in memory; the next picture loads it again."""
-        with self._lock:
-            self._loaded, self._worn = None, ()
 
     def _draw(
         self,
