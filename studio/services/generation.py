@@ -63,7 +63,7 @@ class GenerationRequest(BaseModel):
 
     Attributes:
         base: name of a base model.
-        prompt: what to show; of any length.
+        prompt: what to show, up to 4000 letters; none of it is cut off.
         negative: what not to show.
         width, height: pixels, multiples of 8; None is what the base was made for.
         steps: of the sampler; None is QUICK_STEPS for the embedded base, FINE_STEPS for others.

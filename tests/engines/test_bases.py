@@ -179,6 +179,21 @@ def test_the_fp16_variant_is_taken_where_it_is_all_there_is(copied) -> None:
     assert load_base(inspect_base(copied["sd15"])).unet is not None
 
 
+def test_a_tokenizer_in_the_old_layout_gives_the_same_numbers(copied, loaded) -> None:
+    folder = copied["sd15"] / "tokenizer"
+    whole = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    merges = "\n".join(pair if isinstance(pair, str) else " ".join(pair) for pair in whole["merges"])
+    (folder / "vocab.json").write_text(json.dumps(whole["vocab"]), encoding="utf-8")
+    (folder / "merges.txt").write_text(f"#version: 0.2\n{merges}\n", encoding="utf-8")
+    (folder / "tokenizer.json").unlink()
+    ends = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "CLIPTokenizer", **ends}))
+    base = load_base(inspect_base(copied["sd15"]))
+    assert base.tokenizers[0].model_max_length == 77
+    prompt = "a photo of a person, smiling, " * 20
+    assert bool((encode_prompts(base, [prompt]).hidden == encode_prompts(loaded["sd15"], [prompt]).hidden).all())
+
+
 # -- prompts -------------------------------------------------------------------------------------
 
 

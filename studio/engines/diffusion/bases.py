@@ -235,6 +235,10 @@ def load_base(location: BaseLocation, *, device: str | None = None, dtype: torch
     try:
         with runtime.memory_guard(f"Loading {location.title}", hint):
             parts = _load_file(location, dtype) if location.is_file else _load_folder(path, location.family, dtype)
+            for tokenizer, encoder in zip(parts["tokenizers"], parts["text_encoders"], strict=True):
+                # Old folders do not say how long a prompt may be; the encoder's positions do.
+                places = encoder.config.max_position_embeddings
+                tokenizer.model_max_length = min(tokenizer.model_max_length, places)
             for module in (parts["unet"], parts["vae"], *parts["text_encoders"]):
                 module.requires_grad_(False)
                 module.eval()
