@@ -48,6 +48,16 @@
     pending = setTimeout(() => input.dispatchEvent(new PointerEvent("pointerup", { bubbles: true })), 120);
   });
 
+  // Folds inside such lists stay open, too.
+  const opened = new Set();
+  document.addEventListener("toggle", (event) => {
+    const key = event.target.dataset?.key;
+    if (key && event.target.isConnected) opened[event.target.open ? "add" : "delete"](key);
+  }, true);
+  const reopen = () => opened.forEach((key) => {
+    document.querySelectorAll(`details[data-key="${CSS.escape(key)}"]:not([open])`).forEach((d) => { d.open = true; });
+  });
+
   // Cards are drawn anew when their rows change: put the focus back on the same one.
   let last = null;
   document.addEventListener("focusin", (event) => {
@@ -55,6 +65,7 @@
     last = card ? card.dataset.key : null;
   });
   new MutationObserver(() => {
+    if (opened.size) reopen();
     if (last && document.activeElement === document.body) {
       document.querySelector(`[data-key="${CSS.escape(last)}"]`)?.focus({ preventScroll: true });
     }

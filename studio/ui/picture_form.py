@@ -8,6 +8,7 @@ built here and checked by services/generation.py.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import gradio as gr
 import numpy as np
 
 from studio.domain.adapter import STRENGTH_RANGE, Adapter
+from studio.domain.render import Render
 from studio.errors import UserInputError
 from studio.services.bases import BaseEntry
 from studio.services.generation import AdapterUse, GenerationRequest, checked_generation
@@ -69,6 +71,7 @@ class PictureForm:
     def build(self) -> None:
         """Create the components, inside the tab's layout."""
         self.source = gr.State(None)
+        self.wearing = gr.State([])
         self.prompt = gr.Textbox(
             value=DEFAULT_PROMPT,
             label="Picture",
@@ -179,14 +182,14 @@ class PictureForm:
     @property
     def worn(self) -> list[Any]:
         """What changes with the base and the adapters."""
-        return [self.note, self.adapters, *self.strengths, self.words, self.size]
+        return [self.note, self.adapters, *self.strengths, self.words, self.wearing, self.size]
 
     def wire(self) -> None:
         """Attach the listeners."""
         quiet: dict[str, Any] = {"show_progress": "hidden"}
         listen(self.base.input, self._new_base, self.base, [*self.worn, self.steps], **quiet)
-        wear = [self.base, self.adapters, self.prompt]
-        listen(self.adapters.input, self.wear, wear, [*self.strengths, self.words], **quiet)
+        wear = [self.adapters, self.prompt, self.wearing, *self.strengths]
+        listen(self.adapters.input, self._wear, wear, [*self.strengths, self.words, self.wearing], **quiet)
         listen(self.words.click, self._insert, [self.prompt], [self.prompt, self.words], **quiet)
         listen(self.note.click, self._download, None, self.note)
         listen(self.dice.click, lambda: random.randint(0, LARGEST_SEED), None, self.seed, **quiet)
@@ -202,9 +205,10 @@ class PictureForm:
     def fill(self, base: str | None) -> tuple[Any, ...]:
         """Return the updates of [base, *worn] when the tab is opened."""
         entries = {e.card.name: e for e in self.window.studio.bases.list()}
-        base = base if base in entries else next(iter(entries), None)
+        known = base in entries
+        base = base if known else next(iter(entries), None)
         choices = gr.Dropdown([(base_title(e), n) for n, e in entries.items()], value=base)
-        return (choices, *self._suited(base, keep=True))
+        return (choices, *self._suited(base, keep=known))
 
     def _new_base(self, base: str) -> tuple[Any, ...]:
         entry = self.window.studio.bases.get(base)
@@ -214,16 +218,13 @@ class PictureForm:
     def _suited(self, base: str | None, *, keep: bool) -> tuple[Any, ...]:
         """Return the updates of `worn`; with `keep` the worn adapters stay chosen."""
         if base is None:
-            hidden = (gr.Slider(visible=False) for _ in range(PLACES))
-            return "", gr.Dropdown([], value=[]), *hidden, "", gr.Dropdown([])
+            return ("", gr.Dropdown([], value=[]), *self.wear((), "", {}), gr.Dropdown([]))
         entry = self.window.studio.bases.get(base)
         choices = [(a.name, a.id) for a in self.adapters_for(entry)]
-        sizes = sizes_of(entry)
         if keep:
-            worn = (gr.Dropdown(choices), *(gr.skip() for _ in range(PLACES + 1)), gr.Dropdown(sizes))
-            return (base_note(entry), *worn[:-1], gr.Dropdown(sizes, value=sizes[0][1]))
-        hidden = (gr.Slider(visible=False, value=1.0) for _ in range(PLACES))
-        return base_note(entry), gr.Dropdown(choices, value=[]), *hidden, "", gr.Dropdown(sizes, value=sizes[0][1])
+            stay = (gr.skip() for _ in range(PLACES + 2))
+            return (base_note(entry), gr.Dropdown(choices), *stay, gr.Dropdown(sizes_of(entry)))
+        return (base_note(entry), gr.Dropdown(choices, value=[]), *self.wear((), "", {}), _sizes(entry))
 
     def adapters_for(self, entry: BaseEntry) -> list[Adapter]:
         """Return the adapters that fit a base: of its family, and of the embedded base its own alone."""
@@ -233,13 +234,16 @@ class PictureForm:
             return [a for a in fitting if a.base_name in (entry.card.name, "")]
         return [a for a in fitting if a.base_name not in embedded]
 
-    def wear(self, base: str, chosen: list[str] | None, prompt: str) -> tuple[Any, ...]:
-        """Return the updates of [*strengths, words] for the chosen adapters."""
+    def _wear(self, chosen: list[str] | None, prompt: str, before: list[str], *strengths: float) -> tuple[Any, ...]:
+        return self.wear(chosen, prompt, dict(zip(before, strengths, strict=False)))
+
+    def wear(self, chosen: Sequence[str] | None, prompt: str, kept: Mapping[str, float]) -> tuple[Any, ...]:
+        """Return the updates of [*strengths, words, wearing]; an adapter keeps its strength when others go."""
         worn = [self.window.studio.adapters.get(i) for i in chosen or ()][:PLACES]
-        sliders = [gr.Slider(label=a.name, visible=True) for a in worn]
+        sliders = [gr.Slider(label=a.name, visible=True, value=kept.get(a.id, 1.0)) for a in worn]
         sliders += [gr.Slider(visible=False, value=1.0)] * (PLACES - len(worn))
         missing = [a for a in worn if a.trigger and a.trigger.lower() not in (prompt or "").lower()]
-        return (*sliders, "".join(_trigger_note(a) for a in missing))
+        return (*sliders, "".join(_trigger_note(a) for a in missing), [a.id for a in worn])
 
     def _insert(self, event: gr.EventData, prompt: str) -> tuple[str, str]:
         trigger = self.window.studio.adapters.get(clicked(event)[1]).trigger
@@ -251,13 +255,12 @@ class PictureForm:
 
     def hand_over(self, adapter: Adapter) -> tuple[Any, ...]:
         """Return the updates of `handed`: one adapter worn alone, its word in the prompt."""
-        base = adapter.base_name or None
-        choices, note, _, *rest = self.fill(base)
-        wear = self.wear(base or "", [adapter.id], adapter.trigger)
-        fitting = self.adapters_for(self.window.studio.bases.get(base)) if base else [adapter]
-        worn = gr.Dropdown([(a.name, a.id) for a in fitting], value=[adapter.id])
+        entries = {e.card.name: e for e in self.window.studio.bases.list()}
+        entry = entries.get(adapter.base_name) or next(e for e in entries.values() if e.card.family == adapter.family)
+        choices, note, *_ = self.fill(entry.card.name)
+        worn = gr.Dropdown([(a.name, a.id) for a in self.adapters_for(entry)], value=[adapter.id])
         prompt = f"a photo of {adapter.trigger}" if adapter.trigger else gr.skip()
-        return (prompt, choices, note, worn, *wear, rest[-1])
+        return (prompt, choices, note, worn, *self.wear([adapter.id], adapter.trigger, {}), _sizes(entry))
 
     @property
     def handed(self) -> list[Any]:
@@ -280,37 +283,45 @@ class PictureForm:
             return '<p class="fine">Nothing is in the Library yet; drop a picture below.</p>'
         return text.cards(items, "strip", "Pictures to start from")
 
-    def start_from(self, source: dict[str, str]) -> tuple[Any, ...]:
-        """Return the updates of [source, chosen, mask, painting] for a picture."""
-        shown = self.window.picture_url(Path(source["path"]))
+    def start_from(self, path: Path, title: str, source: dict[str, str]) -> tuple[Any, ...]:
+        """Return the updates of [source, chosen, mask, painting] for a picture.
+
+        Args:
+            source: the fields of its MediaSource; a stored photo by its id, so that consent is asked for.
+        """
+        copy = self.window.shelf.put(path)
+        shown = self.window.shelf.url(copy)
         picture = (
             f'<div class="notice info" role="status"><img class="small" src="{escape(shown)}" alt="">'
-            f"<strong>Starts from {escape(source['title'])}</strong>"
+            f"<strong>Starts from {escape(title)}</strong>"
             f"{text.button('drop', 'source', 'Take it off', 'Draw from words alone')}</div>"
         )
-        return source, picture, "", gr.ImageMask(visible=False, value=None)
+        return {"shown": str(copy), "source": source}, picture, "", gr.ImageMask(visible=False, value=None)
 
     def _pick(self, event: gr.EventData) -> tuple[Any, ...]:
         act, id = clicked(event)
         library = self.window.studio.library
         if act == "photo":
-            path, title = self.window.studio.identities.photo_path(id), "the photo"
-        else:
-            render = library.show(id)
-            path, title = library.path(render), f"“{render.title or 'Picture'}”"
-        return self.start_from({"path": str(self.window.shelf.put(path)), "title": title})
+            path = self.window.studio.identities.photo_path(id)
+            return self.start_from(path, "the photo", {"photo_id": id})
+        return self.start_from_render(library.show(id))
+
+    def start_from_render(self, render: Render) -> tuple[Any, ...]:
+        """Return the updates of [source, chosen, mask, painting] for a picture of the Library."""
+        path = self.window.studio.library.path(render)
+        return self.start_from(path, f"“{render.title or 'Picture'}”", {"sha256": render.media_sha256})
 
     def _take(self, path: str | None) -> tuple[Any, ...]:
         if not path:
             return tuple(gr.skip() for _ in range(4))
-        return self.start_from({"path": path, "title": Path(path).name})
+        return self.start_from(Path(path), Path(path).name, {"path": path})
 
-    def _mask(self, kind: str, source: dict[str, str] | None) -> Any:
+    def _mask(self, kind: str, source: dict[str, Any] | None) -> Any:
         if kind != "drawn":
             return gr.ImageMask(visible=False)
         if not source:
             raise UserInputError("There is no picture to paint on.", "Choose one above first.")
-        return gr.ImageMask(value=source["path"], visible=True)
+        return gr.ImageMask(value=source["shown"], visible=True)
 
     # -- the request ------------------------------------------------------------
 
@@ -341,7 +352,7 @@ class PictureForm:
                 "guidance": float(guidance),
                 "seed": int(seed or 0),
                 "count": int(count),
-                "source": MediaSource.file(source["path"]) if source else None,
+                "source": MediaSource(**source["source"]) if source else None,
                 "mask": self._mask_of(mask, painting) if source else None,
                 "denoise": float(denoise) if source else 1.0,
             }
@@ -354,6 +365,11 @@ class PictureForm:
         if mask is None:
             raise UserInputError("Nothing is painted yet.", "Paint over what is to be drawn anew.")
         return MediaSource.file(self.window.shelf.matte(mask))
+
+
+def _sizes(entry: BaseEntry) -> gr.Dropdown:
+    sizes = sizes_of(entry)
+    return gr.Dropdown(sizes, value=sizes[0][1])
 
 
 def with_trigger(prompt: str, trigger: str) -> str:

@@ -162,10 +162,16 @@ class RunView:
             ),
         ]
 
-    def _head(self, run: TrainingRun, job: Job | None, metrics: runs.Metrics) -> str:
+    def asked_to_delete(self, run_id: str) -> tuple[Any, ...]:
+        """Return the updates of `parts` that ask whether a run is really to be deleted."""
+        run = self.training.run(run_id)
+        head = self._head(run, self.job(run), self.training.metrics(run_id), asking=True)
+        return tuple(head if part is self.head else gr.skip() for part in self.parts)
+
+    def _head(self, run: TrainingRun, job: Job | None, metrics: runs.Metrics, *, asking: bool = False) -> str:
         state = self.training.state(run.id)
         tail = self.window.studio.jobs.log_tail(job.id) if job and state.state in ("failed", "interrupted") else ""
-        return runs.head(state, job, metrics, tail)
+        return runs.head(state, job, metrics, tail, asking=asking)
 
     def picture(self, media_sha256: str) -> str:
         """Return the address of a run's picture."""

@@ -41,8 +41,12 @@ def state_words(state: RunState, job: Job | None) -> str:
     return STATE_WORDS[state.state]
 
 
-def head(state: RunState, job: Job | None, metrics: Metrics, log_tail: str = "") -> str:
-    """Return the card at the top of a run: what it is, how far, how fast, and what can be done."""
+def head(state: RunState, job: Job | None, metrics: Metrics, log_tail: str = "", *, asking: bool = False) -> str:
+    """Return the card at the top of a run: what it is, how far, how fast, and what can be done.
+
+    Args:
+        asking: the person pressed Delete and has not yet confirmed it.
+    """
     run, color = state.run, TONES.get(state.state, "")
     losses, speeds, alike = (metrics.get(n) or () for n in ("loss", "steps_per_second", "likeness"))
     left = job.seconds_left if job is not None and job.is_active else None
@@ -64,7 +68,7 @@ def head(state: RunState, job: Job | None, metrics: Metrics, log_tail: str = "")
         f'<div class="top"><h3>{escape(run.name)}</h3>'
         f'<span class="state {color}">{escape(state_words(state, job))}</span><div class="acts">{acts}</div></div>'
         f'<p class="meta">{escape(_plan_words(run))}</p><div class="stats">{stats}</div>{meter}{doing}'
-        f"{_ending(state, log_tail)}</section>"
+        f"{_ending(state, log_tail)}{_question(run) if asking else ''}</section>"
     )
 
 
@@ -99,6 +103,15 @@ def _ending(state: RunState, log_tail: str) -> str:
         )
     smaller = text.button("smaller", run.id, "Try a smaller preset", f"Try a smaller preset than {run.name}")
     return f'<div class="ending">{said}{lines}<div class="acts">{smaller}</div></div>'
+
+
+def _question(run: TrainingRun) -> str:
+    return (
+        '<div class="notice bad" role="alert"><strong>Delete this run with its samples and checkpoints?</strong>'
+        "<span>Adapters kept from it stay.</span>"
+        f"{text.button('delete-now', run.id, 'Delete for good', f'Delete {run.name} for good')}"
+        f"{text.button('leave', run.id, 'Leave it', f'Do not delete {run.name}')}</div>"
+    )
 
 
 def _meter(title: str, share: float) -> str:

@@ -92,7 +92,7 @@ def fetch(url: str) -> tuple[int, bytes]:
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while time.monotonic() < until:
         if process.poll() is not None:
             pytest.fail(f"app.py ended with {process.returncode}:\n{log.read_text(errors='replace')[-3000:]}")
@@ -101,7 +101,7 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
                 return
         except OSError:
             time.sleep(0.05)
-    pytest.fail(f"no answer from {url} within a minute:\n{log.read_text(errors='replace')[-3000:]}")
+    pytest.fail(f"no answer from {url} within three minutes:\n{log.read_text(errors='replace')[-3000:]}")
 
 
 @pytest.fixture(scope="session")

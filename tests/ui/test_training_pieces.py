@@ -17,7 +17,7 @@ from studio.domain.training import Calibration, Preflight, TrainingPlan, Trainin
 from studio.errors import UserInputError
 from studio.services.run_states import RunState
 from studio.ui import checkpoints, plan_fields, plan_form, plots, results, runs, text
-from studio.ui.adapter_library import leak_card, strengths_of
+from studio.ui.adapter_cards import leak_card, strengths_of
 from studio.ui.picture_form import drawn_mask, with_trigger
 from studio.ui.runs import more_steps
 from studio.ui.tabs.train import free_name

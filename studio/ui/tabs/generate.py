@@ -198,8 +198,7 @@ class GenerateTab:
         elif act == "to-library":
             detail, tab = self.show_in_library(render_id), gr.Tabs(selected="library")
         elif act == "to-source":
-            found = {"path": str(self._shelf_copy(render)), "title": f"“{results.prompt_of(render)}”"}
-            source = (*self.form.start_from(found), gr.Accordion(open=True))
+            source = (*self.form.start_from_render(render), gr.Accordion(open=True))
         else:
             handed, tab = self._hand_to(act, render), gr.Tabs(selected=self.targets[act].id)
         return (*handed, *source, *detail, *stage, tab)

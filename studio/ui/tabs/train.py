@@ -179,13 +179,15 @@ class TrainTab:
         form = tuple(gr.skip() for _ in self.form.outputs)
         if act == "smaller":
             return (*self.view.nothing(), *self._smaller(run_id))
+        if act == "delete":
+            return (*self.view.asked_to_delete(run_id), *form)
         if act == "stop":
             self.training.stop(run_id)
-        elif act == "delete":
+        elif act == "delete-now":
             self.training.delete(run_id)
             gr.Info("The run was deleted; adapters kept from it stay.", title="Deleted", duration=5)
             return (*self.view.show(None), *form)
-        else:
+        elif act != "leave":
             self._go_on(act, run_id)
         return (*self.view.show(run_id), *form)
 

@@ -1,0 +1,240 @@
+"""The story of a likeness in a real browser: photos, consent, training with curves, a checkpoint kept, a picture.
+
+Everything runs on the preview base that comes with the studio; the run is as
+short as a run can be, since what it learns is measured elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+
+import numpy as np
+import pytest
+
+from tests.ui.conftest import DESKTOP, PHONE
+from tests.ui.test_story import STICKING_OUT, shoot
+
+NAME = "Ruby"
+SHORT = {"checkpoint_every": "6", "sample_every": "6", "prior_pictures": "2", "sample_steps": "4", "batch": "2"}
+STEPS = 12
+SLOW = 240_000
+"""Milliseconds that a step of the story may take beside other work."""
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Four renders of one invented person."""
+    from PIL import Image
+
+    from studio.engines.diffusion import rendered_faces as faces
+
+    rng = np.random.default_rng(4)
+    person = faces.sample_person(rng, sex="woman", hair_color="red", skin="light", age="young", beard="no")
+    folder = tmp_path_factory.mktemp("photos")
+    paths = []
+    for expression, background in (("neutral", "gray"), ("smiling", "blue"), ("neutral", "white"), ("sad", "green")):
+        fixed = {"expression": expression, "background": background, "direction": "straight", "light": "front"}
+        picture, _ = faces.render(faces.sample_picture(rng, person, glasses="no", **fixed), 512)
+        paths.append(folder / f"ruby {background}.png")
+        Image.fromarray(picture).save(paths[-1])
+    return paths
+
+
+@pytest.fixture
+def patient(visit):
+    """Return a function that opens a browser which waits longer: a trainer works beside it."""
+
+    def start(*args, **options):
+        made = visit(*args, **options)
+        made.page.set_default_timeout(90_000)
+        return made
+
+    return start
+
+
+def told(page, words: str) -> str:
+    """Return the notice in the corner that holds the words, as it stands when it appears."""
+    found = page.wait_for_function(
+        "w => [...document.querySelectorAll('.toast-body')].map((t) => t.innerText).find((t) => t.includes(w))",
+        arg=words,
+    )
+    return str(found.json_value())
+
+
+def fill(page, selector: str, value: str) -> None:
+    page.fill(f"{selector} :is(input, textarea)", value)
+    page.keyboard.press("Tab")
+
+
+def add_person(page, photos) -> None:
+    page.click("#people-list [data-id=new]")
+    page.wait_for_selector("#person-name", state="visible")
+    fill(page, "#person-name", NAME)
+    page.set_input_files("#person-photos input[type=file]", [str(p) for p in photos])
+    page.wait_for_selector("#person-faces .hints, #person-faces .fine")
+    page.click("#person-add")
+    page.wait_for_selector(f"#person-summary:has-text('{NAME}')")
+
+
+def agree(page) -> None:
+    page.click("#person-consent button.label-wrap")
+    fill(page, "#page-agreed", "Ruby herself")
+    for scope in ("Train a model", "Generate new pictures"):
+        page.click(f"#person-consent label:has-text('{scope}')")
+    page.click("#consent-record")
+    page.wait_for_selector("#person-summary:has-text('train a model')")
+
+
+def shoot_everywhere(patient, v, tab: str, name: str, ready: str) -> None:
+    """Leave pictures of a tab on desk and phone, light and dark; nothing may stick out sideways."""
+    for screen, viewport in (("desktop", DESKTOP), ("phone", PHONE)):
+        w = v if screen == "desktop" else patient(viewport)
+        if w is not v:
+            w.open(tab)
+            w.page.wait_for_selector(ready)
+        w.page.wait_for_timeout(500)
+        assert w.page.evaluate(STICKING_OUT, f"#tab-{tab}") == []
+        for scheme in ("light", "dark"):
+            w.page.emulate_media(color_scheme=scheme)
+            w.page.wait_for_function("dark => document.body.classList.contains('dark') === dark", arg=scheme == "dark")
+            w.page.wait_for_timeout(200)
+            shoot(w, f"{name}-{screen}-{scheme}")
+        w.page.emulate_media(color_scheme="light")
+
+
+def test_from_photos_to_a_picture_in_the_library(patient, photos, tmp_path):
+    v = patient()
+    page = v.page
+    v.open()
+    add_person(page, photos)
+
+    # without consent there is one sentence, a way to mend it, and no run
+    page.click("#person-to-train")
+    page.wait_for_selector("#tab-train-button[aria-selected=true]")
+    page.wait_for_selector("#train-consent .notice.bad")
+    assert "consent" in page.inner_text("#train-consent").lower()
+    page.wait_for_selector("#train-presets .choice[aria-pressed=true]")
+    page.click("#train-start")
+    assert "Traceback" not in told(page, "consent of Ruby")
+    page.click("#train-consent [data-act=identities]")
+    page.wait_for_selector("#tab-identities-button[aria-selected=true]")
+    agree(page)
+    page.click("#person-to-train")
+    page.wait_for_selector("#train-consent:has-text('agreed to training')")
+
+    # the plan: few settings, the rest in a fold, and whether it fits
+    page.wait_for_selector("#train-preflight .preflight.fits", timeout=SLOW)
+    page.fill("#train-steps input[type=number]", str(STEPS))
+    page.keyboard.press("Enter")
+    page.click("#train-advanced button.label-wrap")
+    page.wait_for_selector("#plan-rank", state="visible")
+    for name, value in SHORT.items():
+        fill(page, f"#plan-{name}", value)
+    page.click("#train-advanced button.label-wrap")
+    page.click("#train-start")
+    page.wait_for_selector("#train-run .run[data-state=waiting], #train-run .run[data-state=training]")
+    run = page.get_attribute("#train-run .run", "data-run")
+
+    # a second browser finds the same run; its curves appear without a reload
+    other = patient()
+    other.open("train")
+    other.page.wait_for_selector(f"#train-run [data-run='{run}']")
+    for w in (v, other):
+        w.page.wait_for_selector("#train-plots svg path.line", timeout=SLOW)
+    page.wait_for_selector(f"#train-run [data-run='{run}'][data-state=done]", timeout=SLOW)
+    page.wait_for_selector("#train-checkpoints .checkpoint >> nth=1")
+    assert page.locator("#train-checkpoints .suggested").count() == 1
+    assert page.locator("#train-plots figure svg[role=img]").count() >= 2
+    other.page.close()
+    shoot_everywhere(patient, v, "train", "story-6-train", f"#train-run [data-run='{run}']")
+
+    # any checkpoint can be kept; what is exported was read back and is a file that names its word
+    page.click(f"#train-checkpoints [data-step='{STEPS}'] [data-act=export]")
+    page.wait_for_selector("#adapter-about h2:has-text('Ruby 12')")
+    page.click("#adapter-format label:has-text('kohya')")
+    page.click("#adapter-write")
+    page.wait_for_selector("#adapter-report .notice.good:has-text('read back')", timeout=SLOW)
+    with page.expect_download() as download:
+        page.click("#adapter-download")
+    download.value.save_as(tmp_path / "ruby.safetensors")
+    assert "sks" in header_of(tmp_path / "ruby.safetensors")
+    page.locator("#adapter-detail").scroll_into_view_if_needed()
+    shoot(v, "story-7-adapter")
+
+    # the checkpoint goes on to Generate with its word, and the picture appears by itself
+    page.click(f"#train-checkpoints [data-step='{STEPS}'] [data-act=try]")
+    page.wait_for_selector("#tab-generate-button[aria-selected=true]")
+    page.wait_for_selector("#generate-adapters:has-text('Ruby 12')")
+    assert "sks person" in page.input_value("#generate-prompt textarea")
+    page.wait_for_selector("#generate-strength-1:has-text('Ruby 12')")
+    page.click("#generate-make")
+    page.wait_for_selector("#generate-result figure .badge", timeout=SLOW)
+    assert re.search(r"likeness|face", page.inner_text("#generate-result .badge"))
+    assert "shown enlarged" in page.inner_text("#generate-result")
+    page.click("#generate-result [data-act=star]")
+    page.wait_for_selector("#generate-result .star[aria-pressed=true]")
+    drawn = page.get_attribute("#generate-result figure", "data-render")
+    shoot_everywhere(patient, v, "generate", "story-8-generate", f"#generate-result [data-render='{drawn}']")
+
+    # it is in the Library with its recipe, can be a source, and goes on to Expression
+    page.click("#generate-result [data-act=to-source]")
+    page.wait_for_selector("#generate-source .notice")
+    page.click("#generate-result [data-act=to-library]")
+    page.wait_for_selector("#library-about h2")
+    page.click("#library-recipe button.label-wrap")
+    page.wait_for_selector("#library-recipe .cm-content:has-text('adapters')")
+    v.tab("generate")
+    page.click("#generate-result [data-act=to-expression]")
+    page.wait_for_selector("#tab-expression-button[aria-selected=true]")
+    told(page, "enlarged from 64")
+
+
+def header_of(path) -> str:
+    """Return the JSON header of a safetensors file."""
+    data = path.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    return data[8 : 8 + length].decode()
+
+
+def test_a_run_is_stopped_continued_and_compared(patient, photos):
+    v = patient()
+    page = v.page
+    v.open("train")
+    page.wait_for_selector(f"#train-people .card:has-text('{NAME}')")
+    page.click(f"#train-people .card:has-text('{NAME}')")
+    page.wait_for_selector("#train-preflight .preflight.fits", timeout=SLOW)
+    page.click("#train-advanced button.label-wrap")
+    page.wait_for_selector("#plan-rank", state="visible")
+    for name, value in SHORT.items():
+        fill(page, f"#plan-{name}", value)
+    page.click("#train-start")
+    page.wait_for_selector("#train-run .run[data-state=training] .doing:has-text('Step')", timeout=SLOW)
+    page.click("#train-run [data-act=stop]")
+    page.wait_for_selector("#train-run .run[data-state=stopped]", timeout=SLOW)
+    stopped = int(page.inner_text("#train-run .stats b >> nth=0"))
+    assert stopped >= 1
+    page.click("#train-run [data-act=continue]")
+    page.wait_for_function(
+        "n => +document.querySelector('#train-run .stats b')?.textContent > n", arg=stopped, timeout=SLOW
+    )
+    page.click("#train-run [data-act=stop]")
+    page.wait_for_selector("#train-run .run[data-state=stopped]", timeout=SLOW)
+
+    page.click("#train-grid button.label-wrap")
+    page.wait_for_selector("#train-strengths", state="visible")
+    fill(page, "#train-strengths", "0.5")
+    page.click("#train-draw-grid")
+    page.wait_for_selector("#train-cells .vote", timeout=SLOW)
+    page.click("#train-cells [data-act=up] >> nth=0")
+    page.wait_for_selector("#train-cells .summary:has-text('1 up')")
+    shoot(v, "story-9-grid")
+
+
+def test_what_is_missing_is_asked_for(patient):
+    v = patient()
+    v.open("generate")
+    v.page.wait_for_selector("#generate-base input")
+    v.page.fill("#generate-prompt textarea", "")
+    v.page.click("#generate-make")
+    told(v.page, "no words yet")
