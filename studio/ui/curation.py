@@ -15,7 +15,7 @@ import gradio as gr
 
 from studio.domain.curation import Intake, Review
 from studio.errors import NotFoundError, UserInputError
-from studio.services.curation import LOOK_SIDE
+from studio.services.measuring import LOOK_SIDE
 from studio.ui import jobcard, sorting, text
 from studio.ui.controls import clickable, clicked, html, listen
 from studio.ui.window import Window

@@ -18,6 +18,7 @@ import numpy as np
 from studio.domain.curation import CuratedPhoto
 from studio.domain.identity import Identity
 from studio.domain.traits import TRAITS, Coverage, CoverageRow, Policy
+from studio.services.measuring import jpeg
 from studio.ui import text
 from studio.ui.controls import clickable, clicked, html, listen
 from studio.ui.window import Window
@@ -159,7 +160,7 @@ class TrainingSetPanel:
             if example.mask is not None:
                 amount = 0.45 + 0.55 * (example.mask[..., None] / 255)
                 image = (image * amount + 0.5).astype(np.uint8)
-            return self.curation.jpeg(image)
+            return jpeg(image)
 
         return self.window.shelf.url(self.window.shelf.kept(key, make))
 
