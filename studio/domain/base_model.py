@@ -26,7 +26,7 @@ class BaseModelCard(BaseModel):
         source: "embedded" comes with the studio, "hub" is downloaded when asked;
             "folder" and "file" are a person's own.
         repository, revision: on the hub; a revision is a commit, so that a download is always the same.
-        files: names or patterns of what is downloaded; safetensors and JSON only.
+        files: names of what is downloaded; safetensors, JSON and tokenizer files only.
         download_bytes: size of all files together.
         gated: the owner of the files asks for an agreement and a token first.
         resolution: pixels of a side the model was made for.
