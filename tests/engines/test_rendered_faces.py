@@ -47,7 +47,11 @@ def test_every_label_is_one_of_its_attribute(seed: int) -> None:
 @given(seeds)
 def test_numbers_of_a_picture_stay_in_range_and_agree_with_its_labels(seed: int) -> None:
     picture = _one(seed)
-    assert all(0 <= w <= 1 for _, w in picture.weights)
+    assert all(0 <= w <= 1.6 for _, w in picture.weights)
+    assert (picture.brows[0] > 0.05, picture.brows[0] < -0.05) == (
+        picture.expression in ("sad", "surprised"),
+        picture.expression == "angry",
+    )
     assert np.isclose(np.linalg.norm(picture.light_direction), 1)
     for color in (picture.person.skin_rgb, picture.person.hair_rgb, picture.background_rgb, picture.shirt_rgb):
         assert all(0 <= v <= 1 for v in color)
@@ -136,7 +140,7 @@ def test_every_attribute_changes_the_picture() -> None:
     for name, value in (("glasses", "yes"), ("expression", "surprised"), ("direction", "left"), ("light", "right")):
         change = {
             "glasses": lambda p: {"glasses": p.glasses},
-            "expression": lambda p: {"expression": p.expression, "weights": p.weights},
+            "expression": lambda p: {"expression": p.expression, "weights": p.weights, "brows": p.brows},
             "direction": lambda p: {"direction": p.direction, "yaw": p.yaw, "pitch": p.pitch},
             "light": lambda p: {"light": p.light, "light_direction": p.light_direction, "ambient": p.ambient},
         }[name](with_labels(first, rng, **{name: value}))

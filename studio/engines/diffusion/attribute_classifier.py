@@ -123,6 +123,7 @@ def train_classifier(
     rounds: float = 2.5,
     batch: int = 64,
     held_out: int = 2048,
+    start: Path | None = None,
     on_progress: Callable[[float, str], None] | None = None,
 ) -> dict[str, float]:
     """Train the classifier on renders and measure it on others.
@@ -136,6 +137,7 @@ def train_classifier(
         rounds: how often each is seen.
         batch: pictures per step.
         held_out: pictures to measure on, of another seed.
+        start: classifier to go on from, such as one for an older version of the renders.
         on_progress: hears the share that is done, 0..1, and a sentence.
 
     Returns:
@@ -149,7 +151,7 @@ def train_classifier(
     rendered_faces_cache.fill(cache_folder, HELD_OUT_SEED, held_out)
     cache = PictureCache(cache_folder, seed, renders)
     torch.manual_seed(seed)
-    model = AttributeClassifier()
+    model = AttributeClassifier() if start is None else load_classifier(start).train().requires_grad_(True)
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=0.01)
     steps = max(1, round(rounds * renders / batch))
     rng = np.random.default_rng((seed, 3))

@@ -132,6 +132,37 @@ def export_checkpoint(work_folder: Path, out: Path, plan: BasePlan) -> dict[str,
     return run.export(out)
 
 
+def change_plan(work_folder: Path, plan: BasePlan) -> None:
+    """Let a stopped run go on under another plan, or with pictures of a newer renderer; the record will say so.
+
+    Args:
+        work_folder: of the run; its checkpoint is rewritten.
+        plan: the new one; the networks' shape must stay.
+
+    Raises:
+        ConflictError: the shape differs.
+    """
+    file = work_folder / "checkpoint.pt"
+    state = torch.load(file, weights_only=True)
+    old = json.loads(state["plan"])
+    if old["plan"]["shape"] != json.loads(_plan_text(plan))["plan"]["shape"]:
+        raise ConflictError("The new plan has networks of another shape.", "Begin anew in another folder.")
+    history = [*json.loads(state["history"]), {"until_step": state["step"], **old}]
+    state |= {"plan": _plan_text(plan), "history": json.dumps(history)}
+    _save_state(state, file)
+
+
+def _plan_text(plan: BasePlan) -> str:
+    """Return what must agree for a run to be continued: the plan and the renderer's version."""
+    return json.dumps({"plan": asdict(plan), "dataset": DATASET_VERSION})
+
+
+def _save_state(state: dict[str, Any], file: Path) -> None:
+    part = file.with_suffix(f".{os.getpid()}.part")
+    torch.save(state, part)
+    os.replace(part, file)
+
+
 class _Run:
     """One training run: networks, optimizer, average, and where it stands."""
 
@@ -141,12 +172,22 @@ class _Run:
         torch.manual_seed(plan.seed)
         self.unet, self.text_encoder = _networks(plan.shape, self.tokenizer)
         self.unet = self.unet.to(memory_format=torch.channels_last)
-        self.vae: Any = autoencoder.fit(_scaled(cache.pictures(np.arange(min(_FIT_PICTURES, len(cache))))))
+        self.vae: Any = self._autoencoder()
         self.scheduler = _scheduler()
         self.parameters = [*self.unet.parameters(), *self.text_encoder.parameters()]
         self.average = [p.detach().clone() for p in self.parameters]
         self.optimizer = torch.optim.AdamW(self.parameters, plan.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
         self.step, self.seconds = 0, 0.0
+        self.history: list[dict[str, Any]] = []
+
+    def _autoencoder(self) -> Any:
+        """Return the run's autoencoder: fitted once, kept even where the run goes on with other pictures."""
+        kept: Any = autoencoder.PatchAutoencoder
+        if (self.folder / "vae" / "config.json").is_file():
+            return kept.from_pretrained(self.folder / "vae", local_files_only=True).requires_grad_(False)
+        fitted: Any = autoencoder.fit(_scaled(self.cache.pictures(np.arange(min(_FIT_PICTURES, len(self.cache))))))
+        fitted.save_pretrained(self.folder / "vae")
+        return fitted
 
     @property
     def last_step(self) -> int:
@@ -221,13 +262,12 @@ class _Run:
     def save(self) -> None:
         """Write the checkpoint; a crash leaves the one before."""
         state = {
-            "step": self.step, "seconds": self.seconds, "plan": json.dumps(asdict(self.plan)),
+            "step": self.step, "seconds": self.seconds, "plan": _plan_text(self.plan),
+            "history": json.dumps(self.history),
             "unet": self.unet.state_dict(), "text_encoder": self.text_encoder.state_dict(), "average": self.average,
             "optimizer": self.optimizer.state_dict(),
         }  # fmt: skip
-        part = self.folder / f"checkpoint.{os.getpid()}.part"
-        torch.save(state, part)
-        os.replace(part, self.folder / "checkpoint.pt")
+        _save_state(state, self.folder / "checkpoint.pt")
 
     def restore(self) -> None:
         """Continue where the checkpoint stands.
@@ -236,13 +276,14 @@ class _Run:
             ConflictError: it was made under another plan.
         """
         state = torch.load(self.folder / "checkpoint.pt", weights_only=True)
-        if state["plan"] != json.dumps(asdict(self.plan)):
+        if state["plan"] != _plan_text(self.plan):
             raise ConflictError("The work folder holds a run under another plan.", "Name another folder.")
         self.unet.load_state_dict(state["unet"])
         self.text_encoder.load_state_dict(state["text_encoder"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average = [a.clone() for a in state["average"]]
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        self.history = json.loads(state["history"])
 
     def curve(self) -> list[dict[str, Any]]:
         """Return the loss curve up to the present step; lines of lost steps are left out."""
@@ -275,7 +316,7 @@ class _Run:
             "resolution": 64, "latent_channels": int(self.vae.config.latent_channels),
             "training": {
                 "command": "python -m studio base build", "plan": asdict(self.plan),
-                "dataset": f"rendered faces, version {DATASET_VERSION}", "images_seen": self.step * self.plan.batch,
+                "dataset": DATASET_VERSION, "before": self.history, "images_seen": self.step * self.plan.batch,
                 "steps": self.step, "seconds": round(self.seconds), "threads": torch.get_num_threads(),
                 "torch": torch.__version__, "machine": platform.machine(),
                 "loss_curve": [[c["images"], c["loss"]] for c in picked],

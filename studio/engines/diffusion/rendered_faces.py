@@ -40,7 +40,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 """What a prompt controls. Left and right are those of the picture."""
 
 PERSON_ATTRIBUTES = ("hair_color", "hair_length", "skin", "age", "sex", "beard")
-DATASET_VERSION = 1
+DATASET_VERSION = 2
 """Counts up whenever the same seed draws another picture."""
 
 _SKIN: dict[str, Rgb] = {
@@ -69,27 +69,34 @@ _BACKGROUND: dict[str, Rgb] = {
     "red": (0.74, 0.17, 0.17),
 }
 _EXPRESSIONS: dict[str, tuple[dict[str, float], ...]] = {
-    "neutral": ({}, {"mouthPress": 0.15}, {"jawOpen": 0.04}),
+    "neutral": ({"mouthSmile": 0.12}, {"mouthSmile": 0.15, "mouthPress": 0.15}, {"mouthSmile": 0.1, "jawOpen": 0.03}),
     "smiling": (
-        {"mouthSmile": 0.95, "cheekSquint": 0.6, "eyeSquint": 0.25},
-        {"mouthSmile": 0.9, "jawOpen": 0.22, "mouthUpperUp": 0.35, "mouthLowerDown": 0.25, "cheekSquint": 0.6},
-        {"mouthSmile": 1.0, "jawOpen": 0.35, "mouthUpperUp": 0.45, "cheekSquint": 0.7, "eyeSquint": 0.3},
+        {"mouthSmile": 1.2, "jawOpen": 0.20, "mouthUpperUp": 0.5, "mouthLowerDown": 0.4, "mouthStretch": 0.35,
+         "cheekSquint": 0.6},
+        {"mouthSmile": 1.3, "jawOpen": 0.32, "mouthUpperUp": 0.55, "mouthLowerDown": 0.3, "mouthStretch": 0.3,
+         "cheekSquint": 0.7, "eyeSquint": 0.3},
     ),
     "surprised": (
         {"jawOpen": 0.75, "browInnerUp": 1.0, "browOuterUp": 1.0, "eyeWide": 1.0},
         {"jawOpen": 0.55, "mouthFunnel": 0.5, "browInnerUp": 1.0, "browOuterUp": 1.0, "eyeWide": 1.0},
     ),
     "angry": (
-        {"browDown": 1.0, "noseSneer": 0.45, "mouthPress": 0.6, "eyeSquint": 0.45, "mouthFrown": 0.35},
-        {"browDown": 1.0, "noseSneer": 0.6, "mouthUpperUp": 0.45, "mouthLowerDown": 0.45, "jawOpen": 0.12,
-         "mouthStretch": 0.4, "eyeSquint": 0.4},
+        {"browDown": 1.5, "noseSneer": 0.5, "mouthPress": 1.0, "mouthPucker": 0.35, "eyeSquint": 0.7,
+         "mouthFrown": 0.5},
+        {"browDown": 1.5, "noseSneer": 0.7, "mouthRollLower": 0.7, "mouthRollUpper": 0.5, "eyeSquint": 0.6,
+         "mouthFrown": 0.6},
     ),
     "sad": (
-        {"browInnerUp": 1.0, "mouthFrown": 1.0, "mouthShrugLower": 0.6, "eyeBlink": 0.08},
-        {"browInnerUp": 1.0, "mouthFrown": 1.0, "mouthShrugLower": 0.9, "mouthPucker": 0.2, "eyeBlink": 0.15},
+        {"browInnerUp": 1.4, "mouthFrown": 1.5, "mouthShrugLower": 0.8, "eyeBlink": 0.3},
+        {"browInnerUp": 1.4, "mouthFrown": 1.6, "mouthShrugLower": 1.0, "mouthStretch": 0.4, "eyeBlink": 0.38},
     ),
 }  # fmt: skip
-"""ARKit mixtures; a name without Left or Right drives both sides."""
+"""ARKit mixtures, overdrawn so that they read at 64 pixels; a name without Left or Right drives both sides."""
+_BROWS: dict[str, tuple[float, float]] = {
+    "neutral": (0.0, 0.0), "smiling": (0.01, 0.01), "surprised": (0.07, 0.06), "angry": (-0.085, 0.03),
+    "sad": (0.085, -0.035),
+}  # fmt: skip
+"""How far the inner and the outer end of the brows are drawn above their place, in head units."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,9 @@ class RenderedPicture:
 
     Attributes:
         glasses, expression, background, direction, light: values of ATTRIBUTES.
-        weights: ARKit weights by full name.
+        weights: ARKit weights by full name; up to 1.6, as caricature.
+        brows: how far the inner and the outer end of the brows are drawn above their place, in head units.
+        flush: reddening of the skin, 0..1.
         yaw, pitch, roll: head rotation in degrees; positive turns the nose to the
             picture's right, raises it, tilts the head clockwise.
         gaze: eyes against the head, to the picture's right and up, -1..1.
@@ -160,6 +169,8 @@ class RenderedPicture:
     direction: str
     light: str
     weights: tuple[tuple[str, float], ...]
+    brows: tuple[float, float]
+    flush: float
     yaw: float
     pitch: float
     roll: float
@@ -214,12 +225,14 @@ def sample_person(rng: np.random.Generator, **fixed: str) -> RenderedPerson:
     skin = fixed.get("skin") or _pick(rng, "pale light tan brown dark", 0.2, 0.2, 0.2, 0.2, 0.2)
     hair_rgb = _jitter(rng, _HAIR[hair_color], 0.05, 0.02)
     male = rng.uniform(0.75, 1.5) * (1 if sex == "man" else -1)
-    aging = {"young": (-0.1, 0.1), "middle-aged": (0.42, 0.58), "old": (0.9, 1.15)}[age]
+    aging = {"young": (-0.3, -0.1), "middle-aged": (0.45, 0.6), "old": (1.1, 1.35)}[age]
     dark = {"pale": 0.0, "light": 0.1, "tan": 0.25, "brown": 0.7, "dark": 0.95}[skin]
     shape = np.clip(rng.normal(0, 0.55, 80), -1.2, 1.2)
     brow = 0.037 if sex == "man" else 0.022
     gray_brow = hair_color in ("gray", "blond")
     brow_rgb: Rgb = tuple(float(v) * (0.62 if gray_brow else 0.55) for v in hair_rgb)  # type: ignore[assignment]
+    if age == "old":
+        brow_rgb = (0.78, 0.77, 0.75)
     return RenderedPerson(
         hair_color=hair_color, hair_length=hair_length, skin=skin, age=age, sex=sex, beard=beard,
         macros=(
@@ -232,7 +245,7 @@ def sample_person(rng: np.random.Generator, **fixed: str) -> RenderedPerson:
         lip_tint=float(rng.uniform(0.8, 1.2) if sex == "woman" else rng.uniform(0.05, 0.3)), brow_rgb=brow_rgb,
         brow_thickness=float(brow * rng.uniform(0.8, 1.3)),
         freckles=float(rng.uniform(0.4, 1) if rng.random() < 0.2 and skin in ("pale", "light", "tan") else 0.0),
-        wrinkles=float(rng.uniform(*{"young": (0.0, 0.06), "middle-aged": (0.42, 0.55), "old": (0.95, 1.2)}[age])),
+        wrinkles=float(rng.uniform(*{"young": (0.0, 0.04), "middle-aged": (0.45, 0.55), "old": (0.95, 1.1)}[age])),
         beard_length=float(rng.uniform(0.3, 1.0) if beard == "yes" else 0.0), fringe=float(rng.uniform(0, 1) ** 1.5),
         parting=float(rng.uniform(-1, 1)), volume=float(rng.uniform(0.05, 0.15)), waves=float(rng.uniform(0, 1)),
         frame_rgb=_FRAMES[int(rng.integers(len(_FRAMES)))], frame_roundness=float(rng.uniform(0, 1)),
@@ -276,9 +289,9 @@ def sample_picture(rng: np.random.Generator, person: RenderedPerson | None = Non
     direction = fixed.get("direction") or _pick(rng, "straight left right up down", 0.36, 0.16, 0.16, 0.16, 0.16)
     light = fixed.get("light") or _pick(rng, "front left right", 0.4, 0.3, 0.3)
     variants = _EXPRESSIONS[expression]
-    strength = rng.uniform(0.85, 1.0)
+    strength = float(rng.uniform(0.85, 1.0))
     recipe = variants[int(rng.integers(len(variants)))]
-    weights = {n: float(min(1.0, v * strength * rng.uniform(0.92, 1.0))) for n, v in recipe.items()}
+    weights = {n: float(v * strength * rng.uniform(0.92, 1.0)) for n, v in recipe.items()}
     yaw, pitch = (float(rng.uniform(*span)) for span in _DIRECTIONS[direction])
     towards = np.array(_LIGHTS[light]) + rng.normal(0, 0.06, 3)
     towards /= np.linalg.norm(towards)
@@ -289,7 +302,9 @@ def sample_picture(rng: np.random.Generator, person: RenderedPerson | None = Non
     shirt = np.clip(rng.uniform(0.08, 0.85) + rng.normal(0, 0.17, 3), 0.04, 0.95)
     return RenderedPicture(
         person=person, glasses=glasses, expression=expression, background=background, direction=direction, light=light,
-        weights=_both_sides(weights), yaw=yaw, pitch=pitch, roll=float(rng.uniform(-6, 6)),
+        weights=_both_sides(weights), brows=(_BROWS[expression][0] * strength, _BROWS[expression][1] * strength),
+        flush=float(strength * rng.uniform(0.7, 1.0) if expression == "angry" else 0.0), yaw=yaw, pitch=pitch,
+        roll=float(rng.uniform(-6, 6)),
         gaze=(float(rng.normal(0, 0.1) + yaw / 90), float(rng.normal(0, 0.06) + pitch / 90)),
         light_direction=(float(towards[0]), float(towards[1]), float(towards[2])),
         key=float(rng.uniform(0.9, 1.1) * (0.82 if light == "front" else 1.12)),
@@ -346,7 +361,7 @@ def _hair(rng: np.random.Generator, sex: str, age: str, fixed: Mapping[str, str]
     if color is None and length is None and rng.random() < (0.16 if sex == "man" else 0.03):
         return "bald", "bald"
     if color is None:
-        gray = {"young": 0.05, "middle-aged": 0.17, "old": 0.45}[age]
+        gray = {"young": 0.04, "middle-aged": 0.14, "old": 0.55}[age]
         rest = (1 - gray) / 4
         color = _pick(rng, "blond brown black red gray", rest, rest, rest, rest, gray)
     if length is None:

@@ -87,7 +87,8 @@ def _traits(picture: RenderedPicture) -> Array:
         "gaze_x": picture.gaze[0], "gaze_y": picture.gaze[1], "brow": person.brow_thickness,
         "freckles": person.freckles, "wrinkles": person.wrinkles, "beard": person.beard_length,
         "slope_x": picture.gradient[0], "slope_y": picture.gradient[1], "short": short, "waves": person.waves,
-        "woman": float(person.sex == "woman"),
+        "woman": float(person.sex == "woman"), "brow_inner": picture.brows[0], "brow_outer": picture.brows[1],
+        "flush": picture.flush,
     }  # fmt: skip
     return np.array([values[n] for n in shading.TRAITS], np.float32)
 

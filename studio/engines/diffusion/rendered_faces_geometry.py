@@ -71,7 +71,7 @@ class HeadParts:
     scalp_weights: Array
     hair_triangles: Array
     ring_triangles: Array
-    teeth: Array
+    inside: Array  # vertex rows behind the lips
 
 
 @lru_cache(maxsize=2)
@@ -99,7 +99,7 @@ def head_parts(head_file: Path) -> HeadParts:
         brows=brows.astype(np.float32), eye_centre=centre, eye_radius=radius, scalp_rows=skull[near],
         scalp_weights=weights.astype(np.float32), hair_triangles=_sheet(_HAIR_ROWS, AROUND + 1),
         ring_triangles=_sheet(_RING, _TUBE, wrap=True),
-        teeth=asset.vertices_of("teeth_upper", "teeth_lower"),
+        inside=_inside_mouth(asset),
     )  # fmt: skip
 
 
@@ -147,6 +147,13 @@ def _occlusion(asset: HeadAsset) -> Array:
     return out.astype(np.float32)
 
 
+def _inside_mouth(asset: HeadAsset) -> Array:
+    """Return the vertices of the mouth that the skin does not share."""
+    inner = asset.vertices_of("mouth_interior", "teeth_upper", "teeth_lower", "tongue")
+    inner = np.setdiff1d(inner, asset.vertices_of("skin"))
+    return np.asarray(inner[asset.lips[inner] < 0.05])
+
+
 def _beard(mean: Array) -> Array:
     """Say how much of a full beard grows at each place of the average head."""
     x, y, z = np.abs(mean[:, 0]), mean[:, 1], mean[:, 2]
@@ -181,7 +188,7 @@ def _unposed(parts: HeadParts, picture: RenderedPicture) -> Array:
     vertices = parts.asset.mean + (amounts @ parts.identity).reshape(-1, 3)
     for name, weight in picture.weights:
         vertices += weight * parts.asset.actions[INDEX[name]]
-    vertices[parts.teeth, 2] -= 0.03  # lips of other shapes than the average may be thinner
+    vertices[parts.inside, 2] -= 0.07  # lips of other shapes than the average may be thinner
     return np.asarray(vertices, np.float32)
 
 

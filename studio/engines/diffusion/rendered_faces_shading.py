@@ -20,9 +20,24 @@ Array = NDArray[Any]
 
 PAINTS = ("skin", "lip", "hair", "brow", "iris", "shirt", "frame", "background")
 TRAITS = ("light_x", "light_y", "light_z", "key", "ambient", "gaze_x", "gaze_y", "brow", "freckles", "wrinkles",
-          "beard", "slope_x", "slope_y", "short", "waves", "woman")  # fmt: skip
+          "beard", "slope_x", "slope_y", "short", "waves", "woman", "brow_inner", "brow_outer", "flush")  # fmt: skip
 _SKIN, _LIP, _HAIR, _BROW, _IRIS, _SHIRT, _FRAME, _BACKGROUND = range(8)
-_GAZE_X, _GAZE_Y, _BROW_SIZE, _FRECKLES, _WRINKLES, _BEARD, _SLOPE_X, _SLOPE_Y, _SHORT, _WAVES, _WOMAN = range(5, 16)
+(
+    _GAZE_X,
+    _GAZE_Y,
+    _BROW_SIZE,
+    _FRECKLES,
+    _WRINKLES,
+    _BEARD,
+    _SLOPE_X,
+    _SLOPE_Y,
+    _SHORT,
+    _WAVES,
+    _WOMAN,
+    _INNER,
+    _OUTER,
+    _FLUSH,
+) = range(5, 19)
 _T_SKIN, _T_MOUTH, _T_UPPER, _T_LOWER, _T_TONGUE, _T_EYE_L, _T_EYE_R, _T_SOCKET, _T_EAR, _T_NECK, _T_LASHES = (
     REGIONS.index(n) + 1 for n in ("skin", "mouth_interior", "teeth_upper", "teeth_lower", "tongue", "eye_left",
                                    "eye_right", "socket", "ear", "neck", "lashes"))  # fmt: skip
@@ -63,31 +78,42 @@ def _segment(x: float, y: float, ax: float, ay: float, bx: float, by: float) -> 
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _wrinkle(x: float, y: float) -> float:
-    """Return how deep the lines of age are at a place of the face, 0..1; x >= 0."""
-    deep = 0.0
-    for k in range(3):  # forehead
-        line = 0.30 + 0.085 * k + 0.02 * np.cos(6.0 * x)
-        deep = max(deep, 0.75 * np.exp(-(((y - line) / 0.016) ** 2)) * _smooth(0.46, 0.30, x))
-    d, _ = _segment(x, y, 0.14, -0.36, 0.25, -0.56)  # from the nose around the mouth
-    deep = max(deep, np.exp(-((d / 0.026) ** 2)))
-    d, _ = _segment(x, y, 0.25, -0.56, 0.265, -0.74)
-    deep = max(deep, 0.75 * np.exp(-((d / 0.024) ** 2)))
-    d, _ = _segment(x, y, 0.14, -0.16, 0.30, -0.205)  # bags below the eyes
-    deep = max(deep, 0.85 * np.exp(-((d / 0.022) ** 2)))
-    d, _ = _segment(x, y, 0.30, -0.205, 0.43, -0.14)
-    deep = max(deep, 0.7 * np.exp(-((d / 0.022) ** 2)))
-    for k in range(3):  # crow's feet
-        d, _ = _segment(x, y, 0.46, -0.02, 0.58, 0.07 - 0.075 * k)
-        deep = max(deep, 0.7 * np.exp(-((d / 0.013) ** 2)))
-    d, _ = _segment(x, y, 0.035, 0.09, 0.045, 0.22)  # between the brows
-    deep = max(deep, 0.6 * np.exp(-((d / 0.014) ** 2)))
-    return float(deep)
+def _line(x: float, y: float, ax: float, ay: float, bx: float, by: float, width: float) -> float:
+    """Return how much of the place a drawn line covers, 0..1, soft at its border."""
+    d, _ = _segment(x, y, ax, ay, bx, by)
+    return float(np.exp(-((d / width) ** 2)))
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _brow(x: float, y: float, brows: Array, size: float) -> float:
-    """Return how much of the place belongs to a brow, 0..1; x >= 0."""
+def _wrinkle(x: float, y: float, age: float) -> float:
+    """Return how dark the lines of age are at a place of the face, 0..1; x >= 0.
+
+    In middle age there are folds beside the mouth and bags below the eyes; an old face has
+    them deeper, and furrows on forehead and cheeks. Wide enough to be seen at 64 pixels.
+    """
+    deep = _line(x, y, 0.145, -0.37, 0.27, -0.57, 0.034)  # from the nose around the mouth
+    deep = max(deep, 0.9 * _line(x, y, 0.27, -0.57, 0.28, -0.76, 0.030))
+    deep = max(deep, 0.9 * _line(x, y, 0.14, -0.17, 0.30, -0.215, 0.030))  # bags below the eyes
+    deep = max(deep, 0.8 * _line(x, y, 0.30, -0.215, 0.43, -0.15, 0.028))
+    deep *= 0.35 + 0.75 * age
+    late = _smooth(0.6, 0.9, age)
+    if late > 0:
+        for k in range(3):  # forehead
+            height = 0.29 + 0.10 * k + 0.02 * np.cos(6.0 * x)
+            deep = max(deep, 0.9 * late * np.exp(-(((y - height) / 0.024) ** 2)) * _smooth(0.48, 0.32, x))
+        for k in range(3):  # crow's feet
+            deep = max(deep, 0.9 * late * _line(x, y, 0.45, -0.03, 0.60, 0.08 - 0.10 * k, 0.020))
+        for k in range(3):  # hollow cheeks
+            deep = max(deep, 0.5 * late * _line(x, y, 0.36 + 0.07 * k, -0.34, 0.33 + 0.06 * k, -0.62, 0.022))
+        deep = max(deep, 0.8 * late * _line(x, y, 0.03, 0.06, 0.045, 0.22, 0.020))  # between the brows
+    return float(min(deep, 1.0))
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def _brow(x: float, y: float, brows: Array, size: float, inner: float, outer: float) -> float:
+    """Return how much of the place belongs to a brow whose ends are raised so far, 0..1; x >= 0."""
+    share = min(max((x - brows[0, 0]) / (brows[4, 0] - brows[0, 0]), 0.0), 1.0)
+    y -= inner * (1 - share) + outer * share
     near, place = 9.0, 0.0
     for k in range(4):
         d, along = _segment(x, y, brows[k, 0], brows[k, 1], brows[k + 1, 0], brows[k + 1, 1])
@@ -136,6 +162,7 @@ def _skin(x: float, y: float, z: float, lip: float, beard: float, tag: int, brow
     cheek = np.exp(-(((a - 0.38) / 0.17) ** 2) - ((y + 0.33) / 0.15) ** 2)
     tip = np.exp(-((a / 0.12) ** 2) - ((y + 0.36) / 0.12) ** 2) * _smooth(0.2, 0.32, z)
     red = 0.22 * cheek * (0.6 + 0.6 * traits[_WOMAN]) + 0.10 * tip
+    red = min(red + 0.42 * traits[_FLUSH] * _smooth(0.9, 0.2, abs(y + 0.15)), 0.6)
     out[1] *= 1 - red
     out[2] *= 1 - red
     if traits[_FRECKLES] > 0 and y < 0.05:
@@ -143,12 +170,12 @@ def _skin(x: float, y: float, z: float, lip: float, beard: float, tag: int, brow
         spread = np.exp(-(((a - 0.25) / 0.22) ** 2) - ((y + 0.25) / 0.18) ** 2)
         for k in range(3):
             out[k] *= 1 - traits[_FRECKLES] * spot * spread * (0.25 + 0.15 * k)
-    deep = traits[_WRINKLES] * _wrinkle(a, y)
-    shade *= 1 - 0.55 * min(deep, 1.0)
+    if traits[_WRINKLES] > 0.1:
+        shade *= 1 - 0.72 * _wrinkle(a, y, traits[_WRINKLES])
     if traits[_WRINKLES] > 0.3:
         spot = max(_noise(x * 9 + 3, y * 9, seed), 0.0)
         shade *= 1 - 0.10 * traits[_WRINKLES] * spot
-    brow = _brow(a, y, brows, traits[_BROW_SIZE]) * _smooth(-0.1, 0.0, z)
+    brow = _brow(a, y, brows, traits[_BROW_SIZE], traits[_INNER], traits[_OUTER]) * _smooth(-0.1, 0.0, z)
     brow *= 0.86 + 0.14 * _noise(x * 90, y * 60, seed)
     hollow = np.exp(-(((a - 0.29) / 0.15) ** 2) - ((y - 0.055) / 0.085) ** 2)
     shade *= 1 - (0.18 + 0.24 * traits[_WOMAN]) * hollow
@@ -182,7 +209,7 @@ def shade(depth: Array, tags: Array, maps: Array, hair_depth: Array, hair_tags: 
         glass_depth, glass_tags, glass_maps: the glasses.  # (S, S), (S, S), (S, S, 3)
         brows: middle line of a brow.  # (5, 2)
         eye: centre of the right eye.  # (3,)
-        paints, traits: in PAINTS' and TRAITS' order.  # (8, 3), (16,)
+        paints, traits: in PAINTS' and TRAITS' order.  # (8, 3), (19,)
         blobs: x, y, radius, brightness.  # (B, 4)
         color: written, linear light.  # (S, S, 3)
         mask: written, 1 where bare face is seen.  # (S, S)
