@@ -51,6 +51,7 @@ LONG_KINDS = frozenset({"train", "grid", "leak_test", "download"})
 JOB_KINDS: KindTable = {
     "animate": "studio.services.animation:KIND",
     "curate": "studio.services.curation:KIND",
+    "caption": "studio.services.curation:CAPTION_KIND",
     "download": "studio.services.bases:KIND",
     "generate": "studio.services.generation:KIND",
     "grid": "studio.services.training:GRID_KIND",

@@ -357,12 +357,14 @@ def _with_groups(intake: Intake, verdicts: Sequence[Verdict], groups: Sequence[S
         members = [by_id[i] for i in group]
         kept = [v for v in members if v.state == "keep"]
         decided = next((v for v in kept if v.decided), None)
-        best = decided or (kept[0] if kept else members[0])
+        refused = next((v for v in members if v.decided and v.state == "drop"), None)
+        best = decided or refused or (kept[0] if kept else members[0])
         for verdict in members:
             is_best = verdict is best
             new = replace(verdict, group=number, best=is_best)
             if verdict.state == "keep" and not verdict.decided and not is_best:
-                new = replace(new, state="drop", reason=f"Nearly the same as {names[best.photo_id]}, which is better.")
+                why = "which you left out" if best.state == "drop" else "which is better"
+                new = replace(new, state="drop", reason=f"Nearly the same as {names[best.photo_id]}, {why}.")
             by_id[verdict.photo_id] = new
     return [by_id[v.photo_id] for v in verdicts]
 

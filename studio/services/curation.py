@@ -126,6 +126,20 @@ class Curation(TrainingSets):
         self._rows.set_job(self._owner, intake.id, job.id)
         return job
 
+    def submit_captions(self, identity_id: str, model: str) -> Job:
+        """Let a job write the captions of a person's photos with a captioning model.
+
+        Raises:
+            UserInputError: no model is named.
+        """
+        if not model.strip():
+            raise UserInputError("No captioning model is named.", "Write a folder, or a name such as owner/model.")
+        person = self._store.identities.get(self._owner, identity_id)
+        return self._queue.submit(
+            self._owner, CAPTION_KIND.name, CaptionParams(identity_id=identity_id, model=model.strip()),
+            title=f"Write captions for {person.name}", identity_id=identity_id,
+        )  # fmt: skip
+
     def _taken(self, file: Path) -> NewFile:
         """Copy one file into the media store; what cannot be copied is a row with the reason."""
         from studio.engines.media.pictures import MAX_BYTES
@@ -459,3 +473,28 @@ def run(params: CurateParams, context: JobContext) -> Mapping[str, Any]:
 
 
 KIND = JobKind("curate", "Look at photos", CurateParams, run)
+
+
+class CaptionParams(BaseModel):
+    """What the job of a captioning model needs; `model` is a folder or a name on the hub."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    identity_id: str
+    model: str
+
+
+def run_captions(params: CaptionParams, context: JobContext) -> Mapping[str, Any]:
+    """Caption a person's kept photos with a model."""
+
+    def tell(done: int, total: int, name: str) -> None:
+        context.check_cancelled()
+        context.progress(done / max(total, 1), f"{done} of {total}: {name}")
+
+    context.check_cancelled()
+    said = context.tools.curation.write_captions(params.identity_id, params.model, tell)
+    context.progress(1.0, "Done")
+    return {"identity_id": params.identity_id, "captions": len(said)}
+
+
+CAPTION_KIND = JobKind("caption", "Write captions", CaptionParams, run_captions)

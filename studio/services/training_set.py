@@ -6,7 +6,7 @@ whose photos were never curated. Originals are never touched.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from studio.domain.curation import CropBox, CuratedPhoto, crop_box, crop_share, flags_of
@@ -19,6 +19,10 @@ from studio.store.curation import PhotoChoice
 
 if TYPE_CHECKING:
     from studio.store import Store
+
+
+CAPTION_SIDE = 384
+"""Pixels of the crops that captioning models see; their processors scale further."""
 
 
 class TrainingSets:
@@ -144,6 +148,34 @@ class TrainingSets:
         if len(said) > 500:
             raise LimitExceededError("The caption is longer than 500 letters.", "Write a shorter one.")
         self._choose(identity_id, {photo_id: {"caption": _unfilled(said, trigger, class_word) or None}}, "Caption")
+
+    def write_captions(
+        self, identity_id: str, model: str, on_photo: Callable[[int, int, str], None] | None = None
+    ) -> dict[str, str]:
+        """Let a captioning model describe every kept photo's crop; all captions are one step that can be taken back.
+
+        Args:
+            model: a folder, or a model of the hub that is on this computer.
+            on_photo: told how many are done, of how many, and the file's name.
+
+        Returns:
+            Photo id -> what the model said.
+
+        Raises:
+            EngineUnavailableError: the model or its libraries are not here.
+        """
+        from studio.engines.vision.captioner import Captioner
+
+        kept = [c for c in self.training_set(identity_id) if c.kept]
+        captioner = Captioner(model)
+        said: dict[str, str] = {}
+        for number, curated in enumerate(kept, start=1):
+            said[curated.photo.id] = captioner.caption(self.example(curated, CAPTION_SIDE).image)
+            if on_photo is not None:
+                on_photo(number, len(kept), curated.photo.file_name)
+        captions = {id: {"caption": f"a photo of {{who}}, {words}"} for id, words in said.items() if words}
+        self._choose(identity_id, captions, f"Captions by {captioner.name}")
+        return said
 
     def set_crop(self, identity_id: str, photo_id: str, crop: CropBox | None) -> None:
         """Choose what is cut out of a photo; None goes back to the proposed crop.

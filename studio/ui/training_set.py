@@ -96,6 +96,12 @@ class TrainingSetPanel:
                 column_widths=["160px", "auto"], static_columns=[0], column_count=2, buttons=[], elem_id="set-captions",
                 max_height=360, label="Captions: click one to write it yourself, empty it to have it measured again",
             )  # fmt: skip
+            with gr.Row(elem_classes=["inline"]):
+                self.model = gr.Textbox(
+                    label="Or let a captioning model write them", placeholder="a folder, or owner/model", max_lines=1,
+                    info="Optional. The model must be on this computer; it sees the crops above.", elem_id="set-model",
+                )  # fmt: skip
+                self.write = gr.Button("Write captions", scale=0, min_width=140, elem_id="set-write")
             self.undo = gr.Button("Undo", visible=False, elem_id="set-undo", size="sm")
         self.parts = [self.state, self.cards, self.policies, self.captions, self.undo]
 
@@ -110,6 +116,7 @@ class TrainingSetPanel:
             listen(box.blur, self.show, words, self.parts, show_progress="hidden")
         listen(self.policies.input, self._set_policies, [*words, self.policies], self.parts, show_progress="hidden")
         listen(self.captions.input, self._write, [*words, self.captions], self.parts, show_progress="hidden")
+        listen(self.write.click, self._by_model, [tab.selected, self.model])
         listen(self.undo.click, self._undo, words, self.parts)
 
     # -- what is shown ----------------------------------------------------------
@@ -193,6 +200,10 @@ class TrainingSetPanel:
             if written != curated.caption:
                 self.curation.set_caption(person, curated.photo.id, written, trigger=trigger, class_word=class_word)
         return self.show(selected, trigger, class_word)
+
+    def _by_model(self, selected: str | None, model: str) -> None:
+        self.curation.submit_captions(self.tab.shown(selected), model)
+        gr.Info("The captions are being written; the Jobs tab shows how far it is.", title="Started", duration=6)
 
     def _undo(self, selected: str | None, trigger: str, class_word: str) -> tuple[Any, ...]:
         self.curation.undo(identity_id=self.tab.shown(selected))

@@ -393,6 +393,28 @@ def test_policies_are_a_persons_own(studio, ann) -> None:
         studio.curation.set_policy(ann.id, "shoes", "describe")
 
 
+def test_a_captioning_model_writes_all_captions_in_one_step(studio, ann, monkeypatch) -> None:
+    from studio.engines.vision import captioner
+
+    class Wordy:
+        def __init__(self, model: str) -> None:
+            self.name = model
+
+        def caption(self, image) -> str:
+            return f"somebody before {image.shape[0]} waves"
+
+    monkeypatch.setattr(captioner, "Captioner", Wordy)
+    with pytest.raises(UserInputError, match="No captioning model"):
+        studio.curation.submit_captions(ann.id, " ")
+    job = studio.curation.submit_captions(ann.id, "waves")
+    work_off(Workplace(store=studio.store, kinds=JOB_KINDS, tools=studio))
+    assert studio.jobs.get(job.id).outputs["captions"] == 5
+    said = studio.curation.captions(ann.id, "zyx", "woman")
+    assert set(said.values()) == {"a photo of zyx woman, somebody before 384 waves"}
+    studio.curation.undo(identity_id=ann.id)
+    assert not any("waves" in c for c in studio.curation.captions(ann.id, "zyx", "woman").values())
+
+
 def test_deleting_the_person_takes_the_heap_and_all_measurements(studio, ann) -> None:
     consent = Consent(agreed_by="Ann", scopes=("train",), granted_at=datetime.now(UTC))
     studio.identities.set_consent(ann.id, consent)

@@ -55,7 +55,7 @@ def test_a_heap_becomes_a_person_with_a_training_set(visit, heap) -> None:
     picture_of(page, "heap")
 
     page.click("#heap-confirm")
-    v.toast("no name")
+    page.wait_for_selector(".toast-body:has-text('no name')")
     page.locator("#heap-photos .shot.keep .card").first.click()
     page.wait_for_selector("#heap-confirm:has-text('Take over 4')")
     page.click("#heap-undo")
@@ -110,5 +110,4 @@ def test_the_heap_on_a_phone_and_discarded(visit, heap) -> None:
     wide = page.evaluate("document.querySelector('#heap-photos').getBoundingClientRect().width")
     assert wide <= 390
     page.click("#heap-discard")
-    v.toast("discarded")
     page.wait_for_selector("#heap-photos", state="hidden")

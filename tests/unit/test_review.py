@@ -111,6 +111,9 @@ def test_near_duplicates_are_grouped_by_picture_and_face_and_the_best_stays() ->
     assert of(found, "p1").best
     kept = review(heap(replace(photos[0], decision="keep"), *photos[1:]))
     assert (of(kept, "p0").state, of(kept, "p1").state) == ("keep", "drop")
+    refused = review(heap(photos[0], replace(photos[1], decision="drop"), *photos[2:]))
+    assert (of(refused, "p0").state, of(refused, "p1").state) == ("drop", "drop")
+    assert "which you left out" in of(refused, "p0").reason
 
 
 def test_two_faces_of_one_photo_are_never_one_person() -> None:
