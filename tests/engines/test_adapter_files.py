@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from studio.domain.adapter import AdapterFile
-from studio.engines.diffusion import exporting, kohya, wearing
+from studio.engines.diffusion import adapter_reading, exporting, kohya
 from studio.engines.diffusion.adapter_files import (
     adapter_tensors,
     inspect_adapter,
@@ -256,7 +256,7 @@ def test_what_went_out_comes_in_unchanged(case: Case, tmp_path: Path, format) ->
 
 def test_the_other_naming_of_xl_and_of_sd15_comes_in_too(case: Case, tmp_path: Path) -> None:
     """What kohya writes for one family other programs write for the other."""
-    weights = wearing.read_adapter(case.loaded, case.file)
+    weights = adapter_reading.read_adapter(case.loaded, case.file)
     blocks = kohya.checkpoint_blocks(case.loaded.unet.config)
     swapped = {}
     for update in weights.updates:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from studio.domain.adapter import Method
 from studio.domain.base_model import Family, PredictionType
 from studio.engines.diffusion.adapter_keys import PARTS, AdapterHeader, header_of
+from studio.engines.diffusion.adapter_reading import LoadReport
 from studio.engines.diffusion.tensor_file import write_tensors
-from studio.engines.diffusion.wearing import LoadReport, load_adapters, unload_adapters
+from studio.engines.diffusion.wearing import load_adapters, unload_adapters
 from studio.engines.diffusion.weights import read_header
 from studio.errors import UserInputError
 

@@ -29,17 +29,10 @@ from studio.engines.diffusion.adapter_files import (
     inspect_adapter,
 )
 from studio.engines.diffusion.adapter_keys import AdapterHeader, Part
+from studio.engines.diffusion.adapter_reading import AdapterWeights, LoadReport, ModuleUpdate, read_adapter, short_name
 from studio.engines.diffusion.parity import draw_probe, largest_difference
 from studio.engines.diffusion.tensor_file import write_tensors
-from studio.engines.diffusion.wearing import (
-    AdapterWeights,
-    LoadReport,
-    ModuleUpdate,
-    load_adapters,
-    read_adapter,
-    short_name,
-    unload_adapters,
-)
+from studio.engines.diffusion.wearing import load_adapters, unload_adapters
 from studio.engines.media.atomic import check_place, part_path, settle
 from studio.errors import EngineError, UserInputError
 

@@ -20,7 +20,7 @@ from studio.engines.diffusion.adapter_keys import Part
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from studio.engines.diffusion.wearing import ModuleUpdate
+    from studio.engines.diffusion.adapter_reading import ModuleUpdate
 
 _RESNET = {
     "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",

@@ -18,6 +18,7 @@ from studio.domain.adapter import AdapterFile, Method
 from studio.domain.base_model import BaseLocation
 from studio.engines.diffusion.adapter_files import AdapterMetadata
 from studio.engines.diffusion.adapter_keys import Part
+from studio.engines.diffusion.adapter_reading import ModuleUpdate, parts_of, read_adapter
 from studio.engines.diffusion.exporting import (
     EXACT,
     ExportReport,
@@ -28,7 +29,6 @@ from studio.engines.diffusion.exporting import (
     require_same,
 )
 from studio.engines.diffusion.tensor_file import write_tensors
-from studio.engines.diffusion.wearing import ModuleUpdate, parts_of, read_adapter
 from studio.engines.diffusion.weight_changes import change_of
 from studio.engines.media.atomic import check_place
 from studio.errors import UserInputError

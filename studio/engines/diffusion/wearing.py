@@ -9,7 +9,6 @@ puts nothing on. Which files exist is not known here.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,11 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.domain.adapter import STRENGTH_RANGE, AdapterFile
-from studio.domain.base_model import FAMILY_TITLES
-from studio.engines.diffusion import kohya
-from studio.engines.diffusion.adapter_keys import PARTS, KeyPlace, Part, header_of, place_of
-from studio.engines.diffusion.tensor_file import read_tensors
-from studio.engines.diffusion.weights import read_header
+from studio.engines.diffusion.adapter_keys import Part
+from studio.engines.diffusion.adapter_reading import AdapterWeights, LoadReport, ModuleUpdate, parts_of, read_adapter
 from studio.errors import ConflictError, UserInputError
 
 if TYPE_CHECKING:
@@ -35,63 +31,6 @@ _WORN = "likeness_studio_worn"
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 
 
-@dataclass(frozen=True)
-class LoadReport:
-    """What of a file found its place on the base.
-
-    Attributes:
-        matched: keys used.
-        unmatched: keys for which the base has no place, sorted.
-    """
-
-    name: str
-    matched: int
-    unmatched: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ModuleUpdate:
-    """What an adapter does to one layer.
-
-    Attributes:
-        module: the layer's name within its part, as the model calls it.
-        tensors: slot ("down", "up", "hada_w1_a", "weight", ...) -> matrix.
-        alpha: None where the file leaves it out (then it equals the rank).
-    """
-
-    part: Part
-    module: str
-    tensors: Mapping[str, Tensor] = field(repr=False)
-    alpha: float | None = None
-    rank_scaling: bool = False
-
-    @property
-    def low_rank(self) -> bool:
-        """Whether it is two thin matrices and nothing else."""
-        return self.tensors.keys() == {"down", "up"}
-
-    @property
-    def scale(self) -> float:
-        """What the product of the matrices is multiplied by."""
-        rank = self.tensors["down"].shape[0]
-        alpha = float(rank) if self.alpha is None else self.alpha
-        return alpha / (rank**0.5 if self.rank_scaling else rank)
-
-
-@dataclass(frozen=True)
-class AdapterWeights:
-    """An adapter file, read for one base.
-
-    Attributes:
-        words: learned words: key in the file -> row.
-    """
-
-    updates: tuple[ModuleUpdate, ...]
-    words: Mapping[str, Tensor]
-    report: LoadReport
-    metadata: Mapping[str, str] = field(repr=False)
-
-
 @dataclass
 class _Worn:
     """What a base wears, and its own things to put back."""
@@ -99,135 +38,6 @@ class _Worn:
     originals: dict[tuple[Part, str, str], Tensor] = field(default_factory=dict)
     tokenizers: tuple[Any, ...] | None = None
     tables: tuple[Any, ...] = ()
-
-
-# -- reading --------------------------------------------------------------------------------
-
-
-def parts_of(loaded: LoadedBase) -> dict[Part, Any]:
-    """Return the networks that adapters can change, by their names in files."""
-    return dict(zip(PARTS, (loaded.unet, *loaded.text_encoders), strict=False))
-
-
-def short_name(part: Part, module: str) -> str:
-    """Return a layer's name as files of all kinds agree on it: text layers without `text_model.`."""
-    return module if part == "unet" else module.removeprefix("text_model.")
-
-
-def layer_names(loaded: LoadedBase) -> dict[Part, dict[str, str]]:
-    """Return every layer with numbers of its own: part -> short name -> the model's own name."""
-    return {
-        part: {
-            short_name(part, name): name
-            for name, module in model.named_modules()
-            if name and any(True for _ in module.parameters(recurse=False))
-        }
-        for part, model in parts_of(loaded).items()
-    }
-
-
-def read_adapter(loaded: LoadedBase, path: Path, name: str = "") -> AdapterWeights:
-    """Read an adapter file of any layout and find the layers of this base that it means.
-
-    Args:
-        loaded: wears nothing.
-
-    Raises:
-        UserInputError: for another family, for no layer of this base, or of other shapes.
-        NotFoundError, UnreadableMediaError: no file, or no whole one.
-    """
-    header = read_header(path)
-    own = _json_object(header.metadata.get("likeness_studio"))
-    about = header_of(header.shapes, header.metadata, {k: str(v) for k, v in own.items()})
-    location = loaded.location
-    if about.family is not None and about.family != location.family:
-        raise UserInputError(
-            f"{path.name} is for {FAMILY_TITLES[about.family]}, but the base model {location.title} is "
-            f"{FAMILY_TITLES[location.family]}.",
-            "Choose a base model of the adapter's family, or another adapter.",
-        )
-    groups: dict[tuple[Part, str], dict[str, Tensor]] = defaultdict(dict)
-    keys: dict[tuple[Part, str], list[str]] = defaultdict(list)
-    words: dict[str, Tensor] = {}
-    unmatched: list[str] = []
-    names = layer_names(loaded)
-    blocks = kohya.checkpoint_blocks(loaded.unet.config)
-    flat = {part: kohya.flat_names(part, names[part], blocks) for part in names}
-    tensors = read_tensors(path)
-    for key, tensor in tensors.items():
-        place = place_of(key)
-        if place is not None and place.slot == "embedding" and place.part in names:
-            words[key] = tensor
-            continue
-        layer = _layer(place, names, flat)
-        if place is None or layer is None:
-            unmatched.append(key)
-            continue
-        groups[place.part, layer][place.slot] = tensor
-        keys[place.part, layer].append(key)
-    if not groups and not words:
-        raise UserInputError(
-            f"Nothing in {path.name} fits the base model {location.title}: none of its {len(tensors)} keys is known.",
-            "Choose an adapter made for this kind of base model.",
-        )
-    configs = _json_object(header.metadata.get("lora_adapter_metadata"))
-    updates = tuple(_update(loaded, part, layer, slots, configs, path.name) for (part, layer), slots in groups.items())
-    report = LoadReport(name or path.stem, len(tensors) - len(unmatched), tuple(sorted(unmatched)))
-    return AdapterWeights(updates, words, report, header.metadata)
-
-
-def _layer(
-    place: KeyPlace | None, names: Mapping[Part, Mapping[str, str]], flat: Mapping[Part, Mapping[str, str]]
-) -> str | None:
-    """Return the model's own name of the layer a key means, or None."""
-    if place is None or place.part not in names:
-        return None
-    short = flat[place.part].get(place.module) if place.flat else place.module
-    return None if short is None else names[place.part].get(short)
-
-
-def _json_object(text: str | None) -> dict[str, Any]:
-    """Read a JSON object out of metadata; what is none counts as absent, since others may write what they like."""
-    try:
-        value = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _update(
-    loaded: LoadedBase, part: Part, layer: str, slots: dict[str, Tensor], configs: Mapping[str, Any], file: str
-) -> ModuleUpdate:
-    """Build the update of one layer and check that it fits.
-
-    Raises:
-        UserInputError: its shape is another, or half of it is missing.
-    """
-    from studio.engines.diffusion.weight_changes import check_fit
-
-    alpha = slots.pop("alpha", None)
-    update = ModuleUpdate(
-        part,
-        layer,
-        slots,
-        float(alpha) if alpha is not None else _configured_alpha(part, layer, configs),
-        bool(configs.get(f"{part}.use_rslora")) and alpha is None,
-    )
-    check_fit(update, parts_of(loaded)[part].get_submodule(layer), file, loaded.location.title)
-    return update
-
-
-def _configured_alpha(part: Part, layer: str, configs: Mapping[str, Any]) -> float | None:
-    """Return a layer's alpha as the LoRA configs in the metadata say it."""
-    patterns = configs.get(f"{part}.alpha_pattern")
-    for pattern, alpha in (patterns if isinstance(patterns, dict) else {}).items():
-        if re.fullmatch(rf"(.*\.)?({pattern})", layer):
-            return float(alpha)
-    alpha = configs.get(f"{part}.lora_alpha")
-    return None if alpha is None else float(alpha)
-
-
-# -- on and off -----------------------------------------------------------------------------
 
 
 def load_adapters(loaded: LoadedBase, files: Sequence[AdapterFile], *, fused: bool = False) -> tuple[LoadReport, ...]:

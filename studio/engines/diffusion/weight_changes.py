@@ -16,7 +16,7 @@ from studio.errors import UserInputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from studio.engines.diffusion.wearing import ModuleUpdate
+    from studio.engines.diffusion.adapter_reading import ModuleUpdate
 
 
 def check_fit(update: ModuleUpdate, layer: Any, file: str, base: str) -> None:
