@@ -177,4 +177,4 @@ def _copy(source: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]
 def _checkpoint_gradients(loaded: LoadedBase, *, text: bool) -> None:
     loaded.unet.enable_gradient_checkpointing()
     for encoder in loaded.text_encoders if text else ():
-        encoder.gradient_checkpointing_enable({"use_reentrant": False})
+        encoder.activation_checkpointing_enable({"use_reentrant": False})

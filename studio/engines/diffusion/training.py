@@ -1,6 +1,6 @@
 """The training loop: photos and a plan in, an adapter and its checkpoints out.
 
-One process, one loop, no hidden machinery: what each step sees is drawn from
+One loop, no hidden machinery: what each step sees is drawn from
 one generator and two lists of what is still to come, and all of that is in
 the checkpoint. So a run that was stopped or killed goes on, in another
 process, with bit for bit the weights it would have had (same computer, same
@@ -28,10 +28,12 @@ from studio.engines.base import SamplePicture, TrainingEvents, TrainingExample, 
 from studio.engines.diffusion import checkpoints, runtime
 from studio.engines.diffusion.bases import LoadedBase, load_base
 from studio.engines.diffusion.estimate import preflight, smaller_settings
-from studio.engines.diffusion.lessons import Lessons, class_pictures
+from studio.engines.diffusion.lessons import Batch, Lessons, class_pictures
 from studio.engines.diffusion.optimizers import make_optimizer, pack_state, unpack_state
+from studio.engines.diffusion.several_gpus import Team, gathered, size_for
 from studio.engines.diffusion.trainable import Trainable
-from studio.errors import UserInputError
+from studio.engines.media.atomic import atomic_file
+from studio.errors import EngineError, OutOfMemoryError, UserInputError
 
 SNR_FLOOR = 0.1
 """Least weight of a v-prediction step: without it the noisiest steps, which decide the layout, stay untrained."""
@@ -42,8 +44,15 @@ class DiffusionTrainer:
 
     name = "diffusion"
 
-    def __init__(self, device: str | None = None) -> None:
+    def __init__(self, device: str | None = None, processes: int | None = None) -> None:
+        """Make a trainer.
+
+        Args:
+            device: default the best one here.
+            processes: default one for each GPU that can help (see `several_gpus`).
+        """
         self.device = device
+        self.processes = processes
 
     @property
     def version(self) -> str:
@@ -69,8 +78,13 @@ class DiffusionTrainer:
             raise UserInputError("There are no photos to learn from.", "Add photos, or keep more of those there are.")
         checkpoints.claim(folder, location, plan, examples)
         with runtime.memory_guard("Training", _hint(plan)):
-            run = _Run(location, plan, examples, folder, events, self.device or runtime.choose_device())
-            return run.outcome("stopped") if run.lessons is None else run.train()
+            device = self.device or runtime.choose_device()
+            run = Run(location, plan, examples, folder, events, device)
+            if run.lessons is None:
+                return run.outcome("stopped")
+            size = self.processes or size_for(plan, device)
+            with gathered(location, plan, examples, folder, device, size) as team:
+                return run.train(team)
 
 
 def _hint(plan: TrainingPlan) -> str:
@@ -95,7 +109,7 @@ class _Progress:
     coming_class: list[int]
 
 
-class _Run:
+class Run:
     """One training; its parts in the order in which they are needed."""
 
     def __init__(
@@ -114,6 +128,7 @@ class _Run:
         self.base: LoadedBase = load_base(location, device=device, dtype=weights)
         self.progress = _Progress(0, [], torch.Generator().manual_seed(plan.seed), [], [])
         self.lessons: Lessons | None = None
+        self.team = Team()
         prior = class_pictures(self.base, plan, folder / "class", events)
         if prior is None:
             return
@@ -127,12 +142,13 @@ class _Run:
 
     # -- the loop -------------------------------------------------------------------------
 
-    def train(self) -> TrainingOutcome:
+    def train(self, team: Team) -> TrainingOutcome:
         """Make the steps that are left."""
         plan, progress = self.plan, self.progress
+        self.team = team
         self._sample()
         while progress.step < plan.steps:
-            if self.events.should_stop():
+            if team.agree(self.events.should_stop()):
                 self._save()
                 return self.outcome("stopped")
             loss, rate = self._optimizer_step()
@@ -152,13 +168,16 @@ class _Run:
         factor = schedule_factor(self.plan, self.progress.step)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
-        self.base.unet.train()
+        for module in (self.base.unet, *self.base.text_encoders):
+            module.train()  # gradient checkpointing works in this mode alone
         total = torch.zeros((), device=self.base.device)
-        for _ in range(self.plan.accumulation):
-            loss = self._loss() / self.plan.accumulation
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
-        value = total.item()
+        for number in range(self.plan.accumulation):
+            drawn = self._draw()
+            if self.team.takes(number):
+                loss = self._loss(*drawn) / self.plan.accumulation
+                self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+                total += loss.detach()
+        value = self.team.add_up(self.trainable.parameters, total).item()
         if self.scaler.is_enabled():
             self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.trainable.parameters, self.plan.max_grad_norm).item()
@@ -170,24 +189,28 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         return (value if good else math.nan), self.optimizer.param_groups[0]["lr"]
 
-    def _loss(self) -> torch.Tensor:
-        """Draw one micro-batch of photos and class pictures and return its weighted loss."""
-        plan, base, generator = self.plan, self.base, self.progress.generator
+    def _draw(self) -> tuple[Batch, torch.Tensor, torch.Tensor]:
+        """Draw one micro-batch of photos and class pictures, its noise and its time steps."""
+        plan, generator = self.plan, self.progress.generator
         assert self.lessons is not None
         batch = self.lessons.draw(self.progress.coming, self.progress.coming_class, generator)
-        latents, count = batch.latents, len(batch.latents)
-        noise = torch.randn(latents.shape, generator=generator)
+        count, channels = batch.latents.shape[:2]
+        noise = torch.randn(batch.latents.shape, generator=generator)  # on the CPU: the same on every device
         if plan.noise_offset:
-            noise += plan.noise_offset * torch.randn(count, latents.shape[1], 1, 1, generator=generator)
-        noise = noise.to(base.device)
-        times = torch.randint(0, len(self.weighting), (count,), generator=generator).to(base.device)
-        scheduler = base.noise_scheduler
-        noisy = scheduler.add_noise(latents, noise, times)
+            noise += plan.noise_offset * torch.randn(count, channels, 1, 1, generator=generator)
+        times = torch.randint(0, len(self.weighting), (count,), generator=generator)
+        return batch, noise.to(self.base.device), times.to(self.base.device)
+
+    def _loss(self, batch: Batch, noise: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """Return the weighted loss of one micro-batch."""
+        base, scheduler = self.base, self.base.noise_scheduler
+        assert self.lessons is not None
+        noisy = scheduler.add_noise(batch.latents, noise, times)
         with self._autocast():
             words, added = self.lessons.words(batch)
             predicted = base.unet(noisy.to(base.dtype), times, words, added_cond_kwargs=added, return_dict=False)[0]
         velocity = scheduler.config.prediction_type == "v_prediction"
-        target = scheduler.get_velocity(latents, noise, times) if velocity else noise
+        target = scheduler.get_velocity(batch.latents, noise, times) if velocity else noise
         error = masked_error(predicted.float(), target, batch.weights)  # (B,)
         return (error * self.weighting[times] * batch.shares).sum()
 
@@ -201,21 +224,28 @@ class _Run:
         """Draw the plan's prompts where they are due and were not drawn yet."""
         step, plan = self.progress.step, self.plan
         marker = self.folder / "sampled"
-        if step % plan.sample_every and step != plan.steps:
+        if not self.team.leads or (step % plan.sample_every and step != plan.steps):
             return
         if marker.exists() and int(marker.read_text()) >= step:
             return
         pictures = [(text, "person") for text in plan.sample_prompts] + [(text, "class") for text in plan.class_prompts]
-        with self._as_used():
-            drawn = tuple(
-                SamplePicture(plan.prompt(text), kind, seed, image)  # type: ignore[arg-type]
-                for text, kind in pictures
-                for seed, image in zip(plan.sample_seeds, self._draw(plan.prompt(text)), strict=True)
-            )
+        try:
+            with self._as_used():
+                drawn = tuple(
+                    SamplePicture(plan.prompt(text), kind, seed, image)  # type: ignore[arg-type]
+                    for text, kind in pictures
+                    for seed, image in zip(plan.sample_seeds, self._pictures(plan.prompt(text)), strict=True)
+                )
+        except OutOfMemoryError:
+            raise
+        except EngineError as exc:  # black, or not a number: no reason to lose the training
+            self.events.note(f"No samples at step {step}: {exc.message}")
+            return
         self.events.sampled(step, drawn)
-        marker.write_text(str(step))
+        with atomic_file(marker) as part:
+            part.write_text(str(step), encoding="utf-8")
 
-    def _draw(self, prompt: str) -> list[Any]:
+    def _pictures(self, prompt: str) -> list[Any]:
         from studio.engines.diffusion.sampling import draw
 
         plan = self.plan
@@ -234,7 +264,8 @@ class _Run:
 
     @contextmanager
     def _as_used(self) -> Iterator[None]:
-        self.base.unet.eval()
+        for module in (self.base.unet, *self.base.text_encoders):
+            module.eval()
         with self.trainable.as_used():
             yield
 
@@ -245,7 +276,7 @@ class _Run:
         from studio.engines.diffusion.adapter_files import save_adapter
 
         newest = checkpoints.newest(self.folder)
-        if newest is not None and newest.step == self.progress.step:
+        if not self.team.leads or (newest is not None and newest.step == self.progress.step):
             return
         progress = self.progress
         optimizer, facts = pack_state(self.optimizer)
@@ -341,7 +372,8 @@ def step_weights(scheduler: Any, gamma: float) -> torch.Tensor:
     if scheduler.config.prediction_type == "v_prediction":
         weights: torch.Tensor = (ratio.clamp_max(gamma) / (ratio + 1.0)).clamp_min(SNR_FLOOR)
     else:
-        weights = (ratio.clamp_max(gamma) / ratio.clamp_min(1e-8)).clamp_max(1.0)
+        ratio = ratio.clamp_min(1e-8)  # no signal at all weighs as little signal does
+        weights = ratio.clamp_max(gamma) / ratio
     return weights.float()
 
 
