@@ -10,30 +10,25 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from studio.domain.adapter import STRENGTH_RANGE, Adapter
-from studio.domain.render import Render
 from studio.errors import UserInputError
 from studio.services.bases import BaseEntry
 from studio.services.generation import AdapterUse, GenerationRequest, checked_generation
-from studio.services.sources import MediaSource
 from studio.ui import text
-from studio.ui.controls import PICTURE_TYPES, clickable, clicked, listen
+from studio.ui.controls import clickable, clicked, listen
 from studio.ui.plan_form import base_note, base_title
+from studio.ui.source_picture import SourcePicture, control_slider
 from studio.ui.window import Window
 
 PLACES = 4
 """So many adapters can be worn together; more blur each other."""
 MOST_PICTURES = 8
 LARGEST_SEED = 2**31 - 1
-MASKS = [("The whole picture", ""), ("The face", "face"), ("The background", "background"), ("What I draw", "drawn")]
 SHAPES = (("Square", 1.0, 1.0), ("Portrait", 0.75, 1.0), ("Landscape", 1.0, 0.75))
-LIBRARY_PICTURES = 18
 DEFAULT_PROMPT = "a photo of a person, smiling"
 QUICK_STEPS, FINE_STEPS = 12, 25
 """Sampler steps at the start: of the embedded base, and of the large ones."""
@@ -50,27 +45,18 @@ def sizes_of(entry: BaseEntry) -> list[tuple[str, str]]:
     return out
 
 
-def drawn_mask(editor: dict[str, Any] | None) -> np.ndarray | None:
-    """Return what was painted in the editor: 255 where, 0 elsewhere; None when nothing was.  # (H, W) uint8"""
-    layers = [np.asarray(layer) for layer in (editor or {}).get("layers") or ()]
-    painted = [layer[..., 3] > 0 for layer in layers if layer.ndim == 3 and layer.shape[2] == 4]
-    if not painted or not np.any(painted):
-        return None
-    return np.where(np.any(painted, axis=0), np.uint8(255), np.uint8(0))
-
-
 class PictureForm:
     """The components of the form; the tab asks it for the request."""
 
     def __init__(self, window: Window) -> None:
         """Remember the window."""
         self.window = window
+        self.start = SourcePicture(window)
 
     # -- layout ---------------------------------------------------------------
 
     def build(self) -> None:
         """Create the components, inside the tab's layout."""
-        self.source = gr.State(None)
         self.wearing = gr.State([])
         self.prompt = gr.Textbox(
             value=DEFAULT_PROMPT,
@@ -114,9 +100,11 @@ class PictureForm:
         ]
         self.words = clickable(elem_id="generate-words")
         with gr.Row(elem_classes=["control-grid"]):
-            self.count = self._slider(1, MOST_PICTURES, 1, 1, "Pictures", "Each with the next seed.", "generate-count")
-            self.steps = self._slider(1, 100, QUICK_STEPS, 1, "Steps", "More is finer and slower.", "generate-steps")
-            self.guidance = self._slider(
+            self.count = control_slider(
+                1, MOST_PICTURES, 1, 1, "Pictures", "With the next seeds.", "generate-count"
+            )
+            self.steps = control_slider(1, 100, QUICK_STEPS, 1, "Steps", "More is finer and slower.", "generate-steps")
+            self.guidance = control_slider(
                 1, 15, 4.0, 0.5, "Guidance", "How strictly the words count.", "generate-guidance"
             )
         with gr.Row(elem_classes=["inline", "dice-row"]):
@@ -133,41 +121,13 @@ class PictureForm:
             self.lock = gr.Checkbox(
                 label="Keep it", info="Else each click takes a new one.", container=False, elem_id="generate-lock"
             )
-        with gr.Accordion("Start from a picture", open=False, elem_id="generate-from") as self.fold:
-            self._build_source()
+        self.start.build()
 
     def _slider(self, low: float, high: float, value: float, step: float, label: str, info: str, id: str) -> gr.Slider:
         return gr.Slider(
             low, high, value=value, step=step, label=label, info=info, elem_id=id, elem_classes=["control"],
             buttons=["reset"], min_width=130,
         )  # fmt: skip
-
-    def _build_source(self) -> None:
-        self.offered = clickable(elem_id="generate-offered")
-        self.upload = gr.File(
-            label="Or drop a picture here",
-            file_types=PICTURE_TYPES,
-            height=64,
-            elem_id="generate-upload",
-            elem_classes=["drop"],
-        )
-        self.chosen = clickable(elem_id="generate-source")
-        self.denoise = self._slider(
-            0.05, 1, 0.6, 0.05, "How much may change", "Little keeps it, 1 forgets it.", "generate-denoise"
-        )
-        self.mask = gr.Radio(
-            MASKS, value="", label="What is drawn anew", info="The rest stays as it is.", elem_id="generate-mask"
-        )
-        self.painting = gr.ImageMask(
-            label="Paint what is to be drawn anew",
-            type="numpy",
-            visible=False,
-            height=320,
-            buttons=[],
-            sources=(),
-            layers=False,
-            elem_id="generate-painting",
-        )
 
     # -- listeners ------------------------------------------------------------
 
@@ -176,7 +136,7 @@ class PictureForm:
         """Everything that `request` reads, in its order."""
         return [
             self.prompt, self.negative, self.base, self.adapters, *self.strengths, self.size, self.count, self.steps,
-            self.guidance, self.seed, self.source, self.denoise, self.mask, self.painting,
+            self.guidance, self.seed, *self.start.inputs,
         ]  # fmt: skip
 
     @property
@@ -193,12 +153,7 @@ class PictureForm:
         listen(self.words.click, self._insert, [self.prompt], [self.prompt, self.words], **quiet)
         listen(self.note.click, self._download, None, self.note)
         listen(self.dice.click, lambda: random.randint(0, LARGEST_SEED), None, self.seed, **quiet)
-        source = [self.source, self.chosen, self.mask, self.painting]
-        listen(self.fold.expand, self.offer, None, self.offered, **quiet)
-        listen(self.offered.click, self._pick, None, source, **quiet)
-        listen(self.upload.upload, self._take, self.upload, source, **quiet)
-        listen(self.chosen.click, lambda: (None, "", "", gr.ImageMask(visible=False)), None, source, **quiet)
-        listen(self.mask.input, self._mask, [self.mask, self.source], self.painting, **quiet)
+        self.start.wire()
 
     # -- base and adapters ------------------------------------------------------
 
@@ -267,62 +222,6 @@ class PictureForm:
         """What `hand_over` updates."""
         return [self.prompt, self.base, *self.worn]
 
-    # -- a picture to start from --------------------------------------------------
-
-    def offer(self) -> str:
-        """Return pictures of the Library and photos of the people, to start from."""
-        items = []
-        for render in self.window.studio.library.page(kind="image", size=LIBRARY_PICTURES).renders:
-            url = self.window.picture_url(self.window.studio.library.thumbnail(render))
-            items.append(text.Card(render.id, render.title or "Picture", text.when(render.created), url, act="render"))
-        for person in self.window.studio.identities.list():
-            for photo in self.window.studio.identities.photos(person.id)[:3]:
-                url = self.window.picture_url(self.window.studio.identities.photo_path(photo.id))
-                items.append(text.Card(photo.id, person.name, "photo", url, act="photo"))
-        if not items:
-            return '<p class="fine">Nothing is in the Library yet; drop a picture below.</p>'
-        return text.cards(items, "strip", "Pictures to start from")
-
-    def start_from(self, path: Path, title: str, source: dict[str, str]) -> tuple[Any, ...]:
-        """Return the updates of [source, chosen, mask, painting] for a picture.
-
-        Args:
-            source: the fields of its MediaSource; a stored photo by its id, so that consent is asked for.
-        """
-        copy = self.window.shelf.put(path)
-        shown = self.window.shelf.url(copy)
-        picture = (
-            f'<div class="notice info" role="status"><img class="small" src="{escape(shown)}" alt="">'
-            f"<strong>Starts from {escape(title)}</strong>"
-            f"{text.button('drop', 'source', 'Take it off', 'Draw from words alone')}</div>"
-        )
-        return {"shown": str(copy), "source": source}, picture, "", gr.ImageMask(visible=False, value=None)
-
-    def _pick(self, event: gr.EventData) -> tuple[Any, ...]:
-        act, id = clicked(event)
-        library = self.window.studio.library
-        if act == "photo":
-            path = self.window.studio.identities.photo_path(id)
-            return self.start_from(path, "the photo", {"photo_id": id})
-        return self.start_from_render(library.show(id))
-
-    def start_from_render(self, render: Render) -> tuple[Any, ...]:
-        """Return the updates of [source, chosen, mask, painting] for a picture of the Library."""
-        path = self.window.studio.library.path(render)
-        return self.start_from(path, f"“{render.title or 'Picture'}”", {"sha256": render.media_sha256})
-
-    def _take(self, path: str | None) -> tuple[Any, ...]:
-        if not path:
-            return tuple(gr.skip() for _ in range(4))
-        return self.start_from(Path(path), Path(path).name, {"path": path})
-
-    def _mask(self, kind: str, source: dict[str, Any] | None) -> Any:
-        if kind != "drawn":
-            return gr.ImageMask(visible=False)
-        if not source:
-            raise UserInputError("There is no picture to paint on.", "Choose one above first.")
-        return gr.ImageMask(value=source["shown"], visible=True)
-
     # -- the request ------------------------------------------------------------
 
     def request(self, *values: Any) -> GenerationRequest:
@@ -333,7 +232,7 @@ class PictureForm:
         """
         prompt, negative, base, chosen, *values = values  # type: ignore[assignment]
         strengths, values = values[:PLACES], values[PLACES:]
-        size, count, steps, guidance, seed, source, denoise, mask, painting = values
+        size, count, steps, guidance, seed, *start = values
         if not (prompt or "").strip():
             raise UserInputError("There are no words yet.", "Write what to draw.")
         if not base or not size:
@@ -352,19 +251,9 @@ class PictureForm:
                 "guidance": float(guidance),
                 "seed": int(seed or 0),
                 "count": int(count),
-                "source": MediaSource(**source["source"]) if source else None,
-                "mask": self._mask_of(mask, painting) if source else None,
-                "denoise": float(denoise) if source else 1.0,
+                **self.start.fields(*start),
             }
         )
-
-    def _mask_of(self, kind: str, painting: dict[str, Any] | None) -> Any:
-        if kind != "drawn":
-            return kind or None
-        mask = drawn_mask(painting)
-        if mask is None:
-            raise UserInputError("Nothing is painted yet.", "Paint over what is to be drawn anew.")
-        return MediaSource.file(self.window.shelf.matte(mask))
 
 
 def _sizes(entry: BaseEntry) -> gr.Dropdown:

@@ -94,11 +94,12 @@ def shoot_everywhere(patient, v, tab: str, name: str, ready: str) -> None:
             w.open(tab)
             w.page.wait_for_selector(ready)
         w.page.wait_for_timeout(500)
+        w.page.evaluate("window.scrollTo(0, 0)")
         assert w.page.evaluate(STICKING_OUT, f"#tab-{tab}") == []
         for scheme in ("light", "dark"):
             w.page.emulate_media(color_scheme=scheme)
             w.page.wait_for_function("dark => document.body.classList.contains('dark') === dark", arg=scheme == "dark")
-            w.page.wait_for_timeout(200)
+            w.page.wait_for_timeout(600)
             shoot(w, f"{name}-{screen}-{scheme}")
         w.page.emulate_media(color_scheme="light")
 

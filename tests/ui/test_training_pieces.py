@@ -18,8 +18,9 @@ from studio.errors import UserInputError
 from studio.services.run_states import RunState
 from studio.ui import checkpoints, plan_fields, plan_form, plots, results, runs, text
 from studio.ui.adapter_cards import leak_card, strengths_of
-from studio.ui.picture_form import drawn_mask, with_trigger
+from studio.ui.picture_form import with_trigger
 from studio.ui.runs import more_steps
+from studio.ui.source_picture import drawn_mask
 from studio.ui.tabs.train import free_name
 
 NASTY = "<script>alert('x')</script>\"'&"

@@ -94,9 +94,9 @@ class GenerateTab:
         """Attach what the buttons under a picture do."""
         self.targets = {"to-expression": tabs["expression"], "to-animate": tabs["animate"]}
         self.show_in_library = tabs["library"].show
-        form = self.form
+        start = self.form.start
         handed = [c for t in self.targets.values() for c in self._chooser(t)]
-        source = [form.source, form.chosen, form.mask, form.painting, form.fold]
+        source = [*start.outputs, start.fold]
         outputs = [*handed, *source, *tabs["library"].detail, *self.stage, self.window.tabs]
         self.counts = (len(handed), len(source), len(tabs["library"].detail), len(self.stage))
         listen(self.result.click, self._use, None, outputs, show_progress="hidden")
@@ -198,7 +198,7 @@ class GenerateTab:
         elif act == "to-library":
             detail, tab = self.show_in_library(render_id), gr.Tabs(selected="library")
         elif act == "to-source":
-            source = (*self.form.start_from_render(render), gr.Accordion(open=True))
+            source = (*self.form.start.start_from_render(render), gr.Accordion(open=True))
         else:
             handed, tab = self._hand_to(act, render), gr.Tabs(selected=self.targets[act].id)
         return (*handed, *source, *detail, *stage, tab)
