@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from studio.cli_output import Output
-from studio.commands.shared import OPTIONS, AsJson, DataDir, opened
+from studio.commands.shared import OPTIONS, AsJson, DataDir, opened, strengthened
 from studio.errors import UserInputError
 
 commands = typer.Typer(help="What was learned of people, as files to keep, carry and mix.", **OPTIONS)
@@ -135,14 +135,14 @@ def adapter_test_leak(
 
 @commands.command("merge")
 def adapter_merge(
-    adapters: Annotated[list[str], typer.Argument(help="Two or more adapters, each NAME or NAME=STRENGTH.")],
+    adapters: Annotated[list[str], typer.Argument(help="Two or more adapters, each NAME or NAME:STRENGTH.")],
     name: Annotated[str, typer.Option(help="Of the merged adapter.")],
     base: BaseName = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Make one adapter of several; at strength 1 it does what they did together."""
-    items = [_use(text) for text in adapters]
+    items = [strengthened(text) for text in adapters]
     with opened(data_dir) as studio:
         merged, report = studio.adapters.merge(items, name, base=base)
         text = (
@@ -197,18 +197,3 @@ def adapter_push(
     with opened(data_dir) as studio:
         url = studio.adapters.push(adapter, repository, token, private=not public)
         Output(as_json).result({"url": url, "private": not public}, url)
-
-
-def _use(text: str) -> tuple[str, float]:
-    """Read NAME or NAME=STRENGTH.
-
-    Raises:
-        UserInputError: the strength is no number.
-    """
-    name, mark, strength = text.rpartition("=")
-    if not mark:
-        return text, 1.0
-    try:
-        return name, float(strength)
-    except ValueError as exc:
-        raise UserInputError(f"{strength!r} is no strength.", "Write NAME=0.6, or NAME alone for 1.") from exc

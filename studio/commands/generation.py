@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from studio.cli_output import Output
-from studio.commands.shared import OPTIONS, AsJson, DataDir, opened
+from studio.commands.shared import OPTIONS, AsJson, DataDir, opened, strengthened
 from studio.errors import NotFoundError, UserInputError
 
 if TYPE_CHECKING:
@@ -116,13 +116,8 @@ def _adapters(studio: Studio, texts: Sequence[str]) -> list[dict[str, Any]]:
         UserInputError: the strength is no number.
     """
     uses = []
-    for text in texts:
-        name, found, value = text.rpartition(":")
-        try:
-            strength = float(value) if found else 1.0
-        except ValueError:
-            raise UserInputError(f"--adapter {text!r} has no number as strength.", "Write it as NAME:0.8 .") from None
-        uses.append({"adapter_id": studio.adapters.get(name if found else text).id, "strength": strength})
+    for name, strength in map(strengthened, texts):
+        uses.append({"adapter_id": studio.adapters.get(name).id, "strength": strength})
     return uses
 
 

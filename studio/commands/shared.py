@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from studio import log, settings
+from studio.errors import UserInputError
 
 if TYPE_CHECKING:
     from studio.studio import Studio
@@ -35,3 +36,18 @@ def opened(data_dir: Path | None) -> Iterator[Studio]:
     log.configure(chosen.log_level.upper() if chosen.log_level != "info" else "WARNING")
     with Studio.open(chosen) as studio:
         yield studio
+
+
+def strengthened(text: str) -> tuple[str, float]:
+    """Read NAME or NAME:STRENGTH, as --emotion does.
+
+    Raises:
+        UserInputError: the strength is no number.
+    """
+    name, mark, strength = text.rpartition(":")
+    if not mark:
+        return text, 1.0
+    try:
+        return name, float(strength)
+    except ValueError as exc:
+        raise UserInputError(f"{text!r} has no number as strength.", "Write NAME:0.8, or NAME alone for 1.") from exc

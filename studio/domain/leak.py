@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 StrangerKind = Literal["class", "name", "other", "style"]
 LEAK_LIMIT = 0.15
-"""Below it nobody noticed in our sheets; a choice."""
+"""Below it a leak is called fine; a choice."""
 KEPT_LIKENESS = 0.6
 """Share of the likeness at full strength that a lower strength must keep to be advised; a choice."""
 

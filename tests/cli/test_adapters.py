@@ -52,7 +52,7 @@ def test_an_adapters_whole_way(own, files, tmp_path) -> None:
     out = Path(gone["path"])
     assert inspect_adapter(out).format == "kohya"
     assert "2 keys used, 0 not" in own("adapter", "export", "Ann", tmp_path / "d.safetensors", "--format", "peft").out
-    mixed = own("adapter", "merge", "Ann=0.6", "Bob", "--name", "Both", "--json").json
+    mixed = own("adapter", "merge", "Ann:0.6", "Bob", "--name", "Both", "--json").json
     assert mixed["adapter"]["parents"] == {came["adapter"]["id"]: 0.6, own_id(own, "Bob"): 1.0}
     assert "Ann & co" in own("adapter", "rename", "Both", "Ann & co", "--notes", "both at once").out
     shown = own("adapter", "show", "Ann & co")
