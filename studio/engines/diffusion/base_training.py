@@ -356,14 +356,15 @@ def _scheduler() -> Any:
 
 
 def _times(batch: int, count: int, source: torch.Generator) -> torch.Tensor:
-    """Draw noise levels: a fifth of them evenly, the rest mostly from the lower middle, where faces take shape.
+    """Draw noise levels: a third of them evenly, the rest mostly from the upper middle.
 
-    At very low noise there is nothing to learn but noise, at very high noise little but the background's color;
-    the bell is the logit-normal of Esser et al. 2024, moved a little towards low noise for small pictures.
+    What a prompt asks for in the large (where the head turns, where the light comes from) is decided at
+    high noise, and is learned last: drawing mostly lower levels gave good skin and hair on heads that
+    did not turn. The bell is the logit-normal of Esser et al. 2024, moved towards high noise.
     """
     even = torch.rand(batch, generator=source)
-    bell = torch.sigmoid(torch.randn(batch, generator=source) - 0.35)
-    share = torch.where(torch.arange(batch) % 5 == 0, even, bell)
+    bell = torch.sigmoid(1.2 * torch.randn(batch, generator=source) + 0.5)
+    share = torch.where(torch.arange(batch) % 3 == 0, even, bell)
     return (share * count).long().clamp(0, count - 1)
 
 
