@@ -44,7 +44,7 @@ from studio.domain.people import (
     unite,
 )
 
-SAME_SHOT_BITS = 10
+SAME_SHOT_BITS = 6
 """Fingerprints that differ in at most so many of 64 bits may be the same shot ..."""
 SAME_SHOT_DISTANCE = 0.30
 """... when the faces agree too. Source: see benchmarks/curation.py."""

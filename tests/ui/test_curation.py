@@ -49,26 +49,27 @@ def test_a_heap_becomes_a_person_with_a_training_set(visit, heap) -> None:
     v = visit()
     drop(v, heap)
     page = v.page
-    assert "5kept" in page.inner_text("#heap-head .tally").replace("\n", "")
-    assert page.locator("#heap-photos .twins button").count() == 1
+    kept = int(page.inner_text("#heap-head .tally b >> nth=0"))
+    assert kept >= 4  # of five; two renders may come out nearly the same
+    assert page.locator("#heap-photos .twins button").count() >= 1
     assert "No face was found" in page.inner_text("#heap-photos .unusable")
     picture_of(page, "heap")
 
     page.click("#heap-confirm")
     page.wait_for_selector(".toast-body:has-text('no name')")
     page.locator("#heap-photos .shot.keep .card").first.click()
-    page.wait_for_selector("#heap-confirm:has-text('Take over 4')")
+    page.wait_for_selector(f"#heap-confirm:has-text('Take over {kept - 1}')")
     page.click("#heap-undo")
-    page.wait_for_selector("#heap-confirm:has-text('Take over 5')")
+    page.wait_for_selector(f"#heap-confirm:has-text('Take over {kept}')")
     page.fill("#heap-people .who.wanted input", "Mia")
     page.keyboard.press("Enter")
     page.wait_for_selector("#heap-undo:has-text('Mia')")
     page.click("#heap-confirm")
     page.wait_for_selector("#person-summary:has-text('Mia')")
-    page.wait_for_selector("#person-summary:has-text('5 photos')")
+    page.wait_for_selector(f"#person-summary:has-text('{kept} photos')")
 
     page.click("#person-set button.label-wrap")
-    page.wait_for_selector("#set-photos .card >> nth=4")
+    page.wait_for_selector(f"#set-photos .card >> nth={kept - 1}")
     assert "Training needs the consent of Mia" in page.inner_text("#set-state")
     page.wait_for_selector("#set-captions :text('a photo of sks person') >> nth=0")
     assert "blue background" in page.inner_text("#set-captions")
