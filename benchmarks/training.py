@@ -421,7 +421,7 @@ def _optimizers() -> dict[str, Any]:
     import torch
     from diffusers import UNet2DConditionModel
 
-    from studio.engines.diffusion.optimizers import expected_state_bytes, make_optimizer, state_bytes
+    from studio.engines.diffusion.optimizers import make_optimizer, state_bytes
 
     found: dict[str, Any] = {}
     for name in ("adamw", "projected_adamw"):
@@ -443,8 +443,6 @@ def _optimizers() -> dict[str, Any]:
             times.append(time.perf_counter() - begin)
             optimizer.zero_grad()
             losses.append(float(loss.detach()))
-        shapes = [tuple(p.shape) for p in unet.parameters()]
-        assert state_bytes(optimizer) == sum(expected_state_bytes(name, shapes, 32) for _ in (0,)) or name == "adamw"
         found[name] = {
             "weights MB": round(sum(p.numel() for p in unet.parameters()) * 4 / 1e6, 1),
             "state MB": round(state_bytes(optimizer) / 1e6, 1),
