@@ -26,6 +26,10 @@ from studio.ui.run_view import RunView
 from studio.ui.runs import more_steps
 from studio.ui.window import Window
 
+SHOW_RUN = """() => {
+  if (window.innerWidth < 768) document.querySelector('#train-run')?.scrollIntoView({ behavior: 'smooth' });
+}"""
+"""On a phone the run stands below the form; who started it wants to see it."""
 NOBODY = text.notice("There is nobody yet.", "Add a person with photos on the Identities tab.", "warn")
 
 
@@ -109,7 +113,8 @@ class TrainTab:
         )
         self.form.wire(self.person)
         self.view.wire()
-        listen(self.start.click, self._start, asked, self.view.parts, **quiet)
+        started = listen(self.start.click, self._start, asked, self.view.parts, **quiet)
+        listen(started.success, None, None, None, js=SHOW_RUN)
         listen(self.view.head.click, self._act, None, [*self.view.parts, *self.form.outputs], **quiet)
         self.library.wire(tabs)
         kept = [*self.view.parts, self.library.selected, self.library.list, *self.library.detail]
