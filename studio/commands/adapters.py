@@ -9,7 +9,6 @@ import typer
 
 from studio.cli_output import Output
 from studio.commands.shared import OPTIONS, AsJson, DataDir, opened, strengthened
-from studio.errors import UserInputError
 
 commands = typer.Typer(help="What was learned of people, as files to keep, carry and mix.", **OPTIONS)
 

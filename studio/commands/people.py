@@ -11,6 +11,7 @@ import typer
 
 from studio.cli_output import Output
 from studio.commands.shared import OPTIONS, AsJson, DataDir, Face, opened
+from studio.domain.consent import SCOPES, Consent
 from studio.errors import UserInputError
 
 if TYPE_CHECKING:
@@ -33,13 +34,9 @@ def identity_add(
     as_json: AsJson = False,
 ) -> None:
     """Add a person from one or more photos."""
-    from studio.domain.consent import SCOPES, Consent
-
     consent = None
     if consent_by:
-        until = consent_until.replace(tzinfo=UTC) if consent_until else None
-        scopes: Any = tuple(consent_scope or SCOPES[:2])
-        consent = Consent(agreed_by=consent_by, scopes=scopes, granted_at=datetime.now(UTC), until=until)
+        consent = _consent(consent_by, consent_scope, consent_until)
     elif consent_scope or consent_until:
         raise UserInputError("The consent does not say who agreed.", "Add --consent-by NAME.")
     with opened(data_dir) as studio:
@@ -154,6 +151,42 @@ def _report_lines(review: Review, names: Mapping[str, str]) -> list[str]:
     lines += [f"note: {n}" for n in review.notes]
     lines.append(f"{review.count('keep')} kept, {review.count('unsure')} unsure, {review.count('drop')} left out.")
     return lines
+
+
+@commands.command("consent")
+def identity_consent(
+    identity: Annotated[str, typer.Argument(help="A person's name or id.")],
+    by: Annotated[str, typer.Option("--by", help="Who agreed.", show_default=False)] = "",
+    scope: Annotated[list[str] | None, typer.Option(help="edit, animate, train, generate, publish; repeat.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Until when.", formats=["%Y-%m-%d"])] = None,
+    evidence: Annotated[str, typer.Option(help="Where the agreement can be found.", show_default=False)] = "",
+    revoke: Annotated[bool, typer.Option("--revoke", help="Take every consent back now.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Record what a person agreed to, or that it was taken back; without options show what holds."""
+    with opened(data_dir) as studio:
+        person = studio.identities.get(identity)
+        if revoke and (by or scope or until):
+            raise UserInputError("--revoke takes consent back and records none.", "Give it alone.")
+        if revoke:
+            person = studio.identities.revoke_consent(person.id)
+        elif by:
+            person = studio.identities.set_consent(person.id, _consent(by, scope, until, evidence))
+        elif scope or until:
+            raise UserInputError("The consent does not say who agreed.", "Add --by NAME.")
+        now = datetime.now(UTC)
+        allowed = [s for s in SCOPES if person.allows(s, now)]
+        text = (
+            f"{person.name} agreed to: {', '.join(allowed)}." if allowed else f"No consent of {person.name} holds now."
+        )
+        Output(as_json).result({"identity": person, "allowed": allowed}, text)
+
+
+def _consent(by: str, scope: list[str] | None, until: datetime | None, evidence: str = "") -> Consent:
+    end = until.replace(tzinfo=UTC) if until else None
+    scopes: Any = tuple(scope or SCOPES[:2])
+    return Consent(agreed_by=by, scopes=scopes, granted_at=datetime.now(UTC), until=end, evidence=evidence)
 
 
 @commands.command("delete")

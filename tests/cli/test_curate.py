@@ -52,3 +52,13 @@ def test_what_makes_no_sense_is_refused_before_the_work(run, folder, tmp_path) -
     assert (ran.code, ran.json["error"]["type"]) == (3, "NotFoundError")
     (tmp_path / "void").mkdir()
     assert run("identity", "curate", tmp_path / "void").code == 2
+
+
+def test_consent_is_recorded_shown_and_taken_back(run, folder) -> None:
+    assert run("identity", "curate", folder, "--name", "Ada", "--yes").code == 0
+    assert run("identity", "consent", "Ada", "--json").json["allowed"] == []
+    given = run("identity", "consent", "Ada", "--by", "Ada", "--scope", "train", "--scope", "generate", "--json")
+    assert given.json["allowed"] == ["train", "generate"]
+    assert run("identity", "consent", "Ada", "--scope", "train").code == 2
+    assert run("identity", "consent", "Ada", "--revoke", "--by", "Ada").code == 2
+    assert run("identity", "consent", "Ada", "--revoke", "--json").json["allowed"] == []

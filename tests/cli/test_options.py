@@ -11,7 +11,7 @@ from studio.cli import app
 
 EXPECTED = {
     "doctor", "bench", "edit", "animate", "demo", "controls", "assets build",
-    "identity add", "identity list", "identity show", "identity delete", "identity curate",
+    "identity add", "identity list", "identity show", "identity delete", "identity curate", "identity consent",
     "library list", "library show", "library rerun", "library verify", "library export",
     "generate", "base list", "base download", "base add", "base remove", "base build",
     "train", "runs list", "runs presets", "runs show", "runs stop", "runs continue", "runs checkpoints",

@@ -35,11 +35,13 @@ class Captioner:
         prepare()
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
+        processors: Any = AutoProcessor
+        models: Any = AutoModelForImageTextToText
         self.name = Path(model).name
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
-            self._processor = AutoProcessor.from_pretrained(model, **options)
-            self._model = AutoModelForImageTextToText.from_pretrained(model, use_safetensors=True, **options).eval()
+            self._processor = processors.from_pretrained(model, **options)
+            self._model = models.from_pretrained(model, use_safetensors=True, **options).eval()
         except OSError as exc:
             raise EngineUnavailableError(
                 f"The captioning model {self.name!r} is not on this computer.",
