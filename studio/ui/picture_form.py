@@ -71,10 +71,10 @@ class PictureForm:
         )
         with gr.Row():
             self.base = gr.Dropdown(
-                [], label="Base model", info="Draws the picture.", filterable=False, scale=3, min_width=150,
+                [], label="Base model", info="Draws the picture.", filterable=False, scale=3, min_width=200,
                 elem_id="generate-base",
             )  # fmt: skip
-            self.size = gr.Dropdown([], label="Size", info="In pixels.", filterable=False, scale=2, min_width=120)
+            self.size = gr.Dropdown([], label="Size", info="In pixels.", filterable=False, scale=2, min_width=150)
         self.note = clickable()
         self.adapters = gr.Dropdown(
             [],
