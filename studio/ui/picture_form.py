@@ -100,9 +100,7 @@ class PictureForm:
         ]
         self.words = clickable(elem_id="generate-words")
         with gr.Row(elem_classes=["control-grid"]):
-            self.count = control_slider(
-                1, MOST_PICTURES, 1, 1, "Pictures", "With the next seeds.", "generate-count"
-            )
+            self.count = control_slider(1, MOST_PICTURES, 1, 1, "Pictures", "With the next seeds.", "generate-count")
             self.steps = control_slider(1, 100, QUICK_STEPS, 1, "Steps", "More is finer and slower.", "generate-steps")
             self.guidance = control_slider(
                 1, 15, 4.0, 0.5, "Guidance", "How strictly the words count.", "generate-guidance"
