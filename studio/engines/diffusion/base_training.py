@@ -70,11 +70,11 @@ class BasePlan:
     """
 
     seed: int = 1
-    images: int = 150_000
+    images: int = 260_000
     seconds: float | None = None
     renders: int = 81_920
-    batch: int = 32
-    learning_rate: float = 1e-3
+    batch: int = 16
+    learning_rate: float = 8e-4
     shape: BaseShape = field(default_factory=BaseShape)
 
 
