@@ -31,9 +31,12 @@ def generate(
     negative: Annotated[str, typer.Option(help="What not to show.", show_default=False)] = "",
     seed: Annotated[int, typer.Option(help="Of the first picture; the next ones count up.")] = 0,
     steps: Annotated[
-        int | None, typer.Option(help="Of the sampler, 1 to 150; default 10 on preview, else 25.", show_default=False)
+        int | None, typer.Option(help="Of the sampler, 1 to 150; default the base's own.", show_default=False)
     ] = None,
-    guidance: Annotated[float, typer.Option(help="How closely the prompt is followed, 1 to 30.")] = 5.0,
+    guidance: Annotated[
+        float | None,
+        typer.Option(help="How closely the prompt is followed, 1 to 30; default the base's own.", show_default=False),
+    ] = None,
     size: Annotated[
         str | None, typer.Option(help="WIDTHxHEIGHT in pixels; default the base's own.", show_default=False)
     ] = None,

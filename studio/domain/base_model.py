@@ -30,6 +30,7 @@ class BaseModelCard(BaseModel):
         download_bytes: size of all files together.
         gated: the owner of the files asks for an agreement and a token first.
         resolution: pixels of a side the model was made for.
+        steps, guidance: of the sampler when nobody says otherwise.
         about: what it is and is not, in one or two plain sentences.
     """
 
@@ -48,6 +49,8 @@ class BaseModelCard(BaseModel):
     gated: bool = False
     resolution: Annotated[int, Field(ge=32, le=2048, multiple_of=8)]
     prediction_type: PredictionType = "epsilon"
+    steps: Annotated[int, Field(ge=1, le=150)] = 25
+    guidance: Annotated[float, Field(ge=1.0, le=30.0)] = 6.0
     about: str = ""
 
     @model_validator(mode="after")

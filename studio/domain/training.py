@@ -275,6 +275,8 @@ class Suggestion:
     reason: str
 
 
+NOT_ALIKE = 0.2
+"""Likeness below which nobody would recognize the person; a choice."""
 DRIFT_WEIGHT = 2.0
 """How much likeness one unit of drift costs. A choice: .1 of drift is visible in every class picture."""
 
@@ -308,5 +310,7 @@ def suggest_checkpoint(checkpoints: Sequence[Checkpoint], calibration: Calibrati
         if score >= top - tolerance:
             alike = calibration.likeness(checkpoint.distance or 0.0)
             reason = f"Likeness {alike:.2f} of 1, drift {100 * (checkpoint.drift or 0.0):.1f} %."
+            if alike < NOT_ALIKE:
+                reason = f"None looks like the person yet. {reason}"
             return Suggestion(checkpoint, score, reason)
     raise AssertionError("the best score is among the scores")

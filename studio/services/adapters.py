@@ -279,7 +279,8 @@ class Adapters(AdapterShelf):
         self.require_consent(adapter)
         location = self._base_of(adapter, None)
         file = AdapterFile(path=str(self.path(adapter)), name="tested")
-        drawing = LeakDrawing(self._engines.generator(), self._likeness, location, adapter, file, on_progress)
+        card = self._bases.get(location.name).card
+        drawing = LeakDrawing(self._engines.generator(), self._likeness, location, card, adapter, file, on_progress)
         tested = drawing.run(strengths)
         sheet = self._store.media.put(self._owner, png_bytes(tested.sheet), ".png")
         self._store.adapters.change(

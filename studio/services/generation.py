@@ -43,7 +43,6 @@ __all__ = ["AdapterUse", "Generation", "GenerationRequest", "checked_generation"
 
 MaskPreset = Literal["face", "background"]
 THUMBNAIL_PIXELS = 320
-QUICK_STEPS, FINE_STEPS = 10, 25
 """Sampler steps when nobody says. Source: sheets of 8, 12 and 20 steps on the embedded base hardly differ."""
 _SMALLEST_FOR_FACES = 256
 _LARGEST_SOURCE = 4096
@@ -66,8 +65,8 @@ class GenerationRequest(BaseModel):
         prompt: what to show, up to 4000 letters; none of it is cut off.
         negative: what not to show.
         width, height: pixels, multiples of 8; None is what the base was made for.
-        steps: of the sampler; None is QUICK_STEPS for the embedded base, FINE_STEPS for others.
-        guidance: how closely the prompt is followed; 1 follows it without emphasis.
+        steps: of the sampler; None is what the base's card says.
+        guidance: how closely the prompt is followed; 1 follows it without emphasis; None is what the card says.
         seed: of the first picture; the i-th has seed + i.
         count: how many pictures.
         source: a picture to start from.
@@ -86,7 +85,7 @@ class GenerationRequest(BaseModel):
     width: Annotated[int, Field(ge=32, le=2048)] | None = None
     height: Annotated[int, Field(ge=32, le=2048)] | None = None
     steps: Annotated[int, Field(ge=1, le=150)] | None = None
-    guidance: Annotated[float, Field(ge=1.0, le=30.0)] = 5.0
+    guidance: Annotated[float, Field(ge=1.0, le=30.0)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
     count: Annotated[int, Field(ge=1, le=64)] = 1
     source: MediaSource | None = None
@@ -298,11 +297,13 @@ class Generation:
                     f"{FAMILY_TITLES[location.family]}.",
                     "Choose an adapter and a base model of one family.",
                 )
+        card = self._bases.get(request.base).card
         settled = request.model_copy(
             update={
                 "width": request.width or request.height or location.resolution,
                 "height": request.height or request.width or location.resolution,
-                "steps": request.steps or (QUICK_STEPS if location.embedded else FINE_STEPS),
+                "steps": request.steps or card.steps,
+                "guidance": request.guidance or card.guidance,
                 "source": self._settled(request.source),
                 "mask": self._settled(request.mask) if isinstance(request.mask, MediaSource) else request.mask,
             }
@@ -467,12 +468,14 @@ class _Teller:
 
 
 def _order(request: GenerationRequest) -> PictureOrder:
-    """Return the request as the engine takes it."""
+    """Return a settled request as the engine takes it."""
+    assert request.steps is not None
+    assert request.guidance is not None
     return PictureOrder(
         prompt=request.prompt,
         negative=request.negative,
         seed=request.seed,
-        steps=request.steps or FINE_STEPS,
+        steps=request.steps,
         guidance=request.guidance,
         width=request.width or 0,
         height=request.height or 0,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from studio.domain.adapter import Adapter, AdapterFile
-from studio.domain.base_model import BaseLocation
+from studio.domain.base_model import BaseLocation, BaseModelCard
 from studio.domain.face import FaceEmbedding
 from studio.domain.leak import (
     LeakReport,
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 STRENGTHS = (1.0, 0.7, 0.4)
 SEEDS = (11, 12)
-STEPS = 12
-GUIDANCE = 4.0
 CELL_PIXELS = 128
 _LABEL_PIXELS = 22
 _PERSON_SEEDS = (21, 22, 23)
@@ -68,6 +66,7 @@ class LeakDrawing:
         generator: ImageGenerator,
         likeness: Likeness,
         location: BaseLocation,
+        card: BaseModelCard,
         adapter: Adapter,
         file: AdapterFile,
         on_progress: OnProgress | None,
@@ -75,6 +74,7 @@ class LeakDrawing:
         self._generator = generator
         self._likeness = likeness
         self._location = location
+        self._card = card
         self._adapter = adapter
         self._file = file
         self._tell = on_progress or (lambda progress: None)
@@ -108,8 +108,8 @@ class LeakDrawing:
         """Draw one picture and say how far the test is."""
         side = self._location.resolution
         order = PictureOrder(
-            prompt=prompt, seed=seed, steps=STEPS, guidance=GUIDANCE, width=side, height=side
-        )  # fmt: skip
+            prompt=prompt, seed=seed, steps=self._card.steps, guidance=self._card.guidance, width=side, height=side
+        )
         worn = [] if strength == 0.0 else [AdapterFile(path=self._file.path, name=self._file.name, strength=strength)]
         (picture,) = self._generator.generate(self._location, order, worn)
         self._drawn += 1

@@ -30,8 +30,8 @@ MOST_PICTURES = 8
 LARGEST_SEED = 2**31 - 1
 SHAPES = (("Square", 1.0, 1.0), ("Portrait", 0.75, 1.0), ("Landscape", 1.0, 0.75))
 DEFAULT_PROMPT = "a photo of a person, smiling"
-QUICK_STEPS, FINE_STEPS = 12, 25
-"""Sampler steps at the start: of the embedded base, and of the large ones."""
+START_STEPS, START_GUIDANCE = 10, 2.0
+"""As the card of the embedded base says; another base brings its own."""
 
 
 def sizes_of(entry: BaseEntry) -> list[tuple[str, str]]:
@@ -101,9 +101,9 @@ class PictureForm:
         self.words = clickable(elem_id="generate-words")
         with gr.Row(elem_classes=["control-grid"]):
             self.count = control_slider(1, MOST_PICTURES, 1, 1, "Pictures", "With the next seeds.", "generate-count")
-            self.steps = control_slider(1, 100, QUICK_STEPS, 1, "Steps", "More is finer and slower.", "generate-steps")
+            self.steps = control_slider(1, 100, START_STEPS, 1, "Steps", "More is finer and slower.", "generate-steps")
             self.guidance = control_slider(
-                1, 15, 4.0, 0.5, "Guidance", "How strictly the words count.", "generate-guidance"
+                1, 15, START_GUIDANCE, 0.5, "Guidance", "How strictly the words count.", "generate-guidance"
             )
         with gr.Row(elem_classes=["inline", "dice-row"]):
             self.seed = gr.Number(
@@ -145,7 +145,7 @@ class PictureForm:
     def wire(self) -> None:
         """Attach the listeners."""
         quiet: dict[str, Any] = {"show_progress": "hidden"}
-        listen(self.base.input, self._new_base, self.base, [*self.worn, self.steps], **quiet)
+        listen(self.base.input, self._new_base, self.base, [*self.worn, self.steps, self.guidance], **quiet)
         wear = [self.adapters, self.prompt, self.wearing, *self.strengths]
         listen(self.adapters.input, self._wear, wear, [*self.strengths, self.words, self.wearing], **quiet)
         listen(self.words.click, self._insert, [self.prompt], [self.prompt, self.words], **quiet)
@@ -165,8 +165,7 @@ class PictureForm:
 
     def _new_base(self, base: str) -> tuple[Any, ...]:
         entry = self.window.studio.bases.get(base)
-        steps = QUICK_STEPS if entry.card.source == "embedded" else FINE_STEPS
-        return (*self._suited(base, keep=False), steps)
+        return (*self._suited(base, keep=False), entry.card.steps, entry.card.guidance)
 
     def _suited(self, base: str | None, *, keep: bool) -> tuple[Any, ...]:
         """Return the updates of `worn`; with `keep` the worn adapters stay chosen."""
