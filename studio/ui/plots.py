@@ -104,9 +104,13 @@ def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
     return out if out[-1] == whole[-1] else [*out, whole[-1]]
 
 
+TINIEST = 1e-200
+"""Ranges below it have no digits left to write on an axis."""
+
+
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
     """Return round numbers from `low` to `high`, about `count` of them."""
-    if not high > low:
+    if not high - low > TINIEST:
         return [low]
     raw = (high - low) / max(count - 1, 1)
     power = 10.0 ** math.floor(math.log10(raw))

@@ -102,7 +102,7 @@ def test_what_is_refused(own, files, tmp_path, monkeypatch) -> None:
         (["import", files["ann"], "--identity", "Nobody"], 3, "nobody"),
         (["show", "Nobody"], 3, "nobody"),
         (["export", "Nobody", tmp_path], 3, "nobody"),
-        (["merge", "a=x", "b", "--name", "c"], 2, "strength"),
+        (["merge", "a:x", "b", "--name", "c"], 2, "strength"),
         (["push", "Nobody", "not a name", "--token", "t"], 2, "repository"),
         (["push", "Nobody", "me/x"], 2, "token"),
     ):
