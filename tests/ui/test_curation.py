@@ -71,7 +71,7 @@ def test_a_heap_becomes_a_person_with_a_training_set(visit, heap) -> None:
     page.click("#person-set button.label-wrap")
     page.wait_for_selector(f"#set-photos .card >> nth={kept - 1}")
     assert "Training needs the consent of Mia" in page.inner_text("#set-state")
-    page.wait_for_selector("#set-captions :text('a photo of sks person') >> nth=0")
+    page.wait_for_selector("#set-captions :text('a photo of sks person') >> visible=true >> nth=0")
     assert "blue background" in page.inner_text("#set-captions")
     picture_of(page, "set")
     page.click("#set-policies label:has-text('Background')")
@@ -83,7 +83,7 @@ def test_a_heap_becomes_a_person_with_a_training_set(visit, heap) -> None:
     page.wait_for_function("!document.querySelector('#set-photos .card[aria-pressed=false]')")
     page.fill("#set-trigger textarea, #set-trigger input", "zyx")
     page.keyboard.press("Enter")
-    page.wait_for_selector("#set-captions :text('a photo of zyx person') >> nth=0")
+    page.wait_for_selector("#set-captions :text('a photo of zyx person') >> visible=true >> nth=0")
 
 
 def test_a_caption_is_written_by_hand(visit, heap) -> None:
@@ -93,13 +93,13 @@ def test_a_caption_is_written_by_hand(visit, heap) -> None:
     page.click("#people-list .card:has-text('Mia')")
     page.wait_for_selector("#person-summary:has-text('Mia')")
     page.click("#person-set button.label-wrap")
-    page.wait_for_selector("#set-captions :text('a photo of sks person') >> nth=0")
-    page.locator("#set-captions td:has-text('a photo of')").first.dblclick()
+    page.wait_for_selector("#set-captions :text('a photo of sks person') >> visible=true >> nth=0")
+    page.locator("#set-captions :text('a photo of') >> visible=true").first.dblclick()
     page.keyboard.press("Control+a")
     page.keyboard.type("sks person at the sea")
     page.keyboard.press("Enter")
     page.wait_for_selector("#set-undo:has-text('Caption')")
-    page.wait_for_selector("#set-captions :text('at the sea') >> nth=0")
+    page.wait_for_selector("#set-captions :text('at the sea') >> visible=true >> nth=0")
 
 
 def test_the_heap_on_a_phone_and_discarded(visit, heap) -> None:
