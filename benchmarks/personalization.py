@@ -125,10 +125,12 @@ def _people(studio: Studio, folder: Path) -> tuple[str, str]:
     agreed = Consent(agreed_by="Ada", scopes=("train", "generate"), granted_at=datetime(2026, 1, 1, tzinfo=UTC))
     ids = []
     for name in ("Ada", "Ada, not trained"):
-        photos = []
-        for index in range(6):
-            photos.append(folder / f"{name} {index}.png")
-            write_png(photos[-1], render(sample_picture(rng, person), PHOTO_PIXELS)[0])
+        photos: list[Path] = []
+        while len(photos) < 6:
+            photo = folder / f"{name} {len(photos)}.png"
+            write_png(photo, render(sample_picture(rng, person), PHOTO_PIXELS)[0])
+            if studio.identities.inspect(photo).faces:  # as a person would take another photo
+                photos.append(photo)
         ids.append(studio.identities.add(name, photos, consent=agreed).id)
     return ids[0], ids[1]
 
