@@ -10,7 +10,7 @@ import pytest
 
 import studio.studio as composition
 from studio.domain.adapter import NewAdapter
-from studio.domain.base_model import BaseLocation
+from studio.domain.base_model import BaseLocation, BaseModelCard
 from studio.domain.consent import Consent
 from studio.engines.media.pictures import read_picture
 from studio.engines.media.recipe import read_recipe
@@ -25,6 +25,7 @@ from studio.errors import (
 )
 from studio.jobs.executor import work_off
 from studio.jobs.kinds import Workplace
+from studio.services.bases import BaseEntry
 from studio.services.generation import AdapterUse, GenerationRequest, checked_generation
 from studio.services.sources import MediaSource
 from tests.services.fakes import picture
@@ -60,6 +61,13 @@ class FakeBases:
         if name not in self.locations:
             raise NotFoundError(f"The base {name} is not here.", "Download it.")
         return self.locations[name]
+
+    def get(self, name: str) -> BaseEntry:
+        quick = {"steps": 10, "guidance": 2.0} if self.resolve(name).embedded else {}
+        card = BaseModelCard(
+            name=name, title=name, family="sd15", source="folder", licence="none", resolution=64, **quick
+        )
+        return BaseEntry(card, "ready", 0)
 
 
 @pytest.fixture
@@ -406,13 +414,14 @@ def test_errors_of_the_engine_reach_the_person_as_they_are(studio, engines, monk
         studio.generation.generate(request())
 
 
-def test_steps_suit_the_base_when_nobody_says(studio, generator) -> None:
-    asked = request().model_copy(update={"steps": None})
+def test_steps_and_guidance_suit_the_base_when_nobody_says(studio, generator) -> None:
+    asked = request().model_copy(update={"steps": None, "guidance": None})
     assert studio.generation.generate(asked)[0].recipe["request"]["steps"] == 25
     small = BaseLocation(name="small", title="Small", family="sd15", path="x", embedded=True, resolution=64)
     studio.generation._bases.locations["small"] = small
     quick = asked.model_copy(update={"base": "small"})
-    assert studio.generation.generate(quick)[0].recipe["request"]["steps"] == 10
+    kept = studio.generation.generate(quick)[0].recipe["request"]
+    assert (kept["steps"], kept["guidance"]) == (10, 2.0)
 
 
 def test_a_picture_outlives_its_project(studio, generator) -> None:
