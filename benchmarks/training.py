@@ -110,7 +110,7 @@ def _write_base(folder: Path, widths: Sequence[int], autoencoder: Sequence[int],
         up_block_types=("UpBlock2D", *("CrossAttnUpBlock2D",) * deep),
     ).save_pretrained(folder / "unet")  # fmt: skip
     AutoencoderKL(
-        block_out_channels=tuple(autoencoder), latent_channels=4, norm_num_groups=16,
+        block_out_channels=tuple(autoencoder), latent_channels=4, norm_num_groups=8,
         layers_per_block=2 if deep == 3 else 1, down_block_types=("DownEncoderBlock2D",) * len(autoencoder),
         up_block_types=("UpDecoderBlock2D",) * len(autoencoder),
     ).save_pretrained(folder / "vae")  # fmt: skip
