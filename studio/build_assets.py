@@ -62,6 +62,7 @@ def build_embedded_base(
     images: int | None = None,
     renders: int | None = None,
     processes: int = 1,
+    as_it_is: bool = False,
     on_progress: Callable[[float, str], None] | None = None,
 ) -> dict[str, Any]:
     """Train the embedded base model from rendered faces; a stopped run continues from its checkpoint.
@@ -70,22 +71,28 @@ def build_embedded_base(
         out: folder to write, in the layout of diffusers.
         work_folder: pictures and checkpoints; stays, so that the run can be continued.
         images, renders: pictures to see, and different ones to render; None is what the shipped base was made with.
+        as_it_is: train nothing; write what the work folder's last checkpoint holds, also beside a run at work.
 
     Returns:
         The record that is written beside the weights.
 
     Raises:
         ConflictError: the work folder holds a run with other numbers.
+        NotFoundError: there is no checkpoint to write as it is.
         EngineError: the training diverged.
         EngineUnavailableError: torch or one of its companions is not installed.
     """
     from studio.engines.diffusion import runtime
 
     runtime.prepare()
-    from studio.engines.diffusion.base_training import BasePlan, build_base
+    from studio.engines.diffusion.base_training import BasePlan, build_base, export_checkpoint
 
     shipped = BasePlan()
     plan = replace(shipped, seed=seed, images=images or shipped.images, renders=renders or shipped.renders)
+    if as_it_is:
+        if not (work_folder / "checkpoint.pt").is_file():
+            raise NotFoundError("There is no checkpoint yet.", "Start the training first; it saves every few minutes.")
+        return export_checkpoint(work_folder, out, plan)
     return build_base(out, work_folder=work_folder, plan=plan, processes=processes, on_progress=on_progress)
 
 

@@ -84,6 +84,9 @@ def base_build(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same base.")] = 1,
     processes: Annotated[int, typer.Option(min=1, help="Processes that render; training takes one thread.")] = 1,
+    as_it_is: Annotated[
+        bool, typer.Option("--as-it-is", help="Write what the last checkpoint holds; the run may go on beside it.")
+    ] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -101,6 +104,7 @@ def base_build(
         images=images,
         renders=renders,
         processes=processes,
+        as_it_is=as_it_is,
         on_progress=lambda share, text: output.progress(share, text),
     )
     record["seconds_here"] = round(time.perf_counter() - start, 1)

@@ -40,7 +40,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 """What a prompt controls. Left and right are those of the picture."""
 
 PERSON_ATTRIBUTES = ("hair_color", "hair_length", "skin", "age", "sex", "beard")
-DATASET_VERSION = 2
+DATASET_VERSION = 4
 """Counts up whenever the same seed draws another picture."""
 
 _SKIN: dict[str, Rgb] = {
@@ -48,7 +48,7 @@ _SKIN: dict[str, Rgb] = {
     "light": (0.93, 0.73, 0.60),
     "tan": (0.78, 0.555, 0.40),
     "brown": (0.545, 0.355, 0.245),
-    "dark": (0.325, 0.205, 0.15),
+    "dark": (0.37, 0.24, 0.175),
 }
 _HAIR: dict[str, Rgb] = {
     "blond": (0.90, 0.74, 0.40),
@@ -69,7 +69,7 @@ _BACKGROUND: dict[str, Rgb] = {
     "red": (0.74, 0.17, 0.17),
 }
 _EXPRESSIONS: dict[str, tuple[dict[str, float], ...]] = {
-    "neutral": ({"mouthSmile": 0.12}, {"mouthSmile": 0.15, "mouthPress": 0.15}, {"mouthSmile": 0.1, "jawOpen": 0.03}),
+    "neutral": ({"mouthSmile": 0.25}, {"mouthSmile": 0.28, "mouthPress": 0.15}, {"mouthSmile": 0.22, "jawOpen": 0.03}),
     "smiling": (
         {"mouthSmile": 1.2, "jawOpen": 0.20, "mouthUpperUp": 0.5, "mouthLowerDown": 0.4, "mouthStretch": 0.35,
          "cheekSquint": 0.6},
@@ -87,14 +87,14 @@ _EXPRESSIONS: dict[str, tuple[dict[str, float], ...]] = {
          "mouthFrown": 0.6},
     ),
     "sad": (
-        {"browInnerUp": 1.4, "mouthFrown": 1.5, "mouthShrugLower": 0.8, "eyeBlink": 0.3},
-        {"browInnerUp": 1.4, "mouthFrown": 1.6, "mouthShrugLower": 1.0, "mouthStretch": 0.4, "eyeBlink": 0.38},
+        {"browInnerUp": 1.6, "mouthFrown": 1.9, "mouthShrugLower": 0.9, "eyeBlink": 0.42},
+        {"browInnerUp": 1.6, "mouthFrown": 2.0, "mouthShrugLower": 1.0, "mouthStretch": 0.5, "eyeBlink": 0.48},
     ),
 }  # fmt: skip
 """ARKit mixtures, overdrawn so that they read at 64 pixels; a name without Left or Right drives both sides."""
 _BROWS: dict[str, tuple[float, float]] = {
     "neutral": (0.0, 0.0), "smiling": (0.01, 0.01), "surprised": (0.07, 0.06), "angry": (-0.085, 0.03),
-    "sad": (0.085, -0.035),
+    "sad": (0.115, -0.06),
 }  # fmt: skip
 """How far the inner and the outer end of the brows are drawn above their place, in head units."""
 
@@ -148,7 +148,7 @@ class RenderedPicture:
 
     Attributes:
         glasses, expression, background, direction, light: values of ATTRIBUTES.
-        weights: ARKit weights by full name; up to 1.6, as caricature.
+        weights: ARKit weights by full name; up to 2, as caricature.
         brows: how far the inner and the outer end of the brows are drawn above their place, in head units.
         flush: reddening of the skin, 0..1.
         yaw, pitch, roll: head rotation in degrees; positive turns the nose to the
@@ -225,7 +225,7 @@ def sample_person(rng: np.random.Generator, **fixed: str) -> RenderedPerson:
     skin = fixed.get("skin") or _pick(rng, "pale light tan brown dark", 0.2, 0.2, 0.2, 0.2, 0.2)
     hair_rgb = _jitter(rng, _HAIR[hair_color], 0.05, 0.02)
     male = rng.uniform(0.75, 1.5) * (1 if sex == "man" else -1)
-    aging = {"young": (-0.3, -0.1), "middle-aged": (0.45, 0.6), "old": (1.1, 1.35)}[age]
+    aging = {"young": (-0.5, -0.3), "middle-aged": (0.5, 0.65), "old": (1.2, 1.45)}[age]
     dark = {"pale": 0.0, "light": 0.1, "tan": 0.25, "brown": 0.7, "dark": 0.95}[skin]
     shape = np.clip(rng.normal(0, 0.55, 80), -1.2, 1.2)
     brow = 0.037 if sex == "man" else 0.022
@@ -245,7 +245,7 @@ def sample_person(rng: np.random.Generator, **fixed: str) -> RenderedPerson:
         lip_tint=float(rng.uniform(0.8, 1.2) if sex == "woman" else rng.uniform(0.05, 0.3)), brow_rgb=brow_rgb,
         brow_thickness=float(brow * rng.uniform(0.8, 1.3)),
         freckles=float(rng.uniform(0.4, 1) if rng.random() < 0.2 and skin in ("pale", "light", "tan") else 0.0),
-        wrinkles=float(rng.uniform(*{"young": (0.0, 0.04), "middle-aged": (0.45, 0.55), "old": (0.95, 1.1)}[age])),
+        wrinkles=float(rng.uniform(*{"young": (0.0, 0.02), "middle-aged": (0.78, 0.84), "old": (1.05, 1.15)}[age])),
         beard_length=float(rng.uniform(0.3, 1.0) if beard == "yes" else 0.0), fringe=float(rng.uniform(0, 1) ** 1.5),
         parting=float(rng.uniform(-1, 1)), volume=float(rng.uniform(0.05, 0.15)), waves=float(rng.uniform(0, 1)),
         frame_rgb=_FRAMES[int(rng.integers(len(_FRAMES)))], frame_roundness=float(rng.uniform(0, 1)),
@@ -311,8 +311,8 @@ def sample_picture(rng: np.random.Generator, person: RenderedPerson | None = Non
         ambient=float(rng.uniform(0.34, 0.42) if light == "front" else rng.uniform(0.15, 0.22)),
         background_rgb=_jitter(rng, _BACKGROUND[background], 0.09 if background != "white" else 0.03, 0.02),
         gradient=(float(rng.uniform(-0.12, 0.12)), float(rng.uniform(-0.15, 0.15))), blobs=blobs,
-        shirt_rgb=(float(shirt[0]), float(shirt[1]), float(shirt[2])), zoom=float(rng.uniform(0.94, 1.08)),
-        shift=(float(rng.uniform(-0.09, 0.09)), float(rng.uniform(-0.07, 0.07))),
+        shirt_rgb=(float(shirt[0]), float(shirt[1]), float(shirt[2])), zoom=float(rng.uniform(1.12, 1.26)),
+        shift=(float(rng.uniform(-0.08, 0.08)), float(rng.uniform(-0.02, 0.07))),
     )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def training_caption(labels: Mapping[str, str], rng: np.random.Generator) -> str
     """
     if rng.random() < EMPTY_SHARE:
         return ""
-    keep = (1.0, 0.7, 0.3)[int(rng.choice(3, p=(0.55, 0.27, 0.18)))]
+    keep = (1.0, 0.7, 0.3)[int(rng.choice(3, p=(0.68, 0.2, 0.12)))]
     kept = {n: v for n, v in labels.items() if rng.random() < _keep_chance(n, v, keep)}
     hair, rest = _hair_words(kept), _rest(kept)
     if kept.get("glasses") == "no" and rng.random() < 0.3:

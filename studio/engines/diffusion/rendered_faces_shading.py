@@ -91,12 +91,12 @@ def _wrinkle(x: float, y: float, age: float) -> float:
     In middle age there are folds beside the mouth and bags below the eyes; an old face has
     them deeper, and furrows on forehead and cheeks. Wide enough to be seen at 64 pixels.
     """
-    deep = _line(x, y, 0.145, -0.37, 0.27, -0.57, 0.034)  # from the nose around the mouth
-    deep = max(deep, 0.9 * _line(x, y, 0.27, -0.57, 0.28, -0.76, 0.030))
-    deep = max(deep, 0.9 * _line(x, y, 0.14, -0.17, 0.30, -0.215, 0.030))  # bags below the eyes
-    deep = max(deep, 0.8 * _line(x, y, 0.30, -0.215, 0.43, -0.15, 0.028))
+    deep = _line(x, y, 0.145, -0.37, 0.27, -0.57, 0.045)  # from the nose around the mouth
+    deep = max(deep, 0.9 * _line(x, y, 0.27, -0.57, 0.28, -0.76, 0.038))
+    deep = max(deep, 0.9 * _line(x, y, 0.14, -0.17, 0.30, -0.215, 0.042))  # bags below the eyes
+    deep = max(deep, 0.8 * _line(x, y, 0.30, -0.215, 0.43, -0.15, 0.038))
     deep *= 0.35 + 0.75 * age
-    late = _smooth(0.6, 0.9, age)
+    late = _smooth(0.45, 0.95, age)
     if late > 0:
         for k in range(3):  # forehead
             height = 0.29 + 0.10 * k + 0.02 * np.cos(6.0 * x)

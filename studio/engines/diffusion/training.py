@@ -27,10 +27,11 @@ from studio.domain.training import Preflight, TrainingPlan
 from studio.engines.base import SamplePicture, TrainingEvents, TrainingExample, TrainingOutcome
 from studio.engines.diffusion import checkpoints, runtime
 from studio.engines.diffusion.bases import LoadedBase, load_base
-from studio.engines.diffusion.estimate import preflight, smaller_settings
+from studio.engines.diffusion.estimate import preflight
 from studio.engines.diffusion.lessons import Batch, Lessons, class_pictures
 from studio.engines.diffusion.optimizers import make_optimizer, pack_state, unpack_state
 from studio.engines.diffusion.several_gpus import Team, gathered, size_for
+from studio.engines.diffusion.smaller_plans import smaller_settings
 from studio.engines.diffusion.trainable import Trainable
 from studio.engines.media.atomic import atomic_file
 from studio.errors import EngineError, OutOfMemoryError, UserInputError
@@ -60,7 +61,7 @@ class DiffusionTrainer:
         return ", ".join(f"{name} {version}" for name, version in runtime.versions().items())
 
     def preflight(self, location: BaseLocation, plan: TrainingPlan, examples: int, folder: Path) -> Preflight:
-        """Return what the run will need; see `estimate`."""
+        """See `IdentityTrainer`; `estimate` says how it is counted."""
         runtime.prepare()
         return preflight(location, plan, examples, folder, device=self.device)
 
@@ -72,7 +73,7 @@ class DiffusionTrainer:
         folder: Path,
         events: TrainingEvents,
     ) -> TrainingOutcome:
-        """Train, or go on where `folder` says a run was left; see `IdentityTrainer`."""
+        """See `IdentityTrainer`."""
         runtime.prepare()
         if not examples:
             raise UserInputError("There are no photos to learn from.", "Add photos, or keep more of those there are.")
