@@ -17,6 +17,11 @@ STICKING_OUT = """(tab) => {
 """Visible pieces that reach beyond the right edge of the page and cannot be scrolled to."""
 
 
+NEW_JOB_DONE = """before => [...document.querySelectorAll('#jobs-list .job[data-state=done]')]
+    .map((job) => job.dataset.job).find((id) => !before.includes(id))"""
+"""Other stories' jobs stand in the same list."""
+
+
 def wait_for_new_picture(visit, before: str) -> str:
     visit.page.wait_for_function(
         "old => { const i = document.querySelectorAll('#expression-picture img')[1]; return i && i.src !== old }",
@@ -94,7 +99,10 @@ def test_story(visit, portrait, speech, server, tmp_path):
 
     # tomorrow: another browser finds both, with the recipe, and makes the clip once more
     w = visit()
-    w.open("library")
+    w.open("jobs")
+    w.page.wait_for_selector("#jobs-list .job")
+    before = w.page.eval_on_selector_all("#jobs-list .job", "jobs => jobs.map((j) => j.dataset.job)")
+    w.tab("library")
     w.page.wait_for_selector("#library-grid .card >> nth=1")
     w.page.click("#library-grid .card:has(.corner)")
     w.page.wait_for_selector("#library-video video")
@@ -106,9 +114,9 @@ def test_story(visit, portrait, speech, server, tmp_path):
     w.page.wait_for_selector("#library-found .notice.good")
     w.page.click("#library-rerun")
     w.page.wait_for_selector("#tab-jobs-button[aria-selected=true]")
-    w.page.wait_for_selector("#jobs-list .job[data-state=done] >> nth=1", timeout=90_000)
+    made = w.page.wait_for_function(NEW_JOB_DONE, arg=before, timeout=90_000).json_value()
     shoot(w, "story-5-jobs")
-    w.page.click("#jobs-list .job[data-state=done] [data-act=show] >> nth=0")
+    w.page.click(f"#jobs-list [data-job='{made}'] [data-act=show]")
     w.page.wait_for_selector("#library-about:has-text('Made again from')")
     w.tab("library")
     w.page.click("#library-verify button.label-wrap")

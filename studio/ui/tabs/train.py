@@ -99,7 +99,7 @@ class TrainTab:
             item.select, self._enter, [self.person, identities.selected, self.filled], self.entrance, **quiet
         )
         shown = [self.view.run, self.person, self.view.seen]
-        listen(item.select, self._show_run, shown, self.view.parts, **quiet)
+        listen(entered.then, self._show_run, shown, self.view.parts, **quiet)  # it needs to know the person
         listen(item.select, self.library.listed, self.library.selected, self.library.list, **quiet)
         asked, answer = [self.person, *self.form.inputs], [self.form.preflight, self.form.instead]
         lane: dict[str, Any] = {"concurrency_id": "preflight", "concurrency_limit": 1, **quiet}
@@ -127,10 +127,10 @@ class TrainTab:
     # -- person -----------------------------------------------------------------
 
     def _enter(self, person: str | None, chosen: str | None, filled: bool) -> tuple[Any, ...]:
-        """Fill the tab when it is opened: the person, and the form once."""
-        people = self.people.list()
-        ids = [p.id for p in people]
-        now = next((i for i in (person, chosen) if i in ids), ids[0] if ids else None)
+        """Fill the tab when it is opened: the person (else who was trained last), and the form once."""
+        ids = [p.id for p in self.people.list()]
+        trained = [r.identity_id for r in self.training.runs()[:1]]
+        now = next((i for i in (person, chosen, *trained, *ids) if i in ids), None)
         form = (
             tuple(gr.skip() for _ in self.form.outputs)
             if filled
