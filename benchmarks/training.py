@@ -4,12 +4,10 @@
     OFFICIAL_DREAMBOOTH_LORA=train_dreambooth_lora.py python benchmarks/training.py
 
 Three loops make the same steps on the same model, batch, precision and trainable layers, in turn on one
-thread: the bare forward, backward and optimizer step on fixed numbers; the studio's own `train`; and what
-the script examples/dreambooth/train_dreambooth_lora.py of diffusers 0.42 does per step. That one is a
-re-implementation from reading it (pictures read from disk, encoded by the autoencoder and the text encoder at
-every step, accelerate, AdamW, clipping), for the script is no part of any package; given its path, the
-script itself is timed instead. The studio keeps latents and the embeddings of a frozen text encoder, which
-is where most of the difference comes from.
+thread: the bare forward, backward and optimizer step on fixed numbers; the studio's own `train`; and the
+official script's, re-implemented from reading it (`_official_training`) or, given its path, the script itself.
+The studio keeps latents and the embeddings of a frozen text encoder, which is where most of the difference
+comes from.
 
 Models: the preview base, or a random one of its size where it is not built; and Stable Diffusion 1.5 at a
 quarter of its widths at 128 pixels, so that autoencoder, text encoder and UNet have the original's proportions.
@@ -17,7 +15,6 @@ quarter of its widths at 128 pixels, so that autoencoder, text encoder and UNet 
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import platform
@@ -38,6 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from benchmarks._official_training import official_step, script_seconds, write_pictures  # noqa: E402
 from studio.domain.base_model import BaseLocation  # noqa: E402
 from studio.domain.training import TrainingPlan  # noqa: E402
 from studio.engines.base import TrainingExample  # noqa: E402
@@ -159,17 +157,17 @@ def _speed(location: BaseLocation, plan: TrainingPlan, folder: Path) -> dict[str
     script = os.environ.get("OFFICIAL_DREAMBOOTH_LORA")
     photos = _photos(plan.resolution)
     shutil.rmtree(folder, ignore_errors=True)
-    _write_pictures(photos, plan, folder)
+    write_pictures(photos, folder)
     loops = {"bare": _bare(location, plan), "studio": _Studio(location, plan, photos, folder / "run").step}
     if not script:
-        loops["official"] = _official(location, plan, folder)
+        loops["official"] = official_step(location, plan, folder)
     times: dict[str, list[float]] = {name: [] for name in loops}
     for _ in range(plan.steps):
         for name, step in loops.items():
             times[name].append(_timed(step))
     seconds = {name: statistics.median(values[2:]) for name, values in times.items()}  # the first steps warm up
     if script:
-        seconds["official"] = _script(Path(script), location, plan, folder)
+        seconds["official"] = script_seconds(Path(script), location, plan, folder)
     return {
         **{f"{name} ms a step": round(1000 * value, 1) for name, value in seconds.items()},
         "overhead": round(seconds["studio"] / seconds["bare"] - 1, 3),
@@ -250,117 +248,6 @@ def _bare(location: BaseLocation, plan: TrainingPlan) -> Callable[[], Any]:
         optimizer.zero_grad(set_to_none=True)
 
     return step
-
-
-def _write_pictures(photos: Sequence[TrainingExample], plan: TrainingPlan, folder: Path) -> None:
-    from PIL import Image
-
-    for kind in ("instance", "class", "run/class"):
-        (folder / kind).mkdir(parents=True, exist_ok=True)
-        for number, photo in enumerate(photos):
-            Image.fromarray(photo.image).save(folder / kind / f"{number:04d}.png")
-
-
-def _official(location: BaseLocation, plan: TrainingPlan, folder: Path) -> Callable[[], Any]:
-    """Return one step as the official script makes it, written from reading it."""
-    import torch
-    from accelerate import Accelerator
-    from diffusers.optimization import get_scheduler
-    from PIL import Image
-    from PIL.ImageOps import exif_transpose
-
-    from studio.engines.diffusion.bases import load_base
-    from studio.engines.diffusion.trainable import lora_configs
-
-    base = load_base(location, device="cpu")
-    accelerator = Accelerator(cpu=True)
-    configs = lora_configs(plan, 1)
-    base.unet.add_adapter(configs["unet"])
-    encoder, tokenizer = base.text_encoders[0], base.tokenizers[0]
-    trained = [p for p in base.unet.parameters() if p.requires_grad]
-    if plan.train_text_encoder:
-        encoder.add_adapter(configs["text_encoder"])
-        trained += [p for p in encoder.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=plan.learning_rate, weight_decay=1e-2)
-
-    class Pictures(torch.utils.data.Dataset):  # type: ignore[type-arg]
-        def __len__(self) -> int:
-            return PHOTOS
-
-        def _read(self, path: Path) -> Any:
-            picture = exif_transpose(Image.open(path)).convert("RGB").resize((plan.resolution,) * 2)
-            return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float().div(255).sub(0.5).div(0.5)
-
-        def _tokens(self, prompt: str) -> Any:
-            return tokenizer(prompt, truncation=True, padding="max_length", return_tensors="pt").input_ids
-
-        def __getitem__(self, index: int) -> dict[str, Any]:
-            return {
-                "photo": self._read(folder / "instance" / f"{index:04d}.png"),
-                "class": self._read(folder / "class" / f"{index:04d}.png"),
-                "photo tokens": self._tokens("a photo of sks person"),
-                "class tokens": self._tokens("a photo of a person"),
-            }
-
-    def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
-        pixels = [r["photo"] for r in rows] + [r["class"] for r in rows]
-        tokens = [r["photo tokens"] for r in rows] + [r["class tokens"] for r in rows]
-        return {"pixels": torch.stack(pixels).contiguous(), "tokens": torch.cat(tokens)}
-
-    loader = torch.utils.data.DataLoader(
-        Pictures(), batch_size=plan.batch, shuffle=True, collate_fn=collate, drop_last=True
-    )
-    rates = get_scheduler("constant", optimizer=optimizer)
-    unet, encoder, optimizer, loader, rates = accelerator.prepare(base.unet, encoder, optimizer, loader, rates)
-    batches = itertools.chain.from_iterable(itertools.repeat(loader))
-    scheduler, scaling = base.noise_scheduler, base.vae.config.scaling_factor
-    unet.train()
-
-    def step() -> float:
-        batch = next(batches)
-        with accelerator.accumulate(unet):
-            latents = base.vae.encode(batch["pixels"]).latent_dist.sample() * scaling
-            noise = torch.randn_like(latents)
-            times = torch.randint(0, 1000, (len(latents),)).long()
-            noisy = scheduler.add_noise(latents, noise, times)
-            words = encoder(batch["tokens"], attention_mask=None)[0]
-            predicted = unet(noisy, times, words, return_dict=False)[0]
-            target = noise
-            if scheduler.config.prediction_type == "v_prediction":
-                target = scheduler.get_velocity(latents, noise, times)
-            (mine, prior), (want, want_prior) = predicted.chunk(2), target.chunk(2)
-            loss = torch.nn.functional.mse_loss(mine.float(), want.float())
-            loss = loss + plan.prior_weight * torch.nn.functional.mse_loss(prior.float(), want_prior.float())
-            accelerator.backward(loss)
-            if accelerator.sync_gradients:
-                accelerator.clip_grad_norm_(trained, 1.0)
-            optimizer.step()
-            rates.step()
-            optimizer.zero_grad()
-        return float(loss.detach().item())
-
-    return step
-
-
-def _script(script: Path, location: BaseLocation, plan: TrainingPlan, folder: Path) -> float:
-    """Time the official script itself: the difference between a long and a short run of it."""
-
-    def seconds(steps: int) -> float:
-        command = [
-            sys.executable, str(script), f"--pretrained_model_name_or_path={location.path}",
-            f"--instance_data_dir={folder / 'instance'}", "--instance_prompt=a photo of sks person",
-            "--with_prior_preservation", f"--class_data_dir={folder / 'class'}", "--class_prompt=a photo of a person",
-            f"--num_class_images={PHOTOS}", f"--output_dir={folder / 'script'}", f"--resolution={plan.resolution}",
-            f"--train_batch_size={plan.batch}", f"--rank={plan.rank}", f"--max_train_steps={steps}",
-            f"--learning_rate={plan.learning_rate}", "--lr_scheduler=constant", "--lr_warmup_steps=0", "--seed=0",
-            *(["--train_text_encoder"] if plan.train_text_encoder else []),
-        ]  # fmt: skip
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "ACCELERATE_USE_CPU": "true"}
-        begin = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True, env=environment)
-        return time.perf_counter() - begin
-
-    return (seconds(2 + plan.steps) - seconds(2)) / plan.steps
 
 
 # -- resume -------------------------------------------------------------------------------
@@ -454,8 +341,8 @@ def _optimizers() -> dict[str, Any]:
 
 
 def _whole_model_megabytes(name: Any) -> int | None:
-    from studio.engines.diffusion.estimate import bundled_location, shapes_of
     from studio.engines.diffusion.optimizers import expected_state_bytes
+    from studio.engines.diffusion.shapes import bundled_location, shapes_of
 
     plan = TrainingPlan(method="dreambooth", optimizer=name, resolution=512, train_text_encoder=False)
     shapes = shapes_of(bundled_location("sd15"), plan)

@@ -57,9 +57,10 @@ def base_add(
     as_json: AsJson = False,
 ) -> None:
     """Use a base model of your own; it stays where it is."""
+    output = Output(as_json)
     with opened(data_dir) as studio:
-        entry = studio.bases.add(path, name, title)
-        Output(as_json).result({"base": entry}, _line(entry))
+        entry = studio.bases.add(path, name, title, on_read=lambda share: output.progress(share, "Reading the weights"))
+        output.result({"base": entry}, _line(entry))
 
 
 @commands.command("remove")

@@ -38,7 +38,3 @@ class HeadPose:
             float(np.clip(self.pitch_degrees, -LIMIT_DEGREES["pitch"], LIMIT_DEGREES["pitch"])),
             float(np.clip(self.roll_degrees, -LIMIT_DEGREES["roll"], LIMIT_DEGREES["roll"])),
         )
-
-    def is_safe(self) -> bool:
-        """Say whether every angle is inside what one photo can carry."""
-        return bool(np.abs(self.as_array()).max() <= SAFE_DEGREES)

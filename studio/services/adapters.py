@@ -28,6 +28,7 @@ from studio.jobs.kinds import JobContext, JobKind
 from studio.services.adapter_shelf import FORMAT_WORDS, AdapterDeletion, AdapterShelf, LineageStep, checked_name
 from studio.services.animation import told
 from studio.services.clips import OnProgress, Progress
+from studio.services.identities import person_named
 from studio.services.leaks import STRENGTHS, LeakDrawing
 from studio.services.model_card import measured_lines, model_card
 
@@ -142,8 +143,7 @@ class Adapters(AdapterShelf):
         """
         files = self._engines.adapters()
         header = files.inspect(path)
-        named = self._store.identities.find(self._owner, identity_id) if identity_id else None
-        person = named or (self._store.identities.get(self._owner, identity_id) if identity_id else None)
+        person = person_named(self._store, self._owner, identity_id) if identity_id else None
         location = self._base_for(header.base_name, header.base_sha256, header.family, base)
         chosen = checked_name(name or header.title or path.stem)
         if self._store.adapters.find(self._owner, chosen) is not None and not name:

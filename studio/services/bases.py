@@ -228,8 +228,13 @@ class Bases:
 
     # -- a person's own ----------------------------------------------------------------
 
-    def add(self, path: Path, name: str = "", title: str = "") -> BaseEntry:
+    def add(
+        self, path: Path, name: str = "", title: str = "", *, on_read: Callable[[float], None] | None = None
+    ) -> BaseEntry:
         """Point at a diffusers folder or a safetensors file of the person's own; nothing is copied.
+
+        Args:
+            on_read: told how much of the weights has been read, over 0 to 1; their sha256 names them from now on.
 
         Raises:
             NotFoundError: nothing is there.
@@ -240,7 +245,7 @@ class Bases:
         from studio.engines.diffusion.bases import inspect_base
 
         path = path.expanduser().absolute()
-        found = inspect_base(path, name=name.strip().lower(), title=title.strip())
+        found = inspect_base(path, name=name.strip().lower(), title=title.strip(), on_read=on_read)
         if not _NAME.fullmatch(found.name):
             raise UserInputError(
                 f"{found.name!r} cannot be the name of a base model.", "Use lower-case letters, digits and dashes."

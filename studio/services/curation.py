@@ -11,64 +11,32 @@ from the same measurements, also for people whose photos were never curated.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from studio.domain.curation import (
-    MOST_PHOTOS,
-    Analysis,
-    Decision,
-    Intake,
-    KnownFace,
-    Review,
-)
-from studio.domain.identity import Identity
+from studio.domain.curation import Decision, Intake, KnownFace, Review
 from studio.domain.job import Job
 from studio.domain.review import review
-from studio.errors import (
-    ConflictError,
-    LimitExceededError,
-    NotFoundError,
-    UserInputError,
-)
+from studio.errors import ConflictError, NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.jobs.queue import JobQueue
+from studio.services.intake_files import PICTURE_SUFFIXES, taken_in
 from studio.services.measuring import VERSION, Measuring, png
 from studio.services.portraits import Portraits
+from studio.services.taking_over import Confirmation, take_over
 from studio.services.training_set import TrainingSets
-from studio.store.curation import NewFile, Step
+from studio.store.curation_steps import Step
 
 if TYPE_CHECKING:
     from studio.store import Store
 
-PICTURE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp", ".gif")
-)
-"""Endings that are looked at in a folder; files given one by one are always looked at."""
+__all__ = ["PICTURE_SUFFIXES", "Confirmation", "Curation"]
+
 OnPhoto = Callable[[int, int, str, bytes | None], None]
 """Told after each photo: how many are done, of how many, the file's name, a small JPEG of the face."""
-
-
-@dataclass(frozen=True)
-class Confirmation:
-    """What confirming an intake did; `sentence` says it in words."""
-
-    people: tuple[Identity, ...]
-    photos: int
-    left_out: int
-    unsure: int
-
-    @property
-    def sentence(self) -> str:
-        """Return one or two sentences."""
-        names = " and ".join(p.name for p in self.people)
-        said = f"{self.photos} photo{'s' if self.photos != 1 else ''} of {names} taken over; {self.left_out} left out."
-        return said + (f" {self.unsure} unsure ones are still in the heap." if self.unsure else "")
 
 
 class Curation(TrainingSets):
@@ -97,17 +65,7 @@ class Curation(TrainingSets):
         given = [sources] if isinstance(sources, Path) else list(sources)
         if identity_id is not None:
             self._store.identities.get(self._owner, identity_id)
-        files, notes = _pictures(given)
-        seen: dict[str, str] = {}
-        rows = []
-        for file in files:
-            row = self._taken(file)
-            if row.sha256 is not None and row.sha256 in seen:
-                notes.append(f"{file.name} is the same file as {seen[row.sha256]} and counts once.")
-                continue
-            if row.sha256 is not None:
-                seen[row.sha256] = file.name
-            rows.append(row)
+        rows, notes = taken_in(self._store, self._owner, given)
         name = title or (given[0].name if len(given) == 1 and given[0].is_dir() else f"{len(rows)} photos")
         id = self._rows.add_intake(self._owner, name, rows, identity_id=identity_id, notes=notes)
         return self.intake(id)
@@ -139,24 +97,6 @@ class Curation(TrainingSets):
             self._owner, CAPTION_KIND.name, CaptionParams(identity_id=identity_id, model=model.strip()),
             title=f"Write captions for {person.name}", identity_id=identity_id,
         )  # fmt: skip
-
-    def _taken(self, file: Path) -> NewFile:
-        """Copy one file into the media store; what cannot be copied is a row with the reason."""
-        from studio.engines.media.pictures import MAX_BYTES
-
-        try:
-            size = file.stat().st_size
-            if size > MAX_BYTES:
-                why = f"{file.name} is {size / 1e6:.0f} MB, more than the {MAX_BYTES / 1e6:.0f} MB allowed."
-                return NewFile(file.name, None, why, "Save a smaller copy.")
-            if size == 0:
-                return NewFile(file.name, None, f"{file.name} is empty.", "Copy or export it again.")
-            with file.open("rb"):
-                pass
-        except OSError as exc:
-            why = f"{file.name} cannot be opened: {exc.strerror or type(exc).__name__}."
-            return NewFile(file.name, None, why, "Check that you may read the file.")
-        return NewFile(file.name, self._store.media.put(self._owner, file))
 
     # -- analysing -----------------------------------------------------------------
 
@@ -275,7 +215,7 @@ class Curation(TrainingSets):
 
     def last_step(self, *, intake_id: str | None = None, identity_id: str | None = None) -> Step | None:
         """Return the newest change that `undo` would take back, or None."""
-        return self._rows.last_step(self._owner, intake_id=intake_id, identity_id=identity_id)
+        return self._rows.steps.last(self._owner, intake_id=intake_id, identity_id=identity_id)
 
     def undo(self, *, intake_id: str | None = None, identity_id: str | None = None) -> Step | None:
         """Take back the newest change of an intake or of a person's set; None when there is none.
@@ -285,7 +225,7 @@ class Curation(TrainingSets):
         Raises:
             ConflictError: a person it added has been used since.
         """
-        step = self._rows.last_step(self._owner, intake_id=intake_id, identity_id=identity_id)
+        step = self._rows.steps.last(self._owner, intake_id=intake_id, identity_id=identity_id)
         if step is None:
             return None
         for person in step.identities:
@@ -293,7 +233,7 @@ class Curation(TrainingSets):
             if used or self._store.runs.list(self._owner, identity_id=person):
                 name = self._store.identities.get(self._owner, person).name
                 raise ConflictError(f"{name} has been used since.", "Delete the person instead, if that is meant.")
-        done = self._rows.undo(self._owner, intake_id=intake_id, identity_id=identity_id)
+        done = self._rows.steps.undo(self._owner, intake_id=intake_id, identity_id=identity_id)
         for photo in step.photos:
             self._delete_photo(photo)
         for person in step.identities:
@@ -328,7 +268,7 @@ class Curation(TrainingSets):
     # -- confirming ----------------------------------------------------------------
 
     def confirm(self, intake_id: str, *, name: str = "") -> Confirmation:
-        """Make photos of people out of what is kept.
+        """Make photos of people out of what is kept: all of it, or nothing.
 
         Args:
             name: for the one proposed person where nobody was named yet.
@@ -337,113 +277,9 @@ class Curation(TrainingSets):
             UserInputError: nobody is named, or nothing is kept.
             ConflictError: confirmed already, or photos still wait to be analysed.
         """
-        intake = self._open(intake_id)
-        if intake.waiting:
-            raise ConflictError(f"{intake.waiting} photos were not looked at yet.", "Wait until the job is done.")
-        found = self._review(intake)
-        names = {c.key: c.name or name.strip() for c in found.clusters if c.wanted}
-        if not names and intake.identity_id is not None:
-            names = {k: "" for v in found.verdicts if v.state == "keep" for k in v.faces}
-        kept = [v for v in found.verdicts if v.state == "keep" and v.faces]
-        if not kept:
-            raise UserInputError("No photo is kept.", "Keep at least one, or drop other photos.")
-        known = {c.key for c in found.clusters if c.is_known}
-        if intake.identity_id is None and any(not n for n in names.values()):
-            raise UserInputError("The person has no name yet.", "Write a name first.")
-        people, photos, created = self._people(intake, names, known), [], []
-        by_id = {p.id: p for p in intake.photos}
-        for key, (person, is_new) in people.items():
-            created += [person.id] if is_new else []
-            for verdict in kept:
-                if key in verdict.faces:
-                    photos += self._take_over(by_id[verdict.photo_id].analysis, by_id[verdict.photo_id].file_name,
-                                              person, verdict.faces[key])  # fmt: skip
-        unique = list(dict.fromkeys(p.id for p, _ in people.values()))
-        step = Step(0, f"Take over {len(kept)} photos", tuple(photos), tuple(dict.fromkeys(created)))
-        anchors = {key: person.id for key, (person, _) in people.items() if key}
-        self._rows.confirm(
-            self._owner, intake_id, people=anchors, step=step,
-            names={key: person.name for key, (person, _) in people.items()},
-        )  # fmt: skip
-        return Confirmation(
-            tuple(self._store.identities.get(self._owner, i) for i in unique), len(kept), found.count("drop"),
-            found.count("unsure"),
-        )  # fmt: skip
-
-    def _people(self, intake: Intake, names: Mapping[str, str], known: set[str]) -> dict[str, tuple[Identity, bool]]:
-        """Return cluster key -> person, made where there is none of that name, and whether they were made now."""
-        people: dict[str, tuple[Identity, bool]] = {}
-        made: dict[str, Identity] = {}
-        for key, name in names.items():
-            if intake.identity_id is not None and (key in known or not name):
-                people[key] = (self._store.identities.get(self._owner, intake.identity_id), False)
-                continue
-            person = self._store.identities.find(self._owner, name)
-            if person is None:
-                person = self._store.identities.add(self._owner, name)
-                made[person.id] = person
-            people[key] = (person, person.id in made)
-        return people
-
-    def _take_over(self, analysis: Analysis | None, file_name: str, person: Identity, face_key: str) -> list[str]:
-        """Record one photo of a person; return its id, or nothing when the person had it already."""
-        assert analysis is not None  # only analysed photos are kept
-        found = next(f for f in analysis.faces if f.key == face_key)
-        had = [
-            p for p in self._store.photos.list(self._owner, identity_id=person.id, sha256=analysis.sha256)
-            if p.face_index == found.index
-        ]  # fmt: skip
-        if had:
-            return []
-        photo = self._store.photos.add(
-            self._owner, analysis.sha256, file_name=file_name, width=analysis.width, height=analysis.height,
-            identity_id=person.id, project_id=person.project_id, face_index=found.index, face=found.face,
-        )  # fmt: skip
-        if found.embedding is not None:
-            self._store.photos.put_embedding(self._owner, photo.id, found.embedding)
-        return [photo.id]
-
-
-# -- files ---------------------------------------------------------------------------------
-
-
-def _pictures(given: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """Return the files to take in, and what was left out.
-
-    Raises:
-        NotFoundError, UserInputError, LimitExceededError: see Curation.start.
-    """
-    files: list[Path] = []
-    passed: list[str] = []
-    for path in given:
-        if not path.exists():
-            raise NotFoundError(f"There is no file or folder {path.name!r}.", "Check the path.")
-        if not path.is_dir():
-            files.append(path)
-            continue
-        for folder, folders, names in os.walk(path):
-            folders[:] = sorted(f for f in folders if not f.startswith("."))
-            for name in sorted(n for n in names if not n.startswith(".")):
-                if Path(name).suffix.lower() in PICTURE_SUFFIXES:
-                    files.append(Path(folder) / name)
-                else:
-                    passed.append(name)
-    files = list(dict.fromkeys(files))
-    if not files:
-        said = f"There is no picture in {given[0].name!r}." if given else "There is no photo yet."
-        raise UserInputError(said, "Drop photos of the person, or a folder with them.")
-    if len(files) > MOST_PHOTOS:
-        raise LimitExceededError(
-            f"{len(files)} photos are more than the {MOST_PHOTOS} that can be looked at together.",
-            "Drop fewer; 10 to 50 good ones of a person are enough.",
-        )
-    notes = []
-    if passed:
-        shown = ", ".join(passed[:3]) + (" and others" if len(passed) > 3 else "")
-        notes.append(
-            f"{len(passed)} file{'s' if len(passed) != 1 else ''} that are no pictures were passed over: {shown}."
-        )
-    return files, notes
+        with self._store.database.transaction():
+            intake = self._open(intake_id)
+            return take_over(self._store, self._owner, intake, self._review(intake), name)
 
 
 # -- the job -------------------------------------------------------------------------------

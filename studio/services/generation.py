@@ -12,97 +12,32 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from studio.domain import consent as consents
-from studio.domain.adapter import STRENGTH_RANGE, Adapter, AdapterFile
+from studio.domain.adapter import Adapter, AdapterFile
 from studio.domain.base_model import FAMILY_TITLES, BaseLocation
 from studio.domain.job import Job
 from studio.domain.render import NewRender, Render
-from studio.engines.base import Image, Matte, PictureOrder
-from studio.errors import EngineUnavailableError, NoFaceError, NotFoundError, UserInputError
+from studio.engines.base import Image, PictureOrder
+from studio.errors import EngineUnavailableError, NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.animation import told
 from studio.services.bases import Bases
 from studio.services.clips import OnProgress, Progress
-from studio.services.identities import photo_of, require_consent
-from studio.services.likeness import Likeness, enlarged
+from studio.services.expressions import THUMBNAIL_PIXELS
+from studio.services.generation_request import AdapterUse, GenerationRequest, checked_generation
+from studio.services.identities import require_agreement
+from studio.services.likeness import Likeness
 from studio.services.recipes import new_recipe
 from studio.services.sources import MediaSource, Sources
+from studio.services.start_pictures import StartPictures
 
 if TYPE_CHECKING:
-    from studio.domain.photo import Photo
     from studio.engines import Engines
     from studio.jobs.queue import JobQueue
     from studio.store import Store
 
 __all__ = ["AdapterUse", "Generation", "GenerationRequest", "checked_generation"]
-
-MaskPreset = Literal["face", "background"]
-THUMBNAIL_PIXELS = 320
-"""Sampler steps when nobody says. Source: sheets of 8, 12 and 20 steps on the embedded base hardly differ."""
-_SMALLEST_FOR_FACES = 256
-_LARGEST_SOURCE = 4096
-
-
-class AdapterUse(BaseModel):
-    """An adapter of the library and how strongly it is put on; 0 changes nothing."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    adapter_id: str
-    strength: Annotated[float, Field(ge=STRENGTH_RANGE[0], le=STRENGTH_RANGE[1])] = 1.0
-
-
-class GenerationRequest(BaseModel):
-    """Everything pictures are made from; round-trips through JSON.
-
-    Attributes:
-        base: name of a base model.
-        prompt: what to show, up to 4000 letters; none of it is cut off.
-        negative: what not to show.
-        width, height: pixels, multiples of 8; None is what the base was made for.
-        steps: of the sampler; None is what the base's card says.
-        guidance: how closely the prompt is followed; 1 follows it without emphasis; None is what the card says.
-        seed: of the first picture; the i-th has seed + i.
-        count: how many pictures.
-        source: a picture to start from.
-        mask: what of it is drawn anew: "face", "background" (everything but the person), or a picture, white is new.
-        denoise: how much of the source may change, over 0 to 1.
-        identity_id: whose likeness is measured; None is the person of the adapters.
-        project_id: where the pictures are kept.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    base: str = "preview"
-    prompt: Annotated[str, Field(max_length=4000)]
-    negative: Annotated[str, Field(max_length=4000)] = ""
-    adapters: Annotated[tuple[AdapterUse, ...], Field(max_length=8)] = ()
-    width: Annotated[int, Field(ge=32, le=2048)] | None = None
-    height: Annotated[int, Field(ge=32, le=2048)] | None = None
-    steps: Annotated[int, Field(ge=1, le=150)] | None = None
-    guidance: Annotated[float, Field(ge=1.0, le=30.0)] | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
-    count: Annotated[int, Field(ge=1, le=64)] = 1
-    source: MediaSource | None = None
-    mask: MaskPreset | MediaSource | None = None
-    denoise: Annotated[float, Field(gt=0.0, le=1.0)] = 0.6
-    identity_id: str | None = None
-    project_id: str | None = None
-
-    @model_validator(mode="after")
-    def _makes_sense(self) -> GenerationRequest:
-        if not self.prompt.strip():
-            raise ValueError("write what the picture should show")
-        if self.mask is not None and self.source is None:
-            raise ValueError("a mask needs a picture to start from")
-        if len({use.adapter_id for use in self.adapters}) < len(self.adapters):
-            raise ValueError("an adapter is named twice; add its strengths up")
-        return self
 
 
 @dataclass(frozen=True)
@@ -122,22 +57,6 @@ class _Prepared:
     inputs: Mapping[str, str]
 
 
-def checked_generation(values: Mapping[str, Any]) -> GenerationRequest:
-    """Build a request, from a command line, a window or JSON.
-
-    Raises:
-        UserInputError: the first value that cannot be used.
-    """
-    try:
-        return GenerationRequest.model_validate(dict(values))
-    except ValidationError as exc:
-        first = exc.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
-        reason = first["msg"].removeprefix("Value error, ")
-        message = f"{where}: {reason}." if where else f"{reason[0].upper()}{reason[1:]}."
-        raise UserInputError(message, "Change it and try again.") from exc
-
-
 class Generation:
     """Makes pictures from words."""
 
@@ -155,7 +74,7 @@ class Generation:
         self._owner = owner
         self._engines = engines
         self._queue = queue
-        self._sources = sources
+        self._starts = StartPictures(store, owner, engines, sources)
         self._bases = bases
         self._likeness = likeness
 
@@ -201,7 +120,7 @@ class Generation:
         """
         prepared = self._prepared(request)
         settled = prepared.request
-        source, mask = self._pictures(settled)
+        source, mask = self._starts.read(settled)
         left = settled.model_copy(update={"seed": settled.seed + skip, "count": settled.count - skip})
         files = [
             AdapterFile(path=str(self._store.media.get(self._owner, a.media_sha256)), name=name, strength=use.strength)
@@ -284,7 +203,7 @@ class Generation:
         if request.width is not None or request.height is not None:
             check_size(request.width or request.height or 0, request.height or request.width or 0)
         adapters = tuple(self._store.adapters.get(self._owner, use.adapter_id) for use in request.adapters)
-        photo = None if request.source is None else self._photo_behind(request.source)
+        photo = None if request.source is None else self._starts.photo(request.source)
         shown = (photo.identity_id,) if photo is not None and photo.identity_id is not None else ()
         people = tuple(dict.fromkeys((*self._consenting(adapters), *shown)))
         if request.identity_id is not None:
@@ -304,8 +223,8 @@ class Generation:
                 "height": request.height or request.width or location.resolution,
                 "steps": request.steps or card.steps,
                 "guidance": request.guidance or card.guidance,
-                "source": self._settled(request.source),
-                "mask": self._settled(request.mask) if isinstance(request.mask, MediaSource) else request.mask,
+                "source": self._starts.settled(request.source),
+                "mask": self._starts.settled(request.mask) if isinstance(request.mask, MediaSource) else request.mask,
             }
         )
         inputs = {f"adapter:{a.name}": a.media_sha256 for a in adapters}
@@ -318,63 +237,8 @@ class Generation:
         """Return everybody in the adapters, after asking whether each agreed."""
         people = dict.fromkeys(p for a in adapters for p in self._store.adapters.people(self._owner, a.id))
         for id in people:
-            person = self._store.identities.get(self._owner, id)
-            consents.require(person.consents, "generate", datetime.now(UTC), person.name)
+            require_agreement(self._store.identities.get(self._owner, id), "generate")
         return tuple(people)
-
-    def _settled(self, source: MediaSource | None) -> MediaSource | None:
-        """Name a picture by its bytes, after a look whether it can be read and its person agreed."""
-        from studio.engines.media.pictures import read_picture
-
-        if source is None:
-            return None
-        require_consent(self._store, self._owner, self._photo_behind(source), "generate")
-        read_picture(self._sources.path(source))
-        return self._sources.settled(source)
-
-    def _photo_behind(self, source: MediaSource) -> Photo | None:
-        """Return the stored photo that a source shows, also where it is named by its bytes."""
-        photo = self._sources.photo(source)
-        if photo is None and source.sha256 is not None:
-            photo = photo_of(self._store, self._owner, source.sha256, None)
-        return photo
-
-    def _pictures(self, request: GenerationRequest) -> tuple[Image | None, Matte | None]:
-        """Return the source and its mask, of one size."""
-        from studio.engines.media.pictures import fit_longer_side, read_picture
-
-        if request.source is None:
-            return None, None
-        source = fit_longer_side(read_picture(self._sources.path(request.source)).rgb, _LARGEST_SOURCE)
-        if request.mask is None:
-            return source, None
-        if isinstance(request.mask, MediaSource):
-            given = read_picture(self._sources.path(request.mask)).rgb
-            return source, _resized(given.max(axis=2), source.shape[1], source.shape[0])
-        return source, self._preset_mask(source, request.mask)
-
-    def _preset_mask(self, source: Image, preset: MaskPreset) -> Matte:
-        """Return a mask from what the face analyser sees.
-
-        Raises:
-            NoFaceError: there is no face to redraw.
-        """
-        from studio.engines.diffusion.redraw_masks import background_mask, face_mask
-
-        large = enlarged(source, _SMALLEST_FOR_FACES)
-        with self._engines.lock:
-            analyser = self._engines.faces()
-            if preset == "background":
-                mask = background_mask(analyser.matte(large))
-            else:
-                faces = analyser.detect(large)
-                if not faces:
-                    raise NoFaceError(
-                        "No face was found in the picture to start from.",
-                        "Give a mask of your own, or another picture.",
-                    )
-                mask = face_mask(large, faces[0])
-        return _resized(mask, source.shape[1], source.shape[0])
 
     # -- keeping -----------------------------------------------------------------------------
 
@@ -487,16 +351,6 @@ def _order(request: GenerationRequest) -> PictureOrder:
 def _names(adapters: Sequence[Adapter]) -> tuple[str, ...]:
     """Return a name of letters, digits and underscores for each adapter, unique among them."""
     return tuple(f"{re.sub(r'[^A-Za-z0-9]+', '_', a.name)}_{i}" for i, a in enumerate(adapters))
-
-
-def _resized(mask: Matte, width: int, height: int) -> Matte:
-    """Return a mask at another size.  # (height, width)"""
-    import numpy as np
-    from PIL import Image as Pillow
-
-    if mask.shape == (height, width):
-        return mask
-    return np.array(Pillow.fromarray(mask).resize((width, height), Pillow.Resampling.BILINEAR), np.uint8)
 
 
 def _title(prompt: str) -> str:

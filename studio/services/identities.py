@@ -215,10 +215,7 @@ class Identities:
         Raises:
             NotFoundError: no such person.
         """
-        named = self._store.identities.find(self._owner, identity_id)
-        if named is not None:
-            return named
-        return self._store.identities.get(self._owner, identity_id)
+        return person_named(self._store, self._owner, identity_id)
 
     def photos(self, identity_id: str) -> tuple[Photo, ...]:
         """Return a person's photos, oldest first."""
@@ -283,7 +280,25 @@ def require_consent(store: Store, owner: str, photo: Photo | None, scope: Scope)
         return
     person = store.identities.get(owner, photo.identity_id)
     if person.consents:
-        consents.require(person.consents, scope, datetime.now(UTC), person.name)
+        require_agreement(person, scope)
+
+
+def require_agreement(person: Identity, scope: Scope) -> None:
+    """Refuse an action unless one of a person's recorded consents covers it now.
+
+    Raises:
+        ConsentMissingError: none does.
+    """
+    consents.require(person.consents, scope, datetime.now(UTC), person.name)
+
+
+def person_named(store: Store, owner: str, identity_id: str) -> Identity:
+    """Return one person by unique name or by id.
+
+    Raises:
+        NotFoundError: no such person.
+    """
+    return store.identities.find(owner, identity_id) or store.identities.get(owner, identity_id)
 
 
 def photo_of(store: Store, owner: str, sha256: str, face_index: int | None) -> Photo | None:

@@ -36,21 +36,21 @@ class Measuring:
         self._store = store
         self._owner = owner
         self._portraits = portraits
-        self._rows = store.curation
+        self._rows = store.measurements
 
     def analysis(self, sha256: str) -> Analysis:
         """Return what was measured in stored bytes, measuring now if need be."""
-        kept = self._rows.analysis(self._owner, sha256, VERSION)
+        kept = self._rows.get(self._owner, sha256, VERSION)
         if kept is None:
             self.measure(sha256)
-            kept = self._rows.analysis(self._owner, sha256, VERSION)
+            kept = self._rows.get(self._owner, sha256, VERSION)
         assert kept is not None  # written just now
         return kept
 
     def measure(self, sha256: str) -> dict[int, bytes]:
         """Measure stored bytes and keep the result; return small JPEGs of the photo (-1) and of its faces."""
         analysis, looks = self._measured(sha256)
-        self._rows.put_analysis(self._owner, analysis, looks)
+        self._rows.put(self._owner, analysis, looks)
         return looks
 
     def _measured(self, sha256: str) -> tuple[Analysis, dict[int, bytes]]:

@@ -22,6 +22,7 @@ from studio.engines import Engines
 from studio.engines.base import Image, Portrait
 from studio.engines.media.ffmpeg import checked_file
 from studio.errors import LimitExceededError, NoFaceError, SeveralFacesError, UserInputError
+from studio.services.recipes import file_sha256
 
 WORKING_SIDE = 2048
 """Faces are found on at most this many pixels; no clip is larger."""
@@ -208,8 +209,7 @@ def _fingerprint(picture: Path | bytes) -> str:
     """Return the sha256 of a picture's bytes."""
     if isinstance(picture, bytes):
         return hashlib.sha256(picture).hexdigest()
-    with checked_file(picture).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(checked_file(picture))
 
 
 def _resized(image: Image, side: int) -> Image:

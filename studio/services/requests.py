@@ -92,18 +92,28 @@ def checked_request(values: Mapping[str, Any]) -> AnimationRequest:
         request = AnimationRequest.model_validate(dict(values))
     except ValidationError as exc:
         first = exc.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
-        reason = first["msg"].removeprefix("Value error, ")
+        where = _where(first["loc"])
         if where == "frame_rate_hz":
             raise UserInputError(f"{first['input']} frames per second are not offered.", _FRAME_RATES) from exc
         if where.startswith("amounts.") and first["type"] == "unexpected_keyword_argument":
             name = where.removeprefix("amounts.")
             layers = ", ".join(field.name for field in fields(Amounts))
             raise UserInputError(f"There is no layer of motion named {name!r}.", f"Layers: {layers}.") from exc
-        message = f"{where}: {reason}." if where else f"{reason[0].upper()}{reason[1:]}."
-        raise UserInputError(message, "Change it and try again.") from exc
+        raise refusal(exc) from exc
     check(request)
     return request
+
+
+def refusal(exc: ValidationError) -> UserInputError:
+    """Put the first value that a request cannot use into one sentence."""
+    first = exc.errors()[0]
+    where, reason = _where(first["loc"]), first["msg"].removeprefix("Value error, ")
+    message = f"{where}: {reason}." if where else f"{reason[0].upper()}{reason[1:]}."
+    return UserInputError(message, "Change it and try again.")
+
+
+def _where(place: tuple[int | str, ...]) -> str:
+    return ".".join(part for part in place if isinstance(part, str))
 
 
 def check(request: AnimationRequest) -> None:

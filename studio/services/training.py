@@ -1,9 +1,9 @@
-"""Teaching a base model one person: planned, checked, run, continued, judged, kept.
+"""Teaching a base model one person: planned, checked, started, continued, judged, kept.
 
 A run is a row that outlives its jobs: a stopped, killed or finished run goes on
 in a new job from its last checkpoint. What is allowed is decided here before
-anything heavy starts (consent, photos, base, memory); what is learned is the
-trainer's matter, and how alike it looks is `likeness`'.
+anything heavy starts (consent, photos, base, memory); the work itself is
+`run_work`'s, and how alike it looks is `likeness`'.
 """
 
 from __future__ import annotations
@@ -17,27 +17,24 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from studio import errors
-from studio.domain import consent as consents
-from studio.domain.base_model import FAMILY_TITLES, BaseLocation
+from studio.domain.base_model import FAMILY_TITLES
 from studio.domain.identity import Identity
 from studio.domain.job import Job
 from studio.domain.training import Preflight, TrainingPlan, TrainingRun
 from studio.engines import Engines
-from studio.engines.base import TrainingExample, TrainingOutcome
 from studio.errors import (
     ConflictError,
     EngineError,
-    EngineUnavailableError,
     LimitExceededError,
     NotFoundError,
     OutOfMemoryError,
-    StudioError,
     UserInputError,
 )
 from studio.jobs.executor import run_now
 from studio.jobs.kinds import JobContext, JobKind, Workplace
-from studio.services.grids import GridParams, GridSummary, draw_grid
-from studio.services.likeness import Likeness, Reference
+from studio.services.grids import GridParams, GridSummary
+from studio.services.identities import person_named, require_agreement
+from studio.services.likeness import Likeness
 from studio.services.plans import (
     DEFAULT_PRESET,
     TrainingPreset,
@@ -47,9 +44,10 @@ from studio.services.plans import (
     schedule_note,
     smaller,
 )
-from studio.services.recording import Place, RunRecorder, Tell
+from studio.services.recording import Tell
 from studio.services.run_history import RunHistory
 from studio.services.run_states import MEMORY_ERRORS
+from studio.services.run_work import RunWork
 
 if TYPE_CHECKING:
     from studio.jobs.queue import JobQueue
@@ -69,7 +67,7 @@ class TrainParams(BaseModel):
 
 
 class Training(RunHistory):
-    """Starts and carries out the runs of one owner, beside what RunHistory shows of them.
+    """Plans and starts the runs of one owner, beside what RunHistory shows of them.
 
     Args:
         curation: makes the pictures to learn from.
@@ -89,9 +87,8 @@ class Training(RunHistory):
     ) -> None:
         super().__init__(store, owner, queue, bases)
         self._engines = engines
-        self._curation = curation
-        self._likeness = likeness
         self._presets = presets
+        self.worker = RunWork(store, owner, engines, bases, curation, likeness)
 
     # -- planning --------------------------------------------------------------------
 
@@ -146,11 +143,11 @@ class Training(RunHistory):
         Raises:
             NotFoundError: no such person, or the base is not on this computer.
         """
-        return self._preflight(plan, max(1, len(self._kept(self._person(identity_id)))))
+        return self._preflight(plan, max(1, len(self._kept(person_named(self._store, self._owner, identity_id)))))
 
     def advice(self, identity_id: str, plan: TrainingPlan) -> tuple[str, ...]:
         """Return one sentence for each thing to know before starting; nothing here forbids it."""
-        return advice(len(self._kept(self._person(identity_id))), plan)
+        return advice(len(self._kept(person_named(self._store, self._owner, identity_id))), plan)
 
     # -- starting --------------------------------------------------------------------
 
@@ -269,95 +266,16 @@ class Training(RunHistory):
         params = self._grid_params(run, strengths, prompts, seeds, checkpoint_ids)
 
         def here(params: GridParams, context: JobContext) -> Mapping[str, Any]:
-            return self.draw_grid(params, context, on_progress)
+            return self.worker.draw_grid(params, context, on_progress)
 
         self._job_here(replace(GRID_KIND, run=here), params, f"Grid of {run.name}", run)
         return self.grid_summary(run_id)
 
-    # -- for the worker --------------------------------------------------------------
-
-    def work(
-        self, run_id: str, place: Place, tell: Tell | None = None, *, job_id: str | None = None
-    ) -> Mapping[str, Any]:
-        """Train a queued run to its end, or until the person stops it; goes on where it was left.
-
-        Args:
-            job_id: the job that trains; the run points at it from now on, also when it is a retry.
-
-        Raises:
-            JobCancelled: it was stopped, after saving.
-            EngineError: the loss became no number; the last good checkpoint is kept.
-            ConflictError: base or photos are no longer those of the run.
-            StudioError: what else ended it; the run's outcome says so.
-        """
-        run = self._store.runs.change(self._owner, run_id, job_id=job_id)
-        try:
-            outcome = self._train(run, place, tell)
-        except StudioError as exc:
-            self._store.runs.change(self._owner, run_id, outcome=str(exc))
-            raise
-        place.check_cancelled()
-        return {"run_id": run_id, "step": outcome.step, "finished": outcome.finished}
-
-    def draw_grid(self, params: GridParams, place: Place, tell: Tell | None = None) -> Mapping[str, Any]:
-        """Draw a queued grid; cells there are already are not drawn again."""
-        run = self.run(params.run_id)
-        self._require_consent(self._person(run.identity_id))
-        location = self._checked_base(run)
-        reference = self._reference(run, self._pictures(run.identity_id, run.plan), place)
-        return draw_grid(
-            self._store, self._owner, run, params, location, self._engines.generator(), self._likeness, reference,
-            place, tell,
-        )  # fmt: skip
-
     # -- parts -----------------------------------------------------------------------
 
-    def _train(self, run: TrainingRun, place: Place, tell: Tell | None) -> TrainingOutcome:
-        self._require_consent(self._person(run.identity_id))
-        location = self._checked_base(run)
-        examples = self._pictures(run.identity_id, run.plan)
-        folder = self._store.runs.folder(run.id)
-        photos = tuple(e.sha256 for e in examples)
-        if photos != run.photos:
-            if any(c.has_state for c in self.checkpoints(run.id)):
-                raise ConflictError(
-                    "The person's set of photos has changed since this run began, so it cannot be continued exactly.",
-                    "Start a new run with the new set, or bring the old set back.",
-                )
-            # Photos in which no face is found are left out only now that they are looked at.
-            run = self._store.runs.change(self._owner, run.id, photos=photos)
-        self._store.runs.change(self._owner, run.id, outcome="")
-        for sentence in advice(len(examples), run.plan):
-            place.log(sentence)
-        place.progress(0.0, "Measuring the photos")
-        reference = self._reference(run, examples, place)
-        if reference is not None and reference.calibration is not None:
-            run = self._store.runs.change(self._owner, run.id, calibration=reference.calibration)
-        folder.mkdir(parents=True, exist_ok=True)
-        recorder = RunRecorder(self._store, self._owner, run, place, self._likeness, reference, tell)
-        place.progress(0.0, "Loading the base model")
-        try:
-            outcome = self._engines.trainer().train(location, run.plan, examples, folder, recorder)
-        finally:
-            recorder.flush()
-        return self._ended(run, outcome)
-
-    def _ended(self, run: TrainingRun, outcome: TrainingOutcome) -> TrainingOutcome:
-        """Write how training ended, and raise where it ended badly."""
-        if outcome.reason == "diverged":
-            kept = f"the last good checkpoint is step {outcome.step}" if outcome.adapter else "nothing was saved yet"
-            raise EngineError(
-                f"The loss was no number any more, so training stopped; {kept}.",
-                "Start a new run with a lower learning rate or with precision fp32.",
-            )
-        done = outcome.finished
-        sentence = f"Done: {outcome.step} steps." if done else f"Stopped at step {outcome.step} of {run.plan.steps}."
-        self._store.runs.change(self._owner, run.id, outcome=sentence)
-        return outcome
-
     def _new_run(self, identity_id: str, plan: TrainingPlan, name: str, anyway: bool) -> TrainingRun:
-        person = self._person(identity_id)
-        self._require_consent(person)
+        person = person_named(self._store, self._owner, identity_id)
+        require_agreement(person, "train")
         photos = self._kept(person)
         if not photos:
             raise UserInputError(
@@ -408,7 +326,7 @@ class Training(RunHistory):
         def here(params: TrainParams, context: JobContext) -> Mapping[str, Any]:
             if on_start is not None:
                 on_start(self._store.runs.change(self._owner, run.id, job_id=context.job.id))
-            return self.work(params.run_id, context, on_progress, job_id=context.job.id)
+            return self.worker.train(params.run_id, context, on_progress, job_id=context.job.id)
 
         self._job_here(replace(KIND, run=here), TrainParams(run_id=run.id), f"Training {run.name}", run)
         return self.run(run.id)
@@ -454,51 +372,17 @@ class Training(RunHistory):
         folder = self._store.data_dir
         return self._engines.trainer().preflight(self._bases.resolve(plan.base), plan, examples, folder)
 
-    def _pictures(self, identity_id: str, plan: TrainingPlan) -> tuple[TrainingExample, ...]:
-        return tuple(self._curation.examples(identity_id, plan.resolution, plan.trigger, plan.class_word))
-
-    def _reference(self, run: TrainingRun, examples: Sequence[TrainingExample], place: Place) -> Reference | None:
-        """Measure the photos at the size at which the base draws; None, and a line in the log, where that fails."""
-        try:
-            found = self._likeness.reference_of_pictures([e.image for e in examples], run.plan.resolution)
-        except EngineUnavailableError as exc:
-            place.log(f"Likeness is not measured. {exc}")
-            return None
-        seen = 0 if found is None else found.count
-        if seen < len(examples):
-            place.log(
-                f"A face was found in {seen} of {len(examples)} photos at {run.plan.resolution} pixels; "
-                "likeness is measured against those."
-            )
-        return found
-
-    def _checked_base(self, run: TrainingRun) -> BaseLocation:
-        location = self._bases.resolve(run.plan.base)
-        if location.sha256 != run.base_sha256:
-            raise ConflictError(
-                f"The base {run.plan.base} is no longer the one this run began with.",
-                "Bring the old files back, or start a new run.",
-            )
-        return location
-
-    def _person(self, identity_id: str) -> Identity:
-        named = self._store.identities.find(self._owner, identity_id)
-        return named if named is not None else self._store.identities.get(self._owner, identity_id)
-
-    def _require_consent(self, person: Identity) -> None:
-        consents.require(person.consents, "train", datetime.now(UTC), person.name)
-
 
 def run(params: TrainParams, context: JobContext) -> Mapping[str, Any]:
     """Train a queued run."""
-    training: Training = context.tools.training
-    return training.work(params.run_id, context, job_id=context.job.id)
+    worker: RunWork = context.tools.training.worker
+    return worker.train(params.run_id, context, job_id=context.job.id)
 
 
 def run_grid(params: GridParams, context: JobContext) -> Mapping[str, Any]:
     """Draw a queued grid."""
-    training: Training = context.tools.training
-    return training.draw_grid(params, context)
+    worker: RunWork = context.tools.training.worker
+    return worker.draw_grid(params, context)
 
 
 KIND = JobKind("train", "Training", TrainParams, run, cancel_grace_seconds=180.0)

@@ -27,6 +27,7 @@ from studio.store.curation import Curation
 from studio.store.database import Database, Journal
 from studio.store.identities import Identities
 from studio.store.jobs import Jobs
+from studio.store.measurements import Measurements
 from studio.store.media import GRACE_SECONDS, Media, SweepReport, VerifyReport, disk_errors
 from studio.store.photos import Photos
 from studio.store.presets import Presets
@@ -66,8 +67,9 @@ class Store:
             self.media = Media(self.database, self.data_dir)
             self.projects = Projects(self.database)
             self.runs = Runs(self.database, self.media, self.data_dir / "runs")
-            self.curation = Curation(self.database, self.media)
-            self.identities = Identities(self.database, self.media, work, self.runs, self.curation)
+            self.measurements = Measurements(self.database)
+            self.curation = Curation(self.database, self.media, self.measurements)
+            self.identities = Identities(self.database, self.media, work, self.runs, self.curation, self.measurements)
             self.photos = Photos(self.database, self.media)
             self.rigs = Rigs(self.database)
             self.renders = Renders(self.database, self.media)

@@ -1,36 +1,23 @@
-"""The tables of curation: what was measured in pictures, intakes, and curated photos.
+"""The tables of curation: intakes, and what was decided about a person's photos.
 
-A change that a person makes is written by `_change`, which first keeps the row
-as it was in a step; `undo` puts those rows back. Measurements are no changes:
-they belong to the bytes and are made again when they are missing.
+Every change that a person makes here leaves a step behind (`curation_steps`),
+so that it can be taken back. What is seen in the photos is `measurements`'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from studio.domain.curation import Analysis, CropBox, Decision, Intake, IntakeFace, IntakePhoto
-from studio.domain.face import DetectedFace, FaceEmbedding
-from studio.domain.traits import Measures, Policy
+from studio.domain.curation import CropBox, Decision, Intake, IntakePhoto
+from studio.domain.traits import Policy
 from studio.errors import NotFoundError
+from studio.store.curation_steps import Steps
 from studio.store.database import Database, Row
+from studio.store.measurements import Measurements
 from studio.store.media import Media
-from studio.store.photos import face_from_json, face_to_json
 from studio.store.rows import new_id, now, to_json, to_mapping, to_moment, to_moment_or_none, to_text
-
-_KEYS: Mapping[str, tuple[str, ...]] = {
-    "intake_photos": ("id",),
-    "intake_names": ("intake_id", "face"),
-    "intake_links": ("intake_id", "first", "second"),
-    "intakes": ("id",),
-    "curated_photos": ("photo_id",),
-    "caption_policies": ("identity_id", "trait"),
-}
-"""Tables whose rows a person changes, and what names a row."""
 
 
 @dataclass(frozen=True)
@@ -52,83 +39,14 @@ class PhotoChoice:
     crop: CropBox | None = None
 
 
-@dataclass(frozen=True)
-class Step:
-    """One change that can be taken back.
-
-    Attributes:
-        title: one line for the person.
-        photos: ids of photos that the step added.
-        identities: ids of people that the step added.
-    """
-
-    number: int
-    title: str
-    photos: tuple[str, ...] = ()
-    identities: tuple[str, ...] = ()
-
-
 class Curation:
     """Curation of all owners; every method asks whose."""
 
-    def __init__(self, database: Database, media: Media) -> None:
+    def __init__(self, database: Database, media: Media, measurements: Measurements) -> None:
         self._database = database
         self._media = media
-
-    # -- what was measured -----------------------------------------------------
-
-    def put_analysis(self, owner: str, analysis: Analysis, looks: Mapping[int, bytes] | None = None) -> None:
-        """Keep what was measured in stored bytes; the newest wins.
-
-        Args:
-            looks: small JPEGs for lists; number -1 is the whole photo, 0 and up its faces.
-
-        Raises:
-            ConflictError: the bytes are not stored.
-        """
-        key = [owner, analysis.sha256]
-        print_ = None if analysis.fingerprint is None else f"{analysis.fingerprint:016x}"
-        with self._database.transaction():
-            self._database.execute("DELETE FROM photo_analyses WHERE owner = ? AND sha256 = ?", key)
-            self._database.insert(
-                "photo_analyses",
-                {
-                    "owner": owner, "sha256": analysis.sha256, "version": analysis.version, "width": analysis.width,
-                    "height": analysis.height, "fingerprint": print_, "problem": analysis.problem,
-                    "hint": analysis.hint, "mask_sha256": analysis.mask_sha256, "created": to_text(now()),
-                },
-            )  # fmt: skip
-            for found in analysis.faces:
-                self._database.insert("photo_faces", {"owner": owner, "sha256": analysis.sha256} | _face_row(found))
-            for number, jpeg in (looks or {}).items():
-                values = {"owner": owner, "sha256": analysis.sha256, "number": number, "jpeg": jpeg}
-                self._database.insert("photo_looks", values)
-
-    def analysis(self, owner: str, sha256: str, version: str) -> Analysis | None:
-        """Return what this version of the studio measured in the bytes, or None."""
-        row = self._database.row(
-            "SELECT * FROM photo_analyses WHERE owner = ? AND sha256 = ? AND version = ?", [owner, sha256, version]
-        )
-        if row is None:
-            return None
-        sql = "SELECT * FROM photo_faces WHERE owner = ? AND sha256 = ? ORDER BY face_index"
-        return _analysis(row, self._database.rows(sql, [owner, sha256]), sha256)
-
-    def look(self, owner: str, sha256: str, number: int) -> bytes | None:
-        """Return a small JPEG of a photo (-1) or of one of its faces, or None."""
-        sql = "SELECT jpeg FROM photo_looks WHERE owner = ? AND sha256 = ? AND number = ?"
-        found: bytes | None = self._database.value(sql, [owner, sha256, number])
-        return found
-
-    def forget_measures(self, owner: str, media: Iterable[str]) -> set[str]:
-        """Delete what was measured in these bytes; return the hashes of the mattes that went with it."""
-        masks = set()
-        for sha256 in media:
-            key = [owner, sha256]
-            mask = self._database.value("SELECT mask_sha256 FROM photo_analyses WHERE owner = ? AND sha256 = ?", key)
-            self._database.execute("DELETE FROM photo_analyses WHERE owner = ? AND sha256 = ?", key)
-            masks |= {mask} - {None}
-        return masks
+        self._measurements = measurements
+        self.steps = Steps(database)
 
     # -- intakes ---------------------------------------------------------------
 
@@ -227,8 +145,8 @@ class Curation:
     ) -> None:
         """Keep or drop photos of an intake; None leaves them to the review."""
         with self._database.transaction():
-            before = [self._change("intake_photos", {"id": p}, {"decision": decision}) for p in photo_ids]
-            self._remember(owner, title, before, intake_id=intake_id)
+            before = [self.steps.change("intake_photos", {"id": p}, {"decision": decision}) for p in photo_ids]
+            self.steps.remember(owner, title, before, intake_id=intake_id)
 
     def name_face(
         self,
@@ -246,10 +164,10 @@ class Curation:
             clear: other faces of the cluster whose names go.
         """
         with self._database.transaction():
-            before = [self._change("intake_names", {"intake_id": intake_id, "face": f}, None) for f in clear]
+            before = [self.steps.change("intake_names", {"intake_id": intake_id, "face": f}, None) for f in clear]
             values = {"owner": owner, "name": name, "identity_id": identity_id} if name else None
-            before.append(self._change("intake_names", {"intake_id": intake_id, "face": face}, values))
-            self._remember(owner, f"Name “{name}”" if name else "No name", before, intake_id=intake_id)
+            before.append(self.steps.change("intake_names", {"intake_id": intake_id, "face": face}, values))
+            self.steps.remember(owner, f"Name “{name}”" if name else "No name", before, intake_id=intake_id)
 
     def link(self, owner: str, intake_id: str, first: str, second: str, same: bool | None, title: str) -> None:
         """Record that two faces are one person, or are not; None takes an answer back."""
@@ -257,26 +175,33 @@ class Curation:
         values = None if same is None else {"owner": owner, "same": int(same)}
         with self._database.transaction():
             key = {"intake_id": intake_id, "first": first, "second": second}
-            self._remember(owner, title, [self._change("intake_links", key, values)], intake_id=intake_id)
+            self.steps.remember(owner, title, [self.steps.change("intake_links", key, values)], intake_id=intake_id)
 
     def confirm(
-        self, owner: str, intake_id: str, *, people: Mapping[str, str], names: Mapping[str, str], step: Step
+        self,
+        owner: str,
+        intake_id: str,
+        title: str,
+        *,
+        people: Mapping[str, str],
+        names: Mapping[str, str],
+        photos: Sequence[str] = (),
+        identities: Sequence[str] = (),
     ) -> None:
         """Mark an intake as taken over.
 
         Args:
+            title: of the step.
             people: face key -> identity id of the cluster around it.
             names: face key -> name.
-            step: what was added, for taking it back.
+            photos, identities: ids of what was added, for taking it back.
         """
         with self._database.transaction():
-            before = [self._change("intakes", {"id": intake_id}, {"confirmed": to_text(now())})]
+            before = [self.steps.change("intakes", {"id": intake_id}, {"confirmed": to_text(now())})]
             for face, identity_id in people.items():
-                key = {"intake_id": intake_id, "face": face}
-                before.append(
-                    self._change("intake_names", key, {"owner": owner, "name": names[face], "identity_id": identity_id})
-                )
-            self._remember(owner, step.title, before, intake_id=intake_id, step=step)
+                values = {"owner": owner, "name": names[face], "identity_id": identity_id}
+                before.append(self.steps.change("intake_names", {"intake_id": intake_id, "face": face}, values))
+            self.steps.remember(owner, title, before, intake_id=intake_id, photos=photos, identities=identities)
 
     def choose(self, owner: str, identity_id: str, choices: Mapping[str, Mapping[str, Any]], title: str) -> None:
         """Change what a person decided about their photos.
@@ -288,15 +213,15 @@ class Curation:
             before = []
             for photo_id, values in choices.items():
                 row = {**_EMPTY_CHOICE, **self._choice_row(owner, photo_id), "owner": owner, **_choice_columns(values)}
-                before.append(self._change("curated_photos", {"photo_id": photo_id}, row))
-            self._remember(owner, title, before, identity_id=identity_id)
+                before.append(self.steps.change("curated_photos", {"photo_id": photo_id}, row))
+            self.steps.remember(owner, title, before, identity_id=identity_id)
 
     def set_policy(self, owner: str, identity_id: str, trait: str, policy: Policy) -> None:
         """Say whether captions of a person's photos describe a trait."""
         with self._database.transaction():
             key = {"identity_id": identity_id, "trait": trait}
-            before = [self._change("caption_policies", key, {"owner": owner, "policy": policy})]
-            self._remember(owner, f"{trait.capitalize()}: {policy}", before, identity_id=identity_id)
+            before = [self.steps.change("caption_policies", key, {"owner": owner, "policy": policy})]
+            self.steps.remember(owner, f"{trait.capitalize()}: {policy}", before, identity_id=identity_id)
 
     def choices(self, owner: str, identity_id: str) -> dict[str, PhotoChoice]:
         """Return what was decided about a person's photos, by photo id."""
@@ -312,68 +237,7 @@ class Curation:
         sql = "SELECT trait, policy FROM caption_policies WHERE owner = ? AND identity_id = ?"
         return {r["trait"]: r["policy"] for r in self._database.rows(sql, [owner, identity_id])}
 
-    def last_step(self, owner: str, *, intake_id: str | None = None, identity_id: str | None = None) -> Step | None:
-        """Return the newest change of an intake or of a person's set, or None."""
-        row = self._step_row(owner, intake_id, identity_id)
-        return None if row is None else _step(row)
-
-    def undo(self, owner: str, *, intake_id: str | None = None, identity_id: str | None = None) -> Step | None:
-        """Put the rows of the newest change back and return it; None when there is nothing to take back.
-
-        Photos and people that the step added are the caller's to delete.
-        """
-        with self._database.transaction():
-            row = self._step_row(owner, intake_id, identity_id)
-            if row is None:
-                return None
-            for table, key, values in reversed(to_mapping(row["before"])["rows"]):
-                self._put_back(table, key, values)
-            self._database.execute("DELETE FROM curation_steps WHERE number = ?", [row["number"]])
-            return _step(row)
-
     # -- rows ------------------------------------------------------------------
-
-    def _step_row(self, owner: str, intake_id: str | None, identity_id: str | None) -> Row | None:
-        return self._database.row(
-            "SELECT * FROM curation_steps WHERE owner = ? AND intake_id IS ? AND identity_id IS ?"
-            " ORDER BY number DESC LIMIT 1",
-            [owner, intake_id, identity_id],
-        )
-
-    def _change(self, table: str, key: Mapping[str, Any], values: Mapping[str, Any] | None) -> list[Any]:
-        """Write a row (None deletes it; existing rows keep columns that are not named); return how it was before."""
-        where = " AND ".join(f"{c} = ?" for c in _KEYS[table])
-        names = [key[c] for c in _KEYS[table]]
-        row = self._database.row(f"SELECT * FROM {table} WHERE {where}", names)
-        before = None if row is None else {c: row[c] for c in row.keys()}  # noqa: SIM118 (a Row iterates over values)
-        if values is None:
-            self._database.execute(f"DELETE FROM {table} WHERE {where}", names)
-        elif before is None:
-            self._database.insert(table, {**key, **values})
-        else:
-            columns = ", ".join(f"{c} = ?" for c in values)
-            self._database.execute(f"UPDATE {table} SET {columns} WHERE {where}", [*values.values(), *names])
-        return [table, dict(key), before]
-
-    def _put_back(self, table: str, key: Mapping[str, Any], values: Mapping[str, Any] | None) -> None:
-        self._change(table, key, None if values is None else {c: v for c, v in values.items() if c not in key})
-
-    def _remember(
-        self,
-        owner: str,
-        title: str,
-        before: Sequence[Any],
-        *,
-        intake_id: str | None = None,
-        identity_id: str | None = None,
-        step: Step | None = None,
-    ) -> None:
-        added = {"photos": list(step.photos), "identities": list(step.identities)} if step else {}
-        self._database.insert(
-            "curation_steps",
-            {"owner": owner, "intake_id": intake_id, "identity_id": identity_id, "title": title,
-             "before": to_json({"rows": list(before), **added}), "created": to_text(now())},
-        )  # fmt: skip
 
     def _choice_row(self, owner: str, photo_id: str) -> dict[str, Any]:
         row = self._database.row("SELECT * FROM curated_photos WHERE owner = ? AND photo_id = ?", [owner, photo_id])
@@ -381,25 +245,14 @@ class Curation:
 
     def _intake_photos(self, owner: str, intake_id: str, version: str) -> tuple[IntakePhoto, ...]:
         rows = self._database.rows("SELECT * FROM intake_photos WHERE intake_id = ? ORDER BY position", [intake_id])
-        join = "JOIN intake_photos p ON p.owner = a.owner AND p.sha256 = a.sha256 WHERE p.intake_id = ?"
-        measured = self._database.rows(
-            f"SELECT a.* FROM photo_analyses a {join} AND a.version = ?", [intake_id, version]
-        )
-        faces: dict[str, list[Row]] = {}
-        for face in self._database.rows(f"SELECT a.* FROM photo_faces a {join} ORDER BY a.face_index", [intake_id]):
-            faces.setdefault(face["sha256"], []).append(face)
-        by_sha = {m["sha256"]: m for m in measured}
-        out = []
-        for row in rows:
-            found = by_sha.get(row["sha256"])
-            analysis = None if found is None else _analysis(found, faces.get(row["sha256"], []), row["id"])
-            out.append(
-                IntakePhoto(
-                    id=row["id"], position=row["position"], file_name=row["file_name"], sha256=row["sha256"],
-                    problem=row["problem"], hint=row["hint"], analysis=analysis, decision=row["decision"],
-                )
-            )  # fmt: skip
-        return tuple(out)
+        measured = self._measurements.of_intake(intake_id, version)
+        return tuple(
+            IntakePhoto(
+                id=row["id"], position=row["position"], file_name=row["file_name"], sha256=row["sha256"],
+                problem=row["problem"], hint=row["hint"], analysis=measured.get(row["id"]), decision=row["decision"],
+            )
+            for row in rows
+        )  # fmt: skip
 
 
 _EMPTY_CHOICE: dict[str, Any] = {"kept": None, "caption": None, "crop": None}
@@ -421,51 +274,9 @@ def _choice(row: Row) -> PhotoChoice:
     )  # fmt: skip
 
 
-def _step(row: Row) -> Step:
-    kept = to_mapping(row["before"])
-    return Step(row["number"], row["title"], tuple(kept.get("photos", ())), tuple(kept.get("identities", ())))
-
-
 def _intake(row: Row) -> Intake:
     return Intake(
         id=row["id"], owner=row["owner"], title=row["title"], identity_id=row["identity_id"], job_id=row["job_id"],
         notes=tuple(to_mapping(row["notes"]).get("notes", ())), confirmed=to_moment_or_none(row["confirmed"]),
         created=to_moment(row["created"]),
-    )  # fmt: skip
-
-
-def _face_row(found: IntakeFace) -> dict[str, Any]:
-    embedding = found.embedding
-    return {
-        "face_index": found.index, "face": to_json(face_to_json(found.face)),
-        "landmarks": np.asarray(found.face.landmarks, "<f4").tobytes(),
-        "embedder": embedding.embedder if embedding else None,
-        "vector": np.asarray(embedding.vector, "<f4").tobytes() if embedding else None,
-        "measures": to_json({k: v for k, v in asdict(found.measures).items() if v is not None}),
-    }  # fmt: skip
-
-
-_MEASURES = {f.name for f in fields(Measures)}
-
-
-def _analysis(row: Row, faces: Sequence[Row], prefix: str) -> Analysis:
-    print_ = row["fingerprint"]
-    return Analysis(
-        sha256=row["sha256"], version=row["version"], width=row["width"], height=row["height"],
-        fingerprint=None if print_ is None else int(print_, 16), problem=row["problem"], hint=row["hint"],
-        mask_sha256=row["mask_sha256"], faces=tuple(_face(f, prefix) for f in faces),
-    )  # fmt: skip
-
-
-def _face(row: Row, prefix: str) -> IntakeFace:
-    values: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in to_mapping(row["measures"]).items() if k in _MEASURES
-    }
-    embedding = None
-    if row["vector"] is not None:
-        embedding = FaceEmbedding(row["embedder"], np.frombuffer(row["vector"], "<f4").astype(np.float32))
-    face: DetectedFace = face_from_json(row["face"], row["landmarks"])
-    return IntakeFace(
-        key=f"{prefix}:{row['face_index']}", index=row["face_index"], face=face, embedding=embedding,
-        measures=Measures(**values),
     )  # fmt: skip

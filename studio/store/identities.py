@@ -19,6 +19,7 @@ from studio.errors import ConflictError, NotFoundError
 from studio.store.adapters import MEDIA_COLUMNS as ADAPTER_MEDIA
 from studio.store.curation import Curation
 from studio.store.database import Database, Row
+from studio.store.measurements import Measurements
 from studio.store.media import Media
 from studio.store.rows import new_id, now, to_moment, to_moment_or_none, to_text, to_text_or_none
 from studio.store.runs import Runs
@@ -31,12 +32,21 @@ class _OnlyAPlan(Exception):
 class Identities:
     """People of all owners; every method asks whose."""
 
-    def __init__(self, database: Database, media: Media, work_folder: Path, runs: Runs, curation: Curation) -> None:
+    def __init__(
+        self,
+        database: Database,
+        media: Media,
+        work_folder: Path,
+        runs: Runs,
+        curation: Curation,
+        measurements: Measurements,
+    ) -> None:
         self._database = database
         self._media = media
         self._work_folder = work_folder
         self._runs = runs
         self._curation = curation
+        self._measurements = measurements
 
     def add(self, owner: str, name: str, *, notes: str = "", project_id: str | None = None) -> Identity:
         """Create a person.
@@ -188,7 +198,7 @@ class Identities:
         media = self._media_of(owner, photos, renders, adapters) | self._runs.media_of(owner, runs)
         intakes = self._curation.touching(owner, id)
         media |= self._curation.media_of(owner, intakes)
-        media |= self._curation.forget_measures(owner, media)
+        media |= self._measurements.forget(owner, media)
         tables = {
             "intakes": intakes, "renders": renders, "photos": photos, "adapters": adapters, "runs": runs, "jobs": jobs,
         }  # fmt: skip

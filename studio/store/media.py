@@ -17,7 +17,6 @@ import hashlib
 import logging
 import os
 import re
-import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -355,9 +354,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def free_bytes(folder: Path) -> int:
-    """Return the free space of the disk that holds `folder`."""
-    with disk_errors():
-        return shutil.disk_usage(folder).free

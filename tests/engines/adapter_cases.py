@@ -12,9 +12,10 @@ from pathlib import Path
 
 import torch
 
+from studio.domain.adapter import AdapterFile
 from studio.domain.base_model import Family
 from studio.domain.training import TrainingPlan
-from studio.engines.diffusion.adapter_files import AdapterMetadata, adapter_tensors, save_adapter
+from studio.engines.diffusion.adapter_files import AdapterMetadata, adapter_tensors, load_adapters, save_adapter
 from studio.engines.diffusion.bases import LoadedBase, load_base
 from studio.engines.diffusion.parity import draw_probe
 from studio.engines.diffusion.trainable import TEXT_PARTS, attach
@@ -23,6 +24,8 @@ from tests.engines.tiny_base import tiny_location
 PROMPT = "a photo of sks person"
 STEPS = 2
 PLAN = TrainingPlan(rank=4, alpha=6, text_rank=3, text_alpha=5)
+RELOADED = 1e-4
+"""How far pictures may differ that the same weights drew, on two ways."""
 
 
 @dataclass
@@ -93,3 +96,10 @@ def make_case(folder: Path, family: Family) -> Case:
     loaded = load_base(location)
     trained = draw_probe(wearing, PROMPT, steps=STEPS)
     return Case(family, loaded, draw_probe(loaded, PROMPT, steps=STEPS), trained, file, tensors, numbers(loaded))
+
+
+def worn(case: Case, *uses: tuple[Path, float], fused: bool = False) -> torch.Tensor:
+    """Draw with adapters on."""
+    files = [AdapterFile(path=str(path), name=f"a{i}", strength=s) for i, (path, s) in enumerate(uses)]
+    load_adapters(case.loaded, files, fused=fused)
+    return case.probe()

@@ -1,7 +1,9 @@
 """Writes a base model's folder as one file in the original Stable Diffusion layout, for tests.
 
-The names are the other way round from what diffusers' converters do, written
-down separately, so that a test compares two independent tables.
+The names are the other way round from what diffusers' converters, which read
+such files, do. Those of the UNet are the studio's own (`kohya`), so that two
+tables of different people are compared; those of the autoencoder and of the
+text encoders are written down here.
 """
 
 from __future__ import annotations
@@ -10,43 +12,9 @@ import json
 import re
 from pathlib import Path
 
-_RESNET = {
-    "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",
-    "conv2": "out_layers.3", "conv_shortcut": "skip_connection",
-}  # fmt: skip
-_UNET = {
-    "conv_in": "input_blocks.0.0", "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
-    "add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2",
-    "conv_norm_out": "out.0", "conv_out": "out.2",
-}  # fmt: skip
+from studio.engines.diffusion.kohya import checkpoint_blocks, checkpoint_name
+
 _VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
-
-
-def unet_name(name: str, layers: int, attended: frozenset[str]) -> str:
-    """Return the original name of a UNet's tensor."""
-    module, _, leaf = name.rpartition(".")
-    if module in _UNET:
-        return f"{_UNET[module]}.{leaf}"
-    if found := re.match(r"(down|up)_blocks\.(\d+)\.(resnets|attentions)\.(\d+)\.(.*)", name):
-        side, block, kind, layer, rest = found.groups()
-        number = int(block) * (layers + 1) + int(layer) + (side == "down")
-        place = f"{'input' if side == 'down' else 'output'}_blocks.{number}"
-        return f"{place}.{0 if kind == 'resnets' else 1}.{_inner(rest) if kind == 'resnets' else rest}"
-    if found := re.match(r"down_blocks\.(\d+)\.downsamplers\.0\.conv\.(.*)", name):
-        return f"input_blocks.{(int(found[1]) + 1) * (layers + 1)}.0.op.{found[2]}"
-    if found := re.match(r"up_blocks\.(\d+)\.upsamplers\.0\.conv\.(.*)", name):
-        place = 2 if f"up_blocks.{found[1]}" in attended else 1
-        return f"output_blocks.{int(found[1]) * (layers + 1) + layers}.{place}.conv.{found[2]}"
-    if found := re.match(r"mid_block\.resnets\.(\d)\.(.*)", name):
-        return f"middle_block.{2 * int(found[1])}.{_inner(found[2])}"
-    found = re.match(r"mid_block\.attentions\.0\.(.*)", name)
-    assert found, name
-    return f"middle_block.1.{found[1]}"
-
-
-def _inner(rest: str) -> str:
-    module, _, leaf = rest.rpartition(".")
-    return f"{_RESNET[module]}.{leaf}"
 
 
 def vae_name(name: str, blocks: int) -> str:
@@ -74,9 +42,9 @@ def write_single_file(folder: Path, path: Path) -> Path:
 
     out: dict[str, torch.Tensor] = {}
     tensors, config = read("unet")
-    attended = frozenset(n.split(".attentions")[0] for n in tensors if n.startswith("up_blocks") and "attentions" in n)
+    unet = checkpoint_blocks(config)
     for name, tensor in tensors.items():
-        out["model.diffusion_model." + unet_name(name, int(str(config["layers_per_block"])), attended)] = tensor
+        out["model.diffusion_model." + checkpoint_name(name, unet)] = tensor
     tensors, config = read("vae")
     for name, tensor in tensors.items():
         conv = ".attentions." in name and tensor.ndim == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
@@ -385,3 +386,18 @@ def test_a_header_is_read_as_numpy_reads_it(folders) -> None:
 def test_tiny_locations_are_reproducible(tmp_path) -> None:
     assert tiny_location(tmp_path / "a").sha256 == tiny_location(tmp_path / "b").sha256
     assert tiny_location(tmp_path / "c", seed=1).sha256 != tiny_location(tmp_path / "a2").sha256
+
+
+def test_reading_all_weights_is_told_and_done_once(tmp_path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(bytes(40_000_000))
+    told: list[float] = []
+    assert weights_sha256(path, told.append) == hashlib.sha256(bytes(40_000_000)).hexdigest()
+    assert len(told) > 1
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    count = len(told)
+    weights_sha256(path, told.append)
+    assert len(told) == count
+    path.write_bytes(b"other")
+    assert weights_sha256(path) == hashlib.sha256(b"other").hexdigest()

@@ -9,14 +9,9 @@ import torch
 
 from studio.domain.base_model import BaseLocation
 from studio.engines.diffusion import estimate
-from studio.engines.diffusion.estimate import (
-    bundled_location,
-    disk_bytes,
-    memory_parts,
-    preflight,
-    shapes_of,
-    smaller_settings,
-)
+from studio.engines.diffusion.estimate import disk_bytes, memory_parts, preflight
+from studio.engines.diffusion.shapes import bundled_location, shapes_of
+from studio.engines.diffusion.smaller_plans import smaller_settings
 from tests.engines.tiny_base import tiny_location
 from tests.engines.training_case import plan_of
 

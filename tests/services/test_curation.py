@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -199,6 +201,37 @@ def test_every_change_can_be_taken_back_also_taking_over(studio, folder) -> None
     assert curation.confirm(intake.id, name="Ann").photos == 5
 
 
+@pytest.mark.parametrize(
+    ("rows", "method", "calls"),
+    [("photos", "add", 0), ("photos", "put_embedding", 3), ("curation", "confirm", 0), ("identities", "get", 1)],
+)
+def test_a_crash_while_confirming_leaves_nothing_of_it(studio, folder, monkeypatch, rows, method, calls) -> None:
+    """It breaks off after the person, a few photos, all photos, or everything; the rows are as before each time."""
+    intake = looked(studio, folder)
+    table = getattr(studio.store, rows)
+    whole, left = getattr(table, method), [calls]
+
+    def dies(*args, **values):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return whole(*args, **values)
+
+    before = everything(studio)
+    monkeypatch.setattr(table, method, dies)
+    with pytest.raises(KeyboardInterrupt):
+        studio.curation.confirm(intake.id, name="Ann")
+    monkeypatch.undo()
+    assert everything(studio) == before
+    assert studio.curation.confirm(intake.id, name="Ann").photos == 5
+
+
+def everything(studio) -> str:
+    """Return the whole database as text, as another process sees it."""
+    with closing(sqlite3.connect(studio.store.database.path)) as other:
+        return "\n".join(other.iterdump())
+
+
 def test_taking_back_spares_a_person_who_was_used(studio, folder) -> None:
     from tests.store.conftest import a_render
 
@@ -295,7 +328,7 @@ def test_discarding_lets_go_of_everything_but_what_was_taken_over(studio, folder
     assert studio.curation.intakes() == ()
     kept = {p.sha256 for p in studio.identities.photos(person.id)}
     held = {r[0] for r in studio.store.database.rows("SELECT sha256 FROM media")}
-    mattes = {studio.store.curation.analysis("local", s, "1").mask_sha256 for s in kept}
+    mattes = {studio.store.measurements.get("local", s, "1").mask_sha256 for s in kept}
     assert held == kept | mattes
     assert studio.store.media.verify().ok
     with pytest.raises(NotFoundError):

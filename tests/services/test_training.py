@@ -40,8 +40,11 @@ def trainer(studio, engines, monkeypatch):
     made = FakeTrainer()
     monkeypatch.setattr(engines, "trainer", lambda: made)
     monkeypatch.setattr(engines, "generator", FakeGenerator)
-    monkeypatch.setattr(studio.training, "_bases", FakeBases())
-    monkeypatch.setattr(studio.training, "_curation", SimpleNamespace(examples=lambda *a: examples(studio, *a)))
+    bases = FakeBases()
+    for service in (studio.training, studio.training.worker):
+        monkeypatch.setattr(service, "_bases", bases)
+    cut = SimpleNamespace(examples=lambda *a: examples(studio, *a))
+    monkeypatch.setattr(studio.training.worker, "_curation", cut)
     return made
 
 
@@ -269,7 +272,7 @@ def test_steps_made_again_after_a_kill_replace_the_lost_ones(studio, ann, traine
         job=job, tools=studio, progress=lambda *a: None, check_cancelled=lambda: None, log=lambda line: None
     )
     with pytest.raises(Killed):
-        studio.training.work(run.id, context)
+        studio.training.worker.train(run.id, context)
     failure = Failure(error="ProcessEnded", message="The worker process was killed.", hint="Resume.", exit_code=-9)
     studio.store.jobs.finish(job, claim.token, "interrupted", failure=failure)
     state = studio.training.state(run.id)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from studio.domain.base_model import BaseLocation, Family, PredictionType
 from studio.engines.diffusion import runtime
-from studio.engines.diffusion.weights import PICKLED, read_header, refuse_pickles, weights_sha256
+from studio.engines.diffusion.weights import PICKLED, OnRead, read_header, refuse_pickles, weights_sha256
 from studio.errors import EngineError, NotFoundError, StudioError, UnreadableMediaError, UserInputError
 
 if TYPE_CHECKING:
@@ -84,13 +84,16 @@ class LoadedBase:
 # -- looking ------------------------------------------------------------------------------
 
 
-def inspect_base(path: Path, *, name: str = "", title: str = "", sha256: str = "") -> BaseLocation:
+def inspect_base(
+    path: Path, *, name: str = "", title: str = "", sha256: str = "", on_read: OnRead | None = None
+) -> BaseLocation:
     """Say what a base model's files are, without loading them.
 
     Args:
         path: a folder in the diffusers layout, or one safetensors file.
         name, title: default the file's own name.
         sha256: of the weights where it is known already; "" reads them all once.
+        on_read: told how far that is.
 
     Raises:
         NotFoundError: nothing is there.
@@ -101,11 +104,11 @@ def inspect_base(path: Path, *, name: str = "", title: str = "", sha256: str = "
         raise NotFoundError(f"There is no base model at {path.name!r}.", "Check the path.")
     name, title = name or _slug(path.stem if path.is_file() else path.name), title or path.stem
     if path.is_file():
-        return _inspect_file(path, name, title, sha256)
-    return _inspect_folder(path, name, title, sha256)
+        return _inspect_file(path, name, title, sha256, on_read)
+    return _inspect_folder(path, name, title, sha256, on_read)
 
 
-def _inspect_file(path: Path, name: str, title: str, sha256: str) -> BaseLocation:
+def _inspect_file(path: Path, name: str, title: str, sha256: str, on_read: OnRead | None) -> BaseLocation:
     """Look at a single checkpoint file."""
     from studio.engines.diffusion.single_file import family_of, prediction_of
 
@@ -116,11 +119,11 @@ def _inspect_file(path: Path, name: str, title: str, sha256: str) -> BaseLocatio
         name=name, title=title, family=family, path=str(path), is_file=True,
         resolution=1024 if family == "sdxl" else 512,
         prediction_type=prediction_of(header),
-        sha256=sha256 or weights_sha256(path),
+        sha256=sha256 or weights_sha256(path, on_read),
     )  # fmt: skip
 
 
-def _inspect_folder(path: Path, name: str, title: str, sha256: str) -> BaseLocation:
+def _inspect_folder(path: Path, name: str, title: str, sha256: str, on_read: OnRead | None = None) -> BaseLocation:
     """Look at a diffusers folder."""
     index = _json(path / "model_index.json", _FOLDER_HINT)
     unet = _json(path / "unet" / "config.json", _FOLDER_HINT)
@@ -140,7 +143,7 @@ def _inspect_folder(path: Path, name: str, title: str, sha256: str) -> BaseLocat
         embedded=vae.get("_class_name") == "PatchAutoencoder",
         resolution=int(unet.get("sample_size") or _PREVIEW_SAMPLE) * factor,
         prediction_type=cast("PredictionType", schedule.get("prediction_type", "epsilon")),
-        sha256=sha256 or weights_sha256(component_weights(path / "unet")[0]),
+        sha256=sha256 or weights_sha256(component_weights(path / "unet")[0], on_read),
     )  # fmt: skip
 
 

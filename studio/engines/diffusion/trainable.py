@@ -4,7 +4,7 @@ A LoRA lays two thin matrices beside chosen layers (PEFT), full DreamBooth
 moves every weight of UNet and text encoders, textual inversion one row of the
 text encoders' tables. Whichever it is, the rest of training sees a mapping
 from the names used in adapter files to 32-bit parameters. The same configs
-tell `estimate` the shapes before anything is loaded. How the numbers move is
+tell `shapes` what is trained before anything is loaded. How the numbers move is
 not known here.
 """
 

@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 from studio.errors import NotFoundError, UnreadableMediaError, UserInputError
 
 PICKLED = frozenset({".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pickle"})
 _LARGEST_HEADER_BYTES = 100_000_000  # the format's own limit
+_CHUNK_BYTES = 1 << 24
+
+OnRead = Callable[[float], None]
+"""Told how much of a file has been read, over 0 to 1."""
+
+_HASHES: dict[tuple[str, int, int], str] = {}
+"""Path, size and time of change of files -> sha256."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +93,20 @@ def read_header(path: Path) -> WeightsHeader:
     return WeightsHeader(shapes, dtypes, metadata, size)
 
 
-def weights_sha256(path: Path) -> str:
+def weights_sha256(path: Path, on_read: OnRead | None = None) -> str:
     """Return the sha256 of a file; remembered while size and time of change stay the same."""
     about = path.stat()
-    return _hashed(str(path), about.st_size, about.st_mtime_ns)
+    key = (str(path), about.st_size, about.st_mtime_ns)
+    if key not in _HASHES:
+        _HASHES[key] = _sha256(path, about.st_size, on_read or (lambda share: None))
+    return _HASHES[key]
 
 
-@lru_cache(maxsize=64)
-def _hashed(path: str, size: int, changed: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(path: Path, size: int, on_read: OnRead) -> str:
+    digest, done = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            done += len(chunk)
+            on_read(min(1.0, done / size))
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Performances and words as files other programs read: Live Link Face CSV, JSON, SRT.
+"""Performances as files other programs read: Live Link Face CSV, JSON.
 
 The CSV is the exchange format of Apple's ARKit tools: 61 columns of absolute
 weights and angles, so it can hold neither `own_mouth`, `lip_seal` nor `breath`,
@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 
 from studio.domain.expression import ARKIT_NAMES, INDEX, Weights
 from studio.domain.performance import Performance
-from studio.domain.speech import Word
 from studio.engines.media.atomic import atomic_file
 from studio.engines.media.ffmpeg import checked_file
 from studio.errors import LimitExceededError, UnreadableMediaError, UserInputError
@@ -260,34 +259,6 @@ def _performance(document: dict[str, Any], name: str) -> Performance:
         return Performance(rate, np.ascontiguousarray(weights), np.ascontiguousarray(head), **tracks)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:
         raise UnreadableMediaError(f"{name} is damaged: {exc}.", "Use the original file.") from exc
-
-
-def write_srt(words: Sequence[Word], path: str | os.PathLike[str]) -> Path:
-    """Write words as subtitles: lines of at most 42 letters and 5 seconds, broken at pauses of 0.6 s.
-
-    Raises:
-        NotFoundError, StoreError: see `atomic_file`.
-    """
-    lines: list[list[Word]] = []
-    for word in words:
-        last = lines[-1] if lines else []
-        length = sum(len(w.text) + 1 for w in last) + len(word.text)
-        if last and length <= 42 and word.end - last[0].start <= 5.0 and word.start - last[-1].end <= 0.6:
-            last.append(word)
-        else:
-            lines.append([word])
-    blocks = [
-        f"{i}\n{_srt_time(line[0].start)} --> {_srt_time(line[-1].end)}\n{' '.join(w.text for w in line)}\n"
-        for i, line in enumerate(lines, 1)
-    ]
-    return _write(path, "\n".join(blocks))
-
-
-def _srt_time(seconds: float) -> str:
-    """Return HH:MM:SS,mmm."""
-    milliseconds = round(seconds * 1000)
-    minutes, rest = divmod(milliseconds, 60_000)
-    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d},{rest % 1000:03d}"
 
 
 def _write(path: str | os.PathLike[str], text: str) -> Path:

@@ -265,11 +265,6 @@ def fit_longer_side(rgb: Pixels, size: int) -> Pixels:
     return np.array(reduced, np.uint8)
 
 
-def thumbnail_webp(rgb: Pixels, size: int = 320, quality: int = 80) -> bytes:
-    """Return a WebP of at most `size` pixels on its longer side; RGBA keeps its alpha."""
-    return _encoded(rgb, size, "WEBP", quality=quality, method=2)
-
-
 def thumbnail_jpeg(rgb: Pixels, size: int = 320, quality: int = 85) -> bytes:
     """Return a JPEG of at most `size` pixels on its longer side.  # rgb (H, W, 3)"""
     return _encoded(rgb[:, :, :3], size, "JPEG", quality=quality)

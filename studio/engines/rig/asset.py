@@ -27,7 +27,6 @@ REGIONS: tuple[str, ...] = (
 """Names of the triangle labels in `HeadAsset.region`."""
 
 # MediaPipe face-mesh rows the rig refers to by name.
-EYE_CORNERS_OUTER = (33, 263)
 INNER_LIP_PAIRS: tuple[tuple[int, int], ...] = (
     (191, 95), (80, 88), (81, 178), (82, 87), (13, 14), (312, 317), (311, 402), (310, 318), (415, 324),
 )  # fmt: skip

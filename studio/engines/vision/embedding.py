@@ -28,8 +28,6 @@ cv2.setNumThreads(1)
 
 DLIB_FILE = "dlib_face_recognition_resnet_model_v1.dat"
 DLIB_NAME = "dlib-resnet-v1"
-# Same person below, by dlib's own recommendation (dlib's face recognition example, 99.38 % on LFW).
-DLIB_SAME_PERSON = 0.6
 # dlib's five points: outer and inner corner of each eye (subject's left first), base of the nose.
 _DLIB_POINTS = (263, 362, 33, 133, 2)
 _DLIB_CHIP, _DLIB_PADDING = 150, 0.25

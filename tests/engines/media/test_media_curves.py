@@ -11,7 +11,6 @@ from hypothesis.extra.numpy import arrays
 
 from studio.domain.expression import ARKIT_NAMES, INDEX
 from studio.domain.performance import Performance
-from studio.domain.speech import Word
 from studio.engines.media.curves import (
     HEADER,
     VALUE_COLUMNS,
@@ -20,7 +19,6 @@ from studio.engines.media.curves import (
     timecode,
     write_json,
     write_livelink_csv,
-    write_srt,
 )
 from studio.errors import NotFoundError, UnreadableMediaError, UserInputError
 
@@ -188,13 +186,3 @@ def test_json_names_every_channel(tmp_path):
     assert tuple(document["weights"]) == ARKIT_NAMES
     assert document["weights"]["jawOpen"] == [0.1, 0.1]
     assert {"own_mouth", "lip_seal", "breath", "head_degrees"} <= set(document)
-
-
-def test_subtitles(tmp_path):
-    words = [Word("Hello", 0.5, 0.8), Word("there", 0.85, 1.2), Word("again", 2.5, 3.0)]
-    text = write_srt(words, tmp_path / "a.srt").read_text()
-    assert text == "1\n00:00:00,500 --> 00:00:01,200\nHello there\n\n2\n00:00:02,500 --> 00:00:03,000\nagain\n"
-    many = [Word("wonderful", i * 0.4, i * 0.4 + 0.35) for i in range(40)]
-    lines = write_srt(many, tmp_path / "b.srt").read_text().split("\n")
-    assert all(len(line) <= 42 for line in lines)
-    assert write_srt([], tmp_path / "c.srt").read_text() == ""

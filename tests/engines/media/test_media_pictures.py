@@ -18,7 +18,6 @@ from studio.engines.media.pictures import (
     png_bytes,
     read_picture,
     thumbnail_jpeg,
-    thumbnail_webp,
     write_png,
 )
 from studio.engines.media.recipe import read_recipe
@@ -193,8 +192,8 @@ def test_reduction_is_as_good_as_area_averaging():
 
 
 def test_thumbnails(rgb):
-    assert Image.open(io.BytesIO(thumbnail_webp(rgb, 48))).size == (48, 32)
-    assert Image.open(io.BytesIO(thumbnail_jpeg(rgb, 48))).format == "JPEG"
+    small = Image.open(io.BytesIO(thumbnail_jpeg(rgb, 48)))
+    assert (small.size, small.format) == ((48, 32), "JPEG")
 
 
 @pytest.mark.parametrize(
