@@ -27,7 +27,16 @@ from studio.engines.diffusion.tokenizer import MODEL_MAX_LENGTH, TRIGGERS, WORDS
 from studio.errors import ConflictError, EngineError, EngineUnavailableError  # noqa: E402
 
 BASE = Path(__file__).resolve().parents[2] / "assets" / "base"
-TINY = BasePlan(seed=5, images=24, renders=8, batch=4, reading_steps=2, shape=BaseShape((8, 16, 16), 16, 1))
+TINY = BasePlan(
+    seed=5,
+    images=24,
+    renders=8,
+    batch=4,
+    reading_steps=2,
+    telling_from=2,
+    reading_from=4,
+    shape=BaseShape((8, 16, 16), 16, 1),
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
