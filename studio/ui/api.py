@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 from gradio.events import api as gradio_api
 
 from studio.domain.expression import ExpressionEdit
@@ -192,9 +193,15 @@ NAMES: tuple[str, ...] = (*OWN_NAMES, *api_models.NAMES)
 
 
 def expose(window: Window) -> None:
-    """Give every action its stable name, inside the page's Blocks."""
+    """Give every action its stable name, inside the page's Blocks.
+
+    Gradio lays a piece without a look on the page for each parameter and each
+    answer, 68 of them. Programs read their description; the browser, which would
+    draw each as two empty boxes, need not: what stands in a hidden column is left out.
+    """
     own = Api(window)
     models = api_models.ModelApi(window, plain, own.upload, own.file, own.job_row)
-    for name in NAMES:
-        function = getattr(own if name in OWN_NAMES else models, name)
-        gradio_api(answered(function), api_name=name)
+    with gr.Column(visible=False):
+        for name in NAMES:
+            function = getattr(own if name in OWN_NAMES else models, name)
+            gradio_api(answered(function), api_name=name)

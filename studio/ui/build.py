@@ -17,7 +17,7 @@ import gradio as gr
 
 import studio
 from studio.errors import UserInputError
-from studio.ui import api, theme
+from studio.ui import api, quick_start, theme
 from studio.ui.controls import html
 from studio.ui.shelf import Shelf
 from studio.ui.tabs import TABS
@@ -47,21 +47,22 @@ def build(
     os.environ["GRADIO_TEMP_DIR"] = str(cache)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     window = Window(open_studio, Shelf(cache), data_dir, studio.__version__, scheme, max_upload_mb, doctor=doctor)
-    with gr.Blocks(title="Likeness Studio", analytics_enabled=False, delete_cache=CACHE_SWEEP_SECONDS) as page:
-        html('<header class="brand"><span class="logo" aria-hidden="true"></span><h1>Likeness Studio</h1></header>')
-        window.timer.render()  # type: ignore[no-untyped-call]
-        built: dict[str, Any] = {}
-        items: dict[str, gr.Tab] = {}
-        with window.tabs.render():  # type: ignore[no-untyped-call]
-            for kind in TABS:
-                tab = kind(window)
-                with gr.Tab(tab.title, id=tab.id, elem_id=f"tab-{tab.id}") as items[tab.id]:
-                    tab.build()
-                built[tab.id] = tab
-        for name, tab in built.items():
-            tab.wire(built, items[name], page)
-        api.expose(window)
-    page.queue(default_concurrency_limit=4)
+    with quick_start.without_servers():
+        with gr.Blocks(title="Likeness Studio", analytics_enabled=False, delete_cache=CACHE_SWEEP_SECONDS) as page:
+            html('<header class="brand"><span class="logo" aria-hidden="true"></span><h1>Likeness Studio</h1></header>')
+            window.timer.render()  # type: ignore[no-untyped-call]
+            built: dict[str, Any] = {}
+            items: dict[str, gr.Tab] = {}
+            with window.tabs.render():  # type: ignore[no-untyped-call]
+                for kind in TABS:
+                    tab = kind(window)
+                    with gr.Tab(tab.title, id=tab.id, elem_id=f"tab-{tab.id}") as items[tab.id]:
+                        tab.build()
+                    built[tab.id] = tab
+            for name, tab in built.items():
+                tab.wire(built, items[name], page)
+            api.expose(window)
+        page.queue(default_concurrency_limit=4)
     return cast(gr.Blocks, page)
 
 

@@ -95,6 +95,7 @@ class TrainingSetPanel:
                 headers=["Photo", "Caption"], datatype=["str", "str"], type="array", interactive=True, wrap=True,
                 column_widths=["160px", "auto"], static_columns=[0], column_count=2, buttons=[], elem_id="set-captions",
                 max_height=360, label="Captions: click one to write it yourself, empty it to have it measured again",
+                visible=False,  # until the fold is opened: the table is .2 MB of script
             )  # fmt: skip
             with gr.Row(elem_classes=["inline"]):
                 self.model = gr.Textbox(
@@ -136,7 +137,7 @@ class TrainingSetPanel:
             + text.hints(coverage.advice, "Nothing is missing."),
             f'<p class="fine">{escape(said)}</p>' + self._cards(found),
             [name for name, policy in policies.items() if policy == "describe"],
-            [[c.photo.file_name or "Photo", c.caption] for c in found if c.kept],
+            gr.Dataframe([[c.photo.file_name or "Photo", c.caption] for c in found if c.kept], visible=True),
             gr.Button(f"Undo: {step.title}" if step else "Undo", visible=step is not None),
         )
 

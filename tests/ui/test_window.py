@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 
 import pytest
@@ -40,9 +42,27 @@ def test_page_is_interactive_soon_after_the_start(visit, server):
         f"server answers after {server.seconds_to_answer:.2f} s ({server.processor_seconds:.2f} s of one processor), "
         f"page interactive {shown:.2f} s later"
     )
-    # The promise, 4 s on an idle machine, is judged by the line above; this only catches a page that hangs.
-    assert server.processor_seconds < 6.0
-    assert shown < 12.0
+    # The promise is 4 s on an idle machine; the processor's seconds do not grow when other work runs beside it.
+    assert server.processor_seconds < 3.0
+    assert shown < 8.0  # wall time: catches a page that hangs
+
+
+def test_start_loads_nothing_heavy_and_writes_no_stubs():
+    """In a process of its own, because other tests load what the window must not."""
+    said = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, studio.ui.build, gradio.component_meta as g;"
+            "heavy = {'torch', 'diffusers', 'transformers', 'cv2', 'onnxruntime', 'numba', 'scipy'} & set(sys.modules);"
+            "print(sorted(heavy), g.create_or_modify_pyi.__module__)",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert said.strip() == "[] studio.ui.quick_start"
 
 
 def test_nothing_is_loaded_from_outside(visit):

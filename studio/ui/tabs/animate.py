@@ -64,6 +64,7 @@ EMPTY_STAGE = text.empty(
     "Choose a portrait and a sound, then see the first seconds or make the whole clip.",
     "animate",
 )
+SHOW_SOUND = "() => ({ __type__: 'update', visible: true })"
 AMOUNT_NAMES = tuple(f.name for f in fields(Amounts))
 
 
@@ -124,6 +125,7 @@ class AnimateTab:
             editable=False,
             elem_id="animate-sound",
             buttons=[],
+            visible=False,  # until the tab is opened: the player is .7 MB of script
         )
         self.transcript = gr.Textbox(
             label="What is said",
@@ -221,6 +223,7 @@ class AnimateTab:
         """Attach the listeners."""
         self.chooser.wire()
         quiet: dict[str, Any] = {"show_progress": "hidden"}
+        listen(item.select, None, None, self.sound, js=SHOW_SOUND, **quiet)
         listen(item.select, self.chooser.strip, self.chooser.choice, self.chooser.people, **quiet)
         listen(item.select, self._voices, None, [self.voice, self.voice_note], **quiet)
         listen(self.expression_note.click, lambda: (None, ""), None, [self.expression, self.expression_note], **quiet)

@@ -104,7 +104,9 @@ class LibraryTab:
             self.export = gr.DownloadButton("Download", size="sm", elem_id="library-export", min_width=100)
             self.close = gr.Button("Close", size="sm", min_width=80, elem_id="library-close")
         with gr.Accordion("Recipe", open=False, elem_id="library-recipe"):
-            self.recipe = gr.Code(language="json", show_label=False, label="Recipe", interactive=False, max_lines=18)
+            self.recipe = gr.Code(  # hidden until there is one: the editor is .4 MB of script
+                language="json", show_label=False, label="Recipe", interactive=False, visible=False, max_lines=18
+            )
         with gr.Accordion("Delete", open=False):
             html('<p class="fine">The file and its row go. The photo and the sound stay.</p>')
             self.delete = gr.Button("Delete this render", variant="stop", size="sm", elem_id="library-delete")
@@ -239,7 +241,7 @@ class LibraryTab:
             self._facts(render),
             gr.Button("Unstar" if render.starred else "Star"),
             gr.DownloadButton(value=path),
-            json.dumps(dict(render.recipe), indent=2, ensure_ascii=False, default=str),
+            gr.Code(value=json.dumps(dict(render.recipe), indent=2, ensure_ascii=False, default=str), visible=True),
         )
 
     def _facts(self, render: Render) -> str:
