@@ -64,26 +64,26 @@ class BasePlan:
 
     Attributes:
         seed: of the training set, the first weights and every choice.
-        images: pictures to see in all; the learning rate falls to its end over them.
-        seconds: end earlier, after so many seconds of training, with the learning rate falling in time. The
-            result then depends on the machine; the record says so.
+        images: pictures to see in all; the learning rate falls over them.
         renders: different pictures to cache.
         batch: pictures per step.
         learning_rate: its peak.
         reading_steps: steps in which the text encoder learns what captions say, before the first picture.
         telling_from: step from which the UNet's middle must also tell the attributes.
         reading_from: step from which the text encoder must go on telling them, lest it forget the small words.
+        second_fall_from: step from which the learning rate falls once more, now from seven tenths of its peak: what
+            was told late is then learned at a rate that moves it.
     """
 
     seed: int = 1
     images: int = 150_000
-    seconds: float | None = None
     renders: int = 32_768
     batch: int = 16
     learning_rate: float = 1e-3
     reading_steps: int = 300
     telling_from: int = 2217
     reading_from: int = 4677
+    second_fall_from: int = 5984
     shape: BaseShape = field(default_factory=BaseShape)
 
 
@@ -186,8 +186,7 @@ class _Run:
 
     def share(self) -> float:
         """Return how much of the run is done, 0..1."""
-        timed = self.seconds / self.plan.seconds if self.plan.seconds else 0.0
-        return min(1.0, max(self.step / self.last_step, timed))
+        return min(1.0, self.step / self.last_step)
 
     def train(self, checkpoint_seconds: float, stop_after_step: int | None, tell: Progress) -> None:
         began, before, saved = time.perf_counter(), self.seconds, time.perf_counter()
@@ -294,7 +293,7 @@ class _Run:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         for group in self.optimizer.param_groups:
-            group["lr"] = plan.learning_rate * min(1.0, (step + 1) / 150) * _falling(self.share())
+            group["lr"] = self._learning_rate()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
@@ -302,6 +301,17 @@ class _Run:
         with torch.no_grad():
             torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
         return float(error.detach().mean())
+
+    def _learning_rate(self) -> float:
+        plan, step, second = self.plan, self.step, self.plan.second_fall_from
+        if step < second:
+            return plan.learning_rate * min(1.0, (step + 1) / 150) * _falling(self.share())
+        return (
+            0.7
+            * plan.learning_rate
+            * min(1.0, (step - second + 1) / 150)
+            * _falling((step - second) / max(1, self.last_step - second))
+        )
 
     def _log(self, loss: float) -> None:
         line = {"step": self.step, "images": self.step * self.plan.batch, "loss": round(loss, 5),
