@@ -20,7 +20,8 @@ from studio.engines.diffusion.attribute_classifier import (  # noqa: E402
     read_attributes,
     train_classifier,
 )
-from studio.engines.diffusion.base_training import BasePlan, BaseShape, build_base, export_checkpoint  # noqa: E402
+from studio.engines.diffusion.base_networks import BaseShape  # noqa: E402
+from studio.engines.diffusion.base_training import BasePlan, build_base, export_checkpoint  # noqa: E402
 from studio.engines.diffusion.embedded_base import embedded_pipeline, load_embedded, sample_pictures  # noqa: E402
 from studio.engines.diffusion.rendered_faces import ATTRIBUTES, picture_of_index, render  # noqa: E402
 from studio.engines.diffusion.tokenizer import MODEL_MAX_LENGTH, TRIGGERS, WORDS, make_tokenizer  # noqa: E402

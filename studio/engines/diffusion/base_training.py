@@ -26,7 +26,9 @@ import torch
 from numpy.typing import NDArray
 
 from studio.engines.diffusion import autoencoder, rendered_faces_cache
-from studio.engines.diffusion.rendered_faces import ATTRIBUTES, DATASET_VERSION, mirrored_labels
+from studio.engines.diffusion.base_heads import Reader, Teller
+from studio.engines.diffusion.base_networks import LATENTS, BaseShape, model_index, networks, scheduler
+from studio.engines.diffusion.rendered_faces import DATASET_VERSION, mirrored_labels
 from studio.engines.diffusion.rendered_faces_cache import PictureCache
 from studio.engines.diffusion.rendered_faces_captions import training_caption
 from studio.engines.diffusion.tokenizer import make_tokenizer
@@ -40,22 +42,6 @@ _FIT_PICTURES = 2048
 _LOG_EVERY = 20
 _READ_AT_ONCE = 96
 _TELLING, _READING = 0.1, 0.3
-_VALUES = sum(map(len, ATTRIBUTES.values()))
-
-
-@dataclass(frozen=True)
-class BaseShape:
-    """Widths of the networks; the defaults are the base that ships.
-
-    Attributes:
-        channels: of the UNet's levels, at 16, 8 and 4 latents a side.
-        text_width: of the text encoder and of the cross attention.
-        text_layers: of the text encoder.
-    """
-
-    channels: tuple[int, ...] = (64, 96, 128)
-    text_width: int = 96
-    text_layers: int = 2
 
 
 @dataclass(frozen=True)
@@ -159,16 +145,16 @@ class _Run:
         self.plan, self.folder, self.cache = plan, folder, cache
         self.tokenizer = make_tokenizer(folder / "tokenizer")
         torch.manual_seed(plan.seed)
-        self.unet, self.text_encoder = _networks(plan.shape, self.tokenizer)
+        self.unet, self.text_encoder = networks(plan.shape, self.tokenizer)
         self.unet = self.unet.to(memory_format=torch.channels_last)
         self.vae: Any = self._autoencoder()
-        self.scheduler = _scheduler()
+        self.scheduler = scheduler()
         self.parameters = [*self.unet.parameters(), *self.text_encoder.parameters()]
         self.average = [p.detach().clone() for p in self.parameters]
         self.optimizer = torch.optim.AdamW(self.parameters, plan.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
-        self.weight = _weight_of_places(16)
-        self.teller: _Teller | None = None
-        self.reader: torch.nn.Linear | None = None
+        self.weight = _weight_of_places(LATENTS)
+        self.teller: Teller | None = None
+        self.reader: Reader | None = None
         self.step, self.seconds = 0, 0.0
 
     def _autoencoder(self) -> Any:
@@ -216,13 +202,13 @@ class _Run:
         taught here is that every token from the end of the sentence on carries all of it.
         """
         rng = np.random.default_rng((self.plan.seed, 4))
-        head = torch.nn.Linear(self.plan.shape.text_width, _VALUES)
-        parameters = [*self.text_encoder.parameters(), *head.parameters()]
+        reader = Reader(self.plan.shape.text_width, self.tokenizer.eos_token_id)
+        parameters = [*self.text_encoder.parameters(), *reader.parameters()]
         optimizer = torch.optim.AdamW(parameters, 2e-3, weight_decay=1e-3)
         for step in range(self.plan.reading_steps):
             labels = [self.cache.labels[r] for r in rng.integers(0, len(self.cache), _READ_AT_ONCE)]
             tokens = self._tokens([training_caption(label, rng) for label in labels])
-            loss = _attribute_loss(head(self._end_of(tokens, self.text_encoder(tokens).last_hidden_state)), labels)
+            loss = reader.loss(tokens, self.text_encoder(tokens).last_hidden_state, labels)
             loss.backward()  # type: ignore[no-untyped-call]
             for group in optimizer.param_groups:
                 group["lr"] = 2e-3 * min(1.0, (step + 1) / 30) * _falling(step / self.plan.reading_steps)
@@ -232,24 +218,19 @@ class _Run:
             for average, parameter in zip(self.average, self.parameters, strict=True):
                 average.copy_(parameter)
 
-    def _end_of(self, tokens: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        """Return what stands from the end of the sentences on, averaged.  # (N, T), (N, T, C) -> (N, C)"""
-        after = (tokens == self.tokenizer.eos_token_id).float().cumsum(1).clamp(max=1).unsqueeze(2)
-        mean: torch.Tensor = (hidden * after).sum(1) / after.sum(1)
-        return mean
-
     def _join_teller(self) -> None:
         """Let the attributes be told from the UNet's middle from now on."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.plan.seed + 7)
-            self.teller = _Teller(self.unet, self.plan.shape)
+            widths = self.plan.shape.channels
+            self.teller = Teller(self.unet, widths[-1], LATENTS // 2 ** (len(widths) - 1))
         self.optimizer.add_param_group({"params": list(self.teller.parameters())})
 
     def _join_reader(self) -> None:
         """Let the attributes be told from the text encoder's output from now on."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.plan.seed + 8)
-            self.reader = torch.nn.Linear(self.plan.shape.text_width, _VALUES)
+            self.reader = Reader(self.plan.shape.text_width, self.tokenizer.eos_token_id)
         self.optimizer.add_param_group({"params": list(self.reader.parameters())})
 
     def _tokens(self, captions: list[str]) -> torch.Tensor:
@@ -289,7 +270,7 @@ class _Run:
         if self.teller is not None:
             loss = loss + _TELLING * self.teller.loss(labels)
         if self.reader is not None:
-            loss = loss + _READING * _attribute_loss(self.reader(self._end_of(tokens, context)), labels)
+            loss = loss + _READING * self.reader.loss(tokens, context, labels)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         for group in self.optimizer.param_groups:
@@ -362,7 +343,7 @@ class _Run:
 
     def export(self, out: Path) -> dict[str, Any]:
         """Write the averaged weights in half precision, and base.json."""
-        unet, text_encoder = _networks(self.plan.shape, self.tokenizer)
+        unet, text_encoder = networks(self.plan.shape, self.tokenizer)
         with torch.no_grad():
             for target, source in zip([*unet.parameters(), *text_encoder.parameters()], self.average, strict=True):
                 target.copy_(source)
@@ -372,7 +353,7 @@ class _Run:
         _forget_origin(out / "vae" / "config.json")
         self.scheduler.save_pretrained(out / "scheduler")
         make_tokenizer(out / "tokenizer")
-        _write_json(out / "model_index.json", _model_index())
+        _write_json(out / "model_index.json", model_index())
         record = self._record()
         _write_json(out / "base.json", record)
         return record
@@ -393,79 +374,11 @@ class _Run:
         }  # fmt: skip
 
 
-class _Teller(torch.nn.Module):
-    """Tells every attribute from the UNet's middle, in training only.
-
-    The squared error hardly feels a mouth's corners or the frame of glasses, so that a small UNet learns for
-    long to draw everybody with the same face. Told apart in the middle, where the noisy picture and the words
-    have met, attributes are asked for directly: at high noise there is only the prompt to read them from.
-    """
-
-    def __init__(self, unet: Any, shape: BaseShape) -> None:
-        super().__init__()
-        side, width = 16 // 2 ** (len(shape.channels) - 1), shape.channels[-1]
-        self.head = torch.nn.Sequential(
-            torch.nn.GroupNorm(8, width), torch.nn.SiLU(), torch.nn.Flatten(), torch.nn.Linear(width * side**2, _VALUES)
-        )
-        self.seen: torch.Tensor | None = None
-        unet.mid_block.register_forward_hook(self._see)
-
-    def _see(self, module: Any, given: Any, middle: torch.Tensor) -> None:
-        self.seen = middle
-
-    def loss(self, labels: list[dict[str, str]]) -> torch.Tensor:
-        """Return how wrong the attributes of the pictures last seen by the UNet are told."""
-        assert self.seen is not None  # the UNet ran just before
-        return _attribute_loss(self.head(self.seen.contiguous()), labels)
-
-
-def _attribute_loss(logits: torch.Tensor, labels: list[dict[str, str]]) -> torch.Tensor:
-    """Return the mean cross entropy over the attributes, in ATTRIBUTES' order.  # (N, L) -> ()"""
-    losses = [
-        torch.nn.functional.cross_entropy(part, torch.tensor([values.index(label[name]) for label in labels]))
-        for part, (name, values) in zip(
-            torch.split(logits, [len(v) for v in ATTRIBUTES.values()], 1), ATTRIBUTES.items(), strict=True
-        )
-    ]
-    return torch.stack(losses).mean()
-
-
 def _forget_origin(config: Path) -> None:
     """Take out the folder that a kept autoencoder was read from: it names this computer's disk."""
     values = json.loads(config.read_text(encoding="utf-8"))
     values.pop("_name_or_path", None)
     _write_json(config, values)
-
-
-def _networks(shape: BaseShape, tokenizer: Any) -> tuple[Any, Any]:
-    """Return the UNet and the text encoder, untrained."""
-    import diffusers
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    library: Any = diffusers
-    levels = len(shape.channels)
-    unet = library.UNet2DConditionModel(
-        sample_size=16, in_channels=12, out_channels=12, block_out_channels=shape.channels, layers_per_block=1,
-        cross_attention_dim=shape.text_width, attention_head_dim=4, norm_num_groups=8,
-        down_block_types=("CrossAttnDownBlock2D",) * levels, up_block_types=("CrossAttnUpBlock2D",) * levels,
-    )  # fmt: skip
-    config = CLIPTextConfig(
-        vocab_size=len(tokenizer), hidden_size=shape.text_width, intermediate_size=4 * shape.text_width,
-        num_hidden_layers=shape.text_layers, num_attention_heads=4, projection_dim=shape.text_width,
-        max_position_embeddings=tokenizer.model_max_length, bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    return unet, CLIPTextModel(config)
-
-
-def _scheduler() -> Any:
-    import diffusers
-
-    library: Any = diffusers
-    return library.DDPMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="v_prediction",
-        rescale_betas_zero_snr=True, timestep_spacing="trailing", steps_offset=1, clip_sample=False,
-    )  # fmt: skip
 
 
 def _weight_of_places(side: int) -> torch.Tensor:
@@ -515,16 +428,6 @@ def _falling(share: float) -> float:
 def _scaled(pictures: NDArray[np.uint8]) -> torch.Tensor:
     """Return pictures as the networks take them.  # (N, H, W, 3) 0..255 -> (N, 3, H, W) -1..1"""
     return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2), np.float32)) / 127.5 - 1
-
-
-def _model_index() -> dict[str, Any]:
-    return {
-        "_class_name": "StableDiffusionPipeline", "feature_extractor": [None, None], "image_encoder": [None, None],
-        "requires_safety_checker": False, "safety_checker": [None, None],
-        "scheduler": ["diffusers", "DDPMScheduler"], "text_encoder": ["transformers", "CLIPTextModel"],
-        "tokenizer": ["transformers", "CLIPTokenizer"], "unet": ["diffusers", "UNet2DConditionModel"],
-        "vae": [None, None],
-    }  # fmt: skip
 
 
 def _write_json(file: Path, value: Any) -> None:
