@@ -37,12 +37,12 @@ from studio.domain.base_model import BaseLocation  # noqa: E402
 from studio.domain.consent import Consent  # noqa: E402
 from studio.domain.training import TrainingPlan, TrainingRun  # noqa: E402
 from studio.engines.base import Image, PictureOrder, SamplePicture, TrainingExample  # noqa: E402
+from studio.engines.diffusion.embedded_base import GUIDANCE, STEPS  # noqa: E402
 from studio.studio import Studio  # noqa: E402
 
 GOALS = {"overfit gain, dB": 6.0, "overfit, s": 60.0, "whole benchmark, s": 300.0}
 PERSON_SEED = 11
 PHOTO_PIXELS = 256
-STEPS, GUIDANCE = 10, 2.0
 _OVERFIT = TrainingPlan(
     steps=150, batch=4, learning_rate=2e-3, text_learning_rate=5e-4, rank=32, alpha=32.0, prior_weight=0.0,
     prior_pictures=0, caption_dropout=0.0, masked_loss=False, checkpoint_every=150, sample_every=1000, warmup_steps=5,
