@@ -34,8 +34,11 @@ TINY = BasePlan(
     renders=8,
     batch=4,
     reading_steps=2,
+    falls=((0, 4, 1e-3), (3, 6, 7e-4)),
     telling_from=2,
     reading_from=4,
+    showing_from=3,
+    critic_steps=2,
     shape=BaseShape((8, 16, 16), 16, 1),
 )
 
@@ -185,8 +188,8 @@ def test_shipped_classifier_reads_renders(pictures: np.ndarray) -> None:
     for name in ("hair_color", "hair_length", "skin", "glasses", "beard", "background", "light"):
         assert figures[name] > 0.93, (name, figures)
     # Small things at 64 pixels; the judge is weaker here, which the benchmark reports beside its judgments.
-    assert figures["expression"] > 0.7, figures
-    assert figures["age"] > 0.55, figures
+    assert figures["expression"] > 0.9, figures
+    assert figures["age"] > 0.85, figures
     assert attribute_classifier.HELD_OUT_SEED != 77
 
 

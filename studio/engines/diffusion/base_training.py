@@ -15,7 +15,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from studio.engines.diffusion import autoencoder, rendered_faces_cache
-from studio.engines.diffusion.base_heads import Reader, Teller
+from studio.engines.diffusion.base_heads import Critic, Reader, Teller, falling
 from studio.engines.diffusion.base_networks import LATENTS, BaseShape, model_index, networks, scheduler
 from studio.engines.diffusion.rendered_faces import DATASET_VERSION, mirrored_labels
 from studio.engines.diffusion.rendered_faces_cache import PictureCache
@@ -41,7 +41,7 @@ LICENSE = "Apache-2.0"
 _FIT_PICTURES = 2048
 _LOG_EVERY = 20
 _READ_AT_ONCE = 96
-_TELLING, _READING = 0.1, 0.3
+_TELLING, _READING, _SHOWING = 0.1, 0.3, 0.04
 
 
 @dataclass(frozen=True)
@@ -53,23 +53,25 @@ class BasePlan:
         images: pictures to see in all; the learning rate falls over them.
         renders: different pictures to cache.
         batch: pictures per step.
-        learning_rate: its peak.
         reading_steps: steps in which the text encoder learns what captions say, before the first picture.
+        falls: of the learning rate, in order: first step, step at which it would arrive, peak. One begins where the
+            next does: what joins late is then learned at a rate that moves it (warm restarts, Loshchilov 2016).
         telling_from: step from which the UNet's middle must also tell the attributes.
         reading_from: step from which the text encoder must go on telling them, lest it forget the small words.
-        second_fall_from: step from which the learning rate falls once more, now from seven tenths of its peak: what
-            was told late is then learned at a rate that moves it.
+        showing_from: step from which a critic must find them in what the UNet draws.
+        critic_steps: steps in which the critic learns to, from renders.
     """
 
     seed: int = 1
-    images: int = 150_000
+    images: int = 330_000
     renders: int = 32_768
     batch: int = 16
-    learning_rate: float = 1e-3
+    falls: tuple[tuple[int, int, float], ...] = ((0, 9375, 1e-3), (5984, 9375, 7e-4), (9375, 20_625, 7e-4))
     reading_steps: int = 300
     telling_from: int = 2217
     reading_from: int = 4677
-    second_fall_from: int = 5984
+    showing_from: int = 9375
+    critic_steps: int = 6000
     shape: BaseShape = field(default_factory=BaseShape)
 
 
@@ -151,10 +153,11 @@ class _Run:
         self.scheduler = scheduler()
         self.parameters = [*self.unet.parameters(), *self.text_encoder.parameters()]
         self.average = [p.detach().clone() for p in self.parameters]
-        self.optimizer = torch.optim.AdamW(self.parameters, plan.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
+        self.optimizer = torch.optim.AdamW(self.parameters, betas=(0.9, 0.99), weight_decay=1e-3)
         self.weight = _weight_of_places(LATENTS)
         self.teller: Teller | None = None
         self.reader: Reader | None = None
+        self.critic: Critic | None = None
         self.step, self.seconds = 0, 0.0
 
     def _autoencoder(self) -> Any:
@@ -211,7 +214,7 @@ class _Run:
             loss = reader.loss(tokens, self.text_encoder(tokens).last_hidden_state, labels)
             loss.backward()  # type: ignore[no-untyped-call]
             for group in optimizer.param_groups:
-                group["lr"] = 2e-3 * min(1.0, (step + 1) / 30) * _falling(step / self.plan.reading_steps)
+                group["lr"] = 2e-3 * min(1.0, (step + 1) / 30) * falling(step / self.plan.reading_steps)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
@@ -233,6 +236,41 @@ class _Run:
             self.reader = Reader(self.plan.shape.text_width, self.tokenizer.eos_token_id)
         self.optimizer.add_param_group({"params": list(self.reader.parameters())})
 
+    def _join_critic(self) -> None:
+        """Let what is drawn be looked at from now on, by a critic that was taught on renders once."""
+        file = self.folder / "critic.pt"
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.plan.seed + 9)
+            critic = Critic(int(self.vae.config.latent_channels), LATENTS)
+        rng = np.random.default_rng((self.plan.seed, 6))
+        if file.is_file():
+            critic.load_state_dict(torch.load(file, weights_only=True))
+        else:
+            critic.learn(
+                lambda count: self._examples(rng.integers(0, len(self.cache), count), rng), rng, self.plan.critic_steps
+            )
+            _save_state(critic.state_dict(), file)
+        self.critic = critic.requires_grad_(False)
+
+    def _examples(
+        self, rows: NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[torch.Tensor, list[Mapping[str, str]]]:
+        """Return latents of pictures, half of them mirrored, and their labels."""
+        pictures = self.cache.pictures(rows)
+        flips = rng.random(len(rows)) < 0.5
+        pictures[flips] = pictures[flips, :, ::-1]
+        labels: list[Mapping[str, str]] = [
+            mirrored_labels(self.cache.labels[r]) if f else self.cache.labels[r]
+            for r, f in zip(rows, flips, strict=True)
+        ]
+        with torch.no_grad():
+            return self.vae.encode(_scaled(pictures)).latent_dist.mean * self.vae.config.scaling_factor, labels
+
+    def _finished(self, noisy: torch.Tensor, velocity: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """Return the latents that the UNet takes to be under the noise."""
+        kept = self.scheduler.alphas_cumprod[times].view(-1, 1, 1, 1)
+        return kept.sqrt() * noisy - (1 - kept).sqrt() * velocity
+
     def _tokens(self, captions: list[str]) -> torch.Tensor:
         tokens: torch.Tensor = self.tokenizer(
             captions, padding="max_length", truncation=True, return_tensors="pt"
@@ -245,17 +283,9 @@ class _Run:
         rng = np.random.default_rng((plan.seed, 1, step))
         noise_source = torch.Generator().manual_seed(plan.seed * 1_000_003 + step)
         rows = _rows(plan, len(self.cache), step)
-        pictures = self.cache.pictures(rows)
-        flips = rng.random(plan.batch) < 0.5
-        pictures[flips] = pictures[flips, :, ::-1]
-        labels = [
-            mirrored_labels(self.cache.labels[r]) if f else self.cache.labels[r]
-            for r, f in zip(rows, flips, strict=True)
-        ]
+        latents, labels = self._examples(rows, rng)
         captions = [training_caption(label, rng) for label in labels]
         tokens = self._tokens(captions)
-        with torch.no_grad():
-            latents = self.vae.encode(_scaled(pictures)).latent_dist.mean * self.vae.config.scaling_factor
         noise = torch.randn(latents.shape, generator=noise_source)
         times = _times(plan.batch, self.scheduler.config.num_train_timesteps, noise_source)
         noisy = self.scheduler.add_noise(latents, noise, times).to(memory_format=torch.channels_last)
@@ -263,6 +293,8 @@ class _Run:
             self._join_teller()
         if step >= plan.reading_from and self.reader is None:
             self._join_reader()
+        if step >= plan.showing_from and self.critic is None:
+            self._join_critic()
         context = self.text_encoder(tokens).last_hidden_state
         velocity = self.unet(noisy, times, encoder_hidden_states=context).sample
         error = (velocity - self.scheduler.get_velocity(latents, noise, times)) ** 2
@@ -271,6 +303,8 @@ class _Run:
             loss = loss + _TELLING * self.teller.loss(labels)
         if self.reader is not None:
             loss = loss + _READING * self.reader.loss(tokens, context, labels)
+        if self.critic is not None:
+            loss = loss + _SHOWING * self.critic.loss(self._finished(noisy, velocity, times), labels)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         for group in self.optimizer.param_groups:
@@ -284,15 +318,9 @@ class _Run:
         return float(error.detach().mean())
 
     def _learning_rate(self) -> float:
-        plan, step, second = self.plan, self.step, self.plan.second_fall_from
-        if step < second:
-            return plan.learning_rate * min(1.0, (step + 1) / 150) * _falling(self.share())
-        return (
-            0.7
-            * plan.learning_rate
-            * min(1.0, (step - second + 1) / 150)
-            * _falling((step - second) / max(1, self.last_step - second))
-        )
+        begins, ends, peak = [fall for fall in self.plan.falls if fall[0] <= self.step][-1]
+        since = self.step - begins
+        return peak * min(1.0, (since + 1) / 150) * falling(min(1.0, since / (ends - begins)))
 
     def _log(self, loss: float) -> None:
         line = {"step": self.step, "images": self.step * self.plan.batch, "loss": round(loss, 5),
@@ -418,11 +446,6 @@ def _rows(plan: BasePlan, count: int, step: int) -> NDArray[np.int64]:
 @lru_cache(maxsize=2)
 def _order(seed: int, turn: int, count: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, 2, turn)).permutation(count)
-
-
-def _falling(share: float) -> float:
-    """Return the learning rate's factor: a cosine from 1 to 0.02."""
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def _scaled(pictures: NDArray[np.uint8]) -> torch.Tensor:
