@@ -39,6 +39,9 @@ class TrainingPlan(BaseModel):
         prior_weight: weight of the class pictures' loss; 0 trains without them.
         masked_loss, background_weight: weight of pixels outside the person's mask, 0..1.
         min_snr_gamma: 0 turns it off; with v-prediction a floor keeps noisy steps trained.
+        short_captions: share of photos shown with the beginning of their caption only, so that the trigger alone
+            also brings the person.
+        caption_dropout: share of photos shown without any caption.
         checkpoint_every, sample_every: steps; a kill loses at most one interval.
         keep_checkpoints: how many full states stay for going on; adapters of all checkpoints stay.
         sample_prompts: drawn with fixed seeds at every sample; {trigger} and {class} are filled in.
@@ -70,6 +73,7 @@ class TrainingPlan(BaseModel):
     background_weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
     min_snr_gamma: Annotated[float, Field(ge=0.0, le=20.0)] = 5.0
     noise_offset: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    short_captions: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     caption_dropout: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
     flip: bool = False
     ema: bool = False

@@ -52,6 +52,7 @@ WORDS: Mapping[str, tuple[str, str, str]] = {
     "masked_loss": ("Photos", "Learn the person only", "Counts the background little, so that it is not learned."),
     "background_weight": ("Photos", "Background counts", "0 ignores it, 1 counts it like the person."),
     "prior_pictures": ("Photos", "Class pictures", "Drawn once; they remind the model of other people."),
+    "short_captions": ("Photos", "Short captions", "Share of photos shown with “a photo of” the person, and no more."),
     "caption_dropout": ("Photos", "Drop captions", "Share of steps without a caption."),
     "flip": ("Photos", "Mirror photos", "Off for faces: no face is symmetric."),
     "precision": ("Machine", "Precision", "Auto takes what the device does best."),

@@ -19,6 +19,8 @@ from safetensors.torch import load_file
 
 from studio.domain.base_model import BaseLocation
 from studio.engines.diffusion import checkpoints, training
+from studio.engines.diffusion.bases import load_base
+from studio.engines.diffusion.lessons import Lessons
 from studio.engines.diffusion.training import DiffusionTrainer
 from studio.errors import ConflictError, EngineError, OutOfMemoryError, StoreError, UserInputError
 from tests.engines.tiny_base import tiny_location
@@ -230,6 +232,23 @@ def test_two_processes_make_the_steps_of_one(location: BaseLocation, tmp_path: P
     together = DiffusionTrainer("cpu", processes=2).train(location, plan, photos(), tmp_path / "two", Events())
     assert difference(alone, together) < 1e-6
     assert together.losses == pytest.approx(alone.losses, abs=1e-6)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_captions_are_shown_whole_short_or_not_at_all(location: BaseLocation, cached: bool) -> None:
+    base = load_base(location, device="cpu")
+    plan = plan_of(short_captions=0.4, caption_dropout=0.2, prior_weight=0.0, batch=64, cache=cached)
+    examples = photos(2)
+    lessons = Lessons(base, plan, examples, [], text_learns=False)
+    generator = torch.Generator().manual_seed(0)
+    batches = [lessons.draw([], [], generator) for _ in range(4)]
+    shown = [lessons.prompts[row] for batch in batches for row in batch.prompts]
+    shares = {text: shown.count(text) / len(shown) for text in dict.fromkeys(shown)}
+    assert set(shares) == {"", "a photo of sks person", "a photo of sks person, smiling"}
+    assert shares[""] == pytest.approx(0.2, abs=0.07)
+    assert shares["a photo of sks person, smiling"] == pytest.approx(0.5 * 0.6 * 0.8, abs=0.07)
+    words, _ = lessons.words(batches[0])
+    assert len({words[i].numpy().tobytes() for i in range(64)}) == 3, "each has its own embedding"
 
 
 def test_one_photo_is_enough_to_begin(location: BaseLocation, tmp_path: Path) -> None:

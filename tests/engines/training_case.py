@@ -22,7 +22,7 @@ def plan_of(**changes: Any) -> TrainingPlan:
         "resolution": SIDE, "steps": 6, "batch": 2, "prior_pictures": 2, "checkpoint_every": 2, "sample_every": 1000,
         "sample_steps": 1, "rank": 4, "alpha": 4, "text_rank": 2, "text_alpha": 2, "learning_rate": 1e-3,
         "text_learning_rate": 1e-3, "warmup_steps": 2, "sample_prompts": ("a photo of {trigger} {class}",),
-        "sample_seeds": (1,), "keep_checkpoints": 10, "caption_dropout": 0.2,
+        "sample_seeds": (1,), "keep_checkpoints": 10, "caption_dropout": 0.2, "short_captions": 0.3,
     }  # fmt: skip
     return TrainingPlan(**usual | changes)
 

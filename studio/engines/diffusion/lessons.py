@@ -55,6 +55,11 @@ def class_prompt(plan: TrainingPlan) -> str:
     return f"a photo of a {plan.class_word}"
 
 
+def short_caption(caption: str) -> str:
+    """Return a caption's beginning, which names the person and nothing else: what stands before the first comma."""
+    return caption.partition(",")[0].strip()
+
+
 def class_pictures(base: LoadedBase, plan: TrainingPlan, folder: Path, events: TrainingEvents) -> list[Image] | None:
     """Draw the class pictures that are not in the folder yet, and return all.
 
@@ -107,6 +112,9 @@ class Lessons:
     Args:
         prior: class pictures; empty without prior preservation.
         text_learns: embeddings of prompts change while training and cannot be kept.
+
+    Attributes:
+        prompts: the table that batches point into; its first row is the empty prompt.
     """
 
     def __init__(
@@ -125,11 +133,12 @@ class Lessons:
         self._weights = torch.stack(weights).to(base.device)  # (N, 1, h, w)
         self._latents = [self._encode(p) for p in self._pictures] if plan.cache else []
         self._flipped = [self._encode(p[:, ::-1]) for p in self._pictures] if plan.cache and plan.flip else []
-        texts = ["", *(e.caption for e in examples)]
-        self._prompts = list(dict.fromkeys([*texts, class_prompt(plan)] if prior else texts))
-        self._captions = [self._prompts.index(e.caption) for e in examples]
-        self._class = self._prompts.index(class_prompt(plan)) if prior else 0
-        self._chunks = max(chunk_count(base, prompt) for prompt in self._prompts)
+        texts = ["", *(e.caption for e in examples), *(short_caption(e.caption) for e in examples)]
+        self.prompts = list(dict.fromkeys([*texts, class_prompt(plan)] if prior else texts))
+        self._captions = [self.prompts.index(e.caption) for e in examples]
+        self._short = [self.prompts.index(short_caption(e.caption)) for e in examples]
+        self._class = self.prompts.index(class_prompt(plan)) if prior else 0
+        self._chunks = max(chunk_count(base, prompt) for prompt in self.prompts)
         self._kept: tuple[torch.Tensor, torch.Tensor | None] | None = None
         if not text_learns and plan.cache:
             self._kept = self._embed_all()
@@ -148,6 +157,9 @@ class Lessons:
         count = len(self._pictures) - self._photos
         prior = [self._photos + _next(coming_class, count, generator) for _ in range(plan.batch if count else 0)]
         prompts = [self._captions[i] for i in photos]
+        if plan.short_captions:
+            short = torch.rand(len(photos), generator=generator) < plan.short_captions
+            prompts = [self._short[p] if s else i for i, p, s in zip(prompts, photos, short.tolist(), strict=True)]
         if plan.caption_dropout:
             dropped = torch.rand(len(photos), generator=generator) < plan.caption_dropout
             prompts = [0 if drop else i for i, drop in zip(prompts, dropped.tolist(), strict=True)]
@@ -192,7 +204,7 @@ class Lessons:
 
     def _embed(self, rows: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Encode prompts of the table.  # (B, L, D), (B, P)"""
-        encoded = encode_prompts(self._base, [self._prompts[i] for i in rows], chunks=self._chunks)
+        encoded = encode_prompts(self._base, [self.prompts[i] for i in rows], chunks=self._chunks)
         hidden, pooled = encoded.hidden, encoded.pooled
         if self._base.zero_empty_prompt and 0 in rows:
             kept = torch.tensor([float(i != 0) for i in rows], device=hidden.device, dtype=hidden.dtype)
@@ -202,7 +214,7 @@ class Lessons:
 
     @torch.no_grad()
     def _embed_all(self) -> tuple[torch.Tensor, torch.Tensor | None]:
-        rows = range(len(self._prompts))
+        rows = range(len(self.prompts))
         parts = [self._embed(rows[i : i + _ENCODED_TOGETHER]) for i in range(0, len(rows), _ENCODED_TOGETHER)]
         pooled = [p for _, p in parts if p is not None]
         return torch.cat([h for h, _ in parts]), torch.cat(pooled) if pooled else None
