@@ -30,7 +30,7 @@ MOST_PICTURES = 8
 LARGEST_SEED = 2**31 - 1
 SHAPES = (("Square", 1.0, 1.0), ("Portrait", 0.75, 1.0), ("Landscape", 1.0, 0.75))
 DEFAULT_PROMPT = "a photo of a person, smiling"
-START_STEPS, START_GUIDANCE = 10, 4.0
+START_STEPS, START_GUIDANCE = 10, 2.0
 """As the card of the embedded base says; another base brings its own."""
 
 

@@ -63,7 +63,7 @@ class FakeBases:
         return self.locations[name]
 
     def get(self, name: str) -> BaseEntry:
-        quick = {"steps": 10, "guidance": 4.0} if self.resolve(name).embedded else {}
+        quick = {"steps": 10, "guidance": 2.0} if self.resolve(name).embedded else {}
         card = BaseModelCard(
             name=name, title=name, family="sd15", source="folder", licence="none", resolution=64, **quick
         )
@@ -421,7 +421,7 @@ def test_steps_and_guidance_suit_the_base_when_nobody_says(studio, generator) ->
     studio.generation._bases.locations["small"] = small
     quick = asked.model_copy(update={"base": "small"})
     kept = studio.generation.generate(quick)[0].recipe["request"]
-    assert (kept["steps"], kept["guidance"]) == (10, 4.0)
+    assert (kept["steps"], kept["guidance"]) == (10, 2.0)
 
 
 def test_a_picture_outlives_its_project(studio, generator) -> None:

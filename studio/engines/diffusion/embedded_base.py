@@ -18,7 +18,7 @@ from studio.errors import EngineUnavailableError
 
 STEPS = 10
 """Steps that are enough for a preview with DPM-Solver++."""
-GUIDANCE = 4.0
+GUIDANCE = 2.0
 
 
 def load_embedded(folder: Path) -> dict[str, Any]:
