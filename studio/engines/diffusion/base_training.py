@@ -269,7 +269,8 @@ class _Run:
     def _finished(self, noisy: torch.Tensor, velocity: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """Return the latents that the UNet takes to be under the noise."""
         kept = self.scheduler.alphas_cumprod[times].view(-1, 1, 1, 1)
-        return kept.sqrt() * noisy - (1 - kept).sqrt() * velocity
+        finished: torch.Tensor = kept.sqrt() * noisy - (1 - kept).sqrt() * velocity
+        return finished
 
     def _tokens(self, captions: list[str]) -> torch.Tensor:
         tokens: torch.Tensor = self.tokenizer(
