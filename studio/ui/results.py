@@ -16,6 +16,8 @@ from studio.ui import text
 
 SMALL_PIXELS = 256
 """Pictures up to this are shown larger than they are, and the page says so."""
+ENLARGED = 5
+"""How many times its size a small picture is shown at most: larger, and only its squares are seen."""
 ACTS = (
     ("to-expression", "Edit expression"),
     ("to-animate", "Make it speak"),
@@ -51,9 +53,10 @@ def large(render: Render, url: str, file_name: str, base_title: str = "") -> str
     request = render.recipe.get("request") or {}
     seed = render.recipe.get("seed", request.get("seed"))
     facts = [f"{render.width}×{render.height} px", f"seed {seed}" if seed is not None else "", base_title]
-    small = ""
+    small, width = "", ""
     if max(render.width or 0, render.height or 0) <= SMALL_PIXELS:
         small = f'<p class="fine">{escape(base_title or "Small base")}, {render.width} px, shown enlarged.</p>'
+        width = f' style="width:min(100%, {ENLARGED * (render.width or 1)}px)"'
         facts.pop()
     acts = "".join(text.button(act, render.id, label, f"{label}: {prompt_of(render)}") for act, label in ACTS)
     star = (
@@ -63,7 +66,7 @@ def large(render: Render, url: str, file_name: str, base_title: str = "") -> str
     )
     return (
         f'<figure class="result" data-render="{escape(render.id)}"><div class="big">'
-        f'<img src="{escape(url)}" alt="{escape(prompt_of(render))}">{star}</div>'
+        f'<img src="{escape(url)}" alt="{escape(prompt_of(render))}"{width}>{star}</div>'
         f"<figcaption>{badge(render.recipe)}<strong>{escape(prompt_of(render))}</strong>"
         f"<span>{escape(' · '.join(f for f in facts if f))}</span>{small}</figcaption>"
         f'<div class="acts">{acts}<a class="mini" href="{escape(url)}" download="{escape(file_name)}">Download</a>'

@@ -230,6 +230,8 @@ def test_a_small_picture_says_that_it_is_enlarged_and_how_alike_it_is():
     assert "Preview base: rendered faces, 64 px, shown enlarged." in made
     assert "likeness .83 of 1, own photos vary by .10" in made
     assert "<script" not in made + results.recipe_facts(a_render())
+    assert "width:min(100%, 320px)" in made
+    assert "style=" not in results.large(a_render(width=512, height=512), "u", "f.png")
     assert "shown enlarged" not in results.large(a_render(width=512, height=512), "u", "f.png")
     why = a_render(recipe={"request": {}, "measures": {"likeness": None, "reason": "No face to measure."}})
     assert "No face to measure." in results.large(why, "u", "f.png")
