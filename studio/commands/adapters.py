@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from studio.cli_output import Output
 from studio.commands.shared import OPTIONS, AsJson, DataDir, opened, strengthened
+from studio.domain.adapter import AdapterFormat
 
 commands = typer.Typer(help="What was learned of people, as files to keep, carry and mix.", **OPTIONS)
 
@@ -59,7 +60,8 @@ def adapter_export(
     adapter: AdapterName,
     out: Annotated[Path, typer.Argument(help="A .safetensors file, or a folder.")],
     format: Annotated[
-        Literal["kohya", "peft"], typer.Option(help="kohya: ComfyUI, A1111, kohya's scripts. peft: diffusers.")
+        AdapterFormat,
+        typer.Option(help="kohya: ComfyUI, A1111, kohya's scripts; kohya32 the same unrounded. peft: diffusers."),
     ] = "kohya",
     base: BaseName = None,
     data_dir: DataDir = None,

@@ -15,7 +15,7 @@ from studio.domain.base_model import Family
 
 Method = Literal["lora", "dreambooth"]
 Origin = Literal["trained", "imported", "merged"]
-AdapterFormat = Literal["peft", "kohya"]
+AdapterFormat = Literal["peft", "kohya", "kohya32"]
 STRENGTH_RANGE = (-2.0, 2.0)
 
 

@@ -20,7 +20,11 @@ from studio.errors import ConflictError, NotFoundError, UserInputError
 if TYPE_CHECKING:
     from studio.store import Store
 
-FORMAT_WORDS: Mapping[AdapterFormat, str] = {"peft": "diffusers", "kohya": "ComfyUI and A1111 (kohya)"}
+FORMAT_WORDS: Mapping[AdapterFormat, str] = {
+    "peft": "diffusers",
+    "kohya": "ComfyUI and A1111 (kohya)",
+    "kohya32": "ComfyUI and A1111 (kohya, 32 bit)",
+}
 LONGEST_NAME = 80
 
 

@@ -93,7 +93,8 @@ class Adapters(AdapterShelf):
 
         Args:
             out: a safetensors file, or a folder.
-            format: "kohya" for ComfyUI, A1111 and kohya's scripts, "peft" for diffusers.
+            format: "kohya" for ComfyUI, A1111 and kohya's scripts, "peft" for diffusers,
+                "kohya32" as "kohya" without rounding to 16 bits.
             base: to check on; default the one it was trained on.
 
         Raises:

@@ -21,7 +21,7 @@ from studio.ui.controls import clickable, clicked, html, listen
 from studio.ui.shelf import file_name
 from studio.ui.window import Window
 
-FORMATS = [("diffusers / PEFT", "peft"), ("kohya (ComfyUI, A1111)", "kohya")]
+FORMATS = [("diffusers / PEFT", "peft"), ("kohya (ComfyUI, A1111)", "kohya"), ("kohya, 32 bit", "kohya32")]
 NONE = text.empty("No adapters yet", "Keep a checkpoint of a run above, or import a file.", "adapter")
 NOBODY = ""
 ORIGINS = {"trained": "trained here", "imported": "imported", "merged": "merged"}

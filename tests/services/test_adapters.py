@@ -119,7 +119,7 @@ def test_an_export_is_checked_noted_and_part_of_the_lineage(studio, adapters, fi
         studio, files["ann"], "Ann", identity_id=person.id, run_id=run.id, checkpoint_id=point.id,
         thumbnail_sha256=shown, measures={"likeness": 0.8},
     )  # fmt: skip
-    for format in ("kohya", "peft"):
+    for format in ("kohya", "kohya32", "peft"):
         report = adapters.export(ann.id, tmp_path, format)
         assert report.path == tmp_path / f"ann-{format}.safetensors"
         assert report.unmatched == ()
@@ -129,11 +129,11 @@ def test_an_export_is_checked_noted_and_part_of_the_lineage(studio, adapters, fi
         assert "modelspec.thumbnail" in header.metadata
         assert "Likeness" in header.metadata["modelspec.description"]
     steps = adapters.lineage(ann.id)
-    assert [s.what for s in steps] == ["photos", "run", "checkpoint", "adapter", "file", "file"]
+    assert [s.what for s in steps] == ["photos", "run", "checkpoint", "adapter", "file", "file", "file"]
     assert "3 photos of Ann" in steps[0].text
     assert "step 20 of 20" in steps[2].text
     (tmp_path / "ann-kohya.safetensors").unlink()
-    assert [s.gone for s in adapters.lineage(ann.id)][-2:] == [True, False]
+    assert [s.gone for s in adapters.lineage(ann.id)][-3:] == [True, False, False]
     studio.store.runs.delete(ME, run.id)
     assert [(s.what, s.gone) for s in adapters.lineage(ann.id)][:2] == [("run", True), ("adapter", False)]
 

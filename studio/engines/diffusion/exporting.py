@@ -96,6 +96,7 @@ def export_adapter(
     """Write an adapter for diffusers ("peft") or for kohya, ComfyUI and A1111 ("kohya"), and read it back.
 
     Args:
+        format: "kohya32" is kohya's in 32-bit floats: twice the bytes, nothing rounded.
         source: in any layout.
         thumbnail: a small picture for the programs that show one.  # (H, W, 3)
         loaded: the base, where it is in memory already; what it wears comes off.
@@ -109,7 +110,7 @@ def export_adapter(
     base = loaded_base(location, loaded)
     weights = read_adapter(base, source)
     tensors, noted = _written(base, weights, format, metadata, thumbnail)
-    hashes = {"modelspec.hash_sha256": "0x"} | ({"sshs_model_hash": ""} if format == "kohya" else {})
+    hashes = {"modelspec.hash_sha256": "0x"} | ({"sshs_model_hash": ""} if format != "peft" else {})
     with checked_file(out) as part:
         sha256 = write_tensors(part, tensors, noted, hashes=hashes)
         before = [AdapterFile(path=str(source), name="before")]
@@ -241,7 +242,7 @@ def _written(
     ]
     blocks = kohya.checkpoint_blocks(base.unet.config)
     noted = kohya_metadata(short, metadata)
-    return kohya.kohya_tensors(short, metadata.family, blocks), noted | picture
+    return kohya.kohya_tensors(short, metadata.family, blocks, half=format == "kohya"), noted | picture
 
 
 def kohya_metadata(updates: list[ModuleUpdate], metadata: AdapterMetadata) -> dict[str, str]:

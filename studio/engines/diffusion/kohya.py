@@ -116,11 +116,14 @@ def flat_name(part: Part, module: str, family: Family, blocks: Mapping[str, str]
     return _PREFIXES[family][part] + named.replace(".", "_")
 
 
-def kohya_tensors(updates: Iterable[ModuleUpdate], family: Family, blocks: Mapping[str, str]) -> dict[str, Tensor]:
-    """Return an adapter's tensors by kohya's keys, in 16-bit floats.
+def kohya_tensors(
+    updates: Iterable[ModuleUpdate], family: Family, blocks: Mapping[str, str], *, half: bool = True
+) -> dict[str, Tensor]:
+    """Return an adapter's tensors by kohya's keys.
 
     Args:
         updates: with module names as in `flat_name`.
+        half: in 16-bit floats, as is usual; else in 32-bit ones.
     """
     import torch
 
@@ -132,15 +135,16 @@ def kohya_tensors(updates: Iterable[ModuleUpdate], family: Family, blocks: Mappi
         "weight_change": "diff",
         "bias_change": "diff_b",
     }
+    dtype = torch.float16 if half else torch.float32
     found: dict[str, Tensor] = {}
     for update in updates:
         name = flat_name(update.part, update.module, family, blocks)
         for slot, tensor in update.tensors.items():
             if slot == "magnitude":  # one row per output, as LyCORIS writes it
                 tensor = tensor.reshape(-1, *(1 for _ in range(update.tensors["up"].dim() - 1)))
-            found[f"{name}.{endings.get(slot, slot)}"] = tensor.to(torch.float16)
+            found[f"{name}.{endings.get(slot, slot)}"] = tensor.to(dtype)
         if update.alpha is not None or "down" in update.tensors:
-            found[f"{name}.alpha"] = torch.tensor(_kohya_alpha(update), dtype=torch.float16)
+            found[f"{name}.alpha"] = torch.tensor(_kohya_alpha(update), dtype=dtype)
     return found
 
 
