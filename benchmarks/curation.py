@@ -113,11 +113,11 @@ def sorting() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def traits(pictures: int = 60) -> dict[str, Any]:
-    """Compare the words with the labels of renders; where no word is said, nothing is wrong."""
-    from studio.domain.traits import traits_of
+def traits(people: int = 12, pictures: int = 6) -> dict[str, Any]:
+    """Compare the words of captions with the labels of renders; where no word is said, nothing is wrong."""
+    from studio.domain.traits import rest_of, traits_of
     from studio.engines import Engines
-    from studio.engines.diffusion.rendered_faces import render, sample_picture
+    from studio.engines.diffusion.rendered_faces import render, sample_person, sample_picture
     from studio.engines.vision.appearance import measure
     from studio.studio import ASSETS
 
@@ -125,19 +125,20 @@ def traits(pictures: int = 60) -> dict[str, Any]:
     rng = np.random.default_rng(21)
     names = ("direction", "light", "background", "glasses", "expression")
     right, said = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
-    for _ in range(pictures):
-        picture = sample_picture(rng)
-        image, _ = render(picture, 384)
-        found = faces.detect(image)
-        if not found:
-            continue
-        words = traits_of(measure(image, found[0], faces.matte(image)), found[0].head)
-        for name in names:
-            label = picture.labels[name]
-            if name in words and not (name == "expression" and label == "angry"):  # anger has no word here
-                said[name] += 1
-                right[name] += words[name] == label
-    return {n: f"{right[n]} of {said[n]} right ({pictures} pictures)" for n in names}
+    for _ in range(people):
+        person, seen = sample_person(rng), []
+        for picture in (sample_picture(rng, person) for _ in range(pictures)):
+            image, _ = render(picture, 384)
+            if found := faces.detect(image):
+                seen.append((picture.labels, measure(image, found[0], faces.matte(image)), found[0].head))
+        rest = rest_of([(measures, head) for _, measures, head in seen])
+        for labels, measures, head in seen:
+            words = traits_of(measures, head, rest)
+            for name in names:
+                if name in words and not (name == "expression" and labels[name] == "angry"):  # anger has no word here
+                    said[name] += 1
+                    right[name] += words[name] == labels[name]
+    return {n: f"{right[n]} of {said[n]} right ({people} people, {pictures} pictures of each)" for n in names}
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Literal
 
 from studio.domain.pose import HeadPose
@@ -113,10 +114,12 @@ TRAIT: dict[str, Trait] = {t.name: t for t in TRAITS}
 _CLOSE_UP, _FAR = 0.62, 0.12
 _HALF_BODY_ROOM = 2.0
 _LEVEL_PITCH, _TURNED_YAW, _RAISED, _LOWERED = -6.0, 15.0, 11.0, 9.0
+_OWN_PITCH = 4.0  # how far one person's level may lie from everybody's
 _NEARLY = 0.85  # share of those angles from which on a head is neither straight nor turned
-_CLOSED_EYE = 0.13
+_CLOSED_EYE, _HEAVY_LID = 0.13, 0.08  # lids hang in a sad face too
 _SMILE, _SMILING_WIDTH = 0.03, 0.55
-_RISE, _WIDENING = 0.027, 1.1  # against the person's own mouth at rest
+_RISE, _WIDENING = 0.027, 1.15  # against the person's own mouth at rest
+_HANGING = -0.01  # corners below this are no mouth at rest: beside a sad face every calm one would smile
 _SAD, _CLOSED_MOUTH = -0.052, 0.06
 _OPEN_MOUTH, _WIDE_OPEN, _ROUND_WIDTH, _WIDE_EYE = 0.09, 0.19, 0.61, 0.33
 _SIDE_LIGHT, _EVEN_LIGHT, _DARK_PICTURE = 0.75, 0.55, 95.0
@@ -126,23 +129,32 @@ _GLASSES, _NO_GLASSES = 0.52, 0.42
 
 @dataclass(frozen=True)
 class Rest:
-    """A person's mouth at rest, since one person's calm mouth is another's faint smile.
+    """A person's face at rest, since one person's calm mouth is another's faint smile.
 
     Attributes:
         smile, mouth_width: as in Measures.
+        pitch_degrees: what is read when the person looks straight ahead: shapes of faces shift it.
     """
 
     smile: float
     mouth_width: float
+    pitch_degrees: float
 
 
-def rest_of(all_measures: Sequence[Measures]) -> Rest | None:
-    """Return the lower quartile of a person's photos; None with fewer than three."""
-    smiles = sorted(m.smile for m in all_measures if m.smile is not None)
-    widths = sorted(m.mouth_width for m in all_measures if m.mouth_width is not None)
+def rest_of(faces: Sequence[tuple[Measures, HeadPose]]) -> Rest | None:
+    """Return what a person's photos tell of the face at rest; None with fewer than three measured.
+
+    The mouth is the lower quartile, hanging corners aside. The pitch is the
+    median of faces to the front, held near everybody's: all photos of a set may look down.
+    """
+    smiles = sorted(m.smile for m, _ in faces if m.smile is not None)
+    widths = sorted(m.mouth_width for m, _ in faces if m.mouth_width is not None)
     if min(len(smiles), len(widths)) < 3:
         return None
-    return Rest(smiles[(len(smiles) - 1) // 4], widths[(len(widths) - 1) // 4])
+    pitches = [head.pitch_degrees for _, head in faces if abs(head.yaw_degrees) < _TURNED_YAW]
+    pitch = median(pitches) if len(pitches) >= 3 else _LEVEL_PITCH
+    level = min(max(pitch, _LEVEL_PITCH - _OWN_PITCH), _LEVEL_PITCH + _OWN_PITCH)
+    return Rest(max(smiles[(len(smiles) - 1) // 4], _HANGING), widths[(len(widths) - 1) // 4], level)
 
 
 def traits_of(measures: Measures, head: HeadPose, rest: Rest | None = None) -> dict[str, str]:
@@ -151,14 +163,14 @@ def traits_of(measures: Measures, head: HeadPose, rest: Rest | None = None) -> d
     Args:
         measures: of one face.
         head: its absolute pose; people who look straight ahead are read as about -6 degrees of pitch.
-        rest: the person's mouth at rest, where it is known.
+        rest: the person's face at rest, where it is known.
 
     Returns:
         Trait name -> one of its values, only for traits that were measured clearly.
     """
     words = {
         "framing": _framing(measures),
-        "direction": _direction(head),
+        "direction": _direction(head, rest),
         "expression": _expression(measures, rest),
         "light": _light(measures),
         "background": _background(measures),
@@ -180,8 +192,9 @@ def _framing(m: Measures) -> str | None:
     return "head and shoulders"
 
 
-def _direction(head: HeadPose) -> str | None:
-    yaw, pitch = head.yaw_degrees, head.pitch_degrees - _LEVEL_PITCH
+def _direction(head: HeadPose, rest: Rest | None) -> str | None:
+    level = _LEVEL_PITCH if rest is None else rest.pitch_degrees
+    yaw, pitch = head.yaw_degrees, head.pitch_degrees - level
     sideways = abs(yaw) / _TURNED_YAW
     upright = pitch / _RAISED if pitch > 0 else -pitch / _LOWERED
     if max(sideways, upright) < 1:
@@ -194,7 +207,8 @@ def _direction(head: HeadPose) -> str | None:
 def _expression(m: Measures, rest: Rest | None) -> str | None:
     if m.mouth_open is None or m.smile is None or m.eye_open is None or m.mouth_width is None:
         return None
-    if m.eye_open < _CLOSED_EYE:
+    sad = m.smile <= _SAD and m.mouth_open < _CLOSED_MOUTH
+    if m.eye_open < (_HEAVY_LID if sad else _CLOSED_EYE):
         return "eyes closed"
     if m.mouth_open >= _WIDE_OPEN and m.mouth_width < _ROUND_WIDTH and m.eye_open >= _WIDE_EYE:
         return "surprised"
@@ -203,7 +217,7 @@ def _expression(m: Measures, rest: Rest | None) -> str | None:
         return "smiling"
     if m.mouth_open >= _OPEN_MOUTH:
         return "mouth open"
-    return "sad" if m.smile <= _SAD and m.mouth_open < _CLOSED_MOUTH else "neutral"
+    return "sad" if sad else "neutral"
 
 
 def _light(m: Measures) -> str | None:

@@ -51,7 +51,7 @@ class TrainingSets:
         out, number = [], 0
         photos = self._store.photos.list(self._owner, identity_id=identity_id)
         faces = {photo.id: meant(self._measuring.analysis(photo.sha256), photo) for photo in photos}
-        rest = rest_of([face.measures for face in faces.values() if face is not None])
+        rest = rest_of([(face.measures, face.face.head) for face in faces.values() if face is not None])
         for photo in photos:
             choice, face = choices.get(photo.id, PhotoChoice()), faces[photo.id]
             traits = {} if face is None else traits_of(face.measures, face.face.head, rest)

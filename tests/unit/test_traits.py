@@ -34,11 +34,22 @@ def test_direction_has_a_word_only_where_it_is_clear(head: HeadPose, word: str |
     assert traits_of(Measures(), head).get("direction") == word
 
 
+def test_direction_is_read_against_the_persons_own_level() -> None:
+    """A face that reads 4 degrees lower when it looks ahead looks ahead at -10; a set that only looks down does not."""
+    ahead, raised, turned = HeadPose(0, -10, 0), HeadPose(0, 2, 0), HeadPose(-40, -10, 0)
+    rest = rest_of([(Measures(**CALM), head) for head in (ahead, ahead, raised, turned)])
+    assert [traits_of(Measures(), h, rest).get("direction") for h in (ahead, raised)] == ["straight", "up"]
+    assert traits_of(Measures(), raised).get("direction") == "straight"
+    low = rest_of([(Measures(**CALM), HeadPose(0, -25, 0))] * 4)
+    assert traits_of(Measures(), HeadPose(0, -25, 0), low).get("direction") == "down"
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [
         ({}, "neutral"), ({"smile": 0.06, "mouth_width": 0.66}, "smiling"), ({"mouth_open": 0.14}, "mouth open"),
         ({"mouth_open": 0.3, "eye_open": 0.42}, "surprised"), ({"smile": -0.07}, "sad"),
+        ({"smile": -0.07, "eye_open": 0.1}, "sad"), ({"smile": -0.07, "eye_open": 0.05}, "eyes closed"),
         ({"eye_open": 0.05}, "eyes closed"),
     ],
 )  # fmt: skip
@@ -47,12 +58,18 @@ def test_expressions(change: dict[str, float], word: str) -> None:
 
 
 def test_a_smile_is_read_against_the_persons_own_mouth_at_rest() -> None:
-    calm, faint = Measures(**{**CALM, "smile": -0.02}), Measures(**{**CALM, "smile": 0.015, "mouth_width": 0.6})
+    calm, faint = Measures(**{**CALM, "smile": -0.02}), Measures(**{**CALM, "smile": 0.02, "mouth_width": 0.64})
     assert traits_of(faint, FRONT)["expression"] == "neutral"
-    rest = rest_of([calm, faint, calm, faint])
+    rest = rest_of([(m, FRONT) for m in (calm, faint, calm, faint)])
     assert traits_of(faint, FRONT, rest)["expression"] == "smiling"
     assert traits_of(calm, FRONT, rest)["expression"] == "neutral"
-    assert rest_of([calm, faint]) is None
+    assert rest_of([(calm, FRONT), (faint, FRONT)]) is None
+
+
+def test_beside_sad_photos_a_calm_face_does_not_smile() -> None:
+    sad, calm = (Measures(**{**CALM, **change}) for change in ({"smile": -0.08, "mouth_width": 0.5}, {"smile": -0.01}))
+    rest = rest_of([(m, FRONT) for m in (sad, sad, sad, calm)])
+    assert [traits_of(m, FRONT, rest)["expression"] for m in (sad, calm)] == ["sad", "neutral"]
 
 
 @pytest.mark.parametrize(
