@@ -80,7 +80,7 @@ def leak_card(found: Any, sheet_url: str = "") -> str:
     advice = str(found["advice"])
     tone = "good" if advice.startswith("Fine") else "info" if advice.startswith("Not") else "warn"
     rows = [
-        (f"{r['strength']:g}", _percent(r["leak"], r["noise"]), _percent(r["likeness"]), _percent(r["drift"]))
+        (f"{r['strength']:g}", _percent(r["leak"], r["noise"]), text.fraction(r["likeness"]), _percent(r["drift"]))
         for r in found["results"]
     ]
     table = text.table(("Strength", "Strangers move", "Likeness", "Pictures change"), rows)

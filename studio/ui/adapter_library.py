@@ -21,6 +21,7 @@ from studio.ui.controls import clickable, clicked, html, listen
 from studio.ui.shelf import file_name
 from studio.ui.window import Window
 
+IN_QUEUE = "is in the queue."
 FORMATS = [("diffusers / PEFT", "peft"), ("kohya (ComfyUI, A1111)", "kohya"), ("kohya, 32 bit", "kohya32")]
 NONE = text.empty("No adapters yet", "Keep a checkpoint of a run above, or import a file.", "adapter")
 NOBODY = ""
@@ -256,11 +257,11 @@ class AdapterLibrary:
 
     def _test_leak(self, selected: str) -> str:
         job = self.service.submit_leak_test(selected)
-        return text.notice(f"{job.title} has begun.", "The verdict appears here; the Jobs tab shows how far it is.")
+        return text.notice(f"{job.title} {IN_QUEUE}", "The verdict appears here; the Jobs tab shows how far it is.")
 
     def _tick(self, selected: str | None, shown: str) -> tuple[Any, ...]:
         """Show the verdict of a leak test when it is there."""
-        if not selected or "has begun" not in (shown or ""):
+        if not selected or IN_QUEUE not in (shown or ""):
             return (gr.skip(),)
         try:
             said = self._leak_words(self.service.get(selected))

@@ -18,7 +18,7 @@ import gradio as gr
 import studio
 from studio.errors import UserInputError
 from studio.ui import api, quick_start, theme
-from studio.ui.controls import html
+from studio.ui.controls import html, listen
 from studio.ui.shelf import Shelf
 from studio.ui.tabs import TABS
 from studio.ui.theme import ColorScheme
@@ -61,6 +61,7 @@ def build(
                     built[tab.id] = tab
             for name, tab in built.items():
                 tab.wire(built, items[name], page)
+                listen(items[name].select, None, js="() => window.scrollTo(0, 0)")
             api.expose(window)
         page.queue(default_concurrency_limit=4)
     return cast(gr.Blocks, page)

@@ -27,6 +27,8 @@ def state_words(job: Job) -> str:
     """Return the state in words, with what is going on right now."""
     if job.is_active and job.cancel_requested:
         return "Stopping"
+    if job.kind == "train" and job.state == "cancelled":
+        return "Stopped"  # what was learned is kept
     return STATE_WORDS[job.state]
 
 
@@ -52,7 +54,8 @@ def buttons(job: Job, *, with_open: bool = True) -> list[tuple[str, str]]:
         out.append(("cancel", "Cancel"))
     if job.state == "interrupted":
         out.append(("resume", "Resume"))
-    if job.can_retry and job.state != "done":
+    # A training goes on, or starts again, from its run on the Train tab: a second job for it would find it done.
+    if job.can_retry and job.state != "done" and job.kind != "train":
         out.append(("retry", "Try again"))
     if with_open and job.state == "done" and (job.outputs.get("render_id") or job.outputs.get("render_ids")):
         out.append(("show", "Show in Library"))

@@ -148,6 +148,7 @@ class PictureForm:
         listen(self.base.input, self._new_base, self.base, [*self.worn, self.steps, self.guidance], **quiet)
         wear = [self.adapters, self.prompt, self.wearing, *self.strengths]
         listen(self.adapters.input, self._wear, wear, [*self.strengths, self.words, self.wearing], **quiet)
+        listen(self.prompt.blur, self._missing, [self.prompt, self.wearing], self.words, **quiet)
         listen(self.words.click, self._insert, [self.prompt], [self.prompt, self.words], **quiet)
         listen(self.note.click, self._download, None, self.note)
         listen(self.dice.click, lambda: random.randint(0, LARGEST_SEED), None, self.seed, **quiet)
@@ -155,13 +156,19 @@ class PictureForm:
 
     # -- base and adapters ------------------------------------------------------
 
-    def fill(self, base: str | None) -> tuple[Any, ...]:
-        """Return the updates of [base, *worn] when the tab is opened."""
+    def fill(self, base: str | None, worn: Sequence[str], prompt: str, *strengths: float) -> tuple[Any, ...]:
+        """Return the updates of [base, *worn] when the tab is opened; adapters that are gone come off."""
         entries = {e.card.name: e for e in self.window.studio.bases.list()}
         known = base in entries
         base = base if known else next(iter(entries), None)
         choices = gr.Dropdown([(base_title(e), n) for n, e in entries.items()], value=base)
-        return (choices, *self._suited(base, keep=known))
+        if not known or base is None:
+            return (choices, *self._suited(base, keep=False))
+        fitting = {a.id: a.name for a in self.adapters_for(entries[base])}
+        left = [i for i in worn if i in fitting]
+        note, _, *_, sizes = self._suited(base, keep=True)
+        kept = self.wear(left, prompt, dict(zip(worn, strengths, strict=False)))
+        return (choices, note, gr.Dropdown([(n, i) for i, n in fitting.items()], value=left), *kept, sizes)
 
     def _new_base(self, base: str) -> tuple[Any, ...]:
         entry = self.window.studio.bases.get(base)
@@ -194,8 +201,11 @@ class PictureForm:
         worn = [self.window.studio.adapters.get(i) for i in chosen or ()][:PLACES]
         sliders = [gr.Slider(label=a.name, visible=True, value=kept.get(a.id, 1.0)) for a in worn]
         sliders += [gr.Slider(visible=False, value=1.0)] * (PLACES - len(worn))
-        missing = [a for a in worn if a.trigger and a.trigger.lower() not in (prompt or "").lower()]
-        return (*sliders, "".join(_trigger_note(a) for a in missing), [a.id for a in worn])
+        return (*sliders, _missing_words(worn, prompt), [a.id for a in worn])
+
+    def _missing(self, prompt: str, wearing: Sequence[str]) -> str:
+        known = {a.id: a for a in self.window.studio.adapters.list()}
+        return _missing_words([known[i] for i in wearing if i in known], prompt)
 
     def _insert(self, event: gr.EventData, prompt: str) -> tuple[str, str]:
         trigger = self.window.studio.adapters.get(clicked(event)[1]).trigger
@@ -209,7 +219,7 @@ class PictureForm:
         """Return the updates of `handed`: one adapter worn alone, its word in the prompt."""
         entries = {e.card.name: e for e in self.window.studio.bases.list()}
         entry = entries.get(adapter.base_name) or next(e for e in entries.values() if e.card.family == adapter.family)
-        choices, note, *_ = self.fill(entry.card.name)
+        choices, note, *_ = self.fill(entry.card.name, (), "")
         worn = gr.Dropdown([(a.name, a.id) for a in self.adapters_for(entry)], value=[adapter.id])
         prompt = f"a photo of {adapter.trigger}" if adapter.trigger else gr.skip()
         return (prompt, choices, note, worn, *self.wear([adapter.id], adapter.trigger, {}), _sizes(entry))
@@ -265,6 +275,12 @@ def with_trigger(prompt: str, trigger: str) -> str:
         if plain in words:
             return words.replace(plain, trigger, 1)
     return f"{trigger}, {words}" if words.strip() else f"a photo of {trigger}"
+
+
+def _missing_words(worn: Sequence[Adapter], prompt: str) -> str:
+    """Return a note for each adapter whose word the prompt does not say."""
+    words = (prompt or "").lower()
+    return "".join(_trigger_note(a) for a in worn if a.trigger and a.trigger.lower() not in words)
 
 
 def _trigger_note(adapter: Adapter) -> str:

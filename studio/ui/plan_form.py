@@ -314,7 +314,8 @@ class PlanForm:
             return text.notice(error.message, error.hint, "warn"), {}
         except StudioError as error:
             return text.notice(error.message, error.hint, "bad"), {}
-        return preflight_card(found), dict(found.instead)
+        known = "".join(text.notice(s, tone="warn") for s in self.training.advice(person, self.plan(*values)))
+        return preflight_card(found) + known, dict(found.instead)
 
     def _use_what_fits(self, instead: dict[str, Any], person: str | None, *values: Any) -> tuple[Any, ...]:
         plan = self.plan(*values)

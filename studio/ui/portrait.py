@@ -20,6 +20,8 @@ from studio.ui.controls import PICTURE_TYPES, clickable, clicked, html, listen
 from studio.ui.window import Window
 
 Choice = dict[str, Any]
+CHOSEN = "chosen"
+"""In place of a photo's id: the picture from elsewhere that is chosen now."""
 
 
 def source_of(choice: Choice) -> MediaSource:
@@ -79,8 +81,13 @@ class PortraitChooser:
         listen(self.faces.click, self._pick_face, [self.choice, self.upload], outputs)
 
     def strip(self, choice: Choice | None) -> str:
-        """Return the strip of all people's photos."""
+        """Return the strip of all people's photos; a picture of no person stands in front while it is chosen."""
         items = []
+        path = (choice or {}).get("path")
+        if path and Path(path).is_file():
+            url = self.window.picture_url(Path(path))
+            title = str((choice or {}).get("title") or "Picture")
+            items.append(text.Card(CHOSEN, title, "chosen", url, act="photo", selected=True))
         for person in self.window.studio.identities.list():
             for photo in self.window.studio.identities.photos(person.id):
                 path = self.window.studio.identities.photo_path(photo.id)
@@ -100,7 +107,7 @@ class PortraitChooser:
 
     def _pick_photo(self, choice: Choice | None, event: gr.EventData) -> tuple[Any, ...]:
         _, photo_id = clicked(event)
-        return self.answer(self.photo_choice(photo_id))
+        return self.answer(choice if photo_id == CHOSEN else self.photo_choice(photo_id))
 
     def photo_choice(self, photo_id: str) -> Choice:
         """Return the choice of one stored photo."""

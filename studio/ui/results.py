@@ -27,7 +27,7 @@ ACTS = (
 
 
 def badge(recipe: Mapping[str, Any]) -> str:
-    """Return how alike the picture is: "likeness .83 of 1, own photos vary by .10", or why nobody can say."""
+    """Return how alike the picture is: "likeness .83, own photos 1 ± .10", or why nobody can say."""
     measures = recipe.get("measures") or {}
     likeness, spread = measures.get("likeness"), measures.get("spread")
     if likeness is None:

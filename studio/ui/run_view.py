@@ -137,6 +137,11 @@ class RunView:
         drawn = f"{len(samples)}/{samples[-1].step if samples else ''}"
         measured = [(c.step, c.distance, c.drift, c.has_state, c.media_sha256[:8]) for c in found]
         listed = self.training.runs()
+        moving = [
+            (j.id, j.state, round(j.fraction, 2))
+            for j in self.window.studio.jobs.list()
+            if j.is_active and j.kind == "train"
+        ]
         return [
             ("head", f"{state}/{run.outcome}/{run.name}/{ends.get('loss')}", lambda: self._head(run, job, metrics)),
             (
@@ -157,7 +162,7 @@ class RunView:
             ),
             (
                 "history",
-                f"{run.id}/{[(r.id, r.name) for r in listed]}/{job.state if job else ''}",
+                f"{run.id}/{[(r.id, r.name) for r in listed]}/{job.state if job else ''}/{moving[: len(listed) - 1]}",
                 lambda: self._history(listed, run),
             ),
         ]
@@ -250,7 +255,7 @@ class RunView:
         if not run_id or not strengths:
             raise UserInputError("There is nothing to draw.", "Open a run with a checkpoint and write a strength.")
         self.training.grid(run_id, strengths)
-        gr.Info("The grid is being drawn; pictures appear as they are ready.", title="Comparing", duration=5)
+        gr.Info("The grid is in the queue; pictures appear below as they are drawn.", title="Comparing", duration=5)
         return self.show(run_id)
 
     def _vote(self, run_id: str, seen: dict[str, str], event: gr.EventData) -> tuple[Any, ...]:

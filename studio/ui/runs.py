@@ -54,8 +54,8 @@ def head(state: RunState, job: Job | None, metrics: Metrics, log_tail: str = "",
         (f"{state.step}", f"of {state.steps} steps"),
         (text.span(left), "left"),
         (f"{median(v for _, v in speeds[-20:]):.2g}" if speeds else "", "steps per second"),
-        (f"{smoothed(losses)[-1][1]:.3f}" if losses else "", "loss"),
-        (text.fraction(alike[-1][1]) if alike else "", "likeness of 1"),
+        (f"{smoothed(losses)[-1][1]:.3f}" if losses else "", "loss, smoothed"),
+        (text.fraction(alike[-1][1]) if alike else "", "likeness (own photos 1)"),
     ]
     stats = "".join(f"<div><b>{escape(v)}</b><span>{escape(k)}</span></div>" for v, k in numbers if v)
     meter = doing = ""
@@ -85,7 +85,8 @@ def acts_of(state: RunState, job: Job | None) -> list[tuple[str, str]]:
 def _plan_words(run: TrainingRun) -> str:
     plan = run.plan
     what = "DreamBooth" if plan.method == "dreambooth" else f"LoRA, rank {plan.rank}"
-    return f"{plan.base} · {what} · “{plan.trigger} {plan.class_word}” · {len(run.photos)} photos · seed {plan.seed}"
+    photos = f"{len(run.photos)} photo{'s' if len(run.photos) != 1 else ''}"
+    return f"{plan.base} · {what} · “{plan.trigger} {plan.class_word}” · {photos} · seed {plan.seed}"
 
 
 def _ending(state: RunState, log_tail: str) -> str:

@@ -59,7 +59,7 @@ def question(review: Review, picture: Picture, names: Mapping[str, str]) -> str:
     if not review.questions:
         return ""
     ask = review.questions[0]
-    left = f" · {len(review.questions)} questions" if len(review.questions) > 1 else ""
+    left = f" · {len(review.questions)} questions in all" if len(review.questions) > 1 else ""
     faces = "".join(_portrait(key, picture, names) for key in (ask.first, ask.second))
     return (
         f'<section class="ask" aria-label="Question"><div class="pair">{faces}</div>'

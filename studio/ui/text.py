@@ -187,8 +187,8 @@ def likeness(value: float | None, spread: float | None) -> str:
     """Return the sentence that goes with a picture: how alike, and how much that is worth."""
     if value is None:
         return "likeness not measured"
-    own = f", own photos vary by {fraction(spread)}" if spread is not None else ""
-    return f"likeness {fraction(value)} of 1{own}"
+    own = f" ± {fraction(spread)}" if spread is not None else ""
+    return f"likeness {fraction(value)}, own photos 1{own}"
 
 
 def likeness_tone(value: float | None, spread: float | None) -> str:

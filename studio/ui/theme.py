@@ -196,6 +196,10 @@ def icon_css() -> str:
     return ":root {\n" + "\n".join(rows) + "\n}"
 
 
+TOASTS = "@media (min-width: 768px) { .toast-wrap { top: auto !important; bottom: 20px !important; } }"
+"""At the top they would cover the tabs. They stand outside of what Gradio's own style option reaches."""
+
+
 def head(scheme: ColorScheme = "system") -> str:
     """Return the page's own script: colors before the first paint, keys for sliders, focus in lists.
 
@@ -206,5 +210,6 @@ def head(scheme: ColorScheme = "system") -> str:
     return (
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
+        f"<style>{TOASTS}</style>"
         f"<script>window.studioScheme = {json.dumps(scheme)};\n{script}</script>"
     )

@@ -208,7 +208,7 @@ def test_a_likeness_is_said_the_same_everywhere(value, said):
 
 
 def test_likeness_comes_with_the_spread_of_the_own_photos():
-    assert text.likeness(0.83, 0.1) == "likeness .83 of 1, own photos vary by .10"
+    assert text.likeness(0.83, 0.1) == "likeness .83, own photos 1 ± .10"
     assert text.likeness_tone(0.83, 0.1) == "good"
     assert text.likeness_tone(0.6, 0.1) == "warn"
     assert text.likeness_tone(0.2, 0.1) == "bad"
@@ -228,7 +228,7 @@ def a_render(**changes) -> Render:
 def test_a_small_picture_says_that_it_is_enlarged_and_how_alike_it_is():
     made = results.large(a_render(), "u", "f.png", "Preview base: rendered faces")
     assert "Preview base: rendered faces, 64 px, shown enlarged." in made
-    assert "likeness .83 of 1, own photos vary by .10" in made
+    assert "likeness .83, own photos 1 ± .10" in made
     assert "<script" not in made + results.recipe_facts(a_render())
     assert "width:min(100%, 320px)" in made
     assert "style=" not in results.large(a_render(width=512, height=512), "u", "f.png")

@@ -267,7 +267,8 @@ class AnimateTab:
         if not voices:
             hint = "Put in a sound, or install the optional voice: see the Settings tab."
             return gr.Dropdown(interactive=False), text.notice("No offline voice is installed.", hint, "warn")
-        first = "en" if "en" in voices else voices[0]
+        english = sorted(v for v in voices if v.partition("-")[0].partition("_")[0] == "en")
+        first = english[0] if english else voices[0]
         return gr.Dropdown(list(voices), value=first, interactive=True), ""
 
     def expression_words(self, kept: dict[str, Any] | None) -> str:

@@ -157,7 +157,10 @@ class ExpressionTab:
             self.own,
         ]
         opening = [*stage, self.undo, self.neutralise, self.opened, *sliders]
-        listen(self.chooser.choice.change, self._open, [self.chooser.choice, self.opened], opening)
+        listen(
+            self.chooser.choice.change, self._open, [self.chooser.choice, self.opened], opening,
+            show_progress_on=[self.placeholder, self.picture],
+        )  # fmt: skip
         drawn = [self.picture, self.hints, self.history, self.undo]
         inputs = [self.handle, self.before, self.history, self.neutralise]
         gr.on(

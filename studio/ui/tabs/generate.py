@@ -28,6 +28,12 @@ ENGINE = "diffusion"
 RECENT = 24
 ENLARGED_PIXELS = 512
 """Small pictures are enlarged to this before Expression or Animate look for the face."""
+SHOW_PROGRESS = """() => {
+  const stage = document.querySelector('#generate-progress');
+  const top = stage?.getBoundingClientRect().top ?? 0;
+  if (top < 0 || top > window.innerHeight - 240) stage?.scrollIntoView({ behavior: 'smooth' });
+}"""
+"""On a phone the pictures stand below the form."""
 EMPTY_STAGE = text.empty("The picture appears here", "Write what to draw, choose who is in it, press Draw.", "generate")
 
 
@@ -79,11 +85,14 @@ class GenerateTab:
         """Attach the listeners."""
         quiet: dict[str, Any] = {"show_progress": "hidden"}
         self.form.wire()
-        listen(item.select, self.form.fill, self.form.base, [self.form.base, *self.form.worn], **quiet)
+        form = self.form
+        standing = [form.base, form.wearing, form.prompt, *form.strengths]
+        listen(item.select, form.fill, standing, [form.base, *form.worn], **quiet)
         listen(item.select, self._enter, self.selected, self.stage, **quiet)
         self.watch = [self.watched, self.seen, self.progress, *self.stage]
         asked = [self.form.lock, *self.form.inputs]
-        listen(self.make.click, self._submit, asked, [self.form.seed, *self.watch], **quiet)
+        asked_for = listen(self.make.click, self._submit, asked, [self.form.seed, *self.watch], **quiet)
+        listen(asked_for.success, None, None, None, js=SHOW_PROGRESS)
         listen(self.progress.click, self._act, None, self.watch, **quiet)
         listen(self.recent.click, self._open, None, self.stage, **quiet)
         listen(page.load, self._find_running, None, self.watch, **quiet)
@@ -199,6 +208,7 @@ class GenerateTab:
             detail, tab = self.show_in_library(render_id), gr.Tabs(selected="library")
         elif act == "to-source":
             source = (*self.form.start.start_from_render(render), gr.Accordion(open=True))
+            gr.Info("Drawing starts from this picture now; see the end of the form.", title="Source", duration=5)
         else:
             handed, tab = self._hand_to(act, render), gr.Tabs(selected=self.targets[act].id)
         return (*handed, *source, *detail, *stage, tab)

@@ -72,7 +72,8 @@ class ConsentFields:
         """Create the fields; `name` keeps element ids apart."""
         self.agreed_by = gr.Textbox(
             label="Who agreed",
-            info="The person shown, or who may speak for them. Leave empty to record it later.",
+            info="The person shown, or who may speak for them."
+            + (" Leave empty to record it later." if name == "form" else ""),
             elem_id=f"{name}-agreed",
         )
         self.scopes = gr.CheckboxGroup(
@@ -161,7 +162,7 @@ class IdentitiesTab:
             )
             self.more_faces = clickable()
         self.set.build()
-        with gr.Accordion("Consent", open=False, elem_id="person-consent"):
+        with gr.Accordion("Consent", open=False, elem_id="person-consent") as self.consent_fold:
             self.consents = html()
             self.page_consent = ConsentFields("page")
             with gr.Row(elem_classes=["actions"]):
@@ -188,6 +189,7 @@ class IdentitiesTab:
             self.summary,
             self.person_photos,
             self.consents,
+            self.revoke,
             self.danger,
             self.plan,
             self.new_name,
@@ -226,6 +228,15 @@ class IdentitiesTab:
         choosers = [tabs["expression"].chooser, tabs["animate"].chooser]
         self.photo_targets = choosers
 
+    @property
+    def asked_for_consent(self) -> list[Any]:
+        """What `ask_for_consent` updates."""
+        return [self.selected, self.consent_fold, self.page_consent.scopes, self.window.tabs]
+
+    def ask_for_consent(self, person_id: str) -> tuple[Any, ...]:
+        """Return the updates that open a person's page where consent to training is recorded."""
+        return person_id, gr.Accordion(open=True), list(SCOPES), gr.Tabs(selected=self.id)
+
     def _train(self, selected: str | None) -> tuple[Any, ...]:
         return self.people.get(self.shown(selected)).id, None, gr.Tabs(selected="train")
 
@@ -256,7 +267,7 @@ class IdentitiesTab:
         heap = (gr.Accordion(open=False), gr.Column(visible=is_heap(shown)), *self.heap.show(shown))
         if person is None:
             form = gr.Column(visible=not is_heap(shown))
-            return column, form, gr.Column(visible=False), "", "", "", gr.skip(), "", "", "", *heap
+            return column, form, gr.Column(visible=False), "", "", "", gr.skip(), gr.skip(), "", "", "", *heap
         photos = self.people.photos(person.id)
         return (
             column,
@@ -265,6 +276,7 @@ class IdentitiesTab:
             self._summary(person, photos),
             self._photo_cards(photos),
             self._consent_rows(person),
+            gr.Button(visible=any(c.revoked_at is None for c in person.consents)),
             gr.Accordion(open=False),
             "",
             person.name,

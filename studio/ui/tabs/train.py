@@ -27,9 +27,14 @@ from studio.ui.runs import more_steps
 from studio.ui.window import Window
 
 SHOW_RUN = """() => {
-  if (window.innerWidth < 768) document.querySelector('#train-run')?.scrollIntoView({ behavior: 'smooth' });
+  const run = document.querySelector('#train-run');
+  const top = run?.getBoundingClientRect().top ?? 0;
+  if (top < 0 || top > window.innerHeight - 240) run?.scrollIntoView({ behavior: 'smooth' });
 }"""
-"""On a phone the run stands below the form; who started it wants to see it."""
+"""The run may stand above or below what is seen of the form; who started it wants to see it."""
+SHOW_CONSENT = """() => setTimeout(() => {
+  document.querySelector('#person-consent')?.scrollIntoView({ behavior: 'smooth', block: 'center' });
+}, 600)"""
 NOBODY = text.notice("There is nobody yet.", "Add a person with photos on the Identities tab.", "warn")
 
 
@@ -107,7 +112,9 @@ class TrainTab:
         person = [self.person, self.strip, self.consent]
         picked = listen(self.strip.click, self._pick, None, [*person, *self.view.parts], **quiet)
         listen(picked.success, self.form.check, asked, answer, **lane)
-        listen(self.consent.click, lambda: gr.Tabs(selected="identities"), None, self.window.tabs, **quiet)
+        self.ask_for_consent = identities.ask_for_consent
+        asked_for = listen(self.consent.click, self._ask_for_consent, None, identities.asked_for_consent, **quiet)
+        listen(asked_for.success, None, None, None, js=SHOW_CONSENT)
         listen(self.check.click, lambda: (CHECKING, {}), None, answer, **quiet).then(
             self.form.check, asked, answer, api_visibility="private", **lane
         )
@@ -161,6 +168,9 @@ class TrainTab:
         person = next((p for p in people if p.id == person_id), people[0])
         return person.id, text.cards(items, "strip", "People"), consent_note(person, datetime.now(UTC))
 
+    def _ask_for_consent(self, event: gr.EventData) -> tuple[Any, ...]:
+        return self.ask_for_consent(clicked(event)[1])  # type: ignore[no-any-return]
+
     def _pick(self, event: gr.EventData) -> tuple[Any, ...]:
         _, person_id = clicked(event)
         return (*self._person(person_id), *self.view.show(None, person_id))
@@ -175,8 +185,8 @@ class TrainTab:
             raise UserInputError("There is nobody to train on.", "Add a person with photos on the Identities tab.")
         plan = self.form.plan(*values)
         run = self.training.submit(person, plan)
-        for sentence in self.training.advice(person, plan):
-            gr.Info(escape(sentence), title="Good to know", duration=10)
+        if any(r.id != run.id and self.training.state(r.id).can_stop for r in self.training.runs()):
+            gr.Info("It begins when the training before it has ended.", title="Waiting", duration=6)
         return self.view.show(run.id)
 
     def _act(self, event: gr.EventData) -> tuple[Any, ...]:
