@@ -78,10 +78,12 @@ def add_person(page, photos) -> None:
 
 
 def agree(page) -> None:
-    page.click("#person-consent button.label-wrap")
-    fill(page, "#page-agreed", "Ruby herself")
+    """Fill what Train's "Record consent" has opened: the fold stands open, what training needs is ticked."""
+    page.wait_for_selector(f"#person-summary:has-text('{NAME}')")
+    page.wait_for_selector("#page-agreed", state="visible")
     for scope in ("Train a model", "Generate new pictures"):
-        page.click(f"#person-consent label:has-text('{scope}')")
+        page.wait_for_selector(f"#person-consent label:has-text('{scope}') input:checked")
+    fill(page, "#page-agreed", "Ruby herself")
     page.click("#consent-record")
     page.wait_for_selector("#person-summary:has-text('train a model')")
 
@@ -230,6 +232,18 @@ def test_a_run_is_stopped_continued_and_compared(patient, photos):
     page.click("#train-cells [data-act=up] >> nth=0")
     page.wait_for_selector("#train-cells .summary:has-text('1 up')")
     shoot(v, "story-9-grid")
+
+    # an adapter that is deleted comes off the form of Generate
+    page.click("#train-checkpoints [data-act=try] >> nth=0")
+    page.wait_for_selector("#generate-strength-1", state="visible")
+    v.tab("train")
+    page.click("#adapter-danger button.label-wrap")
+    page.click("#adapter-delete")
+    told(page, "was deleted")
+    v.tab("generate")
+    page.wait_for_selector("#generate-strength-1", state="hidden")
+    page.click("#generate-make")
+    page.wait_for_selector("#generate-result figure", timeout=SLOW)
 
 
 def test_what_is_missing_is_asked_for(patient):
