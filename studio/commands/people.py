@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from studio.errors import UserInputError
 
 if TYPE_CHECKING:
     from studio.domain.curation import Review
+    from studio.studio import Studio
 
 commands = typer.Typer(help="People and their photos.", **OPTIONS)
 
@@ -81,6 +83,7 @@ def identity_curate(
     photos: Annotated[list[Path], typer.Argument(help="A folder, or pictures; 1 to 500.")],
     name: Annotated[str, typer.Option("--name", help="Whose photos; a person of the studio, or a new one.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Take over what is proposed.")] = False,
+    ask: Annotated[bool, typer.Option("--ask", help="Ask whether unsure faces are one person (y or n).")] = False,
     report: Annotated[bool, typer.Option("--report", help="Only report, and forget the photos again.")] = False,
     trigger: Annotated[str, typer.Option(help="Trigger word for the captions that are printed.")] = "sks",
     class_word: Annotated[str, typer.Option("--class", help="Class word for the captions.")] = "person",
@@ -99,8 +102,8 @@ def identity_curate(
         intake = studio.curation.analyse(
             intake.id, lambda done, total, file, _: output.progress(done / total, f"{done} of {total}: {file}")
         )
-        review = studio.curation.review(intake.id)
         names = {p.id: p.file_name for p in intake.photos}
+        review = _asked(studio, intake.id, names) if ask else studio.curation.review(intake.id)
         values = {"intake_id": intake.id, **_reported(review, names), "confirmed": None}
         lines = _report_lines(review, names)
         if yes:
@@ -145,10 +148,27 @@ def _reported(review: Review, names: Mapping[str, str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _asked(studio: Studio, intake_id: str, names: Mapping[str, str]) -> Review:
+    """Put the open questions one by one; anything but y or n ends the asking."""
+    review = studio.curation.review(intake_id)
+    while review.questions:
+        ask = review.questions[0]
+        for key in (ask.first, ask.second):
+            print(f"  {names.get(key.rpartition(':')[0], 'a photo of the person')}", file=sys.stderr)
+        reply = typer.prompt(f"{ask.sentence} [y/n, Enter to end]", default="", show_default=False, err=True)
+        if reply.strip().lower() not in ("y", "yes", "n", "no"):
+            break
+        review = studio.curation.answer(intake_id, ask.first, ask.second, reply.strip().lower().startswith("y"))
+    return review
+
+
 def _report_lines(review: Review, names: Mapping[str, str]) -> list[str]:
     words = {"keep": "keep    ", "drop": "left out", "unsure": "unsure  "}
     lines = [f"{words[v.state]}  {names[v.photo_id]}: {v.reason}" for v in review.verdicts]
     lines += [f"note: {n}" for n in review.notes]
+    if review.questions:
+        open_ones = "1 question is" if len(review.questions) == 1 else f"{len(review.questions)} questions are"
+        lines.append(f"{open_ones} open: answer with --ask, or on the Identities tab.")
     lines.append(f"{review.count('keep')} kept, {review.count('unsure')} unsure, {review.count('drop')} left out.")
     return lines
 

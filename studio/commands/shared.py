@@ -35,6 +35,7 @@ def opened(data_dir: Path | None) -> Iterator[Studio]:
     chosen = settings.load({"data_dir": data_dir})
     log.configure(chosen.log_level.upper() if chosen.log_level != "info" else "WARNING")
     with Studio.open(chosen) as studio:
+        studio.start(worker=False, sample=False)  # a run whose process was killed can then go on at once
         yield studio
 
 
@@ -50,4 +51,6 @@ def strengthened(text: str) -> tuple[str, float]:
     try:
         return name, float(strength)
     except ValueError as exc:
-        raise UserInputError(f"{text!r} has no number as strength.", "Write NAME:0.8, or NAME alone for 1.") from exc
+        raise UserInputError(
+            f"{text!r} has no number as strength.", "Write NAME:0.8, or NAME:1 where a name has a colon."
+        ) from exc

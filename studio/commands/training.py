@@ -62,8 +62,8 @@ def train(
         else:
             person = studio.identities.get(identity)
             photos = len(studio.identities.photos(person.id))
-            changes = _settings(values or ()) | ({"steps": steps} if steps else {})
-            plan = training.plan(preset, base, photos=photos, **changes)
+            changes = _settings(values or ()) | ({"steps": steps} if steps else {}) | ({"base": base} if base else {})
+            plan = training.plan(preset, photos=photos, **changes)
             for note in training.advice(person.id, plan):
                 print(f"note: {note}", file=sys.stderr)
             run = training.run_now(person.id, plan, name, anyway=anyway, on_start=started, on_progress=hear)

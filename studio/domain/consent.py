@@ -84,7 +84,7 @@ def require(consents: Iterable[Consent], scope: Scope, at: datetime, person: str
     held = tuple(consents)
     if is_allowed(held, scope, at):
         return
-    hint = f"Record on the Identities tab who agreed to “{scope}”, and until when."
+    hint = f"Record on the Identities tab, or with `studio identity consent`, who agreed to “{scope}”, and until when."
     about = [c for c in held if scope in c.scopes]
     if not held:
         raise ConsentMissingError(f"No consent of {person} is recorded.", hint)

@@ -14,7 +14,7 @@ from datetime import datetime
 from statistics import mean, pstdev
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from studio.domain.adapter import Method
 
@@ -23,6 +23,8 @@ Schedule = Literal["constant", "cosine", "linear"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 SampleKind = Literal["person", "class"]
 Rate = Annotated[float, Field(gt=0.0, le=2.0)]
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
+_LARGEST_SEED = 2**62 - 1
 
 
 class TrainingPlan(BaseModel):
@@ -51,8 +53,8 @@ class TrainingPlan(BaseModel):
 
     method: Method = "lora"
     base: str = "preview"
-    trigger: Annotated[str, Field(min_length=1, max_length=40)] = "sks"
-    class_word: Annotated[str, Field(min_length=1, max_length=40)] = "person"
+    trigger: Word = "sks"
+    class_word: Word = "person"
     resolution: Annotated[int, Field(ge=32, le=2048, multiple_of=8)] = 64
     steps: Annotated[int, Field(ge=1, le=100_000)] = 300
     batch: Annotated[int, Field(ge=1, le=64)] = 4
@@ -86,7 +88,7 @@ class TrainingPlan(BaseModel):
     schedule: Schedule = "cosine"
     warmup_steps: Annotated[int, Field(ge=0, le=10_000)] = 10
     precision: Precision = "auto"
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, le=_LARGEST_SEED)] = 0
     cache: bool = True
     checkpoint_every: Annotated[int, Field(ge=1)] = 100
     keep_checkpoints: Annotated[int, Field(ge=1, le=100)] = 2
@@ -105,6 +107,8 @@ class TrainingPlan(BaseModel):
             raise ValueError("a prior weight needs prior pictures; set prior_weight to 0 to train without")
         if not self.sample_prompts or not self.sample_seeds:
             raise ValueError("at least one sample prompt and one seed are needed to see what is learned")
+        if not all(0 <= seed <= _LARGEST_SEED for seed in self.sample_seeds):
+            raise ValueError(f"seeds go from 0 to {_LARGEST_SEED}")
         return self
 
     def prompt(self, text: str) -> str:
@@ -292,7 +296,7 @@ def suggest_checkpoint(checkpoints: Sequence[Checkpoint], calibration: Calibrati
 
     Args:
         checkpoints: of one run.
-        calibration: None chooses by drift alone among the latest half and says so.
+        calibration: None chooses by drift alone among the latest half, without drift the last, and says so.
 
     Returns:
         None when there is no checkpoint.
@@ -302,8 +306,10 @@ def suggest_checkpoint(checkpoints: Sequence[Checkpoint], calibration: Calibrati
         return None
     measured = [c for c in ordered if c.distance is not None]
     if calibration is None or not measured:
-        half = ordered[len(ordered) // 2 :]
-        best = min(half, key=lambda c: c.drift if c.drift is not None else 1.0)
+        drifts = {c.step: c.drift for c in ordered[len(ordered) // 2 :] if c.drift is not None}
+        if not drifts:
+            return Suggestion(ordered[-1], 0.0, "Neither likeness nor drift was measured; this is the last one.")
+        best = min((c for c in ordered if c.step in drifts), key=lambda c: drifts[c.step])
         return Suggestion(best, 0.0, "Likeness could not be measured; this one changed other people least.")
     scores = [
         calibration.likeness(c.distance) - DRIFT_WEIGHT * (c.drift or 0.0) for c in measured if c.distance is not None

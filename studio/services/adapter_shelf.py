@@ -187,8 +187,11 @@ class AdapterShelf:
 
     # -- rules -----------------------------------------------------------------------
 
-    def require_consent(self, adapter: Adapter) -> None:
+    def require_consent(self, adapter: Adapter, *, publish: bool = False) -> None:
         """Refuse using an adapter when somebody in it agreed to neither training nor pictures, or no longer does.
+
+        Args:
+            publish: it is to leave this computer, which needs that consent too.
 
         Raises:
             ConsentMissingError: naming the person and the reason.
@@ -198,6 +201,8 @@ class AdapterShelf:
             person = self._store.identities.get(self._owner, id)
             if not person.allows("train", now):
                 consents.require(person.consents, "generate", now, person.name)
+            if publish:
+                consents.require(person.consents, "publish", now, person.name)
 
     def refuse_taken(self, name: str) -> None:
         """Refuse a name before the long work starts.

@@ -234,13 +234,13 @@ class Adapters(AdapterShelf):
 
         Raises:
             UserInputError: offline, or the hub refuses the token.
-            ConsentMissingError: somebody in it agreed to nothing.
+            ConsentMissingError: somebody in it did not agree to "publish"; a private repository is one too.
         """
         from studio.engines.diffusion.hub import check_push, push_files
 
         check_push(repository, token, offline=self._offline)
         adapter = self.get(adapter_id)
-        self.require_consent(adapter)
+        self.require_consent(adapter, publish=True)
         location = self._base_of(adapter, None)
         metadata = self._metadata(adapter, location)
         files: dict[str, Path | bytes] = {}
@@ -271,7 +271,7 @@ class Adapters(AdapterShelf):
 
         Raises:
             NotFoundError: no such adapter, or its base is not here.
-            ConsentMissingError: somebody in it agreed to nothing.
+            ConsentMissingError: somebody in it did not agree to "publish"; a private repository is one too.
             EngineUnavailableError: torch, or the face embedder, is not installed.
         """
         from studio.engines.media.pictures import png_bytes

@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 __all__ = ["AdapterUse", "Generation", "GenerationRequest", "checked_generation"]
 
 
+MOST_ENLARGED = 4
+"""Pictures of more than so many times the trained side repeat faces instead of showing one."""
+
+
 @dataclass(frozen=True)
 class _Prepared:
     """A request whose names have become files.
@@ -227,6 +231,13 @@ class Generation:
                 "mask": self._starts.settled(request.mask) if isinstance(request.mask, MediaSource) else request.mask,
             }
         )
+        most = MOST_ENLARGED * location.resolution
+        if max(settled.width or 0, settled.height or 0) > most:
+            raise UserInputError(
+                f"{location.title} was trained on {location.resolution} pixels and cannot draw "
+                f"{settled.width}×{settled.height}.",
+                f"Ask for {most} at most; {location.resolution} look best.",
+            )
         inputs = {f"adapter:{a.name}": a.media_sha256 for a in adapters}
         for role, given in (("source", settled.source), ("mask", settled.mask)):
             if isinstance(given, MediaSource):

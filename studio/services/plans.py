@@ -137,6 +137,8 @@ def advice(photos: int, plan: TrainingPlan) -> tuple[str, ...]:
         )
     elif photos < FEW_PHOTOS:
         notes.append(f"{photos} photos are few; 10 to 30 with different light, poses and backgrounds work best.")
+    if plan.trigger.casefold() == plan.class_word.casefold():
+        notes.append("The trigger is the class word: everybody of the class will turn into this person.")
     if plan.prior_weight == 0:
         notes.append("Without prior pictures other people may turn into this person; watch the drift.")
     if plan.flip:

@@ -290,7 +290,13 @@ class Training(RunHistory):
         flight = self._preflight(plan, len(photos))
         if flight.problems and not anyway:
             fits = ", ".join(f"{key} = {value}" for key, value in flight.instead.items())
-            hint = f"This will fit: {fits}." if fits else "Choose a preset for less memory."
+            short = flight.memory_bytes > flight.memory_free_bytes
+            hint = (
+                "Choose a preset for less memory."
+                if short
+                else "Free some space on the disk, or keep fewer checkpoints."
+            )
+            hint = f"This will fit: {fits}." if fits else hint
             raise UserInputError(flight.problems[0], hint)
         return self._store.runs.add(
             self._owner, person.id, plan, name=name.strip() or f"{person.name}, {datetime.now(UTC):%Y-%m-%d %H:%M}",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from studio.engines.diffusion.rendered_faces import render, sample_person, sample_picture
 from studio.services.projects import sample_portrait
 
 
@@ -18,6 +21,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     portrait.resize((300, 300)).filter(ImageFilter.GaussianBlur(0.6)).save(root / "a copy.jpg", quality=70)
     Image.new("RGB", (300, 200), (90, 140, 200)).save(root / "sky.png")
     (root / "broken.jpg").write_bytes(b"no picture")
+    return root
+
+
+@pytest.fixture(scope="module")
+def two_people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("two")
+    for name, seed, count in (("a", 11, 4), ("b", 21, 2)):
+        rng = np.random.default_rng(seed)
+        person = sample_person(rng)
+        for number in range(count):
+            image, _ = render(sample_picture(rng, person, direction="straight", light="front"), 384)
+            Image.fromarray(image).save(root / f"{name}{number}.png")
     return root
 
 
@@ -43,6 +58,20 @@ def test_taking_over_makes_the_person_with_captions(run, folder) -> None:
     again = run("identity", "curate", folder, "--name", "ada")
     assert again.code == 0
     assert "Nothing was taken over" in again.out
+
+
+@pytest.mark.parametrize(("reply", "same"), [("y", True), ("n", False)])
+def test_unsure_faces_are_asked_about(run, monkeypatch, two_people, reply, same) -> None:
+    """Renders of two people who look alike to the embedder: one answer decides about the second."""
+    before = run("identity", "curate", two_people, "--report")
+    assert "open: answer with --ask" in before.out
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{reply}\n\n"))
+    ran = run("identity", "curate", two_people, "--ask", "--report", "--json")
+    assert "Are these two the same person?" in ran.err
+    assert "b0.png" in ran.err
+    kept = {p["file"] for p in ran.json["photos"] if p["state"] == "keep"}
+    assert ("b0.png" in kept) is same
+    assert "a0.png" in kept
 
 
 def test_what_makes_no_sense_is_refused_before_the_work(run, folder, tmp_path) -> None:

@@ -80,6 +80,7 @@ def test_nothing_is_downloaded_without_a_yes_or_offline(run, monkeypatch) -> Non
         (["a", "--base", "gone"], 3), (["a", "--base", "sdxl"], 3), (["a", "--adapter", "gone:0.5"], 3),
         (["a", "--adapter", "gone:much"], 2), (["a", "--mask", "face"], 2), (["a", "--from", "gone.png"], 3),
         (["a", "--out", "no such folder"], 3), (["a", "--identity", "Nobody"], 3), (["a", "--seed", "-1"], 2),
+        (["a", "--size", "2048"], 2),
     ],
 )  # fmt: skip
 def test_bad_input_ends_with_one_sentence_and_its_code(run, tiny, arguments, code) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from studio.studio import Studio
+from tests.cli.conftest import ROOT
 from tests.engines.tiny_base import write_tiny_base
 
 QUICK = ["--set", "checkpoint_every=2", "--set", "sample_every=2", "--set", "prior_pictures=2", "--set", "batch=1"]
@@ -65,6 +70,10 @@ def test_what_is_refused(run, person, astronaut) -> None:
         (2, "--set", "train", "Eileen", "--base", "tiny", "--set", "rank"),
         (2, "nose", "train", "Eileen", "--base", "tiny", "--set", "nose=1"),
         (2, "rank", "train", "Eileen", "--base", "tiny", "--set", "rank=0"),
+        (3, "no base", "train", "Eileen", "--set", "base=nothing"),
+        (2, "seed", "train", "Eileen", "--base", "tiny", "--set", "seed=99999999999999999999999"),
+        (2, "seeds", "train", "Eileen", "--base", "tiny", "--set", "sample_seeds=[-1]"),
+        (2, "trigger", "train", "Eileen", "--base", "tiny", "--set", "trigger=  "),
         (2, "Stable Diffusion", "train", "Eileen", "--base", "tiny", "--preset", "sdxl-12gb"),
         (2, "who is to be trained", "train", "--steps", 3),
         (3, "no training run", "train", "--continue", "nothing"),
@@ -75,6 +84,27 @@ def test_what_is_refused(run, person, astronaut) -> None:
         assert ran.code == code, (arguments, ran.err)
         assert said in ran.err, (arguments, ran.err)
     assert run("runs", "list").out.strip() == "No training runs."
+
+
+def test_a_killed_training_goes_on_at_once(run, person, tmp_path) -> None:
+    env = {k: v for k, v in os.environ.items() if not k.startswith("STUDIO_")}
+    train = subprocess.Popen(
+        [sys.executable, "-m", "studio", "train", "Eileen", "--base", "tiny", "--steps", "5000", *QUICK],
+        env=env | {"STUDIO_DATA_DIR": str(tmp_path / "data")}, cwd=ROOT, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "data").rglob("step-*")) and time.monotonic() < deadline:
+            assert train.poll() is None
+            time.sleep(0.1)
+    finally:
+        train.kill()
+        train.wait()
+    (killed,) = run("runs", "list", "--json").json["runs"]
+    assert killed["state"] == "interrupted"
+    done = max(c["step"] for c in run("runs", "checkpoints", killed["id"], "--json").json["checkpoints"])
+    again = run("runs", "continue", killed["id"], "--steps", done + 2, "--json")
+    assert (again.code, again.json["step"]) == (0, done + 2), again.err
 
 
 def test_presets_are_listed(run) -> None:

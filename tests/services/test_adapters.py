@@ -420,6 +420,15 @@ def hub(monkeypatch):
     thread.join()
 
 
+def test_nothing_of_a_person_is_pushed_without_consent_to_publish(studio, adapters, files, tmp_path, hub) -> None:
+    before = len(Hub.seen)
+    person = a_person(studio, tmp_path, "Ann", "train", "generate")
+    kept(studio, files["ann"], "Ann", identity_id=person.id)
+    with pytest.raises(ConsentMissingError, match="publish"):
+        adapters.push("Ann", "me/ann", "hf_secret", endpoint=hub)
+    assert len(Hub.seen) == before
+
+
 @pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the hub library's own call of its HTTP client
 def test_a_push_makes_a_private_repository_with_a_card(studio, adapters, files, hub) -> None:
     measured = {"likeness": 0.81, "drift": 0.04, "leak": {"advice": "Fine: nobody leaks."}}
