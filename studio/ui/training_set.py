@@ -49,6 +49,8 @@ def _strip(row: CoverageRow, photos: int) -> str:
             f'<span role="cell" class="{kind}" style="--share:{min(0.16 + 0.84 * share, 1.0) if count else 0:.2f}" '
             f'title="{escape(said)}"><b>{count or ("+" if missing else "")}</b>{escape(word)}</span>'
         )
+    if row.unknown:
+        cells += f'<span role="cell" class="none" title="not clear: {row.unknown}"><b>{row.unknown}</b>not clear</span>'
     return (
         f'<div class="strip" role="row"><strong role="rowheader">{escape(row.title)}</strong><div>{cells}</div></div>'
     )

@@ -105,7 +105,7 @@ def read_picture(
 def _bytes_of(source: str | os.PathLike[str] | bytes, max_bytes: int) -> tuple[bytes, str]:
     """Return the file's bytes and the name to use in messages."""
     if isinstance(source, bytes):
-        name, size = "The picture", len(source)
+        name, size = "The file", len(source)
         if size == 0:
             raise UnreadableMediaError("The picture is empty.", "The file has 0 bytes; copy or export it again.")
     else:

@@ -24,6 +24,19 @@ KINDS = [("Everything", ""), ("Clips", "clip"), ("Pictures", "image"), ("Curves"
 ANYONE = ""
 
 
+def _drawn(render: Render) -> dict[str, str]:
+    """Return what a drawn picture was made with; nothing of clips and edits."""
+    recipe = render.recipe
+    worn = [f"{a['name']} × {a['strength']:g}" for a in recipe.get("adapters") or ()]
+    likeness = (recipe.get("measures") or {}).get("likeness")
+    seed = (recipe.get("request") or {}).get("seed") if "base" in recipe else None
+    return {
+        "Seed": "" if seed is None else str(seed),
+        "Adapters": ", ".join(worn),
+        "Likeness": "" if likeness is None else f"{text.fraction(likeness)}, own photos 1",
+    }
+
+
 class LibraryTab:
     """The tab."""
 
@@ -249,6 +262,7 @@ class LibraryTab:
         rows = {
             "Made": text.when(render.created),
             "Size": pixels,
+            **_drawn(render),
             "Length": text.clock(render.duration_seconds),
             "Engine": f"{render.engine} {render.engine_version}",
             "Took": text.span(render.seconds) if render.seconds >= 1 else f"{render.seconds * 1000:.0f} ms",
