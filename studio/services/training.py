@@ -163,8 +163,15 @@ class Training(RunHistory):
             UserInputError: no photos, or it will not fit (the hint says what will).
             LimitExceededError: too many photos.
             NotFoundError: no such person, or the base is not on this computer.
+            ConflictError: the same plan for this person waits or trains already.
         """
-        run = self._new_run(identity_id, plan, name, anyway)
+        person = person_named(self._store, self._owner, identity_id)
+        if any(r.plan == plan and self.state(r.id).can_stop for r in self.runs(person.id)):
+            raise ConflictError(
+                f"{person.name} is already being trained with just these settings.",
+                "Wait for it, or change a setting, such as the seed.",
+            )
+        run = self._new_run(person.id, plan, name, anyway)
         return self._queued(run)
 
     def run_now(

@@ -62,7 +62,9 @@ class Adapters:
         """
         row = self._database.row("SELECT * FROM adapters WHERE owner = ? AND id = ?", [owner, id])
         if row is None:
-            raise NotFoundError(f"There is no adapter {id!r}.", "`studio adapter list` shows them.")
+            raise NotFoundError(
+                f"There is no adapter {id!r}.", "It may have been deleted; `studio adapter list` shows what is there."
+            )
         return _adapter(row)
 
     def find(self, owner: str, name: str) -> Adapter | None:

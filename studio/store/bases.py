@@ -48,7 +48,10 @@ class Bases:
         """
         found = self.find(owner, name)
         if found is None:
-            raise NotFoundError(f"There is no base model {name!r} of your own.", "`studio base list` shows them.")
+            raise NotFoundError(
+                f"There is no base model {name!r} of your own.",
+                "It may have been deleted; `studio base list` shows what is there.",
+            )
         return found
 
     def list(self, owner: str) -> tuple[BaseLocation, ...]:
@@ -63,7 +66,10 @@ class Bases:
             NotFoundError: no base of that name.
         """
         if not self._database.execute("DELETE FROM bases WHERE owner = ? AND name = ?", [owner, name.strip()]):
-            raise NotFoundError(f"There is no base model {name!r} of your own.", "`studio base list` shows them.")
+            raise NotFoundError(
+                f"There is no base model {name!r} of your own.",
+                "It may have been deleted; `studio base list` shows what is there.",
+            )
 
 
 def _location(row: Row) -> BaseLocation:

@@ -69,7 +69,9 @@ class Identities:
         """
         row = self._database.row("SELECT * FROM identities WHERE owner = ? AND id = ?", [owner, id])
         if row is None:
-            raise NotFoundError(f"There is no identity {id!r}.", "`studio identity list` shows them.")
+            raise NotFoundError(
+                f"There is no identity {id!r}.", "It may have been deleted; `studio identity list` shows what is there."
+            )
         return self._identity(row)
 
     def find(self, owner: str, name: str) -> Identity | None:

@@ -75,7 +75,9 @@ class Jobs:
         """
         row = self._database.row(f"SELECT {_COLUMNS} WHERE j.owner = ? AND j.id = ?", [owner, id])
         if row is None:
-            raise NotFoundError(f"There is no job {id!r}.", "`studio jobs list` shows them.")
+            raise NotFoundError(
+                f"There is no job {id!r}.", "It may have been deleted; `studio jobs list` shows what is there."
+            )
         return _job(row)
 
     def list(self, owner: str, *, states: Sequence[JobState] = (), limit: int = 100) -> tuple[Job, ...]:

@@ -66,7 +66,9 @@ class Renders:
         """
         row = self._database.row(f"SELECT {_COLUMNS} WHERE r.owner = ? AND r.id = ?", [owner, id])
         if row is None:
-            raise NotFoundError(f"There is no render {id!r}.", "`studio library list` shows them.")
+            raise NotFoundError(
+                f"There is no render {id!r}.", "It may have been deleted; `studio library list` shows what is there."
+            )
         return _render(row)
 
     def page(

@@ -71,7 +71,9 @@ class Runs:
         """
         row = self._database.row("SELECT * FROM runs WHERE owner = ? AND id = ?", [owner, id])
         if row is None:
-            raise NotFoundError(f"There is no training run {id!r}.", "`studio runs list` shows them.")
+            raise NotFoundError(
+                f"There is no training run {id!r}.", "It may have been deleted; `studio runs list` shows what is there."
+            )
         return _run(row)
 
     def list(self, owner: str, *, identity_id: str | None = None) -> tuple[TrainingRun, ...]:
@@ -272,7 +274,10 @@ class Runs:
         """
         row = self._database.row("SELECT * FROM checkpoints WHERE owner = ? AND id = ?", [owner, id])
         if row is None:
-            raise NotFoundError(f"There is no checkpoint {id!r}.", "`studio runs checkpoints RUN` shows them.")
+            raise NotFoundError(
+                f"There is no checkpoint {id!r}.",
+                "It may have been deleted; `studio runs checkpoints RUN` shows what is there.",
+            )
         return _checkpoint(row)
 
     def checkpoints(self, owner: str, run_id: str) -> tuple[Checkpoint, ...]:
