@@ -23,6 +23,7 @@ from studio.ui.controls import clickable, clicked, html, listen
 from studio.ui.portrait import Choice, PortraitChooser, source_of
 from studio.ui.window import Window
 
+USUAL_VOICE = "en-us"
 PREVIEW_SECONDS = 3.0
 LANGUAGES = [
     ("English", "en"),
@@ -144,7 +145,8 @@ class AnimateTab:
                 elem_id="animate-text",
                 info="Used only when there is no sound above.",
             )
-            self.voice = gr.Dropdown(["en"], value="en", label="Voice", info="Installed on this computer.")
+            # Empty until the tab is opened: a value that is not among the voices here could not even be sent.
+            self.voice = gr.Dropdown([], value=None, label="Voice", info="Installed on this computer.")
 
     def _build_performance(self) -> None:
         with gr.Row():
@@ -225,7 +227,7 @@ class AnimateTab:
         quiet: dict[str, Any] = {"show_progress": "hidden"}
         listen(item.select, None, None, self.sound, js=SHOW_SOUND, **quiet)
         listen(item.select, self.chooser.strip, self.chooser.choice, self.chooser.people, **quiet)
-        listen(item.select, self._voices, None, [self.voice, self.voice_note], **quiet)
+        listen(item.select, self._voices, self.voice, [self.voice, self.voice_note], **quiet)
         listen(self.expression_note.click, lambda: (None, ""), None, [self.expression, self.expression_note], **quiet)
         inputs = [
             self.chooser.choice,
@@ -262,13 +264,14 @@ class AnimateTab:
         self.tick = (self._tick, [self.watched, self.shown], self.watch)
         listen(page.load, self._find_running, None, self.watch, **quiet)
 
-    def _voices(self) -> tuple[Any, str]:
+    def _voices(self, chosen: str | None) -> tuple[Any, str]:
+        """Return the voices of this computer; the chosen one stays, else an English one is."""
         voices = self.service.voices()
         if not voices:
             hint = "Put in a sound, or install the optional voice: see the Settings tab."
             return gr.Dropdown(interactive=False), text.notice("No offline voice is installed.", hint, "warn")
         english = sorted(v for v in voices if v.partition("-")[0].partition("_")[0] == "en")
-        first = english[0] if english else voices[0]
+        first = next((v for v in (chosen, USUAL_VOICE, *english) if v in voices), voices[0])
         return gr.Dropdown(list(voices), value=first, interactive=True), ""
 
     def expression_words(self, kept: dict[str, Any] | None) -> str:
@@ -303,7 +306,7 @@ class AnimateTab:
                 "face_index": choice.get("face_index"),
                 "sound": MediaSource.file(sound) if sound else None,
                 "text": None if sound else typed.strip(),
-                "voice": voice or "en",
+                "voice": voice or USUAL_VOICE,
                 "transcript": (transcript or "").strip() or None,
                 "language": language,
                 "emotions": {emotion: float(strength)} if emotion and strength else {},
