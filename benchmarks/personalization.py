@@ -211,9 +211,26 @@ def _judge(
     prompts = ["a photo of sks person", "a photo of sks person, smiling", "a photo of sks person, blue background"]
     prompts += ["a photo of sks person, looking left", "a photo of sks person, surprised", "a photo of sks person, sad"]
     rows.append(("new prompts, adapter", [_draw(studio, location, p, 7, worn) for p in prompts]))
+    figures["asked expressions found"] = {
+        "base": _obeyed(studio, location, "a person", []),
+        "adapter": _obeyed(studio, location, "sks person", worn),
+    }
     report = studio.adapters.test_leak(adapter.id, strengths=(1.0,))
     figures["leak"] = report.values()
     return figures
+
+
+def _obeyed(studio: Studio, location: BaseLocation, who: str, worn: Sequence[AdapterFile]) -> str:
+    """Ask for four expressions before two backgrounds, with two seeds, and let the judge of `bench base` look."""
+    from studio.engines.diffusion.attribute_classifier import load_classifier, read_attributes
+    from studio.studio import ASSETS
+
+    asked = [(e, b) for e in ("smiling", "surprised", "sad", "angry") for b in ("blue", "red") for _ in range(2)]
+    drawn = [_draw(studio, location, f"a photo of {who}, {e}, {b} background", 31 + i % 2, worn)
+             for i, (e, b) in enumerate(asked)]  # fmt: skip
+    read = read_attributes(load_classifier(ASSETS / "base" / "classifier.safetensors"), np.stack(drawn))
+    right = sum(found["expression"] == e for found, (e, _) in zip(read, asked, strict=True))
+    return f"{right} of {len(asked)}"
 
 
 def _draw(studio: Studio, location: BaseLocation, prompt: str, seed: int, worn: Sequence[AdapterFile]) -> Image:

@@ -19,6 +19,7 @@ from studio.services.portraits import LARGEST_SIDE, SMALLEST_SIDE
 from studio.services.sources import MediaSource
 
 ClipFormat = Literal["mp4", "webm", "gif", "png"]
+USUAL_VOICE = "en-us"
 EMOTIONS: tuple[str, ...] = ("joy", "sadness", "surprise", "fear", "anger", "disgust", "contempt")
 FRAME_RATES_HZ: tuple[int, ...] = (24, 25, 30, 60)
 _LARGEST_AMOUNT = 2.0
@@ -49,7 +50,7 @@ class AnimationRequest(BaseModel):
     face_index: int | None = Field(default=None, ge=0)
     sound: MediaSource | None = None
     text: str | None = None
-    voice: str = "en-us"
+    voice: str = USUAL_VOICE
     transcript: str | None = None
     language: str = "en"
     emotions: dict[str, float] = Field(default_factory=dict)

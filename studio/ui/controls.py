@@ -30,6 +30,17 @@ element.addEventListener('click', (event) => { const b = button(event); if (b &&
 """
 """Lists are drawn anew while jobs run, also between press and release of a button; a click would then be lost, so
 the release counts when it meets the same key. Keyboards and screen readers click without a pointer (detail 0)."""
+
+
+def scroll_to(selector: str) -> str:
+    """Return a script that brings what has just begun into sight, where it stands above or below what is seen."""
+    return f"""() => {{
+  const begun = document.querySelector('{selector}');
+  const top = begun?.getBoundingClientRect().top ?? 0;
+  if (top < 0 || top > window.innerHeight - 240) begun?.scrollIntoView({{ behavior: 'smooth' }});
+}}"""
+
+
 PICTURE_TYPES = ["image", ".heic", ".heif", ".avif"]
 SOUND_TYPES = ["audio", "video", ".flac", ".opus", ".m4a"]
 

@@ -163,26 +163,24 @@ class PictureForm:
         base = base if known else next(iter(entries), None)
         choices = gr.Dropdown([(base_title(e), n) for n, e in entries.items()], value=base)
         if not known or base is None:
-            return (choices, *self._suited(base, keep=False))
-        fitting = {a.id: a.name for a in self.adapters_for(entries[base])}
+            return (choices, *self._suited(base))
+        entry = entries[base]
+        fitting = {a.id: a.name for a in self.adapters_for(entry)}
         left = [i for i in worn if i in fitting]
-        note, _, *_, sizes = self._suited(base, keep=True)
         kept = self.wear(left, prompt, dict(zip(worn, strengths, strict=False)))
-        return (choices, note, gr.Dropdown([(n, i) for i, n in fitting.items()], value=left), *kept, sizes)
+        named = gr.Dropdown([(n, i) for i, n in fitting.items()], value=left)
+        return (choices, base_note(entry), named, *kept, gr.Dropdown(sizes_of(entry)))
 
     def _new_base(self, base: str) -> tuple[Any, ...]:
         entry = self.window.studio.bases.get(base)
-        return (*self._suited(base, keep=False), entry.card.steps, entry.card.guidance)
+        return (*self._suited(base), entry.card.steps, entry.card.guidance)
 
-    def _suited(self, base: str | None, *, keep: bool) -> tuple[Any, ...]:
-        """Return the updates of `worn`; with `keep` the worn adapters stay chosen."""
+    def _suited(self, base: str | None) -> tuple[Any, ...]:
+        """Return the updates of `worn` for another base: nothing is worn yet."""
         if base is None:
             return ("", gr.Dropdown([], value=[]), *self.wear((), "", {}), gr.Dropdown([]))
         entry = self.window.studio.bases.get(base)
         choices = [(a.name, a.id) for a in self.adapters_for(entry)]
-        if keep:
-            stay = (gr.skip() for _ in range(PLACES + 2))
-            return (base_note(entry), gr.Dropdown(choices), *stay, gr.Dropdown(sizes_of(entry)))
         return (base_note(entry), gr.Dropdown(choices, value=[]), *self.wear((), "", {}), _sizes(entry))
 
     def adapters_for(self, entry: BaseEntry) -> list[Adapter]:

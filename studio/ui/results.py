@@ -92,6 +92,11 @@ def thumbs(renders: Sequence[tuple[Render, str]], selected: str | None, label: s
     return text.cards(items, "strip recent", label)
 
 
+def worn(render: Render) -> str:
+    """Return the adapters that a picture was drawn with: "Ada × 0.8, Bob × 0.4"."""
+    return ", ".join(f"{a['name']} × {a['strength']:g}" for a in render.recipe.get("adapters") or ())
+
+
 HIDDEN = ("project_id", "identity_id", "count", "source", "mask", "adapters", "base")
 
 
@@ -99,12 +104,11 @@ def recipe_facts(render: Render) -> str:
     """Return the recipe in names and values; the whole of it is in the file and in the Library."""
     request = dict(render.recipe.get("request") or {})
     rows = {n.replace("_", " ").capitalize(): _value(v) for n, v in request.items() if n not in HIDDEN}
-    worn = [f"{a['name']} × {a['strength']:g}" for a in render.recipe.get("adapters") or ()]
     base = render.recipe.get("base") or {}
     if not request.get("source"):
         rows.pop("Denoise", None)
     rows |= {
-        "Adapters": ", ".join(worn),
+        "Adapters": worn(render),
         "Starts from": "a picture" if request.get("source") else "",
         "Drawn anew": request["mask"] if isinstance(request.get("mask"), str) else "",
         "Base": f"{base.get('name', '')} {str(base.get('sha256', ''))[:12]}",

@@ -162,7 +162,7 @@ class RunView:
             ),
             (
                 "history",
-                f"{run.id}/{[(r.id, r.name) for r in listed]}/{job.state if job else ''}/{moving[: len(listed) - 1]}",
+                f"{run.id}/{[(r.id, r.name) for r in listed]}/{job.state if job else ''}/{moving}",
                 lambda: self._history(listed, run),
             ),
         ]

@@ -241,6 +241,15 @@ def test_stopping_saves_and_the_run_goes_on_where_it_was(studio, ann, trainer) -
     assert studio.training.state(run.id).state == "done"
 
 
+def test_the_same_training_is_not_queued_twice(studio, ann) -> None:
+    studio.training.submit(ann.id, PLAN)
+    with pytest.raises(ConflictError, match="already being trained"):
+        studio.training.submit(ann.id, PLAN)
+    studio.training.submit(ann.id, PLAN.model_copy(update={"seed": PLAN.seed + 1}))
+    assert len(off(studio)) == 2
+    assert studio.training.submit(ann.id, PLAN).id, "what is done may be done again"
+
+
 def test_more_steps_extend_the_same_run(studio, ann, trainer) -> None:
     run = trained(studio, ann)
     with pytest.raises(UserInputError, match="6 steps are done"):

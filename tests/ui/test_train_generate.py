@@ -83,6 +83,7 @@ def agree(page) -> None:
     page.wait_for_selector("#page-agreed", state="visible")
     for scope in ("Train a model", "Generate new pictures"):
         page.wait_for_selector(f"#person-consent label:has-text('{scope}') input:checked")
+    assert not page.is_checked("#person-consent label:has-text('Publish') input"), "nobody publishes by the way"
     fill(page, "#page-agreed", "Ruby herself")
     page.click("#consent-record")
     page.wait_for_selector("#person-summary:has-text('train a model')")
@@ -242,8 +243,9 @@ def test_a_run_is_stopped_continued_and_compared(patient, photos):
     told(page, "was deleted")
     v.tab("generate")
     page.wait_for_selector("#generate-strength-1", state="hidden")
+    before = page.get_attribute("#generate-result figure", "data-render")
     page.click("#generate-make")
-    page.wait_for_selector("#generate-result figure", timeout=SLOW)
+    page.wait_for_selector(f"#generate-result figure:not([data-render='{before}'])", timeout=SLOW)
 
 
 def test_what_is_missing_is_asked_for(patient):

@@ -17,13 +17,13 @@ from studio.domain.expression import CONTROL
 from studio.domain.job import Job
 from studio.errors import NotFoundError, UserInputError
 from studio.services.animation import EMOTIONS, FRAME_RATES_HZ, Amounts, AnimationRequest, ClipFormat, checked_request
+from studio.services.requests import USUAL_VOICE
 from studio.services.sources import MediaSource
 from studio.ui import jobcard, text
 from studio.ui.controls import clickable, clicked, html, listen
 from studio.ui.portrait import Choice, PortraitChooser, source_of
 from studio.ui.window import Window
 
-USUAL_VOICE = "en-us"
 PREVIEW_SECONDS = 3.0
 LANGUAGES = [
     ("English", "en"),
@@ -270,7 +270,7 @@ class AnimateTab:
         if not voices:
             hint = "Put in a sound, or install the optional voice: see the Settings tab."
             return gr.Dropdown(interactive=False), text.notice("No offline voice is installed.", hint, "warn")
-        english = sorted(v for v in voices if v.partition("-")[0].partition("_")[0] == "en")
+        english = sorted(v for v in voices if v.startswith("en"))
         first = next((v for v in (chosen, USUAL_VOICE, *english) if v in voices), voices[0])
         return gr.Dropdown(list(voices), value=first, interactive=True), ""
 

@@ -19,7 +19,7 @@ from studio.domain.job import Job
 from studio.domain.render import Render
 from studio.errors import NotFoundError
 from studio.ui import jobcard, results, text
-from studio.ui.controls import clickable, clicked, html, listen
+from studio.ui.controls import clickable, clicked, html, listen, scroll_to
 from studio.ui.picture_form import LARGEST_SEED, PictureForm
 from studio.ui.portrait import Choice
 from studio.ui.window import Window
@@ -28,12 +28,6 @@ ENGINE = "diffusion"
 RECENT = 24
 ENLARGED_PIXELS = 512
 """Small pictures are enlarged to this before Expression or Animate look for the face."""
-SHOW_PROGRESS = """() => {
-  const stage = document.querySelector('#generate-progress');
-  const top = stage?.getBoundingClientRect().top ?? 0;
-  if (top < 0 || top > window.innerHeight - 240) stage?.scrollIntoView({ behavior: 'smooth' });
-}"""
-"""On a phone the pictures stand below the form."""
 EMPTY_STAGE = text.empty("The picture appears here", "Write what to draw, choose who is in it, press Draw.", "generate")
 
 
@@ -92,7 +86,7 @@ class GenerateTab:
         self.watch = [self.watched, self.seen, self.progress, *self.stage]
         asked = [self.form.lock, *self.form.inputs]
         asked_for = listen(self.make.click, self._submit, asked, [self.form.seed, *self.watch], **quiet)
-        listen(asked_for.success, None, None, None, js=SHOW_PROGRESS)
+        listen(asked_for.success, None, None, None, js=scroll_to("#generate-progress"))
         listen(self.progress.click, self._act, None, self.watch, **quiet)
         listen(self.recent.click, self._open, None, self.stage, **quiet)
         listen(page.load, self._find_running, None, self.watch, **quiet)

@@ -33,6 +33,9 @@ SCOPE_WORDS: dict[Scope, str] = {
 }
 NEW = "new"
 
+USUAL_SCOPES: list[Scope] = ["edit", "animate"]
+"""Ticked for a start; more only where it is asked for, and publishing never by itself."""
+
 
 def consent_line(person: Identity, now: datetime) -> tuple[str, str]:
     """Return the state of a person's consent in words, and its tone."""
@@ -78,7 +81,7 @@ class ConsentFields:
         )
         self.scopes = gr.CheckboxGroup(
             [(SCOPE_WORDS[s], s) for s in SCOPES],
-            value=["edit", "animate"],
+            value=USUAL_SCOPES,
             label="To what",
             info="Only what is ticked counts as agreed.",
         )
@@ -235,7 +238,7 @@ class IdentitiesTab:
 
     def ask_for_consent(self, person_id: str) -> tuple[Any, ...]:
         """Return the updates that open a person's page where consent to training is recorded."""
-        return person_id, gr.Accordion(open=True), list(SCOPES), gr.Tabs(selected=self.id)
+        return person_id, gr.Accordion(open=True), [*USUAL_SCOPES, "train", "generate"], gr.Tabs(selected=self.id)
 
     def _train(self, selected: str | None) -> tuple[Any, ...]:
         return self.people.get(self.shown(selected)).id, None, gr.Tabs(selected="train")

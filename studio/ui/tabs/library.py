@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 
 from studio.domain.render import Render
-from studio.ui import text
+from studio.ui import results, text
 from studio.ui.controls import clickable, clicked, html, listen
 from studio.ui.window import Window
 
@@ -27,12 +27,11 @@ ANYONE = ""
 def _drawn(render: Render) -> dict[str, str]:
     """Return what a drawn picture was made with; nothing of clips and edits."""
     recipe = render.recipe
-    worn = [f"{a['name']} × {a['strength']:g}" for a in recipe.get("adapters") or ()]
     likeness = (recipe.get("measures") or {}).get("likeness")
     seed = (recipe.get("request") or {}).get("seed") if "base" in recipe else None
     return {
         "Seed": "" if seed is None else str(seed),
-        "Adapters": ", ".join(worn),
+        "Adapters": results.worn(render),
         "Likeness": "" if likeness is None else f"{text.fraction(likeness)}, own photos 1",
     }
 

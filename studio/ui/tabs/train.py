@@ -20,18 +20,12 @@ from studio.domain.identity import Identity
 from studio.errors import ConflictError, ConsentMissingError, UserInputError
 from studio.ui import text
 from studio.ui.adapter_library import AdapterLibrary
-from studio.ui.controls import clickable, clicked, html, listen
+from studio.ui.controls import clickable, clicked, html, listen, scroll_to
 from studio.ui.plan_form import CHECKING, PlanForm
 from studio.ui.run_view import RunView
 from studio.ui.runs import more_steps
 from studio.ui.window import Window
 
-SHOW_RUN = """() => {
-  const run = document.querySelector('#train-run');
-  const top = run?.getBoundingClientRect().top ?? 0;
-  if (top < 0 || top > window.innerHeight - 240) run?.scrollIntoView({ behavior: 'smooth' });
-}"""
-"""The run may stand above or below what is seen of the form; who started it wants to see it."""
 SHOW_CONSENT = """() => setTimeout(() => {
   document.querySelector('#person-consent')?.scrollIntoView({ behavior: 'smooth', block: 'center' });
 }, 600)"""
@@ -121,7 +115,7 @@ class TrainTab:
         self.form.wire(self.person)
         self.view.wire()
         started = listen(self.start.click, self._start, asked, self.view.parts, **quiet)
-        listen(started.success, None, None, None, js=SHOW_RUN)
+        listen(started.success, None, None, None, js=scroll_to("#train-run"))
         listen(self.view.head.click, self._act, None, [*self.view.parts, *self.form.outputs], **quiet)
         self.library.wire(tabs)
         kept = [*self.view.parts, self.library.selected, self.library.list, *self.library.detail]
