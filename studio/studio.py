@@ -120,6 +120,9 @@ class Studio:
 
     def start(self, *, worker: bool = True, sample: bool = True) -> None:
         """Do what a window does first: note interrupted jobs, set up a new studio, start the worker."""
+        from studio.engines.media.pictures import forget_other_formats
+
+        forget_other_formats()  # the window's library opens uploads by itself
         self._queue.recover()
         if sample:
             self.projects.ensure_sample()

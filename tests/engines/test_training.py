@@ -45,6 +45,7 @@ KINDS = {
 }
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("changes", KINDS.values(), ids=KINDS)
 def test_a_stopped_run_goes_on_bit_for_bit(location: BaseLocation, tmp_path: Path, changes: dict[str, object]) -> None:
     plan = plan_of(**changes)

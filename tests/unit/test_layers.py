@@ -15,9 +15,9 @@ STUDIO = ROOT / "studio"
 ALLOWED = {
     "domain": {"domain", "errors"},
     "store": {"store", "domain", "errors"},
-    "engines": {"engines", "domain", "errors"},
+    "engines": {"engines", "domain", "errors", "pins"},
     "jobs": {"jobs", "domain", "store", "errors", "log"},
-    "services": {"services", "domain", "store", "engines", "jobs", "errors"},
+    "services": {"services", "domain", "store", "engines", "jobs", "errors", "pins"},
     "ui": {"ui", "services", "domain", "errors"},
     "studio": {"services", "domain", "store", "engines", "jobs", "errors", "settings", "log"},
     "cli": {"commands", "cli_output", "errors"},
@@ -25,6 +25,7 @@ ALLOWED = {
     "cli_output": {"errors"},
     "build_assets": {"engines", "errors"},
     "settings": {"errors"},
+    "pins": set(),
     "errors": set(),
     "log": set(),
     "__init__": set(),
@@ -100,6 +101,13 @@ def test_heavy_libraries_stay_in_their_room(path: Path) -> None:
 def test_only_the_top_sees_settings(path: Path) -> None:
     if room(path) not in {"settings", "commands", "studio"}:
         assert "studio.settings" not in imports(path)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(STUDIO).as_posix())
+def test_pictures_are_opened_with_a_list_of_formats(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Image.open"):
+            assert any(k.arg == "formats" for k in node.keywords), f"{path.relative_to(ROOT)}:{node.lineno}"
 
 
 def test_no_catch_all_modules() -> None:

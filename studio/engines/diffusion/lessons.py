@@ -99,7 +99,7 @@ def class_pictures(base: LoadedBase, plan: TrainingPlan, folder: Path, events: T
         with atomic_file(path) as part:
             PillowImage.fromarray(picture).save(part, format="PNG")
     try:
-        return [np.array(PillowImage.open(path).convert("RGB")) for path in paths]
+        return [np.array(PillowImage.open(path, formats=["PNG"]).convert("RGB")) for path in paths]
     except OSError as exc:
         raise UnreadableMediaError(
             "A class picture of the run is damaged.", "Delete the run's class folder; it is drawn again."
