@@ -28,7 +28,7 @@ _DIFFUSION = {
     "safetensors": "safetensors",
 }
 if TYPE_CHECKING:
-    from studio.engines.diffusion.adapters import AdapterFiles
+    from studio.engines.diffusion.adapters.engine import AdapterFiles
 
 Role = Literal["faces", "speech", "synthesis", "portrait", "trainer", "generator", "adapters"]
 
@@ -109,7 +109,7 @@ ENGINES: tuple[EngineEntry, ...] = (
         "diffusion",
         "Pictures from words",
         "generator",
-        "studio.engines.diffusion.generator:DiffusionGenerator",
+        "studio.engines.diffusion.drawing.generator:DiffusionGenerator",
         _DIFFUSION,
         (),
         "BSD-3-Clause (torch), Apache-2.0 (diffusers, transformers, peft); base models have licences of their own",
@@ -120,7 +120,7 @@ ENGINES: tuple[EngineEntry, ...] = (
         "diffusion-trainer",
         "Personalization",
         "trainer",
-        "studio.engines.diffusion.training:DiffusionTrainer",
+        "studio.engines.diffusion.training.trainer:DiffusionTrainer",
         _DIFFUSION,
         (),
         "BSD-3-Clause (torch), Apache-2.0 (diffusers, transformers, peft)",
@@ -131,7 +131,7 @@ ENGINES: tuple[EngineEntry, ...] = (
         "adapter-files",
         "Adapter files",
         "adapters",
-        "studio.engines.diffusion.adapters:AdapterFiles",
+        "studio.engines.diffusion.adapters.engine:AdapterFiles",
         _DIFFUSION,
         (),
         "BSD-3-Clause (torch), Apache-2.0 (diffusers, transformers, peft)",

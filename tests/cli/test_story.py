@@ -78,7 +78,7 @@ def test_the_story(data_dir: Path, astronaut: Path, speech: Path, tmp_path: Path
 
 
 def test_jobs_and_library(data_dir: Path, astronaut: Path, speech: Path, tmp_path: Path) -> None:
-    from studio.services.animation import AnimationRequest
+    from studio.services.clips.animation import AnimationRequest
     from studio.services.sources import MediaSource
     from studio.studio import Studio
 
