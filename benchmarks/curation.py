@@ -31,7 +31,7 @@ def speed() -> dict[str, Any]:
     """Measure photos per second on copies of the sample portrait, each with other bytes."""
     from PIL import Image
 
-    from studio.services.projects import sample_portrait
+    from studio.services.sample import sample_portrait
     from studio.studio import Studio
 
     with tempfile.TemporaryDirectory() as folder, Studio(Path(folder) / "data") as studio:

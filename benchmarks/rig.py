@@ -129,7 +129,7 @@ def _slider_answer_ms() -> float:
     import tempfile
 
     from studio import settings
-    from studio.services.projects import sample_portrait
+    from studio.services.sample import sample_portrait
     from studio.services.sources import MediaSource
     from studio.studio import Studio
 

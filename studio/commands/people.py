@@ -17,7 +17,7 @@ from studio.errors import UserInputError
 
 if TYPE_CHECKING:
     from studio.domain.curation import Review
-    from studio.studio import Studio
+    from studio.studio import OwnerServices
 
 commands = typer.Typer(help="People and their photos.", **OPTIONS)
 
@@ -148,7 +148,7 @@ def _reported(review: Review, names: Mapping[str, str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _asked(studio: Studio, intake_id: str, names: Mapping[str, str]) -> Review:
+def _asked(studio: OwnerServices, intake_id: str, names: Mapping[str, str]) -> Review:
     """Put the open questions one by one; anything but y or n ends the asking."""
     review = studio.curation.review(intake_id)
     while review.questions:

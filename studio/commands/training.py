@@ -20,7 +20,7 @@ from studio.errors import NotFoundError, UserInputError
 
 if TYPE_CHECKING:
     from studio.domain.training import Checkpoint, TrainingRun
-    from studio.studio import Studio
+    from studio.studio import OwnerServices
 
 commands = typer.Typer(**OPTIONS)
 runs = typer.Typer(help="Training runs: watch, stop, continue, judge, keep.", **OPTIONS)
@@ -205,7 +205,7 @@ class _Progress:
 
 
 @contextmanager
-def _polite_interrupt(studio: Studio) -> Iterator[Any]:
+def _polite_interrupt(studio: OwnerServices) -> Iterator[Any]:
     """Let the first Ctrl-C ask the run to save and stop; a second one ends it at once."""
     before = signal.getsignal(signal.SIGINT)
 
@@ -241,14 +241,14 @@ def _settings(texts: Sequence[str]) -> dict[str, Any]:
     return out
 
 
-def _say_schedule(studio: Studio, run_id: str, steps: int | None) -> None:
+def _say_schedule(studio: OwnerServices, run_id: str, steps: int | None) -> None:
     """Say on stderr what a longer run does to its learning rate."""
     note = "" if steps is None else studio.training.schedule_note(run_id, steps)
     if note:
         print(f"note: {note}", file=sys.stderr)
 
 
-def _chosen(studio: Studio, run_id: str, step: int | None) -> Checkpoint:
+def _chosen(studio: OwnerServices, run_id: str, step: int | None) -> Checkpoint:
     """Return the checkpoint of a step, or the suggested one.
 
     Raises:
@@ -265,7 +265,7 @@ def _chosen(studio: Studio, run_id: str, step: int | None) -> Checkpoint:
     raise NotFoundError(f"The run has {what}.", "`studio runs checkpoints RUN` shows them.")
 
 
-def _run_body(studio: Studio, run: TrainingRun) -> dict[str, Any]:
+def _run_body(studio: OwnerServices, run: TrainingRun) -> dict[str, Any]:
     """Return a run as JSON values, with where it stands."""
     state = studio.training.state(run.id)
     return {
@@ -275,7 +275,7 @@ def _run_body(studio: Studio, run: TrainingRun) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _run_text(studio: Studio, run: TrainingRun) -> str:
+def _run_text(studio: OwnerServices, run: TrainingRun) -> str:
     state = studio.training.state(run.id)
     return f"{run.id}  {state.state:11} {state.step}/{state.steps}  {run.name}  {state.sentence}"
 

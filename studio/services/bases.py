@@ -26,7 +26,7 @@ from studio.jobs.kinds import JobContext, JobKind
 
 if TYPE_CHECKING:
     from studio.jobs.queue import JobQueue
-    from studio.store import Store
+    from studio.store import OwnerStore
 
 __all__ = ["BaseEntry", "Bases", "DownloadProgress", "base_schema", "read_card"]
 
@@ -135,8 +135,7 @@ class Bases:
 
     def __init__(
         self,
-        store: Store,
-        owner: str,
+        store: OwnerStore,
         queue: JobQueue,
         *,
         cards: Path,
@@ -145,7 +144,6 @@ class Bases:
         offline: bool = False,
     ) -> None:
         self._store = store
-        self._owner = owner
         self._queue = queue
         self._cards_folder = cards
         self._assets = assets
@@ -163,7 +161,7 @@ class Bases:
     def list(self) -> tuple[BaseEntry, ...]:
         """Return every base: the embedded one, those of the hub, the person's own; reads no weights."""
         known = [self._of_card(card) for card in self._cards.values()]
-        return (*known, *(self._of_row(row) for row in self._store.bases.list(self._owner)))
+        return (*known, *(self._of_row(row) for row in self._store.bases.list()))
 
     def get(self, name: str) -> BaseEntry:
         """Return one base by name.
@@ -173,7 +171,7 @@ class Bases:
         """
         if name in self._cards:
             return self._of_card(self._cards[name])
-        row = self._store.bases.find(self._owner, name)
+        row = self._store.bases.find(name)
         if row is None:
             names = ", ".join(e.card.name for e in self.list())
             raise NotFoundError(f"There is no base model {name!r}.", f"Base models: {names}.")
@@ -252,7 +250,7 @@ class Bases:
             )
         if found.name in self._cards:
             raise ConflictError(f"There is already a base model {found.name!r}.", "Choose another name.")
-        return self._of_row(self._store.bases.add(self._owner, found))
+        return self._of_row(self._store.bases.add(found))
 
     def remove(self, name: str) -> int:
         """Forget a base of the person's own, or delete a download; return the bytes set free.
@@ -263,7 +261,7 @@ class Bases:
         """
         entry = self.get(name)
         if entry.own:
-            self._store.bases.delete(self._owner, name)
+            self._store.bases.delete(name)
             return 0
         if entry.card.source == "embedded":
             raise UserInputError(f"{entry.card.title} comes with the studio.", "It takes little room; leave it.")
@@ -326,7 +324,7 @@ class Bases:
         if entry.card.source != "hub":
             raise _absent(entry)
         downloads.refuse_offline(entry.card, offline=self._offline)
-        return self._queue.submit(self._owner, "download", {"name": name}, title=f"Download {entry.card.title}")
+        return self._queue.submit("download", {"name": name}, title=f"Download {entry.card.title}")
 
 
 def _absent(entry: BaseEntry) -> NotFoundError:
@@ -372,8 +370,18 @@ def run(params: DownloadParams, context: JobContext) -> Mapping[str, Any]:
         context.check_cancelled()
         context.progress(progress.fraction, progress.sentence)
 
-    entry = context.tools.bases.download(params.name, on_progress=tell)
+    bases: Bases = context.service
+    entry = bases.download(params.name, on_progress=tell)
     return {"name": entry.card.name, "bytes": entry.bytes_here}
 
 
-KIND = JobKind("download", "Download a base model", DownloadParams, run, cancel_grace_seconds=5.0)
+KIND = JobKind(
+    "download",
+    "Download a base model",
+    DownloadParams,
+    run,
+    service="bases",
+    lane="long",
+    icon="generate",
+    cancel_grace_seconds=5.0,
+)

@@ -10,14 +10,14 @@ from studio.store.rows import new_id, now, to_json, to_mapping, to_moment, to_te
 
 
 class Rigs:
-    """Rigs of all owners; every method asks whose."""
+    """Rigs of one owner."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, owner: str) -> None:
         self._database = database
+        self._owner = owner
 
     def put(
         self,
-        owner: str,
         photo_id: str,
         engine: str,
         engine_version: str,
@@ -31,24 +31,25 @@ class Rigs:
             ConflictError: the photo is not stored.
         """
         values = {
-            "id": new_id(), "owner": owner, "photo_id": photo_id, "engine": engine, "engine_version": engine_version,
-            "fit": fit, "summary": to_json(dict(summary or {})), "created": to_text(now()),
+            "id": new_id(), "owner": self._owner, "photo_id": photo_id, "engine": engine,
+            "engine_version": engine_version, "fit": fit, "summary": to_json(dict(summary or {})),
+            "created": to_text(now()),
         }  # fmt: skip
         with self._database.transaction():
             self._database.execute(
                 "DELETE FROM rigs WHERE owner = ? AND photo_id = ? AND engine = ? AND engine_version = ?",
-                [owner, photo_id, engine, engine_version],
+                [self._owner, photo_id, engine, engine_version],
             )
             self._database.insert("rigs", values)
-            kept = self.find(owner, photo_id, engine, engine_version)
+            kept = self.find(photo_id, engine, engine_version)
         assert kept is not None  # written just now under the write lock
         return kept
 
-    def find(self, owner: str, photo_id: str, engine: str, engine_version: str) -> Rig | None:
+    def find(self, photo_id: str, engine: str, engine_version: str) -> Rig | None:
         """Return the fit of exactly this engine version, or None: another version's fit is another fit."""
         row = self._database.row(
             "SELECT * FROM rigs WHERE owner = ? AND photo_id = ? AND engine = ? AND engine_version = ?",
-            [owner, photo_id, engine, engine_version],
+            [self._owner, photo_id, engine, engine_version],
         )
         if row is None:
             return None

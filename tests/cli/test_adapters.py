@@ -38,7 +38,7 @@ def files(tmp_path_factory) -> dict[str, Path]:
 def own(run, files, tmp_path):
     """The command line on a data folder that knows the tiny base."""
     with Studio(tmp_path / "data") as studio:
-        studio.bases.add(files["base"], "tiny")
+        studio.for_owner().bases.add(files["base"], "tiny")
     return run
 
 

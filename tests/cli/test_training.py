@@ -29,7 +29,7 @@ def person(run, base, tmp_path, astronaut) -> str:
     ran = run("identity", "add", "Eileen", astronaut, "--consent-by", "Eileen", "--consent-scope", "train", "--json")
     assert ran.code == 0
     with Studio(tmp_path / "data") as studio:
-        studio.bases.add(base, "tiny", "Tiny")
+        studio.for_owner().bases.add(base, "tiny", "Tiny")
     return ran.json["identity"]["id"]
 
 

@@ -11,7 +11,7 @@ from studio.jobs.kinds import Workplace
 from studio.jobs.queue import JobQueue
 from studio.jobs.supervisor import WorkerSupervisor
 from studio.store import Store
-from tests.jobs.small_kinds import KINDS
+from tests.jobs.small_kinds import KINDS, Services
 
 ME = "local"
 WAIT_SECONDS = 20.0
@@ -25,18 +25,18 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def queue(store: Store) -> JobQueue:
-    return JobQueue(store, KINDS)
+    return JobQueue(store, ME, KINDS)
 
 
 @pytest.fixture
 def here(store: Store) -> Workplace:
-    return Workplace(store, KINDS, tools="hammer")
+    return Workplace(store, KINDS, services=lambda owner: Services(f"hammer of {owner}"))
 
 
 @pytest.fixture
-def supervisor(store: Store, queue: JobQueue) -> Iterator[WorkerSupervisor]:
+def supervisor(store: Store) -> Iterator[WorkerSupervisor]:
     made = WorkerSupervisor(
-        store, queue, "tests.jobs.small_kinds:workplace", {"data_dir": str(store.data_dir), "tools": "saw"}
+        store, "tests.jobs.small_kinds:workplace", {"data_dir": str(store.data_dir), "tools": "saw"}
     )
     yield made
     made.stop()
@@ -50,5 +50,5 @@ def wait_until(what: Callable[[], object], seconds: float = WAIT_SECONDS) -> Non
 
 
 def wait_for(queue: JobQueue, job: Job, *states: JobState, seconds: float = WAIT_SECONDS) -> Job:
-    wait_until(lambda: queue.get(job.owner, job.id).state in states, seconds)
-    return queue.get(job.owner, job.id)
+    wait_until(lambda: queue.get(job.id).state in states, seconds)
+    return queue.get(job.id)

@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from studio.errors import UserInputError
-from studio.jobs.kinds import JobContext, JobKind, Workplace
+from studio.jobs.kinds import JobContext, JobKind, Workplace, table_of
 from studio.store import Store
 
 
@@ -79,26 +80,28 @@ def give_nonsense(params: Nothing, context: JobContext) -> Mapping[str, Any]:
 
 
 def ask_tools(params: Nothing, context: JobContext) -> Mapping[str, Any]:
-    return {"tools": context.tools, "owner": context.job.owner, "pid": os.getpid()}
+    return {"tools": context.service, "owner": context.job.owner, "pid": os.getpid()}
 
 
-COUNT = JobKind("count", "Count", Count, count)
-FAIL = JobKind("fail", "Fail", Nothing, fail)
-BREAK = JobKind("break", "Break down", Nothing, break_down)
-EAT = JobKind("eat", "Eat memory", Nothing, eat)
-LEAVE = JobKind("leave", "Leave", Exit, leave)
-IGNORE = JobKind("ignore", "Ignore", Nothing, ignore)
-NONSENSE = JobKind("nonsense", "Give nonsense", Nothing, give_nonsense)
-SLOW = JobKind("slow", "Count slowly", Count, count)
-LONG_KINDS = frozenset({"slow"})
-TOOLS = JobKind("tools", "Ask for tools", Nothing, ask_tools)
+COUNT = JobKind("count", "Count", Count, count, service="toolbox")
+FAIL = JobKind("fail", "Fail", Nothing, fail, service="toolbox")
+BREAK = JobKind("break", "Break down", Nothing, break_down, service="toolbox")
+EAT = JobKind("eat", "Eat memory", Nothing, eat, service="toolbox")
+LEAVE = JobKind("leave", "Leave", Exit, leave, service="toolbox")
+IGNORE = JobKind("ignore", "Ignore", Nothing, ignore, service="toolbox")
+NONSENSE = JobKind("nonsense", "Give nonsense", Nothing, give_nonsense, service="toolbox")
+SLOW = JobKind("slow", "Count slowly", Count, count, service="toolbox", lane="long")
+TOOLS = JobKind("tools", "Ask for tools", Nothing, ask_tools, service="toolbox")
 
-KINDS = {
-    kind.name: f"tests.jobs.small_kinds:{attribute}"
-    for attribute, kind in list(globals().items())
-    if isinstance(kind, JobKind)
-}
+KINDS = table_of(COUNT, FAIL, BREAK, EAT, LEAVE, IGNORE, NONSENSE, SLOW, TOOLS)
+
+
+@dataclass(frozen=True)
+class Services:
+    """What an owner has here: a toolbox with a word in it."""
+
+    toolbox: str
 
 
 def workplace(data_dir: str, tools: str = "") -> Workplace:
-    return Workplace(Store(Path(data_dir)), KINDS, tools=tools, long_kinds=LONG_KINDS)
+    return Workplace(Store(Path(data_dir)), KINDS, services=lambda owner: Services(f"{tools} of {owner}"))

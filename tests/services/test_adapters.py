@@ -63,9 +63,9 @@ def a_person(studio, tmp_path, name: str, *scopes: str):
 
 
 def kept(studio, file: Path, name: str, **values):
-    sha256 = studio.store.media.put(ME, file)
+    sha256 = studio.store.media.put(file)
     about = {"family": "sd15", "base_name": "tiny", "trigger": "ann person", "rank": 4}
-    return studio.store.adapters.add(ME, NewAdapter(name=name, media_sha256=sha256, **(about | values)))
+    return studio.store.adapters.add(NewAdapter(name=name, media_sha256=sha256, **(about | values)))
 
 
 # -- names, notes, deleting ---------------------------------------------------------------------
@@ -101,8 +101,8 @@ def test_deleting_says_what_goes_and_what_stays(studio, adapters, files, tmp_pat
     assert out.is_file()
     assert [a.id for a in adapters.list()] == [mixed.id, bob.id]
     assert ("parent", True) in [(s.what, s.gone) for s in adapters.lineage(mixed.id)]
-    assert not studio.store.media.has(ME, ann.media_sha256)
-    assert studio.store.media.verify().ok
+    assert not studio.store.media.has(ann.media_sha256)
+    assert studio.whole.store.files.verify().ok
 
 
 # -- out and in -----------------------------------------------------------------------------------
@@ -111,10 +111,10 @@ def test_deleting_says_what_goes_and_what_stays(studio, adapters, files, tmp_pat
 def test_an_export_is_checked_noted_and_part_of_the_lineage(studio, adapters, files, tmp_path) -> None:
     person = a_person(studio, tmp_path, "Ann", "train")
     plan = TrainingPlan(base="tiny", steps=20)
-    run = studio.store.runs.add(ME, person.id, plan, name="Ann 1", base_sha256="b", photos=("a", "b", "c"))
-    sha256 = studio.store.media.put(ME, files["ann"])
-    point = studio.store.runs.put_checkpoint(ME, run.id, 20, sha256, loss=0.1, has_state=False)
-    shown = studio.store.media.put(ME, png_bytes(np.full((64, 64, 3), 90, np.uint8)), ".png")
+    run = studio.store.runs.add(person.id, plan, name="Ann 1", base_sha256="b", photos=("a", "b", "c"))
+    sha256 = studio.store.media.put(files["ann"])
+    point = studio.store.runs.put_checkpoint(run.id, 20, sha256, loss=0.1, has_state=False)
+    shown = studio.store.media.put(png_bytes(np.full((64, 64, 3), 90, np.uint8)), ".png")
     ann = kept(
         studio, files["ann"], "Ann", identity_id=person.id, run_id=run.id, checkpoint_id=point.id,
         thumbnail_sha256=shown, measures={"likeness": 0.8},
@@ -134,7 +134,7 @@ def test_an_export_is_checked_noted_and_part_of_the_lineage(studio, adapters, fi
     assert "step 20 of 20" in steps[2].text
     (tmp_path / "ann-kohya.safetensors").unlink()
     assert [s.gone for s in adapters.lineage(ann.id)][-3:] == [True, False, False]
-    studio.store.runs.delete(ME, run.id)
+    studio.store.runs.delete(run.id)
     assert [(s.what, s.gone) for s in adapters.lineage(ann.id)][:2] == [("run", True), ("adapter", False)]
 
 
@@ -181,7 +181,7 @@ def test_an_import_copies_and_leaves_the_original(studio, adapters, files, tmp_p
     assert (held.name, held.origin, held.trigger, held.rank) == ("Ann", "imported", "ann person", 4)
     assert (held.identity_id, adapters.people(held.id)) == (person.id, ("Ann",))
     assert inspect_adapter(adapters.path(held)).format == "peft"
-    assert list((studio.data_dir / "scratch").iterdir()) == []
+    assert list((studio.store.data_dir / "scratch" / "local").iterdir()) == []
     again = adapters.import_file(theirs)  # a taken name that nobody chose makes way
     assert again.adapter.name.startswith("Ann ")
     with pytest.raises(ConflictError):
@@ -207,7 +207,7 @@ def test_files_that_cannot_come_in(studio, adapters, files, tmp_path) -> None:
     with pytest.raises(NotFoundError):
         adapters.import_file(files["ann"], identity_id="nobody")
     assert adapters.list() == ()
-    assert list((studio.data_dir / "scratch").glob("*")) == []
+    assert list((studio.store.data_dir / "scratch" / "local").glob("*")) == []
 
 
 # -- merging -----------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ def test_a_merged_adapter_holds_everybody_and_leaves_with_each(studio, adapters,
     assert {a.name for a in adapters.list(bob.id)} == {"Both"}
     studio.identities.delete(bob.id)
     assert [a.name for a in adapters.list()] == ["Ann"]
-    assert studio.store.media.verify().unused == ()
+    assert studio.whole.store.files.verify().unused == ()
 
 
 def test_what_cannot_be_merged(studio, adapters, files) -> None:
@@ -321,7 +321,7 @@ def test_the_leak_is_measured_advised_and_kept(
     sheet = adapters.leak_sheet(tested)
     assert sheet is not None
     adapters.test_leak("Ann", strengths=[1.0])
-    assert studio.store.media.verify().unused == ()
+    assert studio.whole.store.files.verify().unused == ()
 
 
 def test_without_photos_strangers_are_compared_with_what_the_adapter_draws(studio, adapters, files, shades) -> None:
@@ -349,7 +349,7 @@ def test_a_leak_test_is_a_job(studio, adapters, files, shades, tmp_path) -> None
     shades(0.0)
     job = adapters.submit_leak_test("Ann")
     assert (job.kind, job.identity_id, job.params) == ("leak_test", person.id, {"adapter_id": ann.id})
-    (ended,) = work_off(Workplace(store=studio.store, kinds=JOB_KINDS, tools=studio))
+    (ended,) = work_off(Workplace(studio.whole.store, JOB_KINDS, services=lambda owner: studio))
     assert (ended.state, ended.fraction) == ("done", 1.0)
     assert ended.outputs["advice"].startswith("Fine")
     assert adapters.get(ann.id).measures["leak"]["advised_strength"] == 1.0
@@ -449,7 +449,7 @@ def test_a_push_makes_a_private_repository_with_a_card(studio, adapters, files, 
         assert words in card
     assert not any(b"hf_secret" in body for _, _, body in Hub.seen)
     assert {a for path, a, _ in Hub.seen if path.startswith("/api")} == {"Bearer hf_secret"}
-    assert "hf_secret" not in (studio.data_dir / "studio.db").read_bytes().decode("latin-1")
+    assert "hf_secret" not in (studio.store.data_dir / "studio.db").read_bytes().decode("latin-1")
     from huggingface_hub import constants
 
     assert constants.HF_HUB_OFFLINE  # online for that one call only

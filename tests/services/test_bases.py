@@ -76,7 +76,7 @@ def test_what_is_absent_says_how_to_get_it(studio) -> None:
 def test_the_embedded_base_is_ready_when_its_files_are(studio, tiny, tmp_path) -> None:
     def bases(assets):
         return Bases(
-            studio.store, "local", studio._queue, cards=PRESETS / "bases", assets=assets, models=tmp_path / "models"
+            studio.store, studio.jobs._queue, cards=PRESETS / "bases", assets=assets, models=tmp_path / "models"
         )
 
     (tmp_path / "assets").mkdir()
@@ -198,7 +198,7 @@ def test_a_broken_download_is_partial_and_never_used(studio, hub) -> None:
 
 def test_a_download_as_a_job(studio, hub) -> None:
     studio.bases.submit_download("toy")
-    done = work_off(Workplace(store=studio.store, kinds=composition.JOB_KINDS, tools=studio))
+    done = work_off(Workplace(studio.whole.store, composition.JOB_KINDS, services=lambda owner: studio))
     assert [(j.state, j.outputs["name"]) for j in done] == [("done", "toy")]
     with pytest.raises(ConflictError):
         studio.bases.submit_download("toy")

@@ -152,7 +152,7 @@ def test_confirming_makes_a_person_of_the_kept_photos_with_the_right_faces(studi
     photos = {p.file_name: p for p in studio.identities.photos(person.id)}
     assert set(photos) == {"ann0.png", "ann1.png", "ann2.png", "ann3.png", "both.png"}
     assert photos["both.png"].face_index == 1
-    assert len(studio.store.photos.embeddings("local", photos["both.png"].id)) == 1
+    assert len(studio.store.photos.embeddings(photos["both.png"].id)) == 1
     with pytest.raises(ConflictError):
         studio.curation.confirm(intake.id, name="Ann")
     with pytest.raises(ConflictError):
@@ -197,7 +197,7 @@ def test_every_change_can_be_taken_back_also_taking_over(studio, folder) -> None
     assert curation.undo(intake_id=intake.id) is None
     assert states(studio, intake.id) == start
     assert studio.identities.list() == ()
-    assert studio.store.media.verify().ok
+    assert studio.whole.store.files.verify().ok
     assert curation.confirm(intake.id, name="Ann").photos == 5
 
 
@@ -237,7 +237,7 @@ def test_taking_back_spares_a_person_who_was_used(studio, folder) -> None:
 
     intake = looked(studio, folder)
     person = studio.curation.confirm(intake.id, name="Ann").people[0]
-    a_render(studio.store, identity_id=person.id)
+    a_render(studio.whole.store, identity_id=person.id)
     with pytest.raises(ConflictError, match="used since"):
         studio.curation.undo(intake_id=intake.id)
     assert studio.identities.photos(person.id)
@@ -266,7 +266,7 @@ def test_the_same_bytes_are_measured_once(studio, engines, folder) -> None:
 
 def test_an_interrupted_job_goes_on_where_it_was(studio, engines, folder, monkeypatch) -> None:
     job = studio.curation.submit(folder)
-    place = Workplace(store=studio.store, kinds=JOB_KINDS, tools=studio)
+    place = Workplace(studio.whole.store, JOB_KINDS, services=lambda owner: studio)
     whole = engines.analyser.detect
 
     def breaks(image):
@@ -328,9 +328,9 @@ def test_discarding_lets_go_of_everything_but_what_was_taken_over(studio, folder
     assert studio.curation.intakes() == ()
     kept = {p.sha256 for p in studio.identities.photos(person.id)}
     held = {r[0] for r in studio.store.database.rows("SELECT sha256 FROM media")}
-    mattes = {studio.store.measurements.get("local", s, "1").mask_sha256 for s in kept}
+    mattes = {studio.store.measurements.get(s, "1").mask_sha256 for s in kept}
     assert held == kept | mattes
-    assert studio.store.media.verify().ok
+    assert studio.whole.store.files.verify().ok
     with pytest.raises(NotFoundError):
         studio.curation.intake(intake.id)
 
@@ -358,7 +358,7 @@ def test_examples_are_crops_with_masks_and_captions(studio, ann) -> None:
             assert example.image.dtype == np.uint8
             assert example.mask.shape == (resolution, resolution)
             assert example.caption.startswith("a photo of sks person")
-            assert studio.store.media.has("local", example.sha256)
+            assert studio.store.media.has(example.sha256)
     again = studio.curation.examples(ann.id, 64, "sks", "person")
     first = studio.curation.examples(ann.id, 64, "sks", "person")
     assert all(
@@ -440,7 +440,7 @@ def test_a_captioning_model_writes_all_captions_in_one_step(studio, ann, monkeyp
     with pytest.raises(UserInputError, match="No captioning model"):
         studio.curation.submit_captions(ann.id, " ")
     job = studio.curation.submit_captions(ann.id, "waves")
-    work_off(Workplace(store=studio.store, kinds=JOB_KINDS, tools=studio))
+    work_off(Workplace(studio.whole.store, JOB_KINDS, services=lambda owner: studio))
     assert studio.jobs.get(job.id).outputs["captions"] == 5
     said = studio.curation.captions(ann.id, "zyx", "woman")
     assert set(said.values()) == {"a photo of zyx woman, somebody before 384 waves"}

@@ -17,9 +17,10 @@ from studio.domain.job import Job
 from studio.engines.media.pictures import read_picture
 from studio.engines.media.video import probe_video
 from studio.services.clips.animation import AnimationRequest
-from studio.services.projects import sample_portrait, sample_speech
+from studio.services.sample import sample_portrait, sample_speech
 from studio.services.sources import MediaSource
-from studio.studio import ASSETS, Studio
+from studio.studio import ASSETS, OwnerServices, Studio
+from tests.services.fakes import at_home
 
 ALLOWED = 4.0
 """A test machine may be this much slower or busier than the one the marks are meant for."""
@@ -28,7 +29,7 @@ ALLOWED = 4.0
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     with Studio(tmp_path_factory.mktemp("real") / "data") as opened:
-        yield opened
+        yield at_home(opened)
 
 
 def request(**more) -> AnimationRequest:
@@ -42,7 +43,7 @@ def request(**more) -> AnimationRequest:
     )
 
 
-def wait_for(studio: Studio, job_id: str, done, seconds: float = 90.0) -> Job:
+def wait_for(studio: OwnerServices, job_id: str, done, seconds: float = 90.0) -> Job:
     """Look at a job until `done` says so."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -99,10 +100,10 @@ def test_typed_text_is_spoken_where_a_voice_is_installed(real: Studio, tmp_path:
 def working(tmp_path):
     with Studio(tmp_path / "data") as opened:
         opened.start(sample=False)
-        yield opened
+        yield at_home(opened)
 
 
-def test_cancel_stops_within_a_second(working: Studio) -> None:
+def test_cancel_stops_within_a_second(working: OwnerServices) -> None:
     job = working.animation.submit(request(frame_rate_hz=60))
     wait_for(working, job.id, lambda j: "Frame" in j.message)
     start = time.monotonic()
@@ -114,9 +115,9 @@ def test_cancel_stops_within_a_second(working: Studio) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX; the jobs' own tests cover Windows")
-def test_a_killed_worker_loses_no_row_and_no_finished_part(working: Studio) -> None:
+def test_a_killed_worker_loses_no_row_and_no_finished_part(working: OwnerServices) -> None:
     job = working.animation.submit(request(frame_rate_hz=60, seconds=4.0))
-    parts = working.store.jobs.work_folder(job.id) / "parts"
+    parts = working.whole.store.claims.work_folder(job.id) / "parts"
     running = wait_for(working, job.id, lambda j: (parts / "part-000001.mp4").exists())
     assert running.pid is not None
     kept = sorted(p.name for p in parts.glob("part-*.mp4"))

@@ -18,6 +18,7 @@ from studio.factory.preview_base.drawing import render
 from studio.factory.preview_base.people import sample_person, sample_picture
 from studio.studio import Studio
 from tests.engines.tiny_base import write_tiny_base
+from tests.services.fakes import at_home
 
 SMALL = {"sample_steps": 2, "sample_seeds": (1,), "sample_prompts": ("a photo of {trigger}",), "prior_pictures": 2}
 SMALL |= {"batch": 1, "checkpoint_every": 2, "sample_every": 1000, "keep_checkpoints": 2}
@@ -31,7 +32,8 @@ def base(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def opened(tmp_path):
-    with Studio(tmp_path / "data") as studio:
+    with Studio(tmp_path / "data") as whole:
+        studio = at_home(whole)
         yield studio
 
 
@@ -58,7 +60,7 @@ def test_a_worker_killed_by_the_system_loses_one_interval_at_most(opened, person
     training = opened.training
     plan = training.plan("preview-quick", "tiny", steps=40, **SMALL)
     run = training.submit(person.id, plan)
-    opened.start_worker()
+    opened.whole.start_worker()
     wait_for(lambda: training.state(run.id).saved_step)
     psutil.Process(opened.jobs.get(training.run(run.id).job_id).pid).kill()
     wait_for(lambda: training.state(run.id).state != "training")
@@ -83,10 +85,10 @@ def test_a_run_of_two_photos_is_measured_kept_and_continued(opened, person) -> N
     run = training.run_now(person.id, plan)
     assert run.calibration.count == 2
     assert len(run.photos) == 2
-    folder = opened.data_dir / "runs" / run.id
+    folder = opened.store.data_dir / "runs" / run.id
     assert json.loads((folder / "plan.json").read_text())["plan"]["steps"] == 2
     adapter = training.keep(training.suggestion(run.id).checkpoint.id, "Ada")
-    weights = opened.store.media.get("local", adapter.media_sha256)
+    weights = opened.store.media.get(adapter.media_sha256)
     assert weights.read_bytes() == (folder / "checkpoints" / "step-000002" / "adapter.safetensors").read_bytes()
     again = training.go_on_now(run.id, 3)
     assert (again.outcome, training.checkpoints(run.id)[-1].step) == ("Done: 3 steps.", 3)

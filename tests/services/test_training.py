@@ -69,7 +69,7 @@ def ann(studio, tmp_path, trainer):
 
 
 def off(studio):
-    return work_off(Workplace(store=studio.store, kinds=composition.JOB_KINDS, tools=studio))
+    return work_off(Workplace(studio.whole.store, composition.JOB_KINDS, services=lambda owner: studio))
 
 
 def trained(studio, ann, plan=PLAN):
@@ -157,7 +157,7 @@ def test_a_run_keeps_curves_samples_and_checkpoints(studio, ann, trainer) -> Non
     checkpoints = studio.training.checkpoints(run.id)
     assert [(c.step, c.has_state) for c in checkpoints] == [(2, False), (4, True), (6, True)]
     assert all(c.distance == pytest.approx(0.0) and c.drift == pytest.approx(0.0) for c in checkpoints)
-    weights = studio.store.media.get("local", checkpoints[0].media_sha256)
+    weights = studio.store.media.get(checkpoints[0].media_sha256)
     assert weights.read_bytes() == b"weights of step 2"
     state = studio.training.state(run.id)
     assert (state.state, state.step, state.can_continue) == ("done", 6, False)
@@ -193,9 +193,9 @@ def test_curves_are_written_in_batches_and_long_ones_thinned(studio, ann, monkey
     writes = []
     original = studio.store.runs.add_metrics
 
-    def counted(owner, run_id, points):
+    def counted(run_id, points):
         writes.append(len(list(points)))
-        original(owner, run_id, points)
+        original(run_id, points)
 
     monkeypatch.setattr(studio.store.runs, "add_metrics", counted)
     plan = PLAN.model_copy(update={"steps": 6000, "checkpoint_every": 6000, "sample_every": 6000})
@@ -276,14 +276,14 @@ def test_steps_made_again_after_a_kill_replace_the_lost_ones(studio, ann, traine
     run = studio.training.submit(ann.id, PLAN)
     trainer.before_step = kill
     claim = own_claim()
-    job = studio.store.jobs.claim_next(claim)
+    job = studio.whole.store.claims.claim_next(claim)
     context = SimpleNamespace(
-        job=job, tools=studio, progress=lambda *a: None, check_cancelled=lambda: None, log=lambda line: None
+        job=job, service=studio.training, progress=lambda *a: None, check_cancelled=lambda: None, log=lambda line: None
     )
     with pytest.raises(Killed):
         studio.training.worker.train(run.id, context)
     failure = Failure(error="ProcessEnded", message="The worker process was killed.", hint="Resume.", exit_code=-9)
-    studio.store.jobs.finish(job, claim.token, "interrupted", failure=failure)
+    studio.whole.store.claims.finish(job, claim.token, "interrupted", failure=failure)
     state = studio.training.state(run.id)
     assert (state.state, state.out_of_memory, state.can_continue, state.saved_step) == ("interrupted", True, True, 4)
     assert "smaller plan" in state.sentence
@@ -355,7 +355,7 @@ def test_a_run_is_never_continued_on_other_photos_or_another_base(studio, ann, t
     studio.training.go_on(run.id)
     (job,) = off(studio)
     assert "set of photos has changed" in job.failure.message
-    studio.store.photos.delete("local", added.id)
+    studio.store.photos.delete(added.id)
     bases = studio.training._bases
     bases.locations["preview"] = replace(bases.locations["preview"], sha256="other")
     studio.training.go_on(run.id)
@@ -397,10 +397,10 @@ def test_a_checkpoint_becomes_an_adapter_with_its_measures(studio, ann) -> None:
     with pytest.raises(NotFoundError):
         studio.training.keep("nothing", "x")
     studio.training.delete(run.id)
-    assert studio.store.media.get("local", kept.media_sha256).is_file()
+    assert studio.store.media.get(kept.media_sha256).is_file()
     with pytest.raises(NotFoundError):
         studio.training.run(run.id)
-    assert not (studio.data_dir / "runs" / run.id).exists()
+    assert not (studio.store.data_dir / "runs" / run.id).exists()
 
 
 def test_a_grid_is_drawn_measured_and_voted_on(studio, ann) -> None:
@@ -455,14 +455,14 @@ def test_a_grid_needs_checkpoints(studio, ann) -> None:
 
 def test_a_person_takes_runs_and_folders_along(studio, ann) -> None:
     run = trained(studio, ann)
-    folder = studio.data_dir / "runs" / run.id
+    folder = studio.store.data_dir / "runs" / run.id
     assert folder.is_dir()
     plan = studio.identities.delete_plan(ann.id)
     assert (plan.runs, plan.run_bytes > 0) == (1, True)
     assert "1 training run" in plan.sentence
     studio.identities.delete(ann.id)
     assert not folder.exists()
-    assert studio.store.media.verify().unused == ()
+    assert studio.whole.store.files.verify().unused == ()
 
 
 def test_the_engine_says_when_it_is_missing(studio, ann, engines, monkeypatch) -> None:

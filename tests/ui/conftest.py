@@ -180,7 +180,7 @@ def visit(server: Server, chromium: object) -> Iterator[object]:
 
 @pytest.fixture(scope="session")
 def portrait() -> Path:
-    from studio.services.projects import sample_portrait
+    from studio.services.sample import sample_portrait
 
     return sample_portrait()
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from studio.jobs.queue import JobQueue
     from studio.services.bases import Bases
     from studio.services.people.likeness import Likeness
-    from studio.store import Store
+    from studio.store import OwnerStore
 
 __all__ = ["AdapterDeletion", "Adapters", "ImportedAdapter", "LeakReport", "LineageStep"]
 
@@ -66,8 +66,7 @@ class Adapters(AdapterShelf):
 
     def __init__(
         self,
-        store: Store,
-        owner: str,
+        store: OwnerStore,
         engines: Engines,
         bases: Bases,
         likeness: Likeness,
@@ -76,7 +75,9 @@ class Adapters(AdapterShelf):
         *,
         offline: bool = False,
     ) -> None:
-        super().__init__(store, owner)
+        super().__init__(
+            store,
+        )
         self._engines = engines
         self._bases = bases
         self._likeness = likeness
@@ -116,7 +117,7 @@ class Adapters(AdapterShelf):
             location, self.path(adapter), out, format, self._metadata(adapter, location), self._picture(adapter)
         )
         path = report.path.resolve()
-        self._store.adapters.add_export(self._owner, adapter.id, format, path, report.sha256, report.bytes)
+        self._store.adapters.add_export(adapter.id, format, path, report.sha256, report.bytes)
         return report
 
     def import_file(
@@ -144,16 +145,15 @@ class Adapters(AdapterShelf):
         """
         files = self._engines.adapters()
         header = files.inspect(path)
-        person = person_named(self._store, self._owner, identity_id) if identity_id else None
+        person = person_named(self._store, identity_id) if identity_id else None
         location = self._base_for(header.base_name, header.base_sha256, header.family, base)
         chosen = checked_name(name or header.title or path.stem)
-        if self._store.adapters.find(self._owner, chosen) is not None and not name:
+        if self._store.adapters.find(chosen) is not None and not name:
             chosen = f"{chosen} {secrets.token_hex(2)}"
         with self._part() as part:
             report = files.import_file(location, path, part)
-            sha256 = self._store.media.put(self._owner, part, ".safetensors")
+            sha256 = self._store.media.put(part, ".safetensors")
         adapter = self._store.adapters.add(
-            self._owner,
             NewAdapter(
                 name=chosen, method=header.method, origin="imported", family=location.family, media_sha256=sha256,
                 trigger=header.trigger if trigger is None else trigger.strip(), rank=header.rank,
@@ -205,10 +205,9 @@ class Adapters(AdapterShelf):
             files = self._engines.adapters()
             report = files.merge(location, sources, part, metadata)
             header = files.inspect(part)
-            sha256 = self._store.media.put(self._owner, part, ".safetensors")
+            sha256 = self._store.media.put(part, ".safetensors")
         people = {parent.identity_id for parent, _ in parents}
         adapter = self._store.adapters.add(
-            self._owner,
             NewAdapter(
                 name=chosen, method=header.method, origin="merged", family=location.family, media_sha256=sha256,
                 thumbnail_sha256=first.thumbnail_sha256, trigger=", ".join(triggers), rank=header.rank,
@@ -283,10 +282,8 @@ class Adapters(AdapterShelf):
         card = self._bases.get(location.name).card
         drawing = LeakDrawing(self._engines.generator(), self._likeness, location, card, adapter, file, on_progress)
         tested = drawing.run(strengths)
-        sheet = self._store.media.put(self._owner, png_bytes(tested.sheet), ".png")
-        self._store.adapters.change(
-            self._owner, adapter.id, measures={"leak": tested.report.values()}, sheet_sha256=sheet
-        )
+        sheet = self._store.media.put(png_bytes(tested.sheet), ".png")
+        self._store.adapters.change(adapter.id, measures={"leak": tested.report.values()}, sheet_sha256=sheet)
         if on_progress is not None:
             on_progress(Progress(1.0, tested.report.advice))
         return tested.report
@@ -301,7 +298,6 @@ class Adapters(AdapterShelf):
         self.require_consent(adapter)
         self._base_of(adapter, None)
         return self._queue.submit(
-            self._owner,
             "leak_test",
             {"adapter_id": adapter.id},
             title=f"Leak test: {adapter.name}",
@@ -396,10 +392,10 @@ class LeakParams(BaseModel):
 
 def run(params: LeakParams, context: JobContext) -> Mapping[str, Any]:
     """Test an adapter as a job."""
-    studio = context.tools
-    report: LeakReport = studio.adapters.test_leak(params.adapter_id, told(context))
+    adapters: Adapters = context.service
+    report = adapters.test_leak(params.adapter_id, told(context))
     context.log(report.advice)
     return {"adapter_id": params.adapter_id, "advice": report.advice, "leak": report.full.leak}
 
 
-KIND = JobKind("leak_test", "Leak test", LeakParams, run)
+KIND = JobKind("leak_test", "Leak test", LeakParams, run, service="adapters", lane="long", icon="adapter")

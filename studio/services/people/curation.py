@@ -31,7 +31,7 @@ from studio.services.portraits.prepared import Portraits
 from studio.store.curation_steps import Step
 
 if TYPE_CHECKING:
-    from studio.store import Store
+    from studio.store import OwnerStore
 
 __all__ = ["PICTURE_SUFFIXES", "Confirmation", "Curation"]
 
@@ -42,8 +42,8 @@ OnPhoto = Callable[[int, int, str, bytes | None], None]
 class Curation(TrainingSets):
     """Sorts dropped photos; what they leave is a person's training set."""
 
-    def __init__(self, store: Store, owner: str, portraits: Portraits, queue: JobQueue) -> None:
-        super().__init__(store, owner, Measuring(store, owner, portraits))
+    def __init__(self, store: OwnerStore, portraits: Portraits, queue: JobQueue) -> None:
+        super().__init__(store, Measuring(store, portraits))
         self._queue = queue
 
     # -- dropping ------------------------------------------------------------------
@@ -64,10 +64,10 @@ class Curation(TrainingSets):
         """
         given = [sources] if isinstance(sources, Path) else list(sources)
         if identity_id is not None:
-            self._store.identities.get(self._owner, identity_id)
-        rows, notes = taken_in(self._store, self._owner, given)
+            self._store.identities.get(identity_id)
+        rows, notes = taken_in(self._store, given)
         name = title or (given[0].name if len(given) == 1 and given[0].is_dir() else f"{len(rows)} photos")
-        id = self._rows.add_intake(self._owner, name, rows, identity_id=identity_id, notes=notes)
+        id = self._rows.add_intake(name, rows, identity_id=identity_id, notes=notes)
         return self.intake(id)
 
     def submit(self, sources: Path | Iterable[Path], *, identity_id: str | None = None, title: str = "") -> Job:
@@ -78,10 +78,10 @@ class Curation(TrainingSets):
         """
         intake = self.start(sources, identity_id=identity_id, title=title)
         job = self._queue.submit(
-            self._owner, KIND.name, CurateParams(intake_id=intake.id), title=f"Look at {intake.title}",
+            KIND.name, CurateParams(intake_id=intake.id), title=f"Look at {intake.title}",
             identity_id=identity_id,
         )  # fmt: skip
-        self._rows.set_job(self._owner, intake.id, job.id)
+        self._rows.set_job(intake.id, job.id)
         return job
 
     def submit_captions(self, identity_id: str, model: str) -> Job:
@@ -92,9 +92,9 @@ class Curation(TrainingSets):
         """
         if not model.strip():
             raise UserInputError("No captioning model is named.", "Write a folder, or a name such as owner/model.")
-        person = self._store.identities.get(self._owner, identity_id)
+        person = self._store.identities.get(identity_id)
         return self._queue.submit(
-            self._owner, CAPTION_KIND.name, CaptionParams(identity_id=identity_id, model=model.strip()),
+            CAPTION_KIND.name, CaptionParams(identity_id=identity_id, model=model.strip()),
             title=f"Write captions for {person.name}", identity_id=identity_id,
         )  # fmt: skip
 
@@ -124,11 +124,11 @@ class Curation(TrainingSets):
         Raises:
             NotFoundError: no such intake.
         """
-        return self._rows.intake(self._owner, intake_id, VERSION)
+        return self._rows.intake(intake_id, VERSION)
 
     def intakes(self) -> tuple[Intake, ...]:
         """Return all intakes, newest first, without their photos."""
-        return self._rows.intakes(self._owner)
+        return self._rows.intakes()
 
     def review(self, intake_id: str) -> Review:
         """Read an intake as people, groups and verdicts."""
@@ -137,16 +137,15 @@ class Curation(TrainingSets):
     def _review(self, intake: Intake) -> Review:
         if intake.identity_id is None:
             return review(intake)
-        person = self._store.identities.get(self._owner, intake.identity_id)
+        person = self._store.identities.get(intake.identity_id)
         return review(intake, self._known(person.id), person.name)
 
     def _known(self, identity_id: str) -> tuple[KnownFace, ...]:
         """Return the faces that are surely of a person."""
         found = []
-        for photo in self._store.photos.list(self._owner, identity_id=identity_id):
+        for photo in self._store.photos.list(identity_id=identity_id):
             found += [
-                KnownFace(key=f"known:{photo.id}", embedding=e)
-                for e in self._store.photos.embeddings(self._owner, photo.id)[:1]
+                KnownFace(key=f"known:{photo.id}", embedding=e) for e in self._store.photos.embeddings(photo.id)[:1]
             ]
         return tuple(found)
 
@@ -178,7 +177,7 @@ class Curation(TrainingSets):
         if cluster is None:
             raise NotFoundError("There is no such person in these photos.", "Reload the page.")
         others = [f for f in cluster.faces if f in intake.names and f != cluster.key]
-        self._rows.name_face(self._owner, intake_id, cluster.key, name.strip(), clear=others)
+        self._rows.name_face(intake_id, cluster.key, name.strip(), clear=others)
         return self.review(intake_id)
 
     def answer(self, intake_id: str, first: str, second: str, same: bool | None) -> Review:
@@ -192,7 +191,7 @@ class Curation(TrainingSets):
         """
         self._open(intake_id)
         title = {True: "The same person", False: "Two people", None: "No answer"}[same]
-        self._rows.link(self._owner, intake_id, first, second, same, title)
+        self._rows.link(intake_id, first, second, same, title)
         return self.review(intake_id)
 
     def set_decision(self, intake_id: str, photo_ids: Sequence[str], decision: Decision | None) -> Review:
@@ -210,12 +209,12 @@ class Curation(TrainingSets):
             if decision == "keep" and by_id[id].trouble[0]:
                 raise UserInputError(f"{by_id[id].file_name}: {by_id[id].trouble[0]}", by_id[id].trouble[1])
         words = {"keep": "Keep", "drop": "Leave out", None: "Undecided"}[decision]
-        self._rows.decide(self._owner, intake_id, list(photo_ids), decision, f"{words} {len(photo_ids)}")
+        self._rows.decide(intake_id, list(photo_ids), decision, f"{words} {len(photo_ids)}")
         return self.review(intake_id)
 
     def last_step(self, *, intake_id: str | None = None, identity_id: str | None = None) -> Step | None:
         """Return the newest change that `undo` would take back, or None."""
-        return self._rows.steps.last(self._owner, intake_id=intake_id, identity_id=identity_id)
+        return self._rows.steps.last(intake_id=intake_id, identity_id=identity_id)
 
     def undo(self, *, intake_id: str | None = None, identity_id: str | None = None) -> Step | None:
         """Take back the newest change of an intake or of a person's set; None when there is none.
@@ -225,26 +224,26 @@ class Curation(TrainingSets):
         Raises:
             ConflictError: a person it added has been used since.
         """
-        step = self._rows.steps.last(self._owner, intake_id=intake_id, identity_id=identity_id)
+        step = self._rows.steps.last(intake_id=intake_id, identity_id=identity_id)
         if step is None:
             return None
         for person in step.identities:
-            used = self._store.renders.page(self._owner, identity_id=person, limit=1).renders
-            if used or self._store.runs.list(self._owner, identity_id=person):
-                name = self._store.identities.get(self._owner, person).name
+            used = self._store.renders.page(identity_id=person, limit=1).renders
+            if used or self._store.runs.list(identity_id=person):
+                name = self._store.identities.get(person).name
                 raise ConflictError(f"{name} has been used since.", "Delete the person instead, if that is meant.")
-        done = self._rows.steps.undo(self._owner, intake_id=intake_id, identity_id=identity_id)
+        done = self._rows.steps.undo(intake_id=intake_id, identity_id=identity_id)
         for photo in step.photos:
             self._delete_photo(photo)
         for person in step.identities:
-            empty = not self._store.photos.list(self._owner, identity_id=person)
-            if empty and not self._store.identities.get(self._owner, person).consents:
-                self._store.identities.delete(self._owner, person)
+            empty = not self._store.photos.list(identity_id=person)
+            if empty and not self._store.identities.get(person).consents:
+                self._store.identities.delete(person)
         return done
 
     def _delete_photo(self, photo_id: str) -> None:
         try:
-            self._store.photos.delete(self._owner, photo_id)
+            self._store.photos.delete(photo_id)
         except NotFoundError:
             return  # it was deleted by hand since, which is what is wanted
 
@@ -255,9 +254,9 @@ class Curation(TrainingSets):
             ConflictError: its job still waits or runs.
         """
         intake = self.intake(intake_id)
-        if intake.job_id is not None and self._queue.get(self._owner, intake.job_id).is_active:
+        if intake.job_id is not None and self._queue.get(intake.job_id).is_active:
             raise ConflictError("The photos are still being looked at.", "Cancel that first.")
-        self._rows.delete_intake(self._owner, intake_id)
+        self._rows.delete_intake(intake_id)
 
     def _open(self, intake_id: str) -> Intake:
         intake = self.intake(intake_id)
@@ -279,7 +278,7 @@ class Curation(TrainingSets):
         """
         with self._store.database.transaction():
             intake = self._open(intake_id)
-            return take_over(self._store, self._owner, intake, self._review(intake), name)
+            return take_over(self._store, intake, self._review(intake), name)
 
 
 # -- the job -------------------------------------------------------------------------------
@@ -301,14 +300,14 @@ def run(params: CurateParams, context: JobContext) -> Mapping[str, Any]:
         context.progress(done / max(total, 1), f"{done} of {total}: {name}", None if face is None else png(face))
 
     context.check_cancelled()
-    studio = context.tools
-    studio.curation.analyse(params.intake_id, tell)
-    found = studio.curation.review(params.intake_id)
+    curation: Curation = context.service
+    curation.analyse(params.intake_id, tell)
+    found = curation.review(params.intake_id)
     context.progress(1.0, "Done")
     return {"intake_id": params.intake_id, "kept": found.count("keep"), "unsure": found.count("unsure")}
 
 
-KIND = JobKind("curate", "Look at photos", CurateParams, run)
+KIND = JobKind("curate", "Look at photos", CurateParams, run, service="curation", icon="photo")
 
 
 class CaptionParams(BaseModel):
@@ -328,9 +327,10 @@ def run_captions(params: CaptionParams, context: JobContext) -> Mapping[str, Any
         context.progress(done / max(total, 1), f"{done} of {total}: {name}")
 
     context.check_cancelled()
-    said = context.tools.curation.write_captions(params.identity_id, params.model, tell)
+    curation: Curation = context.service
+    said = curation.write_captions(params.identity_id, params.model, tell)
     context.progress(1.0, "Done")
     return {"identity_id": params.identity_id, "captions": len(said)}
 
 
-CAPTION_KIND = JobKind("caption", "Write captions", CaptionParams, run_captions)
+CAPTION_KIND = JobKind("caption", "Write captions", CaptionParams, run_captions, service="curation", icon="photo")

@@ -18,7 +18,7 @@ from studio.services.people.measuring import Measuring, cut, meant, without_othe
 from studio.store.curation import PhotoChoice
 
 if TYPE_CHECKING:
-    from studio.store import Store
+    from studio.store import OwnerStore
 
 
 CAPTION_SIDE = 384
@@ -28,9 +28,8 @@ CAPTION_SIDE = 384
 class TrainingSets:
     """People's training sets."""
 
-    def __init__(self, store: Store, owner: str, measuring: Measuring) -> None:
+    def __init__(self, store: OwnerStore, measuring: Measuring) -> None:
         self._store = store
-        self._owner = owner
         self._measuring = measuring
         self._rows = store.curation
 
@@ -45,11 +44,11 @@ class TrainingSets:
             resolution: of the base; small bases get head-and-shoulders crops only.
             trigger, class_word: for the captions.
         """
-        self._store.identities.get(self._owner, identity_id)
-        choices = self._rows.choices(self._owner, identity_id)
+        self._store.identities.get(identity_id)
+        choices = self._rows.choices(identity_id)
         policies = self.policies(identity_id)
         out, number = [], 0
-        photos = self._store.photos.list(self._owner, identity_id=identity_id)
+        photos = self._store.photos.list(identity_id=identity_id)
         faces = {photo.id: meant(self._measuring.analysis(photo.sha256), photo) for photo in photos}
         rest = rest_of([(face.measures, face.face.head) for face in faces.values() if face is not None])
         for photo in photos:
@@ -108,7 +107,7 @@ class TrainingSets:
         """
         kept = [c for c in self.training_set(identity_id, resolution, trigger=trigger, class_word=class_word) if c.kept]
         if not kept:
-            name = self._store.identities.get(self._owner, identity_id).name
+            name = self._store.identities.get(identity_id).name
             raise UserInputError(f"{name} has no photo to learn from.", "Keep at least one on the Identities tab.")
         return [self.example(c, resolution) for c in kept]
 
@@ -183,7 +182,7 @@ class TrainingSets:
         Raises:
             UserInputError: the square is not inside the photo.
         """
-        photo = self._store.photos.get(self._owner, photo_id)
+        photo = self._store.photos.get(photo_id)
         if crop is not None and not (
             crop.side >= 16 and crop.x >= 0 and crop.y >= 0
             and crop.x + crop.side <= photo.width and crop.y + crop.side <= photo.height
@@ -194,14 +193,14 @@ class TrainingSets:
         self._choose(identity_id, {photo_id: {"crop": crop}}, "Crop")
 
     def _choose(self, identity_id: str, choices: Mapping[str, Mapping[str, Any]], title: str) -> None:
-        own = {p.id for p in self._store.photos.list(self._owner, identity_id=identity_id)}
+        own = {p.id for p in self._store.photos.list(identity_id=identity_id)}
         if not set(choices) <= own:
             raise NotFoundError("This person has no such photo.", "Reload the page.")
-        self._rows.choose(self._owner, identity_id, choices, title)
+        self._rows.choose(identity_id, choices, title)
 
     def policies(self, identity_id: str) -> dict[str, Policy]:
         """Return for every trait whether captions describe it or leave it to be learned."""
-        return {**default_policies(), **self._rows.policies(self._owner, identity_id)}
+        return {**default_policies(), **self._rows.policies(identity_id)}
 
     def set_policy(self, identity_id: str, trait: str, policy: Policy) -> None:
         """Say whether captions describe a trait (then it stays changeable) or leave it out (then it is learned).
@@ -211,8 +210,8 @@ class TrainingSets:
         """
         if trait not in TRAIT or policy not in ("describe", "leave out"):
             raise UserInputError(f"There is no trait {trait!r} with {policy!r}.", f"Traits: {', '.join(TRAIT)}.")
-        self._store.identities.get(self._owner, identity_id)
-        self._rows.set_policy(self._owner, identity_id, trait, policy)
+        self._store.identities.get(identity_id)
+        self._rows.set_policy(identity_id, trait, policy)
 
 
 # -- captions ------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from studio.errors import (
     UserInputError,
 )
 from studio.jobs.executor import run_now
-from studio.jobs.kinds import JobContext, JobKind, Workplace
+from studio.jobs.kinds import JobContext, JobKind
 from studio.services.people.identities import person_named, require_agreement
 from studio.services.people.likeness import Likeness
 from studio.services.training.grids import GridParams, GridSummary
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from studio.jobs.queue import JobQueue
     from studio.services.bases import Bases
     from studio.services.people.curation import Curation
-    from studio.store import Store
+    from studio.store import OwnerStore
 
 MOST_PHOTOS = 200
 
@@ -76,8 +76,7 @@ class Training(RunHistory):
 
     def __init__(
         self,
-        store: Store,
-        owner: str,
+        store: OwnerStore,
         queue: JobQueue,
         engines: Engines,
         bases: Bases,
@@ -85,10 +84,10 @@ class Training(RunHistory):
         likeness: Likeness,
         presets: Path,
     ) -> None:
-        super().__init__(store, owner, queue, bases)
+        super().__init__(store, queue, bases)
         self._engines = engines
         self._presets = presets
-        self.worker = RunWork(store, owner, engines, bases, curation, likeness)
+        self.worker = RunWork(store, engines, bases, curation, likeness)
 
     # -- planning --------------------------------------------------------------------
 
@@ -143,11 +142,11 @@ class Training(RunHistory):
         Raises:
             NotFoundError: no such person, or the base is not on this computer.
         """
-        return self._preflight(plan, max(1, len(self._kept(person_named(self._store, self._owner, identity_id)))))
+        return self._preflight(plan, max(1, len(self._kept(person_named(self._store, identity_id)))))
 
     def advice(self, identity_id: str, plan: TrainingPlan) -> tuple[str, ...]:
         """Return one sentence for each thing to know before starting; nothing here forbids it."""
-        return advice(len(self._kept(person_named(self._store, self._owner, identity_id))), plan)
+        return advice(len(self._kept(person_named(self._store, identity_id))), plan)
 
     # -- starting --------------------------------------------------------------------
 
@@ -165,7 +164,7 @@ class Training(RunHistory):
             NotFoundError: no such person, or the base is not on this computer.
             ConflictError: the same plan for this person waits or trains already.
         """
-        person = person_named(self._store, self._owner, identity_id)
+        person = person_named(self._store, identity_id)
         if any(r.plan == plan and self.state(r.id).can_stop for r in self.runs(person.id)):
             raise ConflictError(
                 f"{person.name} is already being trained with just these settings.",
@@ -206,7 +205,7 @@ class Training(RunHistory):
         """
         job_id = self._queued(self._extended(run_id, steps)).job_id
         assert job_id is not None
-        return self._queue.get(self._owner, job_id)
+        return self._queue.get(job_id)
 
     def go_on_now(
         self,
@@ -254,7 +253,7 @@ class Training(RunHistory):
         run = self.run(run_id)
         params = self._grid_params(run, strengths, prompts, seeds, checkpoint_ids)
         return self._queue.submit(
-            self._owner, "grid", params, title=f"Grid of {run.name}", project_id=run.project_id,
+            "grid", params, title=f"Grid of {run.name}", project_id=run.project_id,
             identity_id=run.identity_id,
         )  # fmt: skip
 
@@ -281,7 +280,7 @@ class Training(RunHistory):
     # -- parts -----------------------------------------------------------------------
 
     def _new_run(self, identity_id: str, plan: TrainingPlan, name: str, anyway: bool) -> TrainingRun:
-        person = person_named(self._store, self._owner, identity_id)
+        person = person_named(self._store, identity_id)
         require_agreement(person, "train")
         photos = self._kept(person)
         if not photos:
@@ -306,7 +305,7 @@ class Training(RunHistory):
             hint = f"This will fit: {fits}." if fits else hint
             raise UserInputError(flight.problems[0], hint)
         return self._store.runs.add(
-            self._owner, person.id, plan, name=name.strip() or f"{person.name}, {datetime.now(UTC):%Y-%m-%d %H:%M}",
+            person.id, plan, name=name.strip() or f"{person.name}, {datetime.now(UTC):%Y-%m-%d %H:%M}",
             base_sha256=location.sha256, photos=photos, project_id=person.project_id,
         )  # fmt: skip
 
@@ -324,21 +323,21 @@ class Training(RunHistory):
                 f"Give a total of more than {done} steps.",
             )
         plan = changed_plan(run.plan, {"steps": total})
-        return self._store.runs.change(self._owner, run_id, plan=plan, outcome="")
+        return self._store.runs.change(run_id, plan=plan, outcome="")
 
     def _queued(self, run: TrainingRun) -> TrainingRun:
         job = self._queue.submit(
-            self._owner, "train", TrainParams(run_id=run.id), title=f"Training {run.name}",
+            "train", TrainParams(run_id=run.id), title=f"Training {run.name}",
             project_id=run.project_id, identity_id=run.identity_id,
         )  # fmt: skip
-        return self._store.runs.change(self._owner, run.id, job_id=job.id)
+        return self._store.runs.change(run.id, job_id=job.id)
 
     def _work_here(
         self, run: TrainingRun, on_start: Callable[[TrainingRun], None] | None, on_progress: Tell | None
     ) -> TrainingRun:
         def here(params: TrainParams, context: JobContext) -> Mapping[str, Any]:
             if on_start is not None:
-                on_start(self._store.runs.change(self._owner, run.id, job_id=context.job.id))
+                on_start(self._store.runs.change(run.id, job_id=context.job.id))
             return self.worker.train(params.run_id, context, on_progress, job_id=context.job.id)
 
         self._job_here(replace(KIND, run=here), TrainParams(run_id=run.id), f"Training {run.name}", run)
@@ -350,11 +349,9 @@ class Training(RunHistory):
         Raises:
             StudioError: what ended it, as the same class; EngineError for a bug.
         """
-        workplace = Workplace(store=self._store, kinds={kind.name: kind})
         job = run_now(
-            self._queue, workplace, self._owner, kind.name, params, title=title, project_id=run.project_id,
-            identity_id=run.identity_id,
-        )  # fmt: skip
+            self._queue, kind, params, self, title=title, project_id=run.project_id, identity_id=run.identity_id
+        )
         if job.failure is not None:
             named = getattr(errors, job.failure.error, EngineError)
             error = OutOfMemoryError if job.failure.error in MEMORY_ERRORS else named
@@ -377,8 +374,8 @@ class Training(RunHistory):
 
     def _kept(self, person: Identity) -> list[str]:
         """Return the hashes of the photos that nobody left out; quick, since nothing is looked at."""
-        choices = self._store.curation.choices(self._owner, person.id)
-        photos = self._store.photos.list(self._owner, identity_id=person.id)
+        choices = self._store.curation.choices(person.id)
+        photos = self._store.photos.list(identity_id=person.id)
         return [p.sha256 for p in photos if p.id not in choices or choices[p.id].kept is not False]
 
     def _preflight(self, plan: TrainingPlan, examples: int) -> Preflight:
@@ -388,15 +385,26 @@ class Training(RunHistory):
 
 def run(params: TrainParams, context: JobContext) -> Mapping[str, Any]:
     """Train a queued run."""
-    worker: RunWork = context.tools.training.worker
-    return worker.train(params.run_id, context, job_id=context.job.id)
+    training: Training = context.service
+    return training.worker.train(params.run_id, context, job_id=context.job.id)
 
 
 def run_grid(params: GridParams, context: JobContext) -> Mapping[str, Any]:
     """Draw a queued grid."""
-    worker: RunWork = context.tools.training.worker
-    return worker.draw_grid(params, context)
+    training: Training = context.service
+    return training.worker.draw_grid(params, context)
 
 
-KIND = JobKind("train", "Training", TrainParams, run, cancel_grace_seconds=180.0)
-GRID_KIND = JobKind("grid", "Checkpoint grid", GridParams, run_grid, cancel_grace_seconds=30.0)
+KIND = JobKind(
+    "train", "Training", TrainParams, run, service="training", lane="long", icon="train", cancel_grace_seconds=180.0
+)
+GRID_KIND = JobKind(
+    "grid",
+    "Checkpoint grid",
+    GridParams,
+    run_grid,
+    service="training",
+    lane="long",
+    icon="train",
+    cancel_grace_seconds=30.0,
+)
