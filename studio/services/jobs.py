@@ -66,8 +66,12 @@ class Jobs:
         return "library" if kind is None else kind.icon
 
     def log_tail(self, job_id: str) -> str:
-        """Return the job's last log lines."""
-        return "\n".join(self._queue.lines(job_id))
+        """Return the job's last log lines.
+
+        Raises:
+            NotFoundError: no such job.
+        """
+        return "\n".join(self._queue.lines(self.get(job_id).id))
 
     def preview(self, job_id: str) -> Path | None:
         """Return the job's newest preview picture as a file, or None."""

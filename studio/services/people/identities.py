@@ -216,8 +216,12 @@ class Identities:
         return person_named(self._store, identity_id)
 
     def photos(self, identity_id: str) -> tuple[Photo, ...]:
-        """Return a person's photos, oldest first."""
-        return self._store.photos.list(identity_id=identity_id)
+        """Return a person's photos, oldest first.
+
+        Raises:
+            NotFoundError: no such person.
+        """
+        return self._store.photos.list(identity_id=self._store.identities.get(identity_id).id)
 
     def photo_path(self, photo_id: str) -> Path:
         """Return where a photo's bytes lie (for showing it).

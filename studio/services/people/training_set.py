@@ -199,7 +199,12 @@ class TrainingSets:
         self._rows.choose(identity_id, choices, title)
 
     def policies(self, identity_id: str) -> dict[str, Policy]:
-        """Return for every trait whether captions describe it or leave it to be learned."""
+        """Return for every trait whether captions describe it or leave it to be learned.
+
+        Raises:
+            NotFoundError: no such person.
+        """
+        self._store.identities.get(identity_id)
         return {**default_policies(), **self._rows.policies(identity_id)}
 
     def set_policy(self, identity_id: str, trait: str, policy: Policy) -> None:

@@ -60,12 +60,19 @@ class RunHistory:
         """Return curves by name, each (step, value) by step.
 
         Names: loss, learning_rate, steps_per_second; at samples distance, likeness, drift, faces_found (0..1).
+
+        Raises:
+            NotFoundError: no such run.
         """
-        return self._store.runs.metrics(run_id)
+        return self._store.runs.metrics(self.run(run_id).id)
 
     def samples(self, run_id: str, step: int | None = None) -> tuple[RunSample, ...]:
-        """Return the pictures drawn while training, of one step or of all; `picture` gives their files."""
-        return self._store.runs.samples(run_id, step=step)
+        """Return the pictures drawn while training, of one step or of all; `picture` gives their files.
+
+        Raises:
+            NotFoundError: no such run.
+        """
+        return self._store.runs.samples(self.run(run_id).id, step=step)
 
     def picture(self, media_sha256: str) -> Path:
         """Return where a sample's or cell's picture lies.
@@ -76,8 +83,12 @@ class RunHistory:
         return self._store.media.get(media_sha256)
 
     def checkpoints(self, run_id: str) -> tuple[Checkpoint, ...]:
-        """Return a run's checkpoints by step."""
-        return self._store.runs.checkpoints(run_id)
+        """Return a run's checkpoints by step.
+
+        Raises:
+            NotFoundError: no such run.
+        """
+        return self._store.runs.checkpoints(self.run(run_id).id)
 
     def suggestion(self, run_id: str) -> Suggestion | None:
         """Return the checkpoint to keep by likeness minus drift; None without checkpoints."""
@@ -121,8 +132,12 @@ class RunHistory:
     # -- judging ---------------------------------------------------------------------
 
     def grid_cells(self, run_id: str) -> tuple[GridCell, ...]:
-        """Return the grid's pictures by checkpoint, strength, prompt and seed."""
-        return self._store.runs.cells(run_id)
+        """Return the grid's pictures by checkpoint, strength, prompt and seed.
+
+        Raises:
+            NotFoundError: no such run.
+        """
+        return self._store.runs.cells(self.run(run_id).id)
 
     def grid_summary(self, run_id: str) -> tuple[GridSummary, ...]:
         """Return one row per checkpoint and strength: mean likeness, faces found, votes; best votes first."""
