@@ -38,7 +38,7 @@ from studio.domain.consent import Consent  # noqa: E402
 from studio.domain.training import TrainingPlan, TrainingRun  # noqa: E402
 from studio.engines.base import Image, PictureOrder, SamplePicture, TrainingExample  # noqa: E402
 from studio.factory.preview_base.opening import GUIDANCE, STEPS  # noqa: E402
-from studio.studio import Studio  # noqa: E402
+from studio.studio import OwnerServices, Studio  # noqa: E402
 
 GOALS = {"overfit gain, dB": 6.0, "overfit, s": 60.0, "whole benchmark, s": 300.0}
 PERSON_SEED = 11
@@ -91,7 +91,8 @@ def run(
         "machine": platform.processor() or platform.machine(),
         "torch": runtime.versions()["torch"],
     }
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, Studio(Path(folder) / "data") as studio:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, Studio(Path(folder) / "data") as opened:
+        studio = opened.for_owner()
         name = "preview"
         if base is not None:
             name = studio.bases.add(base, "tried", "Tried").card.name
@@ -115,7 +116,7 @@ def run(
     return figures
 
 
-def _people(studio: Studio, folder: Path) -> tuple[str, str]:
+def _people(studio: OwnerServices, folder: Path) -> tuple[str, str]:
     """Add the person with six photos, and once more with six photos that are not trained on."""
     from studio.engines.media.pictures import write_png
     from studio.factory.preview_base.drawing import render
@@ -137,7 +138,7 @@ def _people(studio: Studio, folder: Path) -> tuple[str, str]:
 
 
 def _overfit(
-    studio: Studio,
+    studio: OwnerServices,
     location: BaseLocation,
     example: TrainingExample,
     folder: Path,
@@ -163,7 +164,7 @@ def _overfit(
 
 
 def _judge(
-    studio: Studio,
+    studio: OwnerServices,
     location: BaseLocation,
     done: TrainingRun,
     seen: Sequence[TrainingExample],
@@ -175,7 +176,7 @@ def _judge(
     best = training.suggestion(done.id)
     assert best is not None
     adapter = training.keep(best.checkpoint.id, "Ada")
-    worn = [AdapterFile(path=str(studio.store.media.get(adapter.owner, adapter.media_sha256)), name="ada")]
+    worn = [AdapterFile(path=str(studio.store.media.get(adapter.media_sha256)), name="ada")]
     reference = studio.likeness.reference_of_pictures([e.image for e in seen], location.resolution)
     assert reference is not None
     assert reference.calibration is not None
@@ -221,7 +222,7 @@ def _judge(
     return figures
 
 
-def _obeyed(studio: Studio, location: BaseLocation, who: str, worn: Sequence[AdapterFile]) -> str:
+def _obeyed(studio: OwnerServices, location: BaseLocation, who: str, worn: Sequence[AdapterFile]) -> str:
     """Ask for four expressions before two backgrounds, with two seeds, and let the judge of `bench base` look."""
     from studio.factory.preview_base.judge import load_classifier, read_attributes
     from studio.studio import ASSETS
@@ -234,7 +235,7 @@ def _obeyed(studio: Studio, location: BaseLocation, who: str, worn: Sequence[Ada
     return f"{right} of {len(asked)}"
 
 
-def _draw(studio: Studio, location: BaseLocation, prompt: str, seed: int, worn: Sequence[AdapterFile]) -> Image:
+def _draw(studio: OwnerServices, location: BaseLocation, prompt: str, seed: int, worn: Sequence[AdapterFile]) -> Image:
     side = location.resolution
     order = PictureOrder(prompt=prompt, seed=seed, steps=STEPS, guidance=GUIDANCE, width=side, height=side)
     return next(iter(studio.engines.generator().generate(location, order, worn)))

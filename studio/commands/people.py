@@ -99,9 +99,7 @@ def identity_curate(
     with opened(data_dir) as studio:
         known = next((p for p in studio.identities.list() if p.name.casefold() == name.strip().casefold()), None)
         intake = studio.curation.start(photos, identity_id=known.id if known else None)
-        intake = studio.curation.analyse(
-            intake.id, lambda done, total, file, _: output.progress(done / total, f"{done} of {total}: {file}")
-        )
+        intake = studio.curation.analyse(intake.id, lambda progress: output.progress(progress.fraction, progress.stage))
         names = {p.id: p.file_name for p in intake.photos}
         review = _asked(studio, intake.id, names) if ask else studio.curation.review(intake.id)
         values = {"intake_id": intake.id, **_reported(review, names), "confirmed": None}

@@ -20,6 +20,7 @@ from studio.errors import NotFoundError, UserInputError
 
 if TYPE_CHECKING:
     from studio.domain.training import Checkpoint, TrainingRun
+    from studio.services.progress import Progress
     from studio.studio import OwnerServices
 
 commands = typer.Typer(**OPTIONS)
@@ -197,11 +198,11 @@ class _Progress:
         self._output = output
         self._samples: deque[tuple[float, float]] = deque(maxlen=60)
 
-    def __call__(self, fraction: float, message: str, picture: Any = None) -> None:
+    def __call__(self, progress: Progress) -> None:
         from studio.domain.job import estimate_seconds_left
 
-        self._samples.append((time.monotonic(), fraction))
-        self._output.progress(fraction, message, estimate_seconds_left(self._samples))
+        self._samples.append((time.monotonic(), progress.fraction))
+        self._output.progress(progress.fraction, progress.stage, estimate_seconds_left(self._samples))
 
 
 @contextmanager

@@ -23,12 +23,13 @@ from studio.domain.base_model import BaseLocation, BaseModelCard
 from studio.domain.job import Job
 from studio.errors import ConflictError, NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
+from studio.services.progress import OnProgress, Progress, told
 
 if TYPE_CHECKING:
     from studio.jobs.queue import JobQueue
     from studio.store import OwnerStore
 
-__all__ = ["BaseEntry", "Bases", "DownloadProgress", "base_schema", "read_card"]
+__all__ = ["BaseEntry", "Bases", "base_schema", "download_progress", "read_card"]
 
 State = Literal["ready", "absent", "partial"]
 EMBEDDED_FOLDER = "base"
@@ -57,43 +58,16 @@ class BaseEntry:
         return self.card.source in {"folder", "file"}
 
 
-@dataclass(frozen=True)
-class DownloadProgress:
-    """How far a download is.
-
-    Attributes:
-        seconds_left: None while nothing can be said.
-    """
-
-    done_bytes: int
-    total_bytes: int
-    bytes_per_second: float
-
-    @property
-    def fraction(self) -> float:
-        """0..1."""
-        return min(1.0, self.done_bytes / max(1, self.total_bytes))
-
-    @property
-    def seconds_left(self) -> float | None:
-        """At the present speed."""
-        if self.bytes_per_second <= 0:
-            return None
-        return max(0, self.total_bytes - self.done_bytes) / self.bytes_per_second
-
-    @property
-    def sentence(self) -> str:
-        """Such as "1.2 of 6.9 GB, 12.3 MB/s, 8 min left"."""
-        unit, name = (1e9, "GB") if self.total_bytes >= 1e9 else (1e6, "MB")
-        words = f"{self.done_bytes / unit:.1f} of {self.total_bytes / unit:.1f} {name}"
-        left = self.seconds_left
-        if left is None:
-            return words
-        time = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
-        return f"{words}, {self.bytes_per_second / 1e6:.1f} MB/s, {time} left"
-
-
-OnDownload = Callable[[DownloadProgress], None]
+def download_progress(done_bytes: int, total_bytes: int, bytes_per_second: float) -> Progress:
+    """Return how far a download is, such as "1.2 of 6.9 GB, 12.3 MB/s, 8 min left"."""
+    unit, name = (1e9, "GB") if total_bytes >= 1e9 else (1e6, "MB")
+    words = f"{done_bytes / unit:.1f} of {total_bytes / unit:.1f} {name}"
+    fraction = min(1.0, done_bytes / max(1, total_bytes))
+    if bytes_per_second <= 0:
+        return Progress(fraction, words)
+    left = max(0, total_bytes - done_bytes) / bytes_per_second
+    time = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
+    return Progress(fraction, f"{words}, {bytes_per_second / 1e6:.1f} MB/s, {time} left", left)
 
 
 def base_schema() -> dict[str, Any]:
@@ -270,7 +244,7 @@ class Bases:
 
     # -- downloads -----------------------------------------------------------------------
 
-    def download(self, name: str, *, on_progress: OnDownload | None = None) -> BaseEntry:
+    def download(self, name: str, *, on_progress: OnProgress | None = None) -> BaseEntry:
         """Fetch a base of the hub here and now; what is there already is not fetched again.
 
         A token for gated models is read from the environment (HF_TOKEN) and kept nowhere.
@@ -295,7 +269,7 @@ class Bases:
 
         def tell(done: int, total: int, speed: float) -> None:
             if on_progress is not None:
-                on_progress(DownloadProgress(done, total, speed))
+                on_progress(download_progress(done, total, speed))
 
         folder = self._models / name
         downloads.download(
@@ -365,13 +339,8 @@ class DownloadParams(BaseModel):
 
 def run(params: DownloadParams, context: JobContext) -> Mapping[str, Any]:
     """Download a base as a job; stopping keeps what is there for the next time."""
-
-    def tell(progress: DownloadProgress) -> None:
-        context.check_cancelled()
-        context.progress(progress.fraction, progress.sentence)
-
     bases: Bases = context.service
-    entry = bases.download(params.name, on_progress=tell)
+    entry = bases.download(params.name, on_progress=told(context))
     return {"name": entry.card.name, "bytes": entry.bytes_here}
 
 

@@ -18,9 +18,10 @@ from studio.domain.render import Render, RenderKind, RenderPage
 from studio.engines.media.atomic import atomic_file
 from studio.errors import UserInputError
 from studio.jobs.kinds import JobContext, JobKind
-from studio.services.clips.animation import Animation, OnProgress, checked_request, told
+from studio.services.clips.animation import Animation, checked_request
 from studio.services.pictures.generation import Generation
 from studio.services.portraits.expressions import Expressions
+from studio.services.progress import OnProgress, told
 from studio.services.recipes import checked
 from studio.store import OwnerStore
 

@@ -14,7 +14,7 @@ from studio.engines.diffusion.bases import downloads
 from studio.errors import ConflictError, NotFoundError, StudioError, UnreadableMediaError, UserInputError
 from studio.jobs.executor import work_off
 from studio.jobs.kinds import Workplace
-from studio.services.bases import Bases, DownloadProgress, base_schema, read_card
+from studio.services.bases import Bases, base_schema, download_progress, read_card
 from tests.engines.tiny_base import write_tiny_base
 
 PRESETS = Path(composition.__file__).resolve().parents[1] / "presets"
@@ -220,6 +220,6 @@ def test_offline_and_what_is_not_on_the_hub_are_refused_at_once(studio, hub, tin
 
 
 def test_progress_reads_as_a_sentence() -> None:
-    assert DownloadProgress(1_200_000_000, 6_900_000_000, 12.3e6).sentence == "1.2 of 6.9 GB, 12.3 MB/s, 8 min left"
-    assert DownloadProgress(10**6, 2 * 10**6, 0).sentence == "1.0 of 2.0 MB"
-    assert DownloadProgress(10**6, 2 * 10**6, 1e6).seconds_left == 1.0
+    assert download_progress(1_200_000_000, 6_900_000_000, 12.3e6).stage == "1.2 of 6.9 GB, 12.3 MB/s, 8 min left"
+    assert download_progress(10**6, 2 * 10**6, 0).stage == "1.0 of 2.0 MB"
+    assert download_progress(10**6, 2 * 10**6, 1e6).seconds_left == 1.0

@@ -365,12 +365,10 @@ def test_a_run_is_never_continued_on_other_photos_or_another_base(studio, ann, t
 
 def test_the_command_line_trains_here_and_says_why_it_failed(studio, ann, trainer) -> None:
     told, started = [], []
-    run = studio.training.run_now(
-        ann.id, PLAN, "Mine", on_start=started.append, on_progress=lambda *said: told.append(said)
-    )
+    run = studio.training.run_now(ann.id, PLAN, "Mine", on_start=started.append, on_progress=told.append)
     assert (run.name, run.outcome) == ("Mine", "Done: 6 steps.")
     assert started[0].id == run.id
-    assert told[-1][0] == pytest.approx(0.999)
+    assert told[-1].fraction == pytest.approx(0.999)
     assert studio.training.go_on_now(run.id, 8).plan.steps == 8
     trainer.loss = lambda step: math.nan
     with pytest.raises(EngineError, match="no number"):

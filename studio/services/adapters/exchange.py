@@ -28,9 +28,8 @@ from studio.jobs.kinds import JobContext, JobKind
 from studio.services.adapters.leaks import STRENGTHS, LeakDrawing
 from studio.services.adapters.model_card import measured_lines, model_card
 from studio.services.adapters.shelf import FORMAT_WORDS, AdapterDeletion, AdapterShelf, LineageStep, checked_name
-from studio.services.clips.animation import told
-from studio.services.clips.making import OnProgress, Progress
 from studio.services.people.identities import person_named
+from studio.services.progress import OnProgress, Progress, told
 
 if TYPE_CHECKING:
     from studio.engines import Engines

@@ -18,7 +18,7 @@ from studio.domain.render import NewRender, Render
 from studio.engines.base import Amounts
 from studio.errors import UserInputError
 from studio.jobs.kinds import JobContext, JobKind
-from studio.services.clips.making import AnimationResult, ClipMaker, OnProgress, Progress
+from studio.services.clips.making import AnimationResult, ClipMaker
 from studio.services.clips.request import (
     EMOTIONS,
     FRAME_RATES_HZ,
@@ -30,6 +30,7 @@ from studio.services.clips.request import (
 from studio.services.people.identities import photo_of, require_consent
 from studio.services.portraits.expressions import check_engine
 from studio.services.portraits.prepared import Portraits
+from studio.services.progress import OnProgress, told
 from studio.services.sources import Sources
 
 if TYPE_CHECKING:
@@ -44,8 +45,6 @@ __all__ = [
     "AnimationRequest",
     "AnimationResult",
     "ClipFormat",
-    "OnProgress",
-    "Progress",
     "checked_request",
 ]
 
@@ -261,18 +260,6 @@ def run(params: AnimationRequest, context: JobContext) -> Mapping[str, Any]:
         params, job_id=context.job.id, on_progress=told(context), work_folder=context.work_folder
     )
     return {"render_id": render.id, "seconds": result.seconds, "hints": list(result.hints)}
-
-
-def told(context: JobContext) -> OnProgress:
-    """Return what passes progress on to a job, and stops when the person asked for it."""
-    from studio.engines.media.pictures import fit_longer_side, png_bytes
-
-    def tell(progress: Progress) -> None:
-        context.check_cancelled()
-        picture = None if progress.preview is None else png_bytes(fit_longer_side(progress.preview, 256))
-        context.progress(progress.fraction, progress.stage, picture)
-
-    return tell
 
 
 KIND = JobKind("animate", "Talking clip", AnimationRequest, run, service="animation", icon="animate")

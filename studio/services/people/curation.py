@@ -11,7 +11,7 @@ from the same measurements, also for people whose photos were never curated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,19 +24,17 @@ from studio.errors import ConflictError, NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.jobs.queue import JobQueue
 from studio.services.people.intake_files import PICTURE_SUFFIXES, taken_in
-from studio.services.people.measuring import VERSION, Measuring, png
+from studio.services.people.measuring import VERSION, Measuring
 from studio.services.people.taking_over import Confirmation, take_over
 from studio.services.people.training_set import TrainingSets
 from studio.services.portraits.prepared import Portraits
+from studio.services.progress import OnProgress, Progress, told
 from studio.store.curation_steps import Step
 
 if TYPE_CHECKING:
     from studio.store import OwnerStore
 
 __all__ = ["PICTURE_SUFFIXES", "Confirmation", "Curation"]
-
-OnPhoto = Callable[[int, int, str, bytes | None], None]
-"""Told after each photo: how many are done, of how many, the file's name, a small JPEG of the face."""
 
 
 class Curation(TrainingSets):
@@ -100,7 +98,7 @@ class Curation(TrainingSets):
 
     # -- analysing -----------------------------------------------------------------
 
-    def analyse(self, intake_id: str, on_photo: OnPhoto | None = None) -> Intake:
+    def analyse(self, intake_id: str, on_progress: OnProgress | None = None) -> Intake:
         """Measure every photo that was not measured yet, here and now; a photo that fails is said, not raised.
 
         Raises:
@@ -112,8 +110,8 @@ class Curation(TrainingSets):
         for number, photo in enumerate(waiting, start=len(photos) - len(waiting) + 1):
             assert photo.sha256 is not None  # else it would have a problem and not wait
             looks = self._measuring.measure(photo.sha256)
-            if on_photo is not None:
-                on_photo(number, len(photos), photo.file_name, looks.get(0))
+            if on_progress is not None:
+                on_progress(_measured(number, len(photos), photo.file_name, looks.get(0)))
         return self.intake(intake_id)
 
     # -- looking -------------------------------------------------------------------
@@ -284,6 +282,13 @@ class Curation(TrainingSets):
 # -- the job -------------------------------------------------------------------------------
 
 
+def _measured(done: int, total: int, name: str, face_jpeg: bytes | None) -> Progress:
+    from studio.engines.media.pictures import read_picture
+
+    face = None if face_jpeg is None else read_picture(face_jpeg).rgb
+    return Progress(done / max(total, 1), f"{done} of {total}: {name}", None, face)
+
+
 class CurateParams(BaseModel):
     """What the job needs."""
 
@@ -294,14 +299,9 @@ class CurateParams(BaseModel):
 
 def run(params: CurateParams, context: JobContext) -> Mapping[str, Any]:
     """Analyse an intake; after an interruption only what was not analysed yet."""
-
-    def tell(done: int, total: int, name: str, face: bytes | None) -> None:
-        context.check_cancelled()
-        context.progress(done / max(total, 1), f"{done} of {total}: {name}", None if face is None else png(face))
-
     context.check_cancelled()
     curation: Curation = context.service
-    curation.analyse(params.intake_id, tell)
+    curation.analyse(params.intake_id, told(context))
     found = curation.review(params.intake_id)
     context.progress(1.0, "Done")
     return {"intake_id": params.intake_id, "kept": found.count("keep"), "unsure": found.count("unsure")}
@@ -321,14 +321,9 @@ class CaptionParams(BaseModel):
 
 def run_captions(params: CaptionParams, context: JobContext) -> Mapping[str, Any]:
     """Caption a person's kept photos with a model."""
-
-    def tell(done: int, total: int, name: str) -> None:
-        context.check_cancelled()
-        context.progress(done / max(total, 1), f"{done} of {total}: {name}")
-
     context.check_cancelled()
     curation: Curation = context.service
-    said = curation.write_captions(params.identity_id, params.model, tell)
+    said = curation.write_captions(params.identity_id, params.model, told(context))
     context.progress(1.0, "Done")
     return {"identity_id": params.identity_id, "captions": len(said)}
 

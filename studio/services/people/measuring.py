@@ -178,15 +178,6 @@ def _looks(found: FoundFaces) -> dict[int, bytes]:
     return looks
 
 
-def png(jpeg: bytes) -> bytes:
-    """Turn a small JPEG into a PNG, as previews of jobs are."""
-    from PIL import Image as Pillow
-
-    out = io.BytesIO()
-    Pillow.open(io.BytesIO(jpeg)).save(out, "PNG")
-    return out.getvalue()
-
-
 def jpeg(image: Image) -> bytes:
     """Write a small picture for showing."""
     from PIL import Image as Pillow

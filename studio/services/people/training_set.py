@@ -6,7 +6,7 @@ whose photos were never curated. Originals are never touched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from studio.domain.curation import CropBox, CuratedPhoto, crop_box, crop_share, flags_of
@@ -15,6 +15,7 @@ from studio.domain.traits import TRAIT, Coverage, Policy, caption_of, coverage_o
 from studio.engines.base import Matte, TrainingExample
 from studio.errors import LimitExceededError, NotFoundError, UserInputError
 from studio.services.people.measuring import Measuring, cut, meant, without_others
+from studio.services.progress import OnProgress, Progress
 from studio.store.curation import PhotoChoice
 
 if TYPE_CHECKING:
@@ -148,14 +149,12 @@ class TrainingSets:
             raise LimitExceededError("The caption is longer than 500 letters.", "Write a shorter one.")
         self._choose(identity_id, {photo_id: {"caption": _unfilled(said, trigger, class_word) or None}}, "Caption")
 
-    def write_captions(
-        self, identity_id: str, model: str, on_photo: Callable[[int, int, str], None] | None = None
-    ) -> dict[str, str]:
+    def write_captions(self, identity_id: str, model: str, on_progress: OnProgress | None = None) -> dict[str, str]:
         """Let a captioning model describe every kept photo's crop; all captions are one step that can be taken back.
 
         Args:
             model: a folder, or a model of the hub that is on this computer.
-            on_photo: told how many are done, of how many, and the file's name.
+            on_progress: told after each photo.
 
         Returns:
             Photo id -> what the model said.
@@ -170,8 +169,9 @@ class TrainingSets:
         said: dict[str, str] = {}
         for number, curated in enumerate(kept, start=1):
             said[curated.photo.id] = captioner.caption(self.example(curated, CAPTION_SIDE).image)
-            if on_photo is not None:
-                on_photo(number, len(kept), curated.photo.file_name)
+            if on_progress is not None:
+                stage = f"{number} of {len(kept)}: {curated.photo.file_name}"
+                on_progress(Progress(number / len(kept), stage))
         captions = {id: {"caption": f"a photo of {{who}}, {words}"} for id, words in said.items() if words}
         self._choose(identity_id, captions, f"Captions by {captioner.name}")
         return said

@@ -22,13 +22,12 @@ from studio.engines.base import Image, PictureOrder
 from studio.errors import EngineUnavailableError, NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.bases import Bases
-from studio.services.clips.animation import told
-from studio.services.clips.making import OnProgress, Progress
 from studio.services.people.identities import require_agreement
 from studio.services.people.likeness import Likeness
 from studio.services.pictures.request import AdapterUse, GenerationRequest, checked_generation
 from studio.services.pictures.start_pictures import StartPictures
 from studio.services.portraits.expressions import THUMBNAIL_PIXELS
+from studio.services.progress import OnProgress, Progress, told
 from studio.services.recipes import new_recipe
 from studio.services.sources import MediaSource, Sources
 

@@ -22,9 +22,10 @@ from studio.domain.training import Calibration, GridCell, TrainingRun
 from studio.engines.base import Image, ImageGenerator, PictureOrder
 from studio.errors import EngineUnavailableError, JobCancelled, LimitExceededError, UserInputError
 from studio.services.people.likeness import Likeness, Reference
+from studio.services.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
-    from studio.services.training.recording import Place, Tell
+    from studio.services.training.recording import Place
     from studio.store import OwnerStore
 
 MOST_CELLS = 200
@@ -137,7 +138,7 @@ def draw_grid(
     likeness: Likeness,
     reference: Reference | None,
     place: Place,
-    tell: Tell | None = None,
+    tell: OnProgress | None = None,
 ) -> Mapping[str, Any]:
     """Draw all cells that are not there yet, and measure them.
 
@@ -177,7 +178,7 @@ def draw_grid(
         message = f"Step {checkpoint.step} at strength {strength:g}: picture {index + 1} of {len(wanted)}"
         place.progress((index + 1) / len(wanted), message, png_bytes(image))
         if tell is not None:
-            tell((index + 1) / len(wanted), message, image)
+            tell(Progress((index + 1) / len(wanted), message, None, image))
     return {"run_id": run.id, "pictures": len(wanted)}
 
 

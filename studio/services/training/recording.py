@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Protocol
@@ -21,6 +21,7 @@ from studio.domain.training import RunSample, TrainingRun
 from studio.engines.base import Image, SamplePicture
 from studio.errors import EngineUnavailableError, JobCancelled
 from studio.services.people.likeness import Likeness, Reference
+from studio.services.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
     from studio.store import OwnerStore
@@ -30,9 +31,6 @@ CURVE_POINTS = 2000
 """A curve has at most about so many points; longer runs write the mean of several steps."""
 STRIP_PIXELS = 128
 STRIP_PICTURES = 8
-
-Tell = Callable[[float, str, "Image | None"], None]
-"""Takes fraction done, what is being done, and perhaps a picture."""
 
 
 class Place(Protocol):
@@ -65,7 +63,7 @@ class RunRecorder:
         place: Place,
         likeness: Likeness,
         reference: Reference | None,
-        tell: Tell | None = None,
+        tell: OnProgress | None = None,
     ) -> None:
         self._store = store
         self._run = run
@@ -167,7 +165,7 @@ class RunRecorder:
         fraction = 0.999 * self._step / self._run.plan.steps
         self._place.progress(fraction, message, None if picture is None else png_bytes(picture))
         if self._tell is not None:
-            self._tell(fraction, message, picture)
+            self._tell(Progress(fraction, message, None, picture))
 
     def _close_bin(self, step: int, learning_rate: float) -> None:
         losses = [loss for loss, _ in self._bin if math.isfinite(loss)]

@@ -34,6 +34,7 @@ from studio.jobs.executor import run_now
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.people.identities import person_named, require_agreement
 from studio.services.people.likeness import Likeness
+from studio.services.progress import OnProgress
 from studio.services.training.grids import GridParams, GridSummary
 from studio.services.training.history import RunHistory
 from studio.services.training.plans import (
@@ -45,7 +46,6 @@ from studio.services.training.plans import (
     schedule_note,
     smaller,
 )
-from studio.services.training.recording import Tell
 from studio.services.training.states import MEMORY_ERRORS
 from studio.services.training.work import RunWork
 
@@ -181,7 +181,7 @@ class Training(RunHistory):
         *,
         anyway: bool = False,
         on_start: Callable[[TrainingRun], None] | None = None,
-        on_progress: Tell | None = None,
+        on_progress: OnProgress | None = None,
     ) -> TrainingRun:
         """Start a new run and train here and now; see `submit` for what is refused.
 
@@ -213,7 +213,7 @@ class Training(RunHistory):
         steps: int | None = None,
         *,
         on_start: Callable[[TrainingRun], None] | None = None,
-        on_progress: Tell | None = None,
+        on_progress: OnProgress | None = None,
     ) -> TrainingRun:
         """Continue a run here and now; see `go_on`."""
         return self._work_here(self._extended(run_id, steps), on_start, on_progress)
@@ -265,7 +265,7 @@ class Training(RunHistory):
         seeds: Sequence[int] = (1,),
         *,
         checkpoint_ids: Sequence[str] = (),
-        on_progress: Tell | None = None,
+        on_progress: OnProgress | None = None,
     ) -> tuple[GridSummary, ...]:
         """Draw a grid here and now; see `grid`."""
         run = self.run(run_id)
@@ -333,7 +333,7 @@ class Training(RunHistory):
         return self._store.runs.change(run.id, job_id=job.id)
 
     def _work_here(
-        self, run: TrainingRun, on_start: Callable[[TrainingRun], None] | None, on_progress: Tell | None
+        self, run: TrainingRun, on_start: Callable[[TrainingRun], None] | None, on_progress: OnProgress | None
     ) -> TrainingRun:
         def here(params: TrainParams, context: JobContext) -> Mapping[str, Any]:
             if on_start is not None:

@@ -17,9 +17,10 @@ from studio.engines.base import TrainingExample, TrainingOutcome
 from studio.errors import ConflictError, EngineError, EngineUnavailableError, StudioError
 from studio.services.people.identities import require_agreement
 from studio.services.people.likeness import Likeness, Reference
+from studio.services.progress import OnProgress
 from studio.services.training.grids import GridParams, draw_grid
 from studio.services.training.plans import advice
-from studio.services.training.recording import Place, RunRecorder, Tell
+from studio.services.training.recording import Place, RunRecorder
 
 if TYPE_CHECKING:
     from studio.services.bases import Bases
@@ -44,7 +45,7 @@ class RunWork:
         self._likeness = likeness
 
     def train(
-        self, run_id: str, place: Place, tell: Tell | None = None, *, job_id: str | None = None
+        self, run_id: str, place: Place, tell: OnProgress | None = None, *, job_id: str | None = None
     ) -> Mapping[str, Any]:
         """Train a queued run to its end, or until the person stops it; goes on where it was left.
 
@@ -66,7 +67,7 @@ class RunWork:
         place.check_cancelled()
         return {"run_id": run_id, "step": outcome.step, "finished": outcome.finished}
 
-    def draw_grid(self, params: GridParams, place: Place, tell: Tell | None = None) -> Mapping[str, Any]:
+    def draw_grid(self, params: GridParams, place: Place, tell: OnProgress | None = None) -> Mapping[str, Any]:
         """Draw a queued grid; cells there are already are not drawn again."""
         run = self._store.runs.get(params.run_id)
         require_agreement(self._store.identities.get(run.identity_id), "train")
@@ -77,7 +78,7 @@ class RunWork:
             place, tell,
         )  # fmt: skip
 
-    def _train(self, run: TrainingRun, place: Place, tell: Tell | None) -> TrainingOutcome:
+    def _train(self, run: TrainingRun, place: Place, tell: OnProgress | None) -> TrainingOutcome:
         require_agreement(self._store.identities.get(run.identity_id), "train")
         location = self._checked_base(run)
         examples = self._pictures(run.identity_id, run.plan)
