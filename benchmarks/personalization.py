@@ -99,8 +99,8 @@ def run(
         location = studio.bases.resolve(name)
         ada, other = _people(studio, Path(folder))
         rows: list[tuple[str, Sequence[Image]]] = []
-        seen = studio.curation.examples(ada, location.resolution, "sks", "person")
-        unseen = studio.curation.examples(other, location.resolution, "sks", "person")
+        seen = studio.training_sets.examples(ada, location.resolution, "sks", "person")
+        unseen = studio.training_sets.examples(other, location.resolution, "sks", "person")
         figures["overfit of one picture"] = _overfit(studio, location, seen[0], Path(folder), rows)
         plan = studio.training.plan(preset, name, **changes)
         start = time.perf_counter()
@@ -172,16 +172,16 @@ def _judge(
     rows: list[tuple[str, Sequence[Image]]],
 ) -> dict[str, Any]:
     """Compare what the base and the suggested checkpoint draw with the photos."""
-    training = studio.training
-    best = training.suggestion(done.id)
+    runs = studio.runs
+    best = runs.suggestion(done.id)
     assert best is not None
-    adapter = training.keep(best.checkpoint.id, "Ada")
+    adapter = runs.keep(best.checkpoint.id, "Ada")
     worn = [AdapterFile(path=str(studio.store.media.get(adapter.media_sha256)), name="ada")]
     reference = studio.likeness.reference_of_pictures([e.image for e in seen], location.resolution)
     assert reference is not None
     assert reference.calibration is not None
     scale = reference.calibration
-    speeds = [v for _, v in training.metrics(done.id)["steps_per_second"]]
+    speeds = [v for _, v in runs.metrics(done.id)["steps_per_second"]]
     figures: dict[str, Any] = {
         "seconds per step": round(1 / statistics.median(speeds), 4),
         "suggested step": best.checkpoint.step, "suggestion": best.reason,
@@ -201,7 +201,7 @@ def _judge(
             }  # fmt: skip
             rows.append((f"{title}, {kind}", drawn[kind]))
     figures["curves"] = {
-        name: [(s, round(v, 3)) for s, v in training.metrics(done.id).get(name, [])]
+        name: [(s, round(v, 3)) for s, v in runs.metrics(done.id).get(name, [])]
         for name in ("likeness", "drift", "faces_found")
     }
     others = ["a photo of a person", "a photo of a man", "a photo of a woman", "a photo of an old man"]
@@ -217,7 +217,7 @@ def _judge(
         "base": _obeyed(studio, location, "a person", []),
         "adapter": _obeyed(studio, location, "sks person", worn),
     }
-    report = studio.adapters.test_leak(adapter.id, strengths=(1.0,))
+    report = studio.adapter_exchange.test_leak(adapter.id, strengths=(1.0,))
     figures["leak"] = report.values()
     return figures
 

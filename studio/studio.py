@@ -23,16 +23,18 @@ from studio.jobs.recovery import recover
 from studio.jobs.supervisor import WorkerSupervisor
 from studio.services import bases, library, sample
 from studio.services.adapters import exchange
-from studio.services.adapters.exchange import Adapters
+from studio.services.adapters.exchange import AdapterExchange
+from studio.services.adapters.shelf import AdapterShelf
 from studio.services.bases import Bases
 from studio.services.clips import animation
 from studio.services.clips.animation import Animation
 from studio.services.jobs import Jobs
 from studio.services.library import Library
-from studio.services.people import curation
+from studio.services.people import curation, training_set
 from studio.services.people.curation import Curation
 from studio.services.people.identities import Identities
 from studio.services.people.likeness import Likeness
+from studio.services.people.training_set import TrainingSets
 from studio.services.pictures import generation
 from studio.services.pictures.generation import Generation
 from studio.services.portraits.expressions import Expressions
@@ -42,6 +44,7 @@ from studio.services.projects import Projects
 from studio.services.sample import Sample, sample_portrait
 from studio.services.sources import Sources
 from studio.services.training import runs
+from studio.services.training.history import RunHistory
 from studio.services.training.runs import Training
 from studio.services.upkeep import Upkeep
 from studio.settings import Settings
@@ -56,7 +59,7 @@ TRAINING_PRESETS = ROOT / "presets" / "training"
 JOB_KINDS: KindTable = table_of(
     animation.KIND,
     curation.KIND,
-    curation.CAPTION_KIND,
+    training_set.CAPTION_KIND,
     bases.KIND,
     generation.KIND,
     library.KIND,
@@ -84,6 +87,7 @@ class OwnerServices:
         self.projects = Projects(store)
         self.identities = Identities(store, portraits)
         self.curation = Curation(store, portraits, queue)
+        self.training_sets = TrainingSets(store, portraits, queue)
         self.likeness = Likeness(store, engines)
         self.bases = Bases(
             store, queue, cards=BASE_CARDS, assets=assets, models=data_dir / "models", offline=studio.offline
@@ -93,8 +97,14 @@ class OwnerServices:
         self.animation = Animation(store, sources, portraits, queue, scratch)
         self.library = Library(store, self.expressions, self.animation, self.generation, queue, scratch)
         self.presets = Presets(store, portraits, EXPRESSION_PRESETS, sample_portrait, data_dir / "cache" / "presets")
-        self.training = Training(store, queue, engines, self.bases, self.curation, self.likeness, TRAINING_PRESETS)
-        self.adapters = Adapters(store, engines, self.bases, self.likeness, queue, scratch, offline=studio.offline)
+        self.runs = RunHistory(store, queue, self.bases)
+        self.training = Training(
+            store, queue, engines, self.bases, self.training_sets, self.likeness, self.runs, TRAINING_PRESETS
+        )
+        self.adapters = AdapterShelf(store)
+        self.adapter_exchange = AdapterExchange(
+            store, self.adapters, engines, self.bases, self.likeness, queue, scratch, offline=studio.offline
+        )
         self.sample = Sample(store, queue, self.identities, self.animation, assets)
         self.jobs = Jobs(queue, scratch)
 

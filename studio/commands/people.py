@@ -107,8 +107,8 @@ def identity_curate(
         if yes:
             done = studio.curation.confirm(intake.id, name=name)
             person = done.people[0]
-            captions = studio.curation.captions(person.id, trigger, class_word)
-            coverage = studio.curation.coverage(person.id)
+            captions = studio.training_sets.captions(person.id, trigger, class_word)
+            coverage = studio.training_sets.coverage(person.id)
             values |= {"confirmed": done, "captions": list(captions.values()), "coverage": coverage}
             lines += [
                 done.sentence,

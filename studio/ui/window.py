@@ -21,17 +21,20 @@ from studio.services.jobs import Jobs
 from studio.services.library import Library
 from studio.services.people.curation import Curation
 from studio.services.people.identities import Identities
+from studio.services.people.training_set import TrainingSets
 from studio.services.pictures.generation import Generation
 from studio.services.portraits.expressions import Expressions
 from studio.services.portraits.presets import Presets
 from studio.services.projects import Projects
+from studio.services.training.history import RunHistory
 from studio.services.training.runs import Training
 from studio.services.upkeep import Upkeep
 from studio.ui.kit import jobcard
 from studio.ui.shelf import Shelf
 
 if TYPE_CHECKING:
-    from studio.services.adapters.exchange import Adapters
+    from studio.services.adapters.exchange import AdapterExchange
+    from studio.services.adapters.shelf import AdapterShelf
 
 BUSY_SECONDS, IDLE_SECONDS = 1.0, 5.0
 """How often the page asks for news, while a job is active and while none is."""
@@ -43,9 +46,12 @@ class OpenStudio(Protocol):
     projects: Projects
     identities: Identities
     curation: Curation
+    training_sets: TrainingSets
     bases: Bases
     training: Training
-    adapters: Adapters
+    runs: RunHistory
+    adapters: AdapterShelf
+    adapter_exchange: AdapterExchange
     generation: Generation
     expressions: Expressions
     animation: Animation

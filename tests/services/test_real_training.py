@@ -57,29 +57,29 @@ def wait_for(condition) -> None:
 
 
 def test_a_worker_killed_by_the_system_loses_one_interval_at_most(opened, person) -> None:
-    training = opened.training
+    training, runs = opened.training, opened.runs
     plan = training.plan("preview-quick", "tiny", steps=40, **SMALL)
     run = training.submit(person.id, plan)
     opened.whole.start_worker()
-    wait_for(lambda: training.state(run.id).saved_step)
-    psutil.Process(opened.jobs.get(training.run(run.id).job_id).pid).kill()
-    wait_for(lambda: training.state(run.id).state != "training")
-    state = training.state(run.id)
+    wait_for(lambda: runs.state(run.id).saved_step)
+    psutil.Process(opened.jobs.get(runs.get(run.id).job_id).pid).kill()
+    wait_for(lambda: runs.state(run.id).state != "training")
+    state = runs.state(run.id)
     assert (state.state, state.out_of_memory, state.can_continue) == ("interrupted", True, True), state
     assert "smaller plan" in state.sentence
     assert training.smaller_plan(run.id).gradient_checkpointing
-    kept, seen = state.saved_step, training.metrics(run.id)["loss"]
+    kept, seen = state.saved_step, runs.metrics(run.id)["loss"]
     assert seen[-1][0] - kept <= plan.checkpoint_every
-    weights = {c.step: c.media_sha256 for c in training.checkpoints(run.id)}
-    opened.jobs.resume(training.run(run.id).job_id)
-    wait_for(lambda: training.state(run.id).state == "done")
-    assert [s for s, _ in training.metrics(run.id)["loss"]] == list(range(1, 41))
-    assert training.metrics(run.id)["loss"][:kept] == seen[:kept]
-    assert weights.items() <= {c.step: c.media_sha256 for c in training.checkpoints(run.id)}.items()
+    weights = {c.step: c.media_sha256 for c in runs.checkpoints(run.id)}
+    opened.jobs.resume(runs.get(run.id).job_id)
+    wait_for(lambda: runs.state(run.id).state == "done")
+    assert [s for s, _ in runs.metrics(run.id)["loss"]] == list(range(1, 41))
+    assert runs.metrics(run.id)["loss"][:kept] == seen[:kept]
+    assert weights.items() <= {c.step: c.media_sha256 for c in runs.checkpoints(run.id)}.items()
 
 
 def test_a_run_of_two_photos_is_measured_kept_and_continued(opened, person) -> None:
-    training = opened.training
+    training, runs = opened.training, opened.runs
     plan = training.plan("preview-quick", "tiny", steps=2, **SMALL | {"sample_every": 2})
     assert training.preflight(person.id, plan).fits
     run = training.run_now(person.id, plan)
@@ -87,8 +87,8 @@ def test_a_run_of_two_photos_is_measured_kept_and_continued(opened, person) -> N
     assert len(run.photos) == 2
     folder = opened.store.data_dir / "runs" / run.id
     assert json.loads((folder / "plan.json").read_text())["plan"]["steps"] == 2
-    adapter = training.keep(training.suggestion(run.id).checkpoint.id, "Ada")
+    adapter = runs.keep(runs.suggestion(run.id).checkpoint.id, "Ada")
     weights = opened.store.media.get(adapter.media_sha256)
     assert weights.read_bytes() == (folder / "checkpoints" / "step-000002" / "adapter.safetensors").read_bytes()
     again = training.go_on_now(run.id, 3)
-    assert (again.outcome, training.checkpoints(run.id)[-1].step) == ("Done: 3 steps.", 3)
+    assert (again.outcome, runs.checkpoints(run.id)[-1].step) == ("Done: 3 steps.", 3)

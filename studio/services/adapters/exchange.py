@@ -27,7 +27,7 @@ from studio.errors import NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.adapters.leaks import STRENGTHS, LeakDrawing
 from studio.services.adapters.model_card import measured_lines, model_card
-from studio.services.adapters.shelf import FORMAT_WORDS, AdapterDeletion, AdapterShelf, LineageStep, checked_name
+from studio.services.adapters.shelf import FORMAT_WORDS, AdapterShelf, checked_name
 from studio.services.people.identities import person_named
 from studio.services.progress import OnProgress, Progress, told
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from studio.services.people.likeness import Likeness
     from studio.store import OwnerStore
 
-__all__ = ["AdapterDeletion", "Adapters", "ImportedAdapter", "LeakReport", "LineageStep"]
+__all__ = ["AdapterExchange", "ImportedAdapter", "LeakReport"]
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,11 @@ class ImportedAdapter:
     base: str
 
 
-class Adapters(AdapterShelf):
-    """The adapters of one owner.
+class AdapterExchange:
+    """Carries the adapters of one owner out and in, merges and tests them.
 
     Args:
+        shelf: the adapters that are here.
         scratch: for files on their way into the media store.
         offline: never go to the network.
     """
@@ -66,6 +67,7 @@ class Adapters(AdapterShelf):
     def __init__(
         self,
         store: OwnerStore,
+        shelf: AdapterShelf,
         engines: Engines,
         bases: Bases,
         likeness: Likeness,
@@ -74,9 +76,8 @@ class Adapters(AdapterShelf):
         *,
         offline: bool = False,
     ) -> None:
-        super().__init__(
-            store,
-        )
+        self._store = store
+        self._shelf = shelf
         self._engines = engines
         self._bases = bases
         self._likeness = likeness
@@ -102,8 +103,8 @@ class Adapters(AdapterShelf):
             UserInputError: another ending, or the format cannot hold this adapter.
             EngineError: what was written is not what it was written from; no file is left.
         """
-        adapter = self.get(adapter_id)
-        self.require_consent(adapter)
+        adapter = self._shelf.get(adapter_id)
+        self._shelf.require_consent(adapter)
         if out.is_dir():
             out = out / f"{_file_name(adapter.name)}-{format}.safetensors"
         elif out.suffix.lower() != ".safetensors":
@@ -113,7 +114,7 @@ class Adapters(AdapterShelf):
             )
         location = self._base_of(adapter, base)
         report = self._engines.adapters().export(
-            location, self.path(adapter), out, format, self._metadata(adapter, location), self._picture(adapter)
+            location, self._shelf.path(adapter), out, format, self._metadata(adapter, location), self._picture(adapter)
         )
         path = report.path.resolve()
         self._store.adapters.add_export(adapter.id, format, path, report.sha256, report.bytes)
@@ -177,7 +178,7 @@ class Adapters(AdapterShelf):
             ConsentMissingError: somebody in them agreed to nothing.
         """
         chosen = checked_name(name)
-        parents = [(self.get(id), strength) for id, strength in items]
+        parents = [(self._shelf.get(id), strength) for id, strength in items]
         if len({parent.id for parent, _ in parents}) < len(parents):
             raise UserInputError("An adapter is named twice.", "Name it once, with the sum of the strengths.")
         families = {parent.family for parent, _ in parents}
@@ -186,18 +187,18 @@ class Adapters(AdapterShelf):
             raise UserInputError(f"The adapters are for {words}.", "Merge adapters of one family.")
         low, high = STRENGTH_RANGE
         for parent, strength in parents:
-            self.require_consent(parent)
+            self._shelf.require_consent(parent)
             if not low <= strength <= high:
                 raise UserInputError(f"The strength {strength:g} is outside {low:g} .. {high:g}.", "1 is as trained.")
         if len(parents) < 2:
             raise UserInputError("Merging needs two adapters.", "Name another one as well.")
-        self.refuse_taken(chosen)
+        self._shelf.refuse_taken(chosen)
         first = parents[0][0]
         location = self._base_of(first, base)
         triggers = list(dict.fromkeys(p.trigger for p, _ in parents if p.trigger))
         metadata = self._metadata(first, location, title=chosen, trigger=", ".join(triggers))
         sources = [
-            AdapterFile(path=str(self.path(parent)), name=f"merged_{i}", strength=strength)
+            AdapterFile(path=str(self._shelf.path(parent)), name=f"merged_{i}", strength=strength)
             for i, (parent, strength) in enumerate(parents)
         ]
         with self._part() as part:
@@ -237,8 +238,8 @@ class Adapters(AdapterShelf):
         from studio.engines.diffusion.adapters.hub import check_push, push_files
 
         check_push(repository, token, offline=self._offline)
-        adapter = self.get(adapter_id)
-        self.require_consent(adapter, publish=True)
+        adapter = self._shelf.get(adapter_id)
+        self._shelf.require_consent(adapter, publish=True)
         location = self._base_of(adapter, None)
         metadata = self._metadata(adapter, location)
         files: dict[str, Path | bytes] = {}
@@ -248,7 +249,7 @@ class Adapters(AdapterShelf):
             for format, place in formats if adapter.method == "lora" else formats[:1]:
                 name = f"{_file_name(adapter.name)}{'' if format == 'peft' else '-kohya'}.safetensors"
                 self._engines.adapters().export(
-                    location, self.path(adapter), place, format, metadata, self._picture(adapter)
+                    location, self._shelf.path(adapter), place, format, metadata, self._picture(adapter)
                 )
                 files[name], told_files[name] = place, f"for {FORMAT_WORDS[format]}"
             files["README.md"] = model_card(adapter, self._card(adapter.base_name), told_files).encode()
@@ -274,10 +275,10 @@ class Adapters(AdapterShelf):
         """
         from studio.engines.media.pictures import png_bytes
 
-        adapter = self.get(adapter_id)
-        self.require_consent(adapter)
+        adapter = self._shelf.get(adapter_id)
+        self._shelf.require_consent(adapter)
         location = self._base_of(adapter, None)
-        file = AdapterFile(path=str(self.path(adapter)), name="tested")
+        file = AdapterFile(path=str(self._shelf.path(adapter)), name="tested")
         card = self._bases.get(location.name).card
         drawing = LeakDrawing(self._engines.generator(), self._likeness, location, card, adapter, file, on_progress)
         tested = drawing.run(strengths)
@@ -293,8 +294,8 @@ class Adapters(AdapterShelf):
         Raises:
             NotFoundError, ConsentMissingError: as `test_leak`.
         """
-        adapter = self.get(adapter_id)
-        self.require_consent(adapter)
+        adapter = self._shelf.get(adapter_id)
+        self._shelf.require_consent(adapter)
         self._base_of(adapter, None)
         return self._queue.submit(
             "leak_test",
@@ -362,7 +363,7 @@ class Adapters(AdapterShelf):
         """Return the picture that other programs show."""
         from studio.engines.media.pictures import read_picture
 
-        path = self.thumbnail(adapter)
+        path = self._shelf.thumbnail(adapter)
         return None if path is None else read_picture(path).rgb
 
     @contextmanager
@@ -391,10 +392,10 @@ class LeakParams(BaseModel):
 
 def run(params: LeakParams, context: JobContext) -> Mapping[str, Any]:
     """Test an adapter as a job."""
-    adapters: Adapters = context.service
-    report = adapters.test_leak(params.adapter_id, told(context))
+    exchange: AdapterExchange = context.service
+    report = exchange.test_leak(params.adapter_id, told(context))
     context.log(report.advice)
     return {"adapter_id": params.adapter_id, "advice": report.advice, "leak": report.full.leak}
 
 
-KIND = JobKind("leak_test", "Leak test", LeakParams, run, service="adapters", lane="long", icon="adapter")
+KIND = JobKind("leak_test", "Leak test", LeakParams, run, service="adapter_exchange", lane="long", icon="adapter")

@@ -26,7 +26,6 @@ from studio.jobs.queue import JobQueue
 from studio.services.people.intake_files import PICTURE_SUFFIXES, taken_in
 from studio.services.people.measuring import VERSION, Measuring
 from studio.services.people.taking_over import Confirmation, take_over
-from studio.services.people.training_set import TrainingSets
 from studio.services.portraits.prepared import Portraits
 from studio.services.progress import OnProgress, Progress, told
 from studio.store.curation_steps import Step
@@ -37,11 +36,13 @@ if TYPE_CHECKING:
 __all__ = ["PICTURE_SUFFIXES", "Confirmation", "Curation"]
 
 
-class Curation(TrainingSets):
+class Curation:
     """Sorts dropped photos; what they leave is a person's training set."""
 
     def __init__(self, store: OwnerStore, portraits: Portraits, queue: JobQueue) -> None:
-        super().__init__(store, Measuring(store, portraits))
+        self._store = store
+        self._measuring = Measuring(store, portraits)
+        self._rows = store.curation
         self._queue = queue
 
     # -- dropping ------------------------------------------------------------------
@@ -81,20 +82,6 @@ class Curation(TrainingSets):
         )  # fmt: skip
         self._rows.set_job(intake.id, job.id)
         return job
-
-    def submit_captions(self, identity_id: str, model: str) -> Job:
-        """Let a job write the captions of a person's photos with a captioning model.
-
-        Raises:
-            UserInputError: no model is named.
-        """
-        if not model.strip():
-            raise UserInputError("No captioning model is named.", "Write a folder, or a name such as owner/model.")
-        person = self._store.identities.get(identity_id)
-        return self._queue.submit(
-            CAPTION_KIND.name, CaptionParams(identity_id=identity_id, model=model.strip()),
-            title=f"Write captions for {person.name}", identity_id=identity_id,
-        )  # fmt: skip
 
     # -- analysing -----------------------------------------------------------------
 
@@ -308,24 +295,3 @@ def run(params: CurateParams, context: JobContext) -> Mapping[str, Any]:
 
 
 KIND = JobKind("curate", "Look at photos", CurateParams, run, service="curation", icon="photo")
-
-
-class CaptionParams(BaseModel):
-    """What the job of a captioning model needs; `model` is a folder or a name on the hub."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    identity_id: str
-    model: str
-
-
-def run_captions(params: CaptionParams, context: JobContext) -> Mapping[str, Any]:
-    """Caption a person's kept photos with a model."""
-    context.check_cancelled()
-    curation: Curation = context.service
-    said = curation.write_captions(params.identity_id, params.model, told(context))
-    context.progress(1.0, "Done")
-    return {"identity_id": params.identity_id, "captions": len(said)}
-
-
-CAPTION_KIND = JobKind("caption", "Write captions", CaptionParams, run_captions, service="curation", icon="photo")

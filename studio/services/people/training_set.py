@@ -9,16 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ConfigDict
+
 from studio.domain.curation import CropBox, CuratedPhoto, crop_box, crop_share, flags_of
+from studio.domain.job import Job
 from studio.domain.photo import Photo
 from studio.domain.traits import TRAIT, Coverage, Policy, caption_of, coverage_of, default_policies, rest_of, traits_of
 from studio.engines.base import Matte, TrainingExample
 from studio.errors import LimitExceededError, NotFoundError, UserInputError
+from studio.jobs.kinds import JobContext, JobKind
 from studio.services.people.measuring import Measuring, cut, meant, without_others
-from studio.services.progress import OnProgress, Progress
+from studio.services.progress import OnProgress, Progress, told
 from studio.store.curation import PhotoChoice
 
 if TYPE_CHECKING:
+    from studio.jobs.queue import JobQueue
+    from studio.services.portraits.prepared import Portraits
     from studio.store import OwnerStore
 
 
@@ -29,9 +35,10 @@ CAPTION_SIDE = 384
 class TrainingSets:
     """People's training sets."""
 
-    def __init__(self, store: OwnerStore, measuring: Measuring) -> None:
+    def __init__(self, store: OwnerStore, portraits: Portraits, queue: JobQueue) -> None:
         self._store = store
-        self._measuring = measuring
+        self._measuring = Measuring(store, portraits)
+        self._queue = queue
         self._rows = store.curation
 
     # -- a person's set ----------------------------------------------------------------
@@ -176,6 +183,20 @@ class TrainingSets:
         self._choose(identity_id, captions, f"Captions by {captioner.name}")
         return said
 
+    def submit_captions(self, identity_id: str, model: str) -> Job:
+        """Let a job write the captions of a person's photos with a captioning model.
+
+        Raises:
+            UserInputError: no model is named.
+        """
+        if not model.strip():
+            raise UserInputError("No captioning model is named.", "Write a folder, or a name such as owner/model.")
+        person = self._store.identities.get(identity_id)
+        return self._queue.submit(
+            CAPTION_KIND.name, CaptionParams(identity_id=identity_id, model=model.strip()),
+            title=f"Write captions for {person.name}", identity_id=identity_id,
+        )  # fmt: skip
+
     def set_crop(self, identity_id: str, photo_id: str, crop: CropBox | None) -> None:
         """Choose what is cut out of a photo; None goes back to the proposed crop.
 
@@ -233,3 +254,24 @@ def _filled(caption: str, trigger: str, class_word: str) -> str:
     if "{who}" in caption:
         return caption.replace("{who}", who)
     return caption if not trigger.strip() or trigger.strip() in caption else f"a photo of {who}, {caption}"
+
+
+class CaptionParams(BaseModel):
+    """What the job of a captioning model needs; `model` is a folder or a name on the hub."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    identity_id: str
+    model: str
+
+
+def run_captions(params: CaptionParams, context: JobContext) -> Mapping[str, Any]:
+    """Caption a person's kept photos with a model."""
+    context.check_cancelled()
+    sets: TrainingSets = context.service
+    said = sets.write_captions(params.identity_id, params.model, told(context))
+    context.progress(1.0, "Done")
+    return {"identity_id": params.identity_id, "captions": len(said)}
+
+
+CAPTION_KIND = JobKind("caption", "Write captions", CaptionParams, run_captions, service="training_sets", icon="photo")

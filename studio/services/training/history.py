@@ -6,6 +6,7 @@ adapter library), starting is in `training`. Nothing here needs torch.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,11 +34,11 @@ class RunHistory:
 
     # -- looking ---------------------------------------------------------------------
 
-    def runs(self, identity_id: str | None = None) -> tuple[TrainingRun, ...]:
+    def list(self, identity_id: str | None = None) -> tuple[TrainingRun, ...]:
         """Return runs, newest first, of one person or of all."""
         return self._store.runs.list(identity_id=identity_id)
 
-    def run(self, run_id: str) -> TrainingRun:
+    def get(self, run_id: str) -> TrainingRun:
         """Return one run.
 
         Raises:
@@ -47,8 +48,8 @@ class RunHistory:
 
     def state(self, run_id: str) -> RunState:
         """Say where a run stands."""
-        run = self.run(run_id)
-        job = self._job(run)
+        run = self.get(run_id)
+        job = self.job(run)
         checkpoints = self.checkpoints(run_id)
         saved = max((c.step for c in checkpoints), default=0)
         resumable = max((c.step for c in checkpoints if c.has_state), default=None)
@@ -56,7 +57,7 @@ class RunHistory:
         state, sentence, memory = standing(run, job, saved)
         return RunState(run, state, step, run.plan.steps, resumable, sentence, memory)
 
-    def metrics(self, run_id: str) -> Mapping[str, list[tuple[int, float]]]:
+    def metrics(self, run_id: str) -> Mapping[str, builtins.list[tuple[int, float]]]:
         """Return curves by name, each (step, value) by step.
 
         Names: loss, learning_rate, steps_per_second; at samples distance, likeness, drift, faces_found (0..1).
@@ -64,7 +65,7 @@ class RunHistory:
         Raises:
             NotFoundError: no such run.
         """
-        return self._store.runs.metrics(self.run(run_id).id)
+        return self._store.runs.metrics(self.get(run_id).id)
 
     def samples(self, run_id: str, step: int | None = None) -> tuple[RunSample, ...]:
         """Return the pictures drawn while training, of one step or of all; `picture` gives their files.
@@ -72,7 +73,7 @@ class RunHistory:
         Raises:
             NotFoundError: no such run.
         """
-        return self._store.runs.samples(self.run(run_id).id, step=step)
+        return self._store.runs.samples(self.get(run_id).id, step=step)
 
     def picture(self, media_sha256: str) -> Path:
         """Return where a sample's or cell's picture lies.
@@ -88,11 +89,11 @@ class RunHistory:
         Raises:
             NotFoundError: no such run.
         """
-        return self._store.runs.checkpoints(self.run(run_id).id)
+        return self._store.runs.checkpoints(self.get(run_id).id)
 
     def suggestion(self, run_id: str) -> Suggestion | None:
         """Return the checkpoint to keep by likeness minus drift; None without checkpoints."""
-        return suggest_checkpoint(self.checkpoints(run_id), self.run(run_id).calibration)
+        return suggest_checkpoint(self.checkpoints(run_id), self.get(run_id).calibration)
 
     def delete(self, run_id: str) -> None:
         """Delete a run with its pictures and states; adapters kept from it stay.
@@ -115,7 +116,7 @@ class RunHistory:
         if not name.strip():
             raise UserInputError("The adapter has no name.", "Write a name.")
         checkpoint = self._store.runs.checkpoint(checkpoint_id)
-        run = self.run(checkpoint.run_id)
+        run = self.get(checkpoint.run_id)
         location = self._bases.resolve(run.plan.base)
         shown = [s for s in self.samples(run.id, checkpoint.step) if s.kind == "person"]
         full = run.plan.method == "dreambooth"
@@ -137,11 +138,11 @@ class RunHistory:
         Raises:
             NotFoundError: no such run.
         """
-        return self._store.runs.cells(self.run(run_id).id)
+        return self._store.runs.cells(self.get(run_id).id)
 
     def grid_summary(self, run_id: str) -> tuple[GridSummary, ...]:
         """Return one row per checkpoint and strength: mean likeness, faces found, votes; best votes first."""
-        return summarize(self.grid_cells(run_id), self.run(run_id).calibration)
+        return summarize(self.grid_cells(run_id), self.get(run_id).calibration)
 
     def save_grid(self, run_id: str, out: Path) -> Path:
         """Write the whole grid as one picture with its strengths and steps beside it.
@@ -181,11 +182,12 @@ class RunHistory:
         Raises:
             ConflictError: it neither waits nor runs.
         """
-        job = self._job(self.run(run_id))
+        job = self.job(self.get(run_id))
         if job is None or not job.is_active:
             raise ConflictError("The run neither waits nor trains.", "Nothing was changed.")
         return self._queue.cancel(job.id)
 
-    def _job(self, run: TrainingRun) -> Job | None:
+    def job(self, run: TrainingRun) -> Job | None:
+        """Return the job that trained a run last, or None."""
         """Return the run's last job; None when it never had one, or it was taken off the list."""
         return None if run.job_id is None else self._queue.get(run.job_id)

@@ -52,7 +52,7 @@ from studio.services.training.work import RunWork
 if TYPE_CHECKING:
     from studio.jobs.queue import JobQueue
     from studio.services.bases import Bases
-    from studio.services.people.curation import Curation
+    from studio.services.people.training_set import TrainingSets
     from studio.store import OwnerStore
 
 MOST_PHOTOS = 200
@@ -66,11 +66,12 @@ class TrainParams(BaseModel):
     run_id: str = Field(min_length=1)
 
 
-class Training(RunHistory):
-    """Plans and starts the runs of one owner, beside what RunHistory shows of them.
+class Training:
+    """Plans and starts the runs of one owner.
 
     Args:
-        curation: makes the pictures to learn from.
+        history: what there is of the runs.
+        sets: makes the pictures to learn from.
         presets: the folder of presets/training.
     """
 
@@ -80,14 +81,18 @@ class Training(RunHistory):
         queue: JobQueue,
         engines: Engines,
         bases: Bases,
-        curation: Curation,
+        sets: TrainingSets,
         likeness: Likeness,
+        history: RunHistory,
         presets: Path,
     ) -> None:
-        super().__init__(store, queue, bases)
+        self._store = store
+        self._queue = queue
+        self._bases = bases
+        self._history = history
         self._engines = engines
         self._presets = presets
-        self.worker = RunWork(store, engines, bases, curation, likeness)
+        self.worker = RunWork(store, engines, bases, sets, likeness)
 
     # -- planning --------------------------------------------------------------------
 
@@ -165,7 +170,7 @@ class Training(RunHistory):
             ConflictError: the same plan for this person waits or trains already.
         """
         person = person_named(self._store, identity_id)
-        if any(r.plan == plan and self.state(r.id).can_stop for r in self.runs(person.id)):
+        if any(r.plan == plan and self._history.state(r.id).can_stop for r in self._history.list(person.id)):
             raise ConflictError(
                 f"{person.name} is already being trained with just these settings.",
                 "Wait for it, or change a setting, such as the seed.",
@@ -220,11 +225,11 @@ class Training(RunHistory):
 
     def schedule_note(self, run_id: str, steps: int) -> str:
         """Say what continuing to a new total does to the learning rate; empty when nothing changes."""
-        return schedule_note(self.run(run_id).plan, steps)
+        return schedule_note(self._history.get(run_id).plan, steps)
 
     def smaller_plan(self, run_id: str) -> TrainingPlan | None:
         """Return a plan that needs less memory than the run's, or None when nothing smaller is known."""
-        run = self.run(run_id)
+        run = self._history.get(run_id)
         flight = self._preflight(run.plan, max(1, len(run.photos)))
         if flight.instead:
             return changed_plan(run.plan, flight.instead)
@@ -250,7 +255,7 @@ class Training(RunHistory):
         Raises:
             UserInputError: no checkpoints, or more than grids.MOST_CELLS pictures.
         """
-        run = self.run(run_id)
+        run = self._history.get(run_id)
         params = self._grid_params(run, strengths, prompts, seeds, checkpoint_ids)
         return self._queue.submit(
             "grid", params, title=f"Grid of {run.name}", project_id=run.project_id,
@@ -268,14 +273,14 @@ class Training(RunHistory):
         on_progress: OnProgress | None = None,
     ) -> tuple[GridSummary, ...]:
         """Draw a grid here and now; see `grid`."""
-        run = self.run(run_id)
+        run = self._history.get(run_id)
         params = self._grid_params(run, strengths, prompts, seeds, checkpoint_ids)
 
         def here(params: GridParams, context: JobContext) -> Mapping[str, Any]:
             return self.worker.draw_grid(params, context, on_progress)
 
         self._job_here(replace(GRID_KIND, run=here), params, f"Grid of {run.name}", run)
-        return self.grid_summary(run_id)
+        return self._history.grid_summary(run_id)
 
     # -- parts -----------------------------------------------------------------------
 
@@ -311,11 +316,11 @@ class Training(RunHistory):
 
     def _extended(self, run_id: str, steps: int | None) -> TrainingRun:
         """Return the run made ready to go on, to its own or to a new total of steps."""
-        run = self.run(run_id)
-        job = self._job(run)
+        run = self._history.get(run_id)
+        job = self._history.job(run)
         if job is not None and job.is_active:
             raise ConflictError("The run still waits or trains.", "Stop it first, or wait until it is done.")
-        done = max((c.step for c in self.checkpoints(run_id)), default=0)
+        done = max((c.step for c in self._history.checkpoints(run_id)), default=0)
         total = run.plan.steps if steps is None else steps
         if total <= done:
             raise UserInputError(
@@ -341,7 +346,7 @@ class Training(RunHistory):
             return self.worker.train(params.run_id, context, on_progress, job_id=context.job.id)
 
         self._job_here(replace(KIND, run=here), TrainParams(run_id=run.id), f"Training {run.name}", run)
-        return self.run(run.id)
+        return self._history.get(run.id)
 
     def _job_here(self, kind: JobKind[Any], params: BaseModel, title: str, run: TrainingRun) -> None:
         """Run a job in this process, with a row like any other.
@@ -361,7 +366,7 @@ class Training(RunHistory):
         self, run: TrainingRun, strengths: Sequence[float], prompts: Sequence[str], seeds: Sequence[int],
         checkpoint_ids: Sequence[str],
     ) -> GridParams:  # fmt: skip
-        held = {c.id: c for c in self.checkpoints(run.id)}
+        held = {c.id: c for c in self._history.checkpoints(run.id)}
         if not held:
             raise UserInputError("The run has no checkpoints yet.", "Wait for the first, then draw the grid.")
         chosen = tuple(checkpoint_ids) or tuple(held)[-4:]

@@ -24,7 +24,7 @@ from studio.services.training.recording import Place, RunRecorder
 
 if TYPE_CHECKING:
     from studio.services.bases import Bases
-    from studio.services.people.curation import Curation
+    from studio.services.people.training_set import TrainingSets
     from studio.store import OwnerStore
 
 
@@ -32,16 +32,16 @@ class RunWork:
     """Carries out the queued runs and grids of one owner.
 
     Args:
-        curation: makes the pictures to learn from.
+        sets: makes the pictures to learn from.
     """
 
     def __init__(
-        self, store: OwnerStore, engines: Engines, bases: Bases, curation: Curation, likeness: Likeness
+        self, store: OwnerStore, engines: Engines, bases: Bases, sets: TrainingSets, likeness: Likeness
     ) -> None:
         self._store = store
         self._engines = engines
         self._bases = bases
-        self._curation = curation
+        self._sets = sets
         self._likeness = likeness
 
     def train(
@@ -122,7 +122,7 @@ class RunWork:
         return outcome
 
     def _pictures(self, identity_id: str, plan: TrainingPlan) -> tuple[TrainingExample, ...]:
-        return tuple(self._curation.examples(identity_id, plan.resolution, plan.trigger, plan.class_word))
+        return tuple(self._sets.examples(identity_id, plan.resolution, plan.trigger, plan.class_word))
 
     def _reference(self, run: TrainingRun, examples: Sequence[TrainingExample], place: Place) -> Reference | None:
         """Measure the photos at the size at which the base draws; None, and a line in the log, where that fails."""

@@ -35,6 +35,7 @@ class AdapterLibrary:
         """Remember the window."""
         self.window = window
         self.service = window.studio.adapters
+        self.exchange = window.studio.adapter_exchange
 
     # -- layout ---------------------------------------------------------------
 
@@ -235,7 +236,7 @@ class AdapterLibrary:
     def _export(self, selected: str, layout: AdapterFormat) -> tuple[str, Any]:
         adapter = self.service.get(selected)
         out = self.window.shelf.place(file_name(f"{adapter.name} {layout}", ".safetensors"))
-        report = self.service.export(selected, out, layout)
+        report = self.exchange.export(selected, out, layout)
         return export_card(report), gr.DownloadButton(value=out, visible=True)
 
     def _save(self, selected: str, name: str, notes: str) -> tuple[Any, ...]:
@@ -256,7 +257,7 @@ class AdapterLibrary:
         return self._closed()
 
     def _test_leak(self, selected: str) -> str:
-        job = self.service.submit_leak_test(selected)
+        job = self.exchange.submit_leak_test(selected)
         return text.notice(f"{job.title} {IN_QUEUE}", "The verdict appears here; the Jobs tab shows how far it is.")
 
     def _tick(self, selected: str | None, shown: str) -> tuple[Any, ...]:
@@ -279,7 +280,7 @@ class AdapterLibrary:
             raise UserInputError("There is no file yet.", "Drop a .safetensors file first.")
         if not base:
             raise UserInputError("There is no base model to try it on.", "Choose one.")
-        found = self.service.import_file(Path(path), name.strip(), base=base, identity_id=person or None)
+        found = self.exchange.import_file(Path(path), name.strip(), base=base, identity_id=person or None)
         keys = f"{found.matched} keys matched, {len(found.unmatched)} not, on {found.base}; layout {found.format}."
         note = text.notice(f"“{found.adapter.name}” was read.", keys, "warn" if found.unmatched else "good")
         return (note, None, *self._every(found.adapter.id))
@@ -291,5 +292,5 @@ class AdapterLibrary:
         if len(chosen or ()) < 2:
             raise UserInputError("Two adapters at least are needed.", "Choose them above.")
         items = list(zip(chosen or (), strengths_of(typed, len(chosen or ())), strict=True))
-        adapter, report = self.service.merge(items, name.strip())
+        adapter, report = self.exchange.merge(items, name.strip())
         return (text.notice(f"“{adapter.name}” was made.", tone="good") + export_card(report), *self._every(adapter.id))
