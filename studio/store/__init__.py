@@ -33,7 +33,6 @@ from studio.store.photos import Photos
 from studio.store.presets import Presets
 from studio.store.projects import Projects
 from studio.store.renders import Renders
-from studio.store.rigs import Rigs
 from studio.store.runs import Runs
 
 __all__ = ["Journal", "Store", "SweepReport", "VerifyReport"]
@@ -71,7 +70,6 @@ class Store:
             self.curation = Curation(self.database, self.media, self.measurements)
             self.identities = Identities(self.database, self.media, work, self.runs, self.curation, self.measurements)
             self.photos = Photos(self.database, self.media)
-            self.rigs = Rigs(self.database)
             self.renders = Renders(self.database, self.media)
             self.presets = Presets(self.database, self.media)
             self.bases = Bases(self.database)

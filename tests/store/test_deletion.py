@@ -36,7 +36,6 @@ def a_person(store: Store, name: str, picture: bytes) -> Person:
         ME, sha256, file_name="a.jpg", width=1, height=1, identity_id=identity.id, face_index=0, face=a_face()
     )
     store.photos.put_embedding(ME, photo.id, FaceEmbedding("dlib", np.full(128, 0.123456, np.float32)))
-    store.rigs.put(ME, photo.id, "rig", "1", b"the fit of " + picture)
     return Person(identity, photo)
 
 
@@ -50,7 +49,7 @@ def test_everything_of_the_person_goes_and_nothing_of_others(store: Store) -> No
     his = a_render(store, b"clip of Bob", identity_id=bob.identity.id, inputs={"sound": sound})
     plan = store.identities.plan_deletion(ME, ada.identity.id)
     assert plan == replace(
-        plan, photos=1, embeddings=1, rigs=1, renders=2, consents=1, jobs=1, files=3, shared_files=1, busy_jobs=()
+        plan, photos=1, embeddings=1, renders=2, consents=1, jobs=1, files=3, shared_files=1, busy_jobs=()
     )
     assert plan.file_bytes == len(b"Ada's face") + len(b"clip of Ada") + len(b"edit of Ada's bare file")
     assert store.identities.get(ME, ada.identity.id).consents  # a plan changes nothing
@@ -68,7 +67,7 @@ def test_everything_of_the_person_goes_and_nothing_of_others(store: Store) -> No
             gone()
     assert store.renders.page(ME).renders == (his,)
     assert store.media.get(ME, sound).is_file()
-    assert store.rigs.find(ME, bob.photo.id, "rig", "1") is not None
+    assert len(store.photos.embeddings(ME, bob.photo.id)) == 1
     report = store.media.verify()
     assert (report.ok, report.unused) == (True, ())
     assert store.database.check() == ()

@@ -69,7 +69,7 @@ def test_identities_and_their_consents(store: Store) -> None:
     assert store.identities.find(ME, "ada l.") is not None
 
 
-def test_photos_with_faces_embeddings_and_rigs(store: Store) -> None:
+def test_photos_with_faces_and_embeddings(store: Store) -> None:
     ada = store.identities.add(ME, "Ada")
     sha256 = store.media.put(ME, b"jpeg bytes", ".jpg")
     facts = {"file_name": "../../etc/passwd", "width": 640, "height": 480, "identity_id": ada.id, "face_index": 1}
@@ -87,13 +87,6 @@ def test_photos_with_faces_embeddings_and_rigs(store: Store) -> None:
     store.photos.put_embedding(ME, photo.id, FaceEmbedding("dlib", vector + 1))
     (embedding,) = store.photos.embeddings(ME, photo.id)
     np.testing.assert_array_equal(embedding.vector, vector + 1)
-    store.rigs.put(ME, photo.id, "rig", "1", b"fit", summary={"error": 0.5})
-    store.rigs.put(ME, photo.id, "rig", "1", b"better fit")
-    found = store.rigs.find(ME, photo.id, "rig", "1")
-    assert found is not None
-    assert found.fit == b"better fit"
-    assert store.rigs.find(ME, photo.id, "rig", "2") is None
-    assert store.rigs.find("ada", photo.id, "rig", "1") is None
     assert store.photos.list(ME, identity_id=ada.id) == store.photos.list(ME, sha256=sha256)
     store.photos.delete(ME, photo.id)
     assert store.photos.embeddings(ME, photo.id) == ()
