@@ -131,7 +131,7 @@ class SpeechAnalyser(Protocol):
     version: str
 
     def analyse(self, sound: Sound, transcript: str | None = None, language: str = "en") -> SpeechAnalysis:
-        """Find the phones by the best path that works (see PhonePath)."""
+        """Find the phones by the best method that works (see PhoneMethod)."""
         ...
 
     def perform(

@@ -117,7 +117,9 @@ def read_card(path: Path) -> BaseModelCard:
         document = json.loads(path.read_text(encoding="utf-8"))
         card = BaseModelCard.model_validate({k: v for k, v in document.items() if k != "$schema"})
     except (OSError, ValueError, AttributeError, ValidationError) as exc:
-        raise UserInputError(f"The base model card {path.name} cannot be used: {exc}.", "Correct or delete it.") from exc
+        raise UserInputError(
+            f"The base model card {path.name} cannot be used: {exc}.", "Correct or delete it."
+        ) from exc
     if card.name != path.stem:
         raise UserInputError(f"The card {path.name} names itself {card.name!r}.", f"Name the file {card.name}.json.")
     return card

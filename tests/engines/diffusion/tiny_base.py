@@ -11,7 +11,7 @@ from pathlib import Path
 
 from studio.domain.base_model import FAMILY, BaseLocation, Family
 from studio.engines.diffusion import runtime
-from studio.engines.diffusion.bases.inspecting import inspect_base
+from studio.engines.diffusion.bases.inspecting import RECORD, inspect_base
 from studio.engines.diffusion.bases.single_file import CONFIGS
 
 WORDS = (
@@ -83,6 +83,7 @@ def write_tiny_base(folder: Path, family: Family = "sd15", *, seed: int = 0, v_p
     if row.zero_empty_prompt:
         index["force_zeros_for_empty_prompt"] = True
     _write(folder / "model_index.json", index)
+    _write(folder / RECORD, {"family": family})
     return folder
 
 

@@ -18,6 +18,8 @@ from studio.engines.diffusion.bases.single_file import family_of, prediction_of
 from studio.errors import NotFoundError, UnreadableMediaError, UserInputError
 
 _FOLDER_HINT = "Choose a folder in the diffusers layout: model_index.json with unet, vae, text_encoder, tokenizer."
+RECORD = "base.json"
+"""What a model that was made here says of itself; other models have none."""
 _PREVIEW_SAMPLE = 64
 """Latent cells of a side that `sample_size` has when a UNet's config does not say it."""
 
@@ -80,7 +82,9 @@ def check_folder(path: Path) -> BaseFamily:
         UserInputError, UnreadableMediaError: as `inspect_base`.
     """
     index = read_config(path, "", "model_index.json")
-    family = _family_of_unet(read_config(path, "unet"), path.name, str(index.get("_class_name", "")))
+    unet = read_config(path, "unet")
+    said = read_config(path, "", RECORD).get("family") if (path / RECORD).is_file() else None
+    family = _family_of_unet(unet, path.name, str(index.get("_class_name", "")), said)
     for part in (*family.parts, "vae"):
         read_config(path, part)
         for weights in component_weights(path / part):
@@ -115,11 +119,14 @@ def variant_of(path: Path) -> str:
     return parts[1].split("-")[0] if len(parts) > 2 else ""
 
 
-def _family_of_unet(config: dict[str, Any], name: str, pipeline: str) -> BaseFamily:
+def _family_of_unet(config: dict[str, Any], name: str, pipeline: str, said: Any = None) -> BaseFamily:
     """Tell the family from a UNet's config.
 
-    Models of one's own may be narrower than their family, so the width decides
-    only between families that are told the same besides words.
+    Of families whose UNets are told the same besides words, the width decides,
+    or what the folder says; models of one's own may have a width of their own.
+
+    Args:
+        said: the family that the folder's record names, if it has one.
 
     Raises:
         UserInputError: no model of a family that the studio knows.
@@ -129,7 +136,8 @@ def _family_of_unet(config: dict[str, Any], name: str, pipeline: str) -> BaseFam
         whole = bool(config.get("projection_class_embeddings_input_dim")) and "Refiner" not in pipeline
         usable = whole if added else config.get("in_channels") == config.get("out_channels")
         alike = [family for family in FAMILIES if usable and family.added == added]
-        exact = [family for family in alike if family.text_width == config.get("cross_attention_dim")]
+        width = config.get("cross_attention_dim")
+        exact = [f for f in alike if f.text_width == width] or [f for f in alike if f.name == said]
         if alike:
             return (exact or alike)[0]
     raise UserInputError(
