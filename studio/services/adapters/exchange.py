@@ -1,6 +1,6 @@
 """The adapter library at work: adapters carried out and in, merged, tested, pushed.
 
-An adapter is a row and a file in the media store (see `adapter_shelf`). Every
+An adapter is a row and a file in the media store (see `shelf`). Every
 file is loaded once after it was written, on the base it belongs to; what was
 not loaded back is not called exported. Which arithmetic a file holds is the
 engine's matter.

@@ -2,7 +2,7 @@
 
 Every export is read back at once and drawn once before and after; the report
 is shown, so that nobody carries away a file that does nothing. Rules live in
-services/adapters.py.
+services/adapters.
 """
 
 from __future__ import annotations
