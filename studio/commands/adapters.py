@@ -9,7 +9,7 @@ import typer
 
 from studio.cli_output import Output
 from studio.commands.shared import OPTIONS, AsJson, DataDir, opened, strengthened
-from studio.domain.adapter import AdapterFormat
+from studio.domain.adapter import WRITTEN_FORMATS, AdapterFormat
 
 commands = typer.Typer(help="What was learned of people, as files to keep, carry and mix.", **OPTIONS)
 
@@ -61,7 +61,10 @@ def adapter_export(
     out: Annotated[Path, typer.Argument(help="A .safetensors file, or a folder.")],
     format: Annotated[
         AdapterFormat,
-        typer.Option(help="kohya: ComfyUI, A1111, kohya's scripts; kohya32 the same unrounded. peft: diffusers."),
+        typer.Option(
+            metavar="|".join(WRITTEN_FORMATS),
+            help="; ".join(f"{name}: {format.help}" for name, format in WRITTEN_FORMATS.items()) + ".",
+        ),
     ] = "kohya",
     base: BaseName = None,
     data_dir: DataDir = None,

@@ -214,7 +214,7 @@ def identity_delete(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete a person with photos, rigs, embeddings and renders; says first what will go."""
+    """Delete a person with photos, embeddings and renders; says first what will go."""
     with opened(data_dir) as studio:
         person = studio.identities.get(identity)
         plan = studio.identities.delete(person.id) if yes else studio.identities.delete_plan(person.id)

@@ -91,7 +91,9 @@ def read_card(path: Path) -> BaseModelCard:
         document = json.loads(path.read_text(encoding="utf-8"))
         card = BaseModelCard.model_validate({k: v for k, v in document.items() if k != "$schema"})
     except (OSError, ValueError, AttributeError, ValidationError) as exc:
-        raise UserInputError(f"The base model card {path.name} cannot be used: {exc}.", "Mend or delete it.") from exc
+        raise UserInputError(
+            f"The base model card {path.name} cannot be used: {exc}.", "Correct or delete it."
+        ) from exc
     if card.name != path.stem:
         raise UserInputError(f"The card {path.name} names itself {card.name!r}.", f"Name the file {card.name}.json.")
     return card
@@ -159,7 +161,7 @@ class Bases:
             UserInputError, UnreadableMediaError: the files cannot be used.
             ConflictError: a person's own weights are others than when they were added.
         """
-        from studio.engines.diffusion.bases.loading import inspect_base
+        from studio.engines.diffusion.bases.inspecting import inspect_base
 
         entry = self.get(name)
         if entry.location is None:
@@ -214,7 +216,7 @@ class Bases:
             UnreadableMediaError: damaged or cut off.
             ConflictError: the name is taken.
         """
-        from studio.engines.diffusion.bases.loading import inspect_base
+        from studio.engines.diffusion.bases.inspecting import inspect_base
 
         path = path.expanduser().absolute()
         found = inspect_base(path, name=name.strip().lower(), title=title.strip(), on_read=on_read)
@@ -259,7 +261,7 @@ class Bases:
             EngineError: the connection broke off for good, or the bytes are wrong.
         """
         from studio.engines.diffusion.bases import downloads
-        from studio.engines.diffusion.bases.loading import inspect_base
+        from studio.engines.diffusion.bases.inspecting import inspect_base
 
         entry = self.get(name)
         if entry.card.source != "hub":

@@ -38,7 +38,6 @@ from studio.store.photos import Photos
 from studio.store.presets import Presets
 from studio.store.projects import Projects
 from studio.store.renders import Renders
-from studio.store.rigs import Rigs
 from studio.store.runs import RunFolders, Runs
 
 __all__ = ["Journal", "OwnerStore", "Store", "SweepReport", "VerifyReport"]
@@ -130,7 +129,6 @@ class OwnerStore:
             database, self.media, work, self.runs, store.run_folders, self.curation, self.measurements, owner
         )
         self.photos = Photos(database, self.media, owner)
-        self.rigs = Rigs(database, owner)
         self.renders = Renders(database, self.media, owner)
         self.presets = Presets(database, self.media, owner)
         self.bases = Bases(database, owner)

@@ -156,7 +156,7 @@ class Identities:
             return plan[0]
 
     def delete(self, id: str) -> DeletionPlan:
-        """Delete a person: photos, embeddings, rigs, runs, adapters, renders, consents, jobs, files nothing else needs.
+        """Delete a person: photos, embeddings, runs, adapters, renders, consents, jobs, files nothing else needs.
 
         A crash at any point leaves the person whole, or gone with at most files
         that the next `finish_deletions` (each opening of the store) removes.
@@ -196,10 +196,7 @@ class Identities:
             r[0]
             for r in rows(f"SELECT id FROM jobs WHERE state IN ('queued', 'running') AND id IN ({_marks(jobs)})", jobs)
         ]
-        counts = {
-            table: int(value(f"SELECT count(*) FROM {table} WHERE photo_id IN ({marks})", photos))
-            for table in ("embeddings", "rigs")
-        }
+        embeddings = int(value(f"SELECT count(*) FROM embeddings WHERE photo_id IN ({marks})", photos))
         consents = int(value("SELECT count(*) FROM consents WHERE identity_id = ?", [id]))
         media = self._media_of(photos, renders, adapters) | self._runs.media_of(runs)
         intakes = self._curation.touching(id)
@@ -217,7 +214,7 @@ class Identities:
             identity_id=id, name=identity.name, photos=len(photos), renders=len(renders), consents=consents,
             jobs=len(jobs), files=files, file_bytes=size, shared_files=len(media) - files,
             backups=len(self._database.backups()), adapters=len(adapters), runs=len(runs), intakes=len(intakes),
-            run_bytes=sum(map(self._runs.folder_bytes, runs)), busy_jobs=tuple(busy), **counts,
+            run_bytes=sum(map(self._runs.folder_bytes, runs)), busy_jobs=tuple(busy), embeddings=embeddings,
         )  # fmt: skip
 
     def _photos(self, id: str) -> Sequence[str]:

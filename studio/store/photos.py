@@ -82,7 +82,7 @@ class Photos:
         return tuple(_photo(r) for r in rows)
 
     def delete(self, id: str) -> None:
-        """Delete a photo with its embeddings and rigs; renders made from it stay.
+        """Delete a photo with its embeddings; renders made from it stay.
 
         Raises:
             NotFoundError: no such photo for this owner.

@@ -13,7 +13,7 @@ from PIL import Image
 
 from studio.studio import Studio
 from tests.cli.conftest import ROOT
-from tests.engines.tiny_base import write_tiny_base
+from tests.engines.diffusion.tiny_base import write_tiny_base
 
 QUICK = ["--set", "checkpoint_every=2", "--set", "sample_every=2", "--set", "prior_pictures=2", "--set", "batch=1"]
 QUICK += ["--set", "sample_steps=2", "--set", "sample_seeds=[1]", "--set", 'sample_prompts=["a photo of {trigger}"]']

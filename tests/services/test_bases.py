@@ -15,7 +15,7 @@ from studio.errors import ConflictError, NotFoundError, StudioError, UnreadableM
 from studio.jobs.executor import work_off
 from studio.jobs.kinds import Workplace
 from studio.services.bases import Bases, base_schema, download_progress, read_card
-from tests.engines.tiny_base import write_tiny_base
+from tests.engines.diffusion.tiny_base import write_tiny_base
 
 PRESETS = Path(composition.__file__).resolve().parents[1] / "presets"
 CARDS = sorted((PRESETS / "bases").glob("*.json"))

@@ -92,7 +92,7 @@ def bob(studio):
 
 
 def tiny_base(folder):
-    from tests.engines.tiny_base import write_tiny_base
+    from tests.engines.diffusion.tiny_base import write_tiny_base
 
     return write_tiny_base(folder / "tiny")
 

@@ -17,7 +17,7 @@ from studio.engines.media.pictures import write_png
 from studio.factory.preview_base.drawing import render
 from studio.factory.preview_base.people import sample_person, sample_picture
 from studio.studio import Studio
-from tests.engines.tiny_base import write_tiny_base
+from tests.engines.diffusion.tiny_base import write_tiny_base
 from tests.services.fakes import at_home
 
 SMALL = {"sample_steps": 2, "sample_seeds": (1,), "sample_prompts": ("a photo of {trigger}",), "prior_pictures": 2}

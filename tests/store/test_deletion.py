@@ -37,7 +37,6 @@ def a_person(store: Store, name: str, picture: bytes) -> Person:
         sha256, file_name="a.jpg", width=1, height=1, identity_id=identity.id, face_index=0, face=a_face()
     )
     store.of(ME).photos.put_embedding(photo.id, FaceEmbedding("dlib", np.full(128, 0.123456, np.float32)))
-    store.of(ME).rigs.put(photo.id, "rig", "1", b"the fit of " + picture)
     return Person(identity, photo)
 
 
@@ -51,7 +50,7 @@ def test_everything_of_the_person_goes_and_nothing_of_others(store: Store) -> No
     his = a_render(store, b"clip of Bob", identity_id=bob.identity.id, inputs={"sound": sound})
     plan = store.of(ME).identities.plan_deletion(ada.identity.id)
     assert plan == replace(
-        plan, photos=1, embeddings=1, rigs=1, renders=2, consents=1, jobs=1, files=3, shared_files=1, busy_jobs=()
+        plan, photos=1, embeddings=1, renders=2, consents=1, jobs=1, files=3, shared_files=1, busy_jobs=()
     )
     assert plan.file_bytes == len(b"Ada's face") + len(b"clip of Ada") + len(b"edit of Ada's bare file")
     assert store.of(ME).identities.get(ada.identity.id).consents  # a plan changes nothing
@@ -69,7 +68,7 @@ def test_everything_of_the_person_goes_and_nothing_of_others(store: Store) -> No
             gone()
     assert store.of(ME).renders.page().renders == (his,)
     assert store.of(ME).media.get(sound).is_file()
-    assert store.of(ME).rigs.find(bob.photo.id, "rig", "1") is not None
+    assert len(store.of(ME).photos.embeddings(bob.photo.id)) == 1
     report = store.files.verify()
     assert (report.ok, report.unused) == (True, ())
     assert store.database.check() == ()

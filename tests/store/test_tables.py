@@ -69,7 +69,7 @@ def test_identities_and_their_consents(store: Store) -> None:
     assert store.of(ME).identities.find("ada l.") is not None
 
 
-def test_photos_with_faces_embeddings_and_rigs(store: Store) -> None:
+def test_photos_with_faces_and_embeddings(store: Store) -> None:
     ada = store.of(ME).identities.add("Ada")
     sha256 = store.of(ME).media.put(b"jpeg bytes", ".jpg")
     facts = {"file_name": "../../etc/passwd", "width": 640, "height": 480, "identity_id": ada.id, "face_index": 1}
@@ -87,13 +87,6 @@ def test_photos_with_faces_embeddings_and_rigs(store: Store) -> None:
     store.of(ME).photos.put_embedding(photo.id, FaceEmbedding("dlib", vector + 1))
     (embedding,) = store.of(ME).photos.embeddings(photo.id)
     np.testing.assert_array_equal(embedding.vector, vector + 1)
-    store.of(ME).rigs.put(photo.id, "rig", "1", b"fit", summary={"error": 0.5})
-    store.of(ME).rigs.put(photo.id, "rig", "1", b"better fit")
-    found = store.of(ME).rigs.find(photo.id, "rig", "1")
-    assert found is not None
-    assert found.fit == b"better fit"
-    assert store.of(ME).rigs.find(photo.id, "rig", "2") is None
-    assert store.of("ada").rigs.find(photo.id, "rig", "1") is None
     assert store.of(ME).photos.list(identity_id=ada.id) == store.of(ME).photos.list(sha256=sha256)
     store.of(ME).photos.delete(photo.id)
     assert store.of(ME).photos.embeddings(photo.id) == ()

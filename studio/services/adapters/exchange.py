@@ -1,6 +1,6 @@
 """The adapter library at work: adapters carried out and in, merged, tested, pushed.
 
-An adapter is a row and a file in the media store (see `adapter_shelf`). Every
+An adapter is a row and a file in the media store (see `shelf`). Every
 file is loaded once after it was written, on the base it belongs to; what was
 not loaded back is not called exported. Which arithmetic a file holds is the
 engine's matter.
@@ -11,14 +11,24 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from studio.domain.adapter import STRENGTH_RANGE, Adapter, AdapterFile, AdapterFormat, NewAdapter
+from studio.domain.adapter import (
+    STRENGTH_RANGE,
+    WRITTEN_FORMATS,
+    Adapter,
+    AdapterFile,
+    AdapterFormat,
+    AdapterMetadata,
+    ExportReport,
+    NewAdapter,
+    written_format,
+)
 from studio.domain.base_model import FAMILY_TITLES, BaseLocation, BaseModelCard, Family
 from studio.domain.job import Job
 from studio.domain.leak import LeakReport
@@ -27,14 +37,12 @@ from studio.errors import NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.adapters.leaks import STRENGTHS, LeakDrawing
 from studio.services.adapters.model_card import measured_lines, model_card
-from studio.services.adapters.shelf import FORMAT_WORDS, AdapterShelf, checked_name
+from studio.services.adapters.shelf import AdapterShelf, checked_name
 from studio.services.people.identities import person_named
 from studio.services.progress import OnProgress, Progress, told
 
 if TYPE_CHECKING:
     from studio.engines import Engines
-    from studio.engines.diffusion.adapters.exporting import ExportReport
-    from studio.engines.diffusion.adapters.files import AdapterMetadata
     from studio.jobs.queue import JobQueue
     from studio.services.bases import Bases
     from studio.services.people.likeness import Likeness
@@ -94,8 +102,7 @@ class AdapterExchange:
 
         Args:
             out: a safetensors file, or a folder.
-            format: "kohya" for ComfyUI, A1111 and kohya's scripts, "peft" for diffusers,
-                "kohya32" as "kohya" without rounding to 16 bits.
+            format: of WRITTEN_FORMATS.
             base: to check on; default the one it was trained on.
 
         Raises:
@@ -103,6 +110,7 @@ class AdapterExchange:
             UserInputError: another ending, or the format cannot hold this adapter.
             EngineError: what was written is not what it was written from; no file is left.
         """
+        written_format(format)
         adapter = self._shelf.get(adapter_id)
         self._shelf.require_consent(adapter)
         if out.is_dir():
@@ -244,14 +252,18 @@ class AdapterExchange:
         metadata = self._metadata(adapter, location)
         files: dict[str, Path | bytes] = {}
         told_files: dict[str, str] = {}
-        with self._part() as part, self._part() as other:
-            formats: tuple[tuple[AdapterFormat, Path], ...] = (("peft", part), ("kohya", other))
-            for format, place in formats if adapter.method == "lora" else formats[:1]:
-                name = f"{_file_name(adapter.name)}{'' if format == 'peft' else '-kohya'}.safetensors"
-                self._engines.adapters().export(
-                    location, self._shelf.path(adapter), place, format, metadata, self._picture(adapter)
+        with ExitStack() as parts:
+            for format in WRITTEN_FORMATS.values():
+                if format.pushed_as is None or not (format.full or adapter.method == "lora"):
+                    continue
+                name, place = (
+                    f"{_file_name(adapter.name)}{format.pushed_as}.safetensors",
+                    parts.enter_context(self._part()),
                 )
-                files[name], told_files[name] = place, f"for {FORMAT_WORDS[format]}"
+                self._engines.adapters().export(
+                    location, self._shelf.path(adapter), place, format.name, metadata, self._picture(adapter)
+                )
+                files[name], told_files[name] = place, f"for {format.programs}"
             files["README.md"] = model_card(adapter, self._card(adapter.base_name), told_files).encode()
             url: str = push_files(
                 repository, files, token=token, private=private, message=f"Add {adapter.name}",
@@ -349,8 +361,6 @@ class AdapterExchange:
         self, adapter: Adapter, location: BaseLocation, *, title: str | None = None, trigger: str | None = None
     ) -> AdapterMetadata:
         """Return what is written about an adapter into its file."""
-        from studio.engines.diffusion.adapters.files import AdapterMetadata
-
         return AdapterMetadata(
             family=adapter.family, method=adapter.method, title=title or adapter.name,
             trigger=adapter.trigger if trigger is None else trigger, base_name=adapter.base_name or location.name,

@@ -7,24 +7,19 @@ watched: they may be gone. Nothing here needs torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studio.domain import consent as consents
-from studio.domain.adapter import Adapter, AdapterExport, AdapterFormat
+from studio.domain.adapter import WRITTEN_FORMATS, Adapter, AdapterExport
 from studio.errors import ConflictError, NotFoundError, UserInputError
 
 if TYPE_CHECKING:
     from studio.store import OwnerStore
 
-FORMAT_WORDS: Mapping[AdapterFormat, str] = {
-    "peft": "diffusers",
-    "kohya": "ComfyUI and A1111 (kohya)",
-    "kohya32": "ComfyUI and A1111 (kohya, 32 bit)",
-}
 LONGEST_NAME = 80
 
 
@@ -121,7 +116,7 @@ class AdapterShelf:
         steps.append(LineageStep("adapter", text, adapter.id))
         for export in self._store.adapters.exports(adapter.id):
             text = (
-                f"{export.path} for {FORMAT_WORDS[export.format]}, {export.created:%Y-%m-%d %H:%M}, "
+                f"{export.path} for {WRITTEN_FORMATS[export.format].programs}, {export.created:%Y-%m-%d %H:%M}, "
                 f"sha256 {export.sha256[:12]}…"
             )
             steps.append(LineageStep("file", text, export.id, gone=not Path(export.path).exists()))

@@ -47,7 +47,7 @@ class AnimationResult:
         path: the clip.
         curves: the curves, when asked.
         seconds: stage -> seconds it took, with "total".
-        phone_path: how the phones were found (see SpeechAnalysis.path).
+        phone_path: how the phones were found (see SpeechAnalysis.method).
         hints: one sentence per shortcoming.
     """
 
@@ -143,7 +143,7 @@ class ClipMaker:
         tell(Progress(1.0, "Done"))
         return AnimationResult(
             out, curves, len(performance), performance.frame_rate_hz, width, height, performance.duration_seconds,
-            clock.result(), spoken.analysis.path,
+            clock.result(), spoken.analysis.method,
             tuple(dict.fromkeys((*prepared.hints, *spoken.notes, *spoken.analysis.notes, *hints))),
         )  # fmt: skip
 

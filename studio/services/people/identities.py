@@ -78,7 +78,6 @@ class DeletePlan(DeletionPlan):
         """Return the plan as one sentence."""
         counts = {
             "photo": self.photos,
-            "rig": self.rigs,
             "embedding": self.embeddings,
             "training run": self.runs,
             "adapter": self.adapters,
@@ -261,7 +260,7 @@ class Identities:
         return DeletePlan(**vars(self._store.identities.plan_deletion(identity_id)))
 
     def delete(self, identity_id: str) -> DeletePlan:
-        """Delete the person with photos, rigs, embeddings and renders.
+        """Delete the person with photos, embeddings and renders.
 
         Raises:
             ConflictError: a job of the person waits or runs.

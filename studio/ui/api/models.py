@@ -118,7 +118,7 @@ class ModelApi:
         return [self.plain(a) for a in self.studio.adapters.list(identity_id)]
 
     def export_adapter(self, adapter_id: str, layout: AdapterFormat = "peft") -> dict[str, Any]:
-        """Write an adapter for diffusers ("peft") or kohya; returns the file and what reading it back has shown."""
+        """Write an adapter for other programs; returns the file and what reading it back has shown."""
         adapter = self.studio.adapters.get(adapter_id)
         out = self.window.shelf.place(file_name(f"{adapter.name} {layout}", ".safetensors"))
         report = self.studio.adapter_exchange.export(adapter_id, out, layout)

@@ -2,7 +2,7 @@
 
 Every export is read back at once and drawn once before and after; the report
 is shown, so that nobody carries away a file that does nothing. Rules live in
-services/adapters.py.
+services/adapters.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.domain.adapter import Adapter, AdapterFormat
+from studio.domain.adapter import WRITTEN_FORMATS, Adapter, AdapterFormat
 from studio.errors import NotFoundError, UserInputError
 from studio.ui.kit import text
 from studio.ui.kit.controls import clickable, clicked, html, listen
@@ -22,7 +22,7 @@ from studio.ui.training.adapter_cards import export_card, leak_card, lineage_lis
 from studio.ui.window import Window
 
 IN_QUEUE = "is in the queue."
-FORMATS = [("diffusers / PEFT", "peft"), ("kohya (ComfyUI, A1111)", "kohya"), ("kohya, 32 bit", "kohya32")]
+FORMATS = [(format.title, format.name) for format in WRITTEN_FORMATS.values()]
 NONE = text.empty("No adapters yet", "Keep a checkpoint of a run above, or import a file.", "adapter")
 NOBODY = ""
 ORIGINS = {"trained": "trained here", "imported": "imported", "merged": "merged"}
@@ -66,7 +66,7 @@ class AdapterLibrary:
         self.leak_note = html(elem_id="adapter-leak-note")
         with gr.Accordion("Export", open=False, elem_id="adapter-export") as self.export_fold:
             self.format = gr.Radio(
-                FORMATS, value="peft", label="Layout", info="Who will read the file.", elem_id="adapter-format"
+                FORMATS, value=FORMATS[0][1], label="Layout", info="Who will read the file.", elem_id="adapter-format"
             )
             self.export = gr.Button("Write and check the file", size="sm", elem_id="adapter-write")
             self.report = html(elem_id="adapter-report")

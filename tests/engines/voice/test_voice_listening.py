@@ -69,7 +69,7 @@ def test_a_dead_child_is_told_and_replaced(sound) -> None:
     long = Sound(np.tile(sound.samples, 20), sound.rate_hz)
     with pytest.raises(EngineError, match="ended unexpectedly"):
         listening.analyse(long)
-    assert listening.analyse(silence).path == "energy"
+    assert listening.analyse(silence).method == "energy"
 
 
 def test_no_child_outlives_a_killed_parent(tmp_path) -> None:

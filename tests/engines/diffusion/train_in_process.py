@@ -6,11 +6,11 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from studio.domain.base_model import BaseLocation
 from studio.domain.training import TrainingPlan
-from tests.engines.training_case import Events, train
+from tests.engines.diffusion.training_case import Events, train
 
 if __name__ == "__main__":
     job = json.loads(sys.argv[1])

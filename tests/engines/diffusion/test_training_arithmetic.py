@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studio.engines.diffusion.training.trainer import SNR_FLOOR, masked_error, schedule_factor, step_weights
-from tests.engines.training_case import plan_of
+from tests.engines.diffusion.training_case import plan_of
 
 
 def _scheduler(prediction: str, *, zero: bool = False) -> DDPMScheduler:

@@ -24,7 +24,7 @@ from studio.engines.diffusion.training.optimizers import (
     unpack_state,
 )
 from studio.errors import EngineUnavailableError
-from tests.engines.training_case import plan_of
+from tests.engines.diffusion.training_case import plan_of
 
 
 @pytest.fixture(autouse=True, scope="module")

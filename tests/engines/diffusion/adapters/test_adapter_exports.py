@@ -12,16 +12,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from studio.engines.diffusion.adapters import exporting, kohya
-from studio.engines.diffusion.adapters import reading as adapter_reading
 from studio.engines.diffusion.adapters.exporting import export_adapter, import_adapter
-from studio.engines.diffusion.adapters.files import (
-    inspect_adapter,
-    save_adapter,
-)
+from studio.engines.diffusion.adapters.files import save_adapter
+from studio.engines.diffusion.adapters.inspecting import inspect_adapter
 from studio.engines.diffusion.adapters.parity import largest_difference
+from studio.engines.diffusion.adapters.reading import read_adapter
 from studio.engines.diffusion.bases.loading import text_to_image
 from studio.errors import EngineError, UserInputError
-from tests.engines.adapter_cases import PLAN, RELOADED, Case, worn
+from tests.engines.diffusion.adapter_cases import PLAN, RELOADED, Case, worn
 
 HALF = 1e-3
 """Of the adapter's effect, for 16-bit files."""
@@ -173,7 +171,7 @@ def test_what_went_out_comes_in_unchanged(case: Case, tmp_path: Path, format) ->
 
 def test_the_other_naming_of_xl_and_of_sd15_comes_in_too(case: Case, tmp_path: Path) -> None:
     """What kohya writes for one family other programs write for the other."""
-    weights = adapter_reading.read_adapter(case.loaded, case.file)
+    weights = read_adapter(case.loaded, case.file)
     blocks = kohya.checkpoint_blocks(case.loaded.unet.config)
     swapped = {}
     for update in weights.updates:

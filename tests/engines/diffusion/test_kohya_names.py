@@ -2,7 +2,8 @@
 
 The tables (fixtures/) were written down from the rules in kohya-ss/sd-scripts
 and ComfyUI, for the shapes of Stable Diffusion 1.5 and XL, without using the
-studio's code. Neither program is run here.
+studio's code. Neither program is run here. A family is tested when it has
+tables.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from studio.domain.base_model import Family
+from studio.domain.base_model import FAMILY, Family
 from studio.engines.diffusion import runtime
 from studio.engines.diffusion.adapters import kohya
-from studio.engines.diffusion.adapters.keys import Part, place_of
+from studio.engines.diffusion.adapters.keys import Part
+from studio.engines.diffusion.adapters.layouts import place_of
+from studio.engines.diffusion.bases.single_file import CONFIGS
 
 HERE = Path(__file__).parent
-CONFIGS = Path(kohya.__file__).parent / "configs"
-FAMILIES: tuple[Family, ...] = ("sd15", "sdxl")
+FAMILIES = tuple(name for name in FAMILY if (HERE / "fixtures" / f"kohya_{name}.txt").exists())
 
 
 def table(program: str, family: Family) -> set[str]:
@@ -40,15 +42,14 @@ def layers(family: Family) -> dict[Part, dict[str, str]]:
     """Return every Linear and Conv2d of the real models: part -> short name -> class."""
     runtime.prepare()
     import torch
+    import transformers
     from diffusers import UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     with torch.device("meta"):
         models: dict[Part, torch.nn.Module] = {"unet": UNet2DConditionModel.from_config(config(family, "unet"))}
-        models["text_encoder"] = CLIPTextModel(CLIPTextConfig.from_dict(config(family, "text_encoder")))
-        if family == "sdxl":
-            second = CLIPTextConfig.from_dict(config(family, "text_encoder_2"))
-            models["text_encoder_2"] = CLIPTextModelWithProjection(second)
+        for text in FAMILY[family].text:
+            about = transformers.CLIPTextConfig.from_dict(config(family, text.part))
+            models[text.part] = getattr(transformers, text.model)(about)
     return {
         part: {
             name.removeprefix("text_model."): type(module).__name__
@@ -88,12 +89,16 @@ def trained(family: Family) -> list[tuple[Part, str]]:
     ]
 
 
+def test_both_stable_diffusions_have_tables() -> None:
+    assert {"sd15", "sdxl"} <= set(FAMILIES)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("program", ["kohya", "comfyui"])
 def test_every_layer_we_train_has_a_name_the_program_accepts(family: Family, program: str) -> None:
     written = [kohya.flat_name(part, name, family, blocks(family)) for part, name in trained(family)]
     assert len(written) == len(set(written))
-    assert len(written) > {"sd15": 250, "sdxl": 900}[family]
+    assert len(written) > {"sd15": 250, "sdxl": 900}.get(family, 100)
     assert set(written) <= table(program, family)
 
 
@@ -105,7 +110,7 @@ def test_every_name_of_the_program_is_understood_and_means_one_layer(family: Fam
     for line in table(program, family):
         place = place_of(f"{line}.lora_down.weight")
         assert place is not None
-        assert place.flat
+        assert place.layout == "kohya"
         meant[line] = (place.part, understood[place.part, place.module])
     if program == "kohya":  # ComfyUI knows several names for one layer
         assert len(set(meant.values())) == len(meant)
@@ -152,7 +157,7 @@ DOTTED = [
 def test_dotted_keys_of_every_writer(key: str, part: str, module: str, slot: str) -> None:
     place = place_of(key)
     assert place is not None
-    assert (place.part, place.module, place.slot, place.flat) == (part, module, slot, False)
+    assert (place.part, place.module, place.slot, place.layout) == (part, module, slot, "peft")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 
 from studio.engines.diffusion.adapters.kohya import checkpoint_blocks, checkpoint_name
+from studio.engines.diffusion.bases.inspecting import check_folder
 
 _VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 
@@ -50,18 +51,17 @@ def write_single_file(folder: Path, path: Path) -> Path:
         conv = ".attentions." in name and tensor.ndim == 2
         blocks = len(list(config["block_out_channels"]))  # type: ignore[call-overload]
         out["first_stage_model." + vae_name(name, blocks)] = tensor[:, :, None, None] if conv else tensor
-    xl = (folder / "text_encoder_2").is_dir()
-    prefix = "conditioner.embedders.0.transformer." if xl else "cond_stage_model.transformer."
-    for name, tensor in read("text_encoder")[0].items():
-        out[f"{prefix}text_model.{name.removeprefix('text_model.')}"] = tensor
-    if xl:
-        out |= _open_clip({n.removeprefix("text_model."): t for n, t in read("text_encoder_2")[0].items()})
+    for text in check_folder(folder).text:
+        named = {n.removeprefix("text_model."): t for n, t in read(text.part)[0].items()}
+        if not text.checkpoint_prefix.endswith("text_model."):
+            named = _open_clip(named)
+        out |= {text.checkpoint_prefix + name: tensor for name, tensor in named.items()}
     save_file({name: tensor.contiguous() for name, tensor in out.items()}, path)
     return path
 
 
 def _open_clip(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:  # type: ignore[name-defined]  # noqa: F821
-    """Return the second text encoder in the names of OpenCLIP: q, k and v as one matrix."""
+    """Return a text encoder in the names of OpenCLIP: q, k and v as one matrix."""
     import torch
 
     plain = {
@@ -87,4 +87,4 @@ def _open_clip(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:  # 
                 out[f"{block}.attn.out_proj.{leaf}"] = tensor
             elif module in inner:
                 out[f"{block}.{inner[module]}.{leaf}"] = tensor
-    return {f"conditioner.embedders.1.model.{name}": tensor for name, tensor in out.items()}
+    return out

@@ -8,16 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studio.domain.adapter import AdapterFile
+from studio.domain.base_model import FAMILY
 from studio.engines.base import PictureOrder
-from studio.engines.diffusion.bases.loading import inspect_base, load_base, text_to_image
+from studio.engines.diffusion.bases.inspecting import inspect_base
+from studio.engines.diffusion.bases.loading import load_base, text_to_image
 from studio.engines.diffusion.drawing import generator as generator_module
 from studio.engines.diffusion.drawing.generator import DiffusionGenerator
 from studio.engines.diffusion.drawing.redraw_masks import background_mask, face_mask
 from studio.engines.diffusion.drawing.sampling import check_size, decode_latents, draw, encode_picture, fit
 from studio.errors import EngineError, OutOfMemoryError, UserInputError
-from tests.engines.tiny_base import write_tiny_base
+from tests.engines.diffusion.tiny_base import write_tiny_base
 
-FAMILIES = ("sd15", "sdxl")
+FAMILIES = tuple(FAMILY)
 NUMBERS = {"seed": 5, "steps": 5, "guidance": 3.0, "width": 64, "height": 64}
 
 
@@ -263,9 +265,7 @@ def order(**changes) -> PictureOrder:
 
 def test_the_generator_loads_once_and_draws_one_after_the_other(folders, loaded, monkeypatch) -> None:
     loads = []
-    monkeypatch.setattr(
-        generator_module.bases, "load_base", lambda location: loads.append(location) or load_base(location)
-    )
+    monkeypatch.setattr(generator_module, "load_base", lambda location: loads.append(location) or load_base(location))
     generator = DiffusionGenerator()
     location = inspect_base(folders["sd15"])
     pictures = generator.generate(location, order(count=3))
@@ -336,7 +336,8 @@ def noisy_adapter(folder, path):
     import torch
     from peft import LoraConfig, get_peft_model_state_dict
 
-    from studio.engines.diffusion.adapters.files import AdapterMetadata, save_adapter
+    from studio.domain.adapter import AdapterMetadata
+    from studio.engines.diffusion.adapters.files import save_adapter
 
     location = inspect_base(folder)
     base = load_base(location)

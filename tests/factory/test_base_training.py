@@ -14,8 +14,7 @@ torch = pytest.importorskip("torch", reason="diffusion needs torch")
 
 from studio.engines.diffusion.bases import autoencoder  # noqa: E402
 from studio.errors import ConflictError, EngineError, EngineUnavailableError  # noqa: E402
-from studio.factory.preview_base import judge as attribute_classifier  # noqa: E402
-from studio.factory.preview_base import training as base_training  # noqa: E402
+from studio.factory.preview_base import judge, training  # noqa: E402
 from studio.factory.preview_base.drawing import render  # noqa: E402
 from studio.factory.preview_base.judge import (  # noqa: E402
     AttributeClassifier,
@@ -36,7 +35,6 @@ TINY = BasePlan(
     images=24,
     renders=8,
     batch=4,
-    reading_steps=2,
     falls=((0, 4, 1e-3), (3, 6, 7e-4)),
     telling_from=2,
     reading_from=4,
@@ -69,7 +67,7 @@ def _psnr(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def test_autoencoder_keeps_pictures_it_was_not_fitted_on(pictures: np.ndarray) -> None:
-    x = base_training._scaled(pictures)
+    x = training._scaled(pictures)
     model = autoencoder.fit(x[:64])
     latents = model.encode(x[64:]).latent_dist.mean
     assert latents.shape == (32, 12, 16, 16)
@@ -80,7 +78,7 @@ def test_autoencoder_keeps_pictures_it_was_not_fitted_on(pictures: np.ndarray) -
 
 
 def test_autoencoder_is_read_back_bit_for_bit(pictures: np.ndarray, tmp_path: Path) -> None:
-    x = base_training._scaled(pictures[:16])
+    x = training._scaled(pictures[:16])
     model = autoencoder.fit(x)
     model.save_pretrained(tmp_path)
     again = autoencoder.PatchAutoencoder.from_pretrained(tmp_path)
@@ -153,14 +151,14 @@ def test_a_run_under_another_plan_is_not_continued(tmp_path: Path) -> None:
 def test_a_diverging_run_stops_and_keeps_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build_base(tmp_path / "a", work_folder=tmp_path, plan=TINY, stop_after_step=2)
     before = (tmp_path / "checkpoint.pt").read_bytes()
-    monkeypatch.setattr(base_training._Run, "_one_step", lambda self: float("nan"))
+    monkeypatch.setattr(training._Run, "_one_step", lambda self: float("nan"))
     with pytest.raises(EngineError, match="diverged"):
         build_base(tmp_path / "a", work_folder=tmp_path, plan=TINY)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 
 def test_every_picture_is_seen_once_a_round() -> None:
-    rows = np.concatenate([base_training._rows(TINY, 10, step) for step in range(5)])
+    rows = np.concatenate([training._rows(TINY, 10, step) for step in range(5)])
     assert sorted(rows[:10]) == sorted(rows[10:]) == list(range(10))
     assert list(rows[:10]) != list(rows[10:])
 
@@ -193,7 +191,7 @@ def test_shipped_classifier_reads_renders(pictures: np.ndarray) -> None:
     # Small things at 64 pixels; the judge is weaker here, which the benchmark reports beside its judgments.
     assert figures["expression"] > 0.9, figures
     assert figures["age"] > 0.85, figures
-    assert attribute_classifier.HELD_OUT_SEED != 77
+    assert judge.HELD_OUT_SEED != 77
 
 
 def test_shipped_base_is_small_and_describes_itself() -> None:

@@ -13,18 +13,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from studio.domain.adapter import AdapterFile
-from studio.engines.diffusion.adapters.files import (
-    adapter_tensors,
-    inspect_adapter,
-    load_adapters,
-    save_adapter,
-    unload_adapters,
-)
+from studio.engines.diffusion.adapters.files import adapter_tensors, save_adapter
+from studio.engines.diffusion.adapters.inspecting import inspect_adapter
 from studio.engines.diffusion.adapters.parity import largest_difference
 from studio.engines.diffusion.adapters.tensor_file import read_tensors, write_tensors
-from tests.engines.adapter_cases import RELOADED, Case, worn
+from studio.engines.diffusion.adapters.wearing import load_adapters, unload_adapters
+from tests.engines.diffusion.adapter_cases import RELOADED, Case, worn
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def test_the_file_holds_exactly_what_was_trained(case: Case) -> None:
@@ -116,7 +112,8 @@ def test_every_format_of_numbers_is_written_as_safetensors_reads_it(tmp_path: Pa
 
 def test_a_header_is_read_without_torch(small: Case) -> None:
     code = (
-        "import sys; from pathlib import Path; from studio.engines.diffusion.adapters.files import inspect_adapter;"
+        "import sys; from pathlib import Path\n"
+        "from studio.engines.diffusion.adapters.inspecting import inspect_adapter\n"
         "h = inspect_adapter(Path(sys.argv[1])); print(h.family, h.rank, h.trigger);"
         "print([m for m in ('torch', 'peft', 'diffusers', 'transformers', 'safetensors') if m in sys.modules])"
     )

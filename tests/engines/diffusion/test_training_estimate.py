@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from studio.domain.base_model import BaseLocation
+from studio.domain.base_model import FAMILY, BaseLocation
 from studio.engines.diffusion.training import estimate
-from studio.engines.diffusion.training.cost import bundled_location, shapes_of
+from studio.engines.diffusion.training.cost import bundled_location, cost_of
 from studio.engines.diffusion.training.estimate import disk_bytes, memory_parts, preflight
 from studio.engines.diffusion.training.smaller_plans import smaller_settings
-from tests.engines.tiny_base import tiny_location
-from tests.engines.training_case import plan_of
+from tests.engines.diffusion.tiny_base import tiny_location
+from tests.engines.diffusion.training_case import plan_of
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def location(tmp_path_factory: pytest.TempPathFactory) -> BaseLocation:
 
 
 @pytest.mark.parametrize("changes", [{}, {"convolutions": False}, {"feed_forward": False}, {"method": "dreambooth"}])
-@pytest.mark.parametrize("family", ["sd15", "sdxl"])
+@pytest.mark.parametrize("family", FAMILY)
 def test_trained_shapes_are_those_that_are_trained(tmp_path: Path, family: str, changes: dict[str, object]) -> None:
     from studio.engines.diffusion.bases.loading import load_base
     from studio.engines.diffusion.training.trainable import Trainable
@@ -30,12 +30,12 @@ def test_trained_shapes_are_those_that_are_trained(tmp_path: Path, family: str, 
     place = tiny_location(tmp_path, family)  # type: ignore[arg-type]
     for plan in (plan_of(**changes), plan_of(train_text_encoder=False, textual_inversion=True, **changes)):
         trained = [tuple(p.shape) for p in Trainable(load_base(place, device="cpu"), plan).parameters]
-        assert sorted(shapes_of(place, plan).trained) == sorted(trained)
+        assert sorted(cost_of(place, plan).trained) == sorted(trained)
 
 
 def test_stable_diffusion_has_its_published_size() -> None:
     plan = plan_of(resolution=512, train_text_encoder=False, method="dreambooth")
-    shapes = shapes_of(bundled_location("sd15"), plan)
+    shapes = cost_of(bundled_location("sd15"), plan)
     assert shapes.trained_parameters == 859_520_964
     assert shapes.base_parameters == 859_520_964 + 123_060_480
     # 0.803 TFLOP per forward pass at 512 pixels; attention's share is counted though its matrix is not kept.
@@ -69,7 +69,7 @@ def test_activations_agree_with_what_autograd_keeps(location: BaseLocation) -> N
         ).sample
     total = sum(storage.nbytes() for storage in kept.values())
     del out
-    assert shapes_of(location, plan).saved_bytes == pytest.approx(total, rel=0.1)
+    assert cost_of(location, plan).saved_bytes == pytest.approx(total, rel=0.1)
 
 
 def test_what_fits_has_no_problem_and_no_change(location: BaseLocation, tmp_path: Path) -> None:
@@ -112,14 +112,14 @@ def test_leaner_settings_are_leaner() -> None:
 
     def total(**changes: object) -> int:
         changed = plan.model_copy(update=changes)
-        return sum(memory_parts(shapes_of(place, changed), changed, "cpu").values())
+        return sum(memory_parts(cost_of(place, changed), changed, "cpu").values())
 
     for changes in (
         {"gradient_checkpointing": True}, {"batch": 1}, {"ema": False}, {"optimizer": "projected_adamw"},
         {"optimizer": "adamw8bit"}, {"method": "lora"}, {"train_text_encoder": False},
     ):  # fmt: skip
         assert total(**changes) < total()
-    shapes = shapes_of(place, plan)
+    shapes = cost_of(place, plan)
     assert disk_bytes(shapes, plan.model_copy(update={"checkpoint_every": 6})) < disk_bytes(shapes, plan)
 
 

@@ -218,7 +218,7 @@ def test_flipping_swaps_the_sides_only() -> None:
 
 
 def test_the_cache_holds_the_pictures_of_their_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import studio.factory.preview_base.cache as cache_module
+    from studio.factory.preview_base import cache as cache_module
 
     monkeypatch.setattr(cache_module, "SHARD", 4)
     assert SHARD == 1024

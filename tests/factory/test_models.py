@@ -62,11 +62,13 @@ def test_models_stay_small() -> None:
     assert sum((MODELS / f).stat().st_size for f in MODEL_FILES.values()) < 8_000_000
 
 
-def test_missing_model_is_explained(tmp_path: Path, astronaut: np.ndarray) -> None:
+def test_missing_model_is_explained(tmp_path: Path) -> None:
+    import skimage.data
+
     from studio.engines.vision.analyser import VisionAnalyser
 
     with pytest.raises(EngineUnavailableError, match="missing") as caught:
-        VisionAnalyser(tmp_path).detect(astronaut)
+        VisionAnalyser(tmp_path).detect(np.asarray(skimage.data.astronaut(), np.uint8))
     assert "assets build" in caught.value.hint
 
 

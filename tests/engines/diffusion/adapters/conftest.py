@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from studio.engines.diffusion.adapters.files import unload_adapters
-from tests.engines.adapter_cases import Case, make_case
+from studio.domain.base_model import FAMILY
+from studio.engines.diffusion.adapters.wearing import unload_adapters
+from tests.engines.diffusion.adapter_cases import Case, make_case
 
 
-@pytest.fixture(scope="session", params=["sd15", "sdxl"])
+@pytest.fixture(scope="session", params=[*FAMILY])
 def case(request, tmp_path_factory) -> Case:
     return make_case(tmp_path_factory.mktemp("adapters"), request.param)
 

@@ -11,23 +11,19 @@ from safetensors.torch import load_file, save_file
 
 from studio.domain.adapter import AdapterFile
 from studio.engines.diffusion.adapters.exporting import export_adapter, import_adapter
-from studio.engines.diffusion.adapters.files import (
-    inspect_adapter,
-    load_adapters,
-    save_adapter,
-    unload_adapters,
-)
+from studio.engines.diffusion.adapters.files import save_adapter
+from studio.engines.diffusion.adapters.inspecting import inspect_adapter
 from studio.engines.diffusion.adapters.merging import merge_adapters
 from studio.engines.diffusion.adapters.parity import draw_probe, largest_difference
+from studio.engines.diffusion.adapters.wearing import load_adapters, unload_adapters
 from studio.engines.diffusion.bases.loading import load_base
-from studio.engines.diffusion.training.trainable import TEXT_PARTS
 from studio.errors import UserInputError
-from tests.engines.adapter_cases import PLAN, PROMPT, RELOADED, STEPS, Case, worn
+from tests.engines.diffusion.adapter_cases import PLAN, PROMPT, RELOADED, STEPS, Case, worn
 
 
 def test_a_merged_adapter_equals_its_sources_together(case: Case, tmp_path: Path) -> None:
     other = {key: tensor.flip(0).contiguous() for key, tensor in case.tensors.items()}
-    configs = {part: attach_config(part) for part in ("unet", *TEXT_PARTS[: len(case.loaded.text_encoders)])}
+    configs = {part: attach_config(part) for part in case.loaded.parts}
     save_adapter(tmp_path / "b.safetensors", other, configs=configs, metadata=case.metadata)
     uses = [(case.file, 0.6), (tmp_path / "b.safetensors", 0.4)]
     together = worn(case, *uses)
@@ -58,7 +54,7 @@ def attach_config(part: str):
 def full_weights(case: Case, path: Path) -> dict[str, torch.Tensor]:
     """Write DreamBooth weights: every number of the base, moved a little."""
     generator = torch.Generator().manual_seed(3)
-    parts = dict(zip(("unet", *TEXT_PARTS), (case.loaded.unet, *case.loaded.text_encoders), strict=False))
+    parts = case.loaded.parts
     moved = {
         f"{part}.{name}": p.detach() + 0.02 * torch.randn(p.shape, generator=generator)
         for part, model in parts.items()

@@ -10,16 +10,13 @@ import torch
 from safetensors.torch import save_file
 
 from studio.domain.adapter import AdapterFile
-from studio.engines.diffusion.adapters.files import (
-    inspect_adapter,
-    load_adapters,
-    save_adapter,
-    unload_adapters,
-)
+from studio.engines.diffusion.adapters.files import save_adapter
+from studio.engines.diffusion.adapters.inspecting import inspect_adapter
+from studio.engines.diffusion.adapters.wearing import load_adapters, unload_adapters
 from studio.engines.diffusion.bases.loading import load_base
 from studio.engines.diffusion.training.trainable import attach
 from studio.errors import ConflictError, NotFoundError, UnreadableMediaError, UserInputError
-from tests.engines.adapter_cases import PLAN, Case
+from tests.engines.diffusion.adapter_cases import PLAN, Case
 
 
 def load(case: Case, path: Path) -> None:

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import torch
 
-from studio.domain.adapter import AdapterFile
+from studio.domain.adapter import AdapterFile, AdapterMetadata
 from studio.domain.base_model import Family
 from studio.domain.training import TrainingPlan
-from studio.engines.diffusion.adapters.files import AdapterMetadata, adapter_tensors, load_adapters, save_adapter
+from studio.engines.diffusion.adapters.files import adapter_tensors, save_adapter
 from studio.engines.diffusion.adapters.parity import draw_probe
+from studio.engines.diffusion.adapters.wearing import load_adapters
 from studio.engines.diffusion.bases.loading import LoadedBase, load_base
-from studio.engines.diffusion.training.trainable import TEXT_PARTS, attach
-from tests.engines.tiny_base import tiny_location
+from studio.engines.diffusion.training.trainable import attach
+from tests.engines.diffusion.tiny_base import tiny_location
 
 PROMPT = "a photo of sks person"
 STEPS = 2
@@ -87,7 +88,7 @@ def randomize(named: dict[str, torch.nn.Parameter], scale: float = 0.06) -> None
 def make_case(folder: Path, family: Family) -> Case:
     location = tiny_location(folder / family, family)
     wearing = load_base(location)
-    named, configs = attach({"unet": wearing.unet, **dict(zip(TEXT_PARTS, wearing.text_encoders, strict=False))}, PLAN)
+    named, configs = attach(wearing.parts, PLAN)
     randomize(named)
     file = folder / f"{family}.safetensors"
     tensors = {key: parameter.detach() for key, parameter in named.items()}

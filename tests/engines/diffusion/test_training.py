@@ -19,13 +19,12 @@ from safetensors.torch import load_file
 
 from studio.domain.base_model import BaseLocation
 from studio.engines.diffusion.bases.loading import load_base
-from studio.engines.diffusion.training import checkpoints
-from studio.engines.diffusion.training import trainer as training
+from studio.engines.diffusion.training import checkpoints, trainer
 from studio.engines.diffusion.training.lessons import Lessons
 from studio.engines.diffusion.training.trainer import DiffusionTrainer
 from studio.errors import ConflictError, EngineError, OutOfMemoryError, StoreError, UserInputError
-from tests.engines.tiny_base import tiny_location
-from tests.engines.training_case import Events, difference, photos, plan_of, same_state, train
+from tests.engines.diffusion.tiny_base import tiny_location
+from tests.engines.diffusion.training_case import Events, difference, photos, plan_of, same_state, train
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +83,7 @@ def test_a_killed_process_loses_at_most_one_interval_and_another_goes_on(
     job = {"location": location.__dict__, "plan": plan.model_dump(mode="json"), "folder": str(folder)}
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("train_in_process.py")), json.dumps(job)],
-        stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3],
         env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
     )  # fmt: skip
     assert process.stdout is not None
@@ -278,12 +277,12 @@ def test_a_loss_that_is_no_number_stops_at_the_last_good(
     location: BaseLocation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: float
 ) -> None:
     events = Events()
-    real = training.masked_error
+    real = trainer.masked_error
 
     def spoiled(*arguments: torch.Tensor) -> torch.Tensor:
         return real(*arguments) * (bad if len(events.steps) == 4 else 1.0)
 
-    monkeypatch.setattr(training, "masked_error", spoiled)
+    monkeypatch.setattr(trainer, "masked_error", spoiled)
     outcome = train(location, plan_of(checkpoint_every=3), tmp_path, events)
     assert (outcome.reason, outcome.step, outcome.finished, len(outcome.losses)) == ("diverged", 3, False, 3)
     assert outcome.adapter is not None
@@ -316,7 +315,7 @@ def test_out_of_memory_names_smaller_settings(
     def refuse(*arguments: object) -> None:
         raise refusal or torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(training, "masked_error", refuse)
+    monkeypatch.setattr(trainer, "masked_error", refuse)
     with pytest.raises(OutOfMemoryError) as told:
         train(location, plan_of(), tmp_path)
     assert "gradient checkpointing on, batch 1" in told.value.hint

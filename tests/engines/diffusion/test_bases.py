@@ -6,22 +6,24 @@ import hashlib
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from studio.domain.base_model import FAMILY
 from studio.engines.diffusion import runtime
-from studio.engines.diffusion.bases import loading as bases
 from studio.engines.diffusion.bases import single_file
 from studio.engines.diffusion.bases.header import read_header, weights_sha256
-from studio.engines.diffusion.bases.loading import inspect_base, load_base, text_to_image
+from studio.engines.diffusion.bases.inspecting import component_weights, inspect_base
+from studio.engines.diffusion.bases.loading import load_base, text_to_image
 from studio.engines.diffusion.bases.prompts import chunk_count, encode_prompts
 from studio.errors import EngineError, NotFoundError, StudioError, UnreadableMediaError, UserInputError
-from tests.engines.original_layout import write_single_file
-from tests.engines.tiny_base import RESOLUTION, tiny_location, write_tiny_base
+from tests.engines.diffusion.original_layout import write_single_file
+from tests.engines.diffusion.tiny_base import RESOLUTION, tiny_location, tiny_text_width, write_tiny_base
 
-FAMILIES = ("sd15", "sdxl")
+FAMILIES = tuple(FAMILY)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,7 @@ def test_looking_at_a_base_needs_no_torch(folders) -> None:
     import subprocess
 
     code = (
-        "import sys; from pathlib import Path; from studio.engines.diffusion.bases.loading import inspect_base;"
+        "import sys; from pathlib import Path; from studio.engines.diffusion.bases.inspecting import inspect_base;"
         f"inspect_base(Path({str(folders['sdxl'])!r})); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -207,7 +209,8 @@ def test_a_short_prompt_is_encoded_as_the_pipeline_does(loaded, family) -> None:
     theirs = text_to_image(base).encode_prompt("a photo of sks person, smiling", device="cpu", num_images_per_prompt=1,
                                                do_classifier_free_guidance=False)  # fmt: skip
     assert bool((out.hidden == theirs[0]).all())
-    if family == "sdxl":
+    assert (out.pooled is not None) == bool(FAMILY[family].added)
+    if out.pooled is not None:
         assert bool((out.pooled == theirs[2]).all())
 
 
@@ -256,7 +259,8 @@ def small_configs(folders, tmp_path, monkeypatch):
     from transformers import CLIPTokenizer
 
     monkeypatch.setattr(single_file, "CONFIGS", tmp_path / "configs")
-    monkeypatch.setattr(single_file, "_WIDTHS", {32: "sd15", 96: "sdxl"})
+    narrow = tuple(replace(family, text_width=tiny_text_width(family.name)) for family in single_file.FAMILIES)
+    monkeypatch.setattr(single_file, "FAMILIES", narrow)
     monkeypatch.setattr(
         single_file, "clip_tokenizer", lambda pad: CLIPTokenizer.from_pretrained(folders["sd15"] / "tokenizer")
     )
@@ -322,18 +326,18 @@ def test_real_shapes_tell_the_family(tmp_path) -> None:
 )
 def test_the_bundled_configs_have_the_published_sizes(family, millions) -> None:
     import torch
+    import transformers
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     folder = single_file.CONFIGS / family
     with torch.device("meta"):
         made = [
             UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet")),
             AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae")),
-            CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder")),
         ]
-        if family == "sdxl":
-            made.append(CLIPTextModelWithProjection(CLIPTextConfig.from_pretrained(folder / "text_encoder_2")))
+        for text in FAMILY[family].text:
+            config = transformers.CLIPTextConfig.from_pretrained(folder / text.part)
+            made.append(getattr(transformers, text.model)(config))
     counted = [sum(p.numel() for p in module.parameters()) / 1e6 for module in made]
     assert counted == pytest.approx(millions, abs=0.01)
 
@@ -382,7 +386,7 @@ def test_a_header_is_read_as_numpy_reads_it(folders) -> None:
     shapes = {name: tensor.shape for name, tensor in load_file(path).items()}
     assert read_header(path).shapes == shapes
     assert sum(np.prod(s) for s in shapes.values()) > 1e5
-    assert bases.component_weights(path.parent) == (path,)
+    assert component_weights(path.parent) == (path,)
 
 
 def test_tiny_locations_are_reproducible(tmp_path) -> None:
