@@ -18,6 +18,10 @@ from tests.ui.test_story import STICKING_OUT, shoot
 NAME = "Ruby"
 SHORT = {"checkpoint_every": "6", "sample_every": "6", "prior_pictures": "2", "sample_steps": "4", "batch": "2"}
 STEPS = 12
+NEW_PICTURE_ALONE = """before => {
+  const drawn = [...document.querySelectorAll('#generate-result figure:has(.badge)')];
+  return drawn.length && !drawn.some((d) => before.includes(d.dataset.render));
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -25,15 +29,16 @@ def photos(tmp_path_factory):
     """Four renders of one invented person."""
     from PIL import Image
 
-    from studio.factory.preview_base import people as faces
+    from studio.factory.preview_base.drawing import render
+    from studio.factory.preview_base.people import sample_person, sample_picture
 
     rng = np.random.default_rng(4)
-    person = faces.sample_person(rng, sex="woman", hair_color="red", skin="light", age="young", beard="no")
+    person = sample_person(rng, sex="woman", hair_color="red", skin="light", age="young", beard="no")
     folder = tmp_path_factory.mktemp("photos")
     paths = []
     for expression, background in (("neutral", "gray"), ("smiling", "blue"), ("neutral", "white"), ("sad", "green")):
         fixed = {"expression": expression, "background": background, "direction": "straight", "light": "front"}
-        picture, _ = faces.render(faces.sample_picture(rng, person, glasses="no", **fixed), 512)
+        picture, _ = render(sample_picture(rng, person, glasses="no", **fixed), 512)
         paths.append(folder / f"ruby {background}.png")
         Image.fromarray(picture).save(paths[-1])
     return paths
@@ -73,6 +78,14 @@ def agree(page) -> None:
     fill(page, "#page-agreed", "Ruby herself")
     page.click("#consent-record")
     page.wait_for_selector("#person-summary:has-text('train a model')")
+
+
+def draw(page) -> str:
+    """Press Make, and return the new picture's render; an earlier one may stand there until then."""
+    before = page.eval_on_selector_all("#generate-result figure", "drawn => drawn.map((d) => d.dataset.render)")
+    page.click("#generate-make")
+    page.wait_for_function(NEW_PICTURE_ALONE, arg=before)
+    return str(page.get_attribute("#generate-result figure", "data-render"))
 
 
 def shoot_everywhere(visit, v, tab: str, name: str, ready: str) -> None:
@@ -158,13 +171,11 @@ def test_from_photos_to_a_picture_in_the_library(visit, photos, tmp_path):
     page.wait_for_selector("#generate-adapters:has-text('Ruby 12')")
     assert "sks person" in page.input_value("#generate-prompt textarea")
     page.wait_for_selector("#generate-strength-1:has-text('Ruby 12')")
-    page.click("#generate-make")
-    page.wait_for_selector("#generate-result figure .badge")
-    assert re.search(r"likeness|face", page.inner_text("#generate-result .badge"))
+    drawn = draw(page)
+    assert re.search(r"likeness|face", page.inner_text(f"#generate-result [data-render='{drawn}'] .badge"))
     assert "shown enlarged" in page.inner_text("#generate-result")
     page.click("#generate-result [data-act=star]")
     page.wait_for_selector("#generate-result .star[aria-pressed=true]")
-    drawn = page.get_attribute("#generate-result figure", "data-render")
     shoot_everywhere(visit, v, "generate", "story-8-generate", f"#generate-result [data-render='{drawn}']")
 
     # it is in the Library with its recipe, can be a source, and goes on to Expression
@@ -228,12 +239,7 @@ def test_a_run_is_stopped_continued_and_compared(visit, with_person, photos):
     told(page, "was deleted")
     v.tab("generate")
     page.wait_for_selector("#generate-strength-1", state="hidden")
-    before = page.eval_on_selector_all("#generate-result figure", "drawn => drawn.map((d) => d.dataset.render)")
-    page.click("#generate-make")
-    page.wait_for_function(
-        "old => [...document.querySelectorAll('#generate-result figure')].some((d) => !old.includes(d.dataset.render))",
-        arg=before,
-    )
+    draw(page)
 
 
 def test_what_is_missing_is_asked_for(visit):
