@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,9 @@ from studio.jobs.queue import JobQueue
 from studio.jobs.supervisor import WorkerSupervisor
 from studio.store import Store
 from tests.jobs.small_kinds import KINDS, Services
+from tests.patience import wait_until
 
 ME = "local"
-WAIT_SECONDS = 20.0
 
 
 @pytest.fixture
@@ -42,13 +41,6 @@ def supervisor(store: Store) -> Iterator[WorkerSupervisor]:
     made.stop()
 
 
-def wait_until(what: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, f"waited {seconds} s in vain"
-        time.sleep(0.02)
-
-
-def wait_for(queue: JobQueue, job: Job, *states: JobState, seconds: float = WAIT_SECONDS) -> Job:
-    wait_until(lambda: queue.get(job.id).state in states, seconds)
+def wait_for(queue: JobQueue, job: Job, *states: JobState) -> Job:
+    wait_until(lambda: queue.get(job.id).state in states, lambda: queue.get(job.id))
     return queue.get(job.id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,11 +17,11 @@ from studio.factory.preview_base.drawing import render
 from studio.factory.preview_base.people import sample_person, sample_picture
 from studio.studio import Studio
 from tests.engines.diffusion.tiny_base import write_tiny_base
+from tests.patience import wait_until
 from tests.services.fakes import at_home
 
 SMALL = {"sample_steps": 2, "sample_seeds": (1,), "sample_prompts": ("a photo of {trigger}",), "prior_pictures": 2}
 SMALL |= {"batch": 1, "checkpoint_every": 2, "sample_every": 1000, "keep_checkpoints": 2}
-WAIT_SECONDS = 180.0
 
 
 @pytest.fixture(scope="module")
@@ -49,21 +48,14 @@ def person(opened, base, tmp_path) -> Identity:
     return opened.identities.add("Ada", photos, consent=agreed)
 
 
-def wait_for(condition) -> None:
-    end = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.05)
-
-
 def test_a_worker_killed_by_the_system_loses_one_interval_at_most(opened, person) -> None:
     training, runs = opened.training, opened.runs
     plan = training.plan("preview-quick", "tiny", steps=40, **SMALL)
     run = training.submit(person.id, plan)
     opened.whole.start_worker()
-    wait_for(lambda: runs.state(run.id).saved_step)
+    wait_until(lambda: runs.state(run.id).saved_step)
     psutil.Process(opened.jobs.get(runs.get(run.id).job_id).pid).kill()
-    wait_for(lambda: runs.state(run.id).state != "training")
+    wait_until(lambda: runs.state(run.id).state != "training")
     state = runs.state(run.id)
     assert (state.state, state.out_of_memory, state.can_continue) == ("interrupted", True, True), state
     assert "smaller plan" in state.sentence
@@ -72,7 +64,7 @@ def test_a_worker_killed_by_the_system_loses_one_interval_at_most(opened, person
     assert seen[-1][0] - kept <= plan.checkpoint_every
     weights = {c.step: c.media_sha256 for c in runs.checkpoints(run.id)}
     opened.jobs.resume(runs.get(run.id).job_id)
-    wait_for(lambda: runs.state(run.id).state == "done")
+    wait_until(lambda: runs.state(run.id).state == "done")
     assert [s for s, _ in runs.metrics(run.id)["loss"]] == list(range(1, 41))
     assert runs.metrics(run.id)["loss"][:kept] == seen[:kept]
     assert weights.items() <= {c.step: c.media_sha256 for c in runs.checkpoints(run.id)}.items()

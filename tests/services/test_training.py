@@ -29,6 +29,7 @@ from studio.errors import (
 from studio.jobs.executor import work_off
 from studio.jobs.kinds import Workplace
 from studio.jobs.process import own_claim
+from tests.patience import wait_until
 from tests.services.fake_training import FITS, FakeBases, FakeGenerator, FakeTrainer
 from tests.services.fakes import picture
 
@@ -215,15 +216,9 @@ def test_stopping_saves_and_the_run_goes_on_where_it_was(studio, ann, trainer) -
     def stop_at_three(step):
         if step == 3:
             studio.runs.stop(run.id)
+            wait_until(trainer.should_stop)
 
-    def wait_for_the_pulse(step):
-        stop_at_three(step)
-        if step == 3:
-            import time
-
-            time.sleep(0.6)
-
-    trainer.before_step = wait_for_the_pulse
+    trainer.before_step = stop_at_three
     (job,) = off(studio)
     assert job.state == "cancelled"
     state = studio.runs.state(run.id)

@@ -15,6 +15,7 @@ import pytest
 from studio.errors import ConflictError, StoreError
 from studio.store import Journal, Store, migrations
 from studio.store.database import APPLICATION_ID, Database
+from tests.patience import PATIENCE_SECONDS
 from tests.store.conftest import ME, a_render
 
 SCHEMA = Path(__file__).parent / "schema.sql"
@@ -266,7 +267,8 @@ def test_every_thread_has_its_connection_and_ended_threads_leave_none(tmp_path: 
 _WRITER = """
 import sys
 from pathlib import Path
-from studio.store import Store
+from studio.store import Store, database
+database.BUSY_SECONDS = float(sys.argv[4])
 with Store(Path(sys.argv[1]), journal=sys.argv[3]) as store:
     for i in range(25):
         store.of("local").projects.add(f"{sys.argv[2]} {i}")
@@ -277,10 +279,12 @@ with Store(Path(sys.argv[1]), journal=sys.argv[3]) as store:
 @pytest.mark.parametrize("journal", ["wal", "delete"])
 def test_processes_that_open_one_new_folder_at_once_all_succeed(tmp_path: Path, journal: Journal) -> None:
     writers = [
-        subprocess.Popen([sys.executable, "-c", _WRITER, str(tmp_path), name, journal], env=ENVIRONMENT)
+        subprocess.Popen(
+            [sys.executable, "-c", _WRITER, str(tmp_path), name, journal, str(PATIENCE_SECONDS)], env=ENVIRONMENT
+        )
         for name in ("first", "second", "third")
     ]
-    assert [w.wait(60) for w in writers] == [0, 0, 0]
+    assert [w.wait(PATIENCE_SECONDS) for w in writers] == [0, 0, 0]
     with Store(tmp_path, journal=journal) as store:
         assert store.database.value("PRAGMA journal_mode") == journal
         assert len(store.of(ME).projects.list()) == 75

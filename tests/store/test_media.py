@@ -132,12 +132,11 @@ def test_a_sweep_takes_the_work_of_finished_jobs_only(store: Store) -> None:
 
 
 def test_putting_and_deleting_the_same_bytes_at_once_never_leaves_a_row_without_its_file(store: Store) -> None:
-    stop = time.monotonic() + 1.0
     trouble: list[BaseException] = []
 
     def add_and_delete() -> None:
         try:
-            while time.monotonic() < stop:
+            for _ in range(60):
                 render = a_render(store, b"contested")
                 assert store.of(ME).media.get(render.media_sha256).read_bytes() == b"contested"
                 store.of(ME).renders.delete(render.id)
