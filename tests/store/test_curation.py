@@ -119,8 +119,8 @@ def test_choices_change_single_columns_and_can_be_taken_back(store: Store) -> No
     assert store.of(ME).curation.choices(person.id) == {photo.id: PhotoChoice(False)}
     store.of(ME).curation.steps.undo(identity_id=person.id)
     assert store.of(ME).curation.choices(person.id) == {}
-    store.of(ME).training_sets.set_policy(person.id, "hair", "describe")
-    assert store.of(ME).training_sets.policies(person.id) == {"hair": "describe"}
+    store.of(ME).curation.set_policy(person.id, "hair", "describe")
+    assert store.of(ME).curation.policies(person.id) == {"hair": "describe"}
 
 
 def test_deleting_a_person_takes_heaps_they_are_in_and_spares_others(store: Store) -> None:
