@@ -20,16 +20,18 @@ from numpy.typing import NDArray
 from studio.engines.rig.eye_frame import EyeFrame, FloatArray, band, curve_grid, eye_frame
 from studio.engines.rig.gaze import LEAST_WHITE, Eyeball, eyeball_of
 from studio.engines.rig.glasses import frame_mask
-from studio.engines.rig.lashes import Lashes, lashes_of
+from studio.engines.rig.lashes import Lashes, lash_height, lashes_of
+from studio.engines.rig.layers import smoothstep
 from studio.engines.rig.lid_drawing import Ground, LashSheets, Place, Pose, Sheets, cover_with_lashes, draw_eye
 from studio.engines.rig.lid_skin import STRIP_D, STRIP_U, LidShade, Skin, fold_height, lid_shade, skin_around, strip_of
 
 Array = NDArray[Any]
 
-_WIDEN = 0.34  # of the opening: how far a wide eye raises its upper lid
+_WIDEN = 0.27  # of the opening: how far a wide eye raises its upper lid
 _SQUINT = 0.35  # of the opening: how far a squint raises the lower lid
 _LEAST_OPENING = 0.26  # eye lengths: a half-shut eye widens as if it were this open
 _FOLLOW_UP, _FOLLOW_DOWN = 0.75, 0.30  # of the iris' way up or down that upper and lower lid go along
+_LOOKED = 0.4  # iris radii of turning over which the photo's own eyeball gives way to the drawn one
 _SOFT = 0.007  # least width of a lid's edge, eye lengths
 
 
@@ -103,11 +105,12 @@ class EyePatch:
         lift = _WIDEN * float(np.clip(motion.widen, -0.5, 1)) * opening - _FOLLOW_UP * min(turn, 0.0)
         lift -= _FOLLOW_UP * max(turn, 0.0)
         rise, sink = _SQUINT * float(np.clip(motion.squint, -0.5, 1)), _FOLLOW_DOWN * turn
+        look = abs(motion.gaze_x) + abs(motion.gaze_y)
         still = Pose(
             close=close, lift=lift, rise=rise, sink=sink, gaze_x=motion.gaze_x * self.iris_radius,
             gaze_y=motion.gaze_y * self.iris_radius, travel=0.0,
             moved=max(close, abs(lift) / opening, abs(rise)),
-            looked=min(1.0, (abs(motion.gaze_x) + abs(motion.gaze_y)) / 0.08),
+            turned=min(1.0, look / 0.03), looked=float(smoothstep(np.array(look), 0.0, _LOOKED)),
         )  # fmt: skip
         return still._replace(travel=self._travel(still))
 
@@ -164,7 +167,8 @@ def _ground(eye: EyeFrame, shade: LidShade, glasses: FloatArray) -> Ground:
     reach = band(outer, -0.31, -0.12) * band(outer, 1.14, 1.02) * (1 - glasses)
     return Ground(
         u=eye.u, v=eye.v, upper=eye.at(eye.upper), lower=eye.at(eye.lower), brow=eye.at(eye.brow),
-        fold=eye.at(fold_height(eye)), shade=eye.at(shade.above_fold), middle=_middle(eye.u).astype(np.float32),
+        hairs=lash_height(eye, eye.u), fold=eye.at(fold_height(eye)), shade=eye.at(shade.above_fold),
+        middle=_middle(eye.u).astype(np.float32),
         outer=np.ascontiguousarray(outer, np.float32), reach=reach.astype(np.float32),
     )  # fmt: skip
 

@@ -23,6 +23,7 @@ from studio.engines.rig.lid_skin import Skin
 Array = NDArray[Any]
 
 LEAST_WHITE = 0.80  # brightness of the white, of the skin's
+SHADOW, SHADOW_LENGTH = 0.36, 0.055  # what the upper lid takes of the light, and how far down
 _MOST_LIFT = 1.35
 _ANGLES = 120
 _IRIS_REACH = 1.28  # radii up to which the iris is read
@@ -89,14 +90,16 @@ def eyeball_of(eye: EyeFrame, skin: Skin, least_white: float = LEAST_WHITE) -> E
     eye = find_iris(eye)
     opening = _opening_of(eye)
     white, base, whiteness = _white(eye, opening, plate, least_white)
-    polar, profile, glint = _iris_around(eye, opening)
-    iris = _from_polar(eye, polar)
+    polar, profile, glint, known = _iris_around(eye, opening)
+    as_seen = _from_polar(eye, known[..., None])
+    iris = _from_polar(eye, polar) * (1 - as_seen) + eye.photo * as_seen  # reading it over angles has blurred it
     edge = _edge_radius(eye, profile @ LUMA, float(base @ LUMA))
     softness = max(0.5, 0.05 * eye.iris_radius, 0.6 * eye.blur)
     cover = 1 / (1 + np.exp(np.clip((opening.away - edge) / softness, -30, 30)))
     seen = (opening.inside & (opening.depth > 0.03)).astype(np.float32)
     glints = np.maximum(eye.photo - iris, 0) * (_from_polar(eye, glint[..., None])[..., 0] * seen)[..., None]
-    model = white * (1 - cover[..., None]) + iris * cover[..., None]
+    shadow = lid_shadow(eye.v - eye.at(eye.upper))[..., None]
+    model = (white * (1 - cover[..., None]) + iris * cover[..., None]) * shadow
     clear = opening.inside & (opening.depth > 0.02)
     own = cv2.GaussianBlur(clear.astype(np.float32), (0, 0), max(0.5, 0.01 * eye.length, 0.6 * eye.blur))
     bare, bare_share = _lower_margin(eye, opening.away / edge)
@@ -121,6 +124,11 @@ def _opening_of(eye: EyeFrame) -> _Opening:
     upper, lower = eye.at(eye.upper), eye.at(eye.lower)
     inside = (eye.v > upper) & (eye.v < lower) & (eye.u > 0) & (eye.u < 1)
     return _Opening(inside, np.minimum(eye.v - upper, lower - eye.v), np.hypot(*eye.away_from_iris()))
+
+
+def lid_shadow(below: Array) -> Array:
+    """Return the light left at a distance below an upper lid's edge."""
+    return np.asarray(1 - SHADOW * np.exp(-np.maximum(below, 0) / SHADOW_LENGTH))
 
 
 # -- iris ----------------------------------------------------------------------
@@ -210,11 +218,12 @@ def best_circle(
     return best, best_x, best_y, best_r
 
 
-def _iris_around(eye: EyeFrame, opening: _Opening) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _iris_around(eye: EyeFrame, opening: _Opening) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Read the iris over (angle, radius) and complete it.
 
     Returns:
-        Completed iris (_ANGLES, rings, 3), its radial profile (rings, 3), highlights (_ANGLES, rings) 0..1.
+        Completed iris (_ANGLES, rings, 3), its radial profile (rings, 3), highlights and what the photo shows of the
+        iris itself (_ANGLES, rings) 0..1.
     """
     rings = max(6, int(eye.iris_radius * 2.6))
     flags = cv2.WARP_POLAR_LINEAR | cv2.INTER_LINEAR | cv2.WARP_FILL_OUTLIERS
@@ -232,9 +241,13 @@ def _iris_around(eye: EyeFrame, opening: _Opening) -> tuple[FloatArray, FloatArr
     element = np.ones((2 * int(0.035 * _ANGLES) + 1, 2 * int(0.06 * rings) + 1))
     glint = cv2.dilate(glint.astype(np.uint8), element) > 0
     valid = seen & ~glint
-    mirror = (-np.arange(_ANGLES)) % _ANGLES  # up becomes down
+    # Up becomes down, but a faint highlight must not get a twin: it stays below what its ring is like.
+    mirror = (-np.arange(_ANGLES)) % _ANGLES
+    own = cv2.erode(valid.astype(np.float32), np.ones((3, 3)))
+    own = cv2.GaussianBlur(own, (0, 0), 1.0) * own
     take = ~valid & valid[mirror]
-    polar[take] = polar[mirror][take] * 0.95
+    ring = (polar * valid[..., None]).sum(0) / np.maximum(valid.sum(0), 1)[:, None] + 8
+    polar[take] = np.minimum(polar[mirror], ring[None])[take] * 0.95
     valid |= take
     count = valid.sum(0)
     profile = (polar * valid[..., None]).sum(0) / np.maximum(count, 1)[:, None]
@@ -243,7 +256,7 @@ def _iris_around(eye: EyeFrame, opening: _Opening) -> tuple[FloatArray, FloatArr
         profile[:, k] = np.interp(np.arange(rings), known, profile[known, k]) if len(known) else 55.0
     share = (cv2.GaussianBlur(valid.astype(np.float32), (0, 0), 1.5) * valid)[..., None]
     complete = polar * share + profile[None] * (1 - share)
-    return complete.astype(np.float32), profile.astype(np.float32), glint.astype(np.float32)
+    return complete.astype(np.float32), profile.astype(np.float32), glint.astype(np.float32), own
 
 
 def _from_polar(eye: EyeFrame, polar: Array) -> FloatArray:
@@ -303,18 +316,17 @@ def _white(eye: EyeFrame, opening: _Opening, plate: Array, least: float) -> tupl
     local = cv2.GaussianBlur(eye.photo * weight[..., None], (0, 0), sigma) / (known[..., None] + 1e-4) * lift
     share = (known / (known + 0.02))[..., None] * np.clip(1 - (lift - 1) / 0.12, 0, 1)
     white = cv2.GaussianBlur((local * share + base * (1 - share)).astype(np.float32), (0, 0), 0.05 * eye.length)
-    # A ball in the shade of its lids: darker in the corners and under the upper one.
-    corner = 1 - 0.16 * np.clip(np.abs(eye.u - 0.5) / 0.5, 0, 1.2) ** 4
-    above = 0.20 * np.exp(-np.maximum(eye.v - eye.at(eye.upper), 0) / 0.05)
-    below = 0.10 * np.exp(-np.maximum(eye.at(eye.lower) - eye.v, 0) / 0.035)
-    return white * (corner * (1.02 - above - below))[..., None], base, whiteness
+    # A ball in its socket: darker in the corners and near the lower lid; the upper one's shadow moves with it.
+    corner = 1 - 0.18 * np.clip(np.abs(eye.u - 0.5) / 0.5, 0, 1.2) ** 4
+    below = 0.14 * np.exp(-np.maximum(eye.at(eye.lower) - eye.v, 0) / 0.05)
+    return white * (corner * (1.02 - below))[..., None], base, whiteness
 
 
 def _with_veins(eye: EyeFrame, opening: _Opening, grain: Array, white: Array, model: Array, edge: float) -> FloatArray:
     """Add what the photo's own white has beside its tone, and grain where there was iris."""
     corner = band(np.abs(eye.u - 0.5), 0.34, 0.44)  # caruncle and outer corner stay as they are
-    most = 14 + 50 * corner
-    own = np.clip(eye.photo - model, -most[..., None], most[..., None]) * (0.5 + 0.5 * corner)[..., None]
+    most = 22 + 45 * corner
+    own = np.clip(eye.photo - model, -most[..., None], most[..., None]) * (0.75 + 0.25 * corner)[..., None]
     seen = opening.inside * band(opening.depth, 0.03, 0.08) * band(opening.away / edge, 1.12, 1.3)
     return np.asarray(white + own * seen[..., None] + 0.5 * grain * (1 - seen)[..., None], np.float32)
 

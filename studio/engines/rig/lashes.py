@@ -20,7 +20,8 @@ from studio.engines.rig.lid_skin import Strip
 Array = NDArray[Any]
 
 _HAIR_WIDTH = 0.055  # what is narrower along the lid is a hair
-_REACH = 0.20  # longest lashes of an open eye, seen from the front
+_CLUMP_WIDTH = 0.20
+_REACH, _OUTER_REACH = 0.22, 0.12  # longest lashes of an open eye, seen from the front, and how much longer outside
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,13 @@ class Lashes:
         return np.asarray(np.clip(self.rim + self.hair, 0, 0.97))
 
 
+def lash_height(eye: EyeFrame, u: Array) -> FloatArray:
+    """Return how far above the lash line lashes may reach, in eye lengths; never into the brow."""
+    outside = band(eye.from_outside(u), 0.42, 0.12)
+    room = np.maximum(eye.at(eye.upper - eye.brow, u), 0.12)
+    return np.asarray(np.minimum(_REACH + _OUTER_REACH * outside, (0.6 + 0.12 * outside) * room), np.float32)
+
+
 def lashes_of(eye: EyeFrame, strip: Strip) -> Lashes:
     """Find the lashes of one eye."""
     u, d = strip.u, strip.d
@@ -53,9 +61,12 @@ def lashes_of(eye: EyeFrame, strip: Strip) -> Lashes:
     ink = _ink(strip)
     dark = np.clip(((strip.plate - strip.photo) @ LUMA) / np.maximum((strip.plate - ink) @ LUMA, 12), 0, 1)
     dark = dark.astype(np.float32)
-    base = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((1, max(3, int(_HAIR_WIDTH * cells) | 1))))
+    base = _longer_than(dark, _HAIR_WIDTH * cells)
+    # At the outer corner lashes stand in clumps; a crease is longer than they are.
+    clumps = band(outer, 0.38, 0.16)
+    base = base * (1 - clumps) + _longer_than(dark, _CLUMP_WIDTH * cells) * clumps
     base = cv2.GaussianBlur(base, (0, 0), sigmaX=max(0.02 * cells, 0.4), sigmaY=0.3)
-    reach = np.minimum(_REACH, 0.55 * np.maximum(eye.at(eye.upper - eye.brow, u[0]), 0.12))[None]
+    reach = lash_height(eye, u[:1]) * 0.92
     tip = np.clip((d - 0.6 * reach) / (0.4 * reach), 0, 1)
     hair = np.clip(dark - base - 0.03, 0, 1) * (1 - tip * tip * (3 - 2 * tip)) * (d >= 0)
     rim = _rim(strip, dark, base)
@@ -67,6 +78,11 @@ def lashes_of(eye: EyeFrame, strip: Strip) -> Lashes:
         rim=(rim * ends).astype(np.float32), hair=np.clip(hair * around, 0, 1).astype(np.float32),
         down=(np.clip(down, 0, 1) * hanging).astype(np.float32), ink=ink,
     )  # fmt: skip
+
+
+def _longer_than(dark: Array, cells: float) -> Array:
+    """Return the part of the darkness that is at least so many cells long."""
+    return np.asarray(cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((1, max(3, int(cells) | 1)))))
 
 
 def _ink(strip: Strip) -> FloatArray:

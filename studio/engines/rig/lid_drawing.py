@@ -17,6 +17,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.engines.rig.gaze import SHADOW, SHADOW_LENGTH
+
 Array = NDArray[Any]
 
 LIFT_REACH = 0.5  # below the lower lid: skin beyond it does not follow
@@ -32,6 +34,7 @@ class Ground(NamedTuple):
     upper: Array  # lash line at this u
     lower: Array
     brow: Array
+    hairs: Array  # height above the lash line that lashes may reach
     fold: Array  # height of the crease above the lash line
     shade: Array  # above the crease, logarithm
     middle: Array  # 0 at the corners, 1 half way
@@ -95,7 +98,8 @@ class Pose(NamedTuple):
         gaze_x, gaze_y: iris shift in pixels of the patch.
         travel: largest way of the upper edge, share of the opening.
         moved: how much the lids are asked to move at all, 0..1.
-        looked: how far the eye has turned from a still one to a drawn one, 0..1.
+        turned: 1 as soon as the eye turns at all.
+        looked: how far it has turned from the photo's eyeball to one that is wholly drawn, 0..1.
     """
 
     close: float
@@ -106,6 +110,7 @@ class Pose(NamedTuple):
     gaze_y: float
     travel: float
     moved: float
+    turned: float
     looked: float
 
 
@@ -264,6 +269,9 @@ def _paint_lid(
     keep = 1 - c * (0.45 * _step(s, -0.4, 0.05) + 0.40 * _step(s, 0.05, 0.45))
     tint = 1 - c * 0.75 * _step(s, -0.4, 0.4)
     fine = 1 - stretch * _step(s, -0.1, 0.15)
+    # What the old lashes leave behind lies at the outer corner.
+    ghost = 1 - 0.8 * c * _step(ground.outer[y, x], 0.40, 0.12) * _step(s, -0.9, -0.4)
+    keep *= ghost
     gray = 0.30 * low[0] + 0.59 * low[1] + 0.11 * low[2]
     run = ground.shade[y, x] * (1 - 0.70 * _step(s, 0.0, 1.0)) * _step(s, -0.6, 0.0) * c
     rest = min(run + (gray - run) * keep, 0.12) - run
@@ -274,8 +282,6 @@ def _paint_lid(
     bulge = max(1 - ((t - 0.45) / 0.6) ** 2, 0.0) ** 2
     ball = 0.07 * bulge * middle - 0.10 * t**3 - 0.06 * (1 - middle) * _step(s, 0.0, 0.3)
     dark = run + rest + c * ball * _step(s, 0.0, 0.25)
-    # The old lashes' ghosts lie at the outer corner.
-    ghost = 1 - 0.8 * c * _step(ground.outer[y, x], 0.40, 0.12) * _step(s, -0.9, -0.4)
     line = 1 - 0.4 * c * _step(s, -0.6, -0.1)
     sharp = fine * (1 - 0.4 * c * _step(s, -0.05, 0.35))
     grain = np.sqrt(max(1 - fine * fine, 0.0))
@@ -289,10 +295,16 @@ def _paint_lid(
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
 def _shadow(below_edge: float) -> Any:
-    """Return the light left under an upper lid."""
+    """Return the light left under an upper lid; the same as gaze.lid_shadow."""
     if below_edge > 0.35:
         return 1.0
-    return 1 - 0.34 * np.exp(-max(below_edge, 0.0) / 0.05)
+    return 1 - SHADOW * np.exp(-max(below_edge, 0.0) / SHADOW_LENGTH)
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def _bared(below: float, way: float) -> Any:
+    """Return how much the old lash line, and the shade below it, must go where a lid is raised."""
+    return _step(-way, 0.0, 0.05) * _step(below, 0.14, 0.05)
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True, inline="always")
@@ -301,18 +313,19 @@ def _paint_ball(
 ) -> None:
     """Write the color of the eyeball at one pixel."""
     v, upper, lower = ground.v[y, x], ground.upper[y, x], ground.lower[y, x]
-    shade = _shadow(v - edge) / _shadow(v - upper)
-    shade *= 1 - 0.5 * _step(pose.close, 0.35, 0.95)
-    rim = 1.0 + (sheets.rim[y, x] - 1.0) * (max(1 - 3 * pose.moved, 0.0) if v - upper < lower - v else 1.0)
+    lit = _shadow(v - edge) * (1 - 0.5 * _step(pose.close, 0.35, 0.95))
+    near = max(1 - 3 * pose.moved, 0.0) * (1 - _bared(v - upper, edge - upper)) if v - upper < lower - v else 1.0
+    rim = 1.0 + (sheets.rim[y, x] - 1.0) * near
     sx, sy = x - pose.gaze_x, y - pose.gaze_y
     cover = _flat(sheets.iris_cover, sx, sy)
-    still = sheets.own[y, x] * (1 - pose.looked)
+    still = sheets.own[y, x] * (1 - pose.looked) * (1 - _bared(v - upper, edge - upper))
+    old = lit / _shadow(v - upper)
     _color(sheets.iris, sx, sy, out)
     _color(sheets.glint, x - 0.5 * pose.gaze_x, y - 0.5 * pose.gaze_y, glint)
     shine = _step(cover, 0.3, 0.95)
     for k in range(3):
         turned = sheets.white[y, x, k] * (1 - cover) + out[k] * cover + glint[k] * shine
-        out[k] = (turned * rim * (1 - still) + sheets.photo[y, x, k] * still) * shade
+        out[k] = turned * rim * lit * (1 - still) + sheets.photo[y, x, k] * still * old
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True, inline="always")
@@ -334,7 +347,7 @@ def _paint_lower(
             out[k] = sheets.photo[y, x, k]
     else:
         _sharp(sheets.photo, px, py, out)
-    if pose.looked > 0.0:
+    if pose.turned > 0.0:
         share = _flat(sheets.bare_share, px, py) * pose.looked
         if share > 0.0:
             _color(sheets.bare, px, py, bare)
@@ -363,7 +376,7 @@ def draw_eye(ground: Ground, sheets: Sheets, place: Place, pose: Pose, lashes: A
         for x in range(width):
             share = ground.reach[y, x]
             if not whole:
-                share *= max(touched, max(sheets.own[y, x], sheets.bare_share[y, x]) * pose.looked)
+                share *= max(touched, max(sheets.own[y, x], sheets.bare_share[y, x]) * pose.turned)
             upper, v, brow = ground.upper[y, x], ground.v[y, x], ground.brow[y, x]
             middle = ground.middle[y, x]
             low = lower_edge(upper, ground.lower[y, x], middle, pose)
@@ -377,8 +390,7 @@ def draw_eye(ground: Ground, sheets: Sheets, place: Place, pose: Pose, lashes: A
             s, d, shift, stretch = _unroll(v, upper, brow, ground.fold[y, x], edge)
             lid[0] = lid[1] = lid[2] = 0.0
             if above > 1e-4:
-                hairs = min(0.22, 0.6 * (upper - brow))
-                far = _step(upper - v, 0.9 * hairs, 1.25 * hairs)
+                far = _step(upper - v, 0.9 * ground.hairs[y, x], 1.25 * ground.hairs[y, x])
                 if far < 1.0:
                     _paint_lid(ground, sheets, place, pose, y, x, edge, s, d, stretch, lower, extra, lid)
                 if far > 0.0:  # beyond the lashes the photo itself, shifted
@@ -397,12 +409,17 @@ def draw_eye(ground: Ground, sheets: Sheets, place: Place, pose: Pose, lashes: A
                 out[y, x, k] = value * (1 - hair) + place.ink[k] * (1 - 0.35 * pose.close) * hair
             if whole:
                 continue
-            left = ahead if v < edge else behind
-            if left > 0.0:  # what the layers miss rides along and fades
-                ride = -(edge - upper) * min(max(s, 0.0), 1.0) * place.length if v < edge else 0.0
+            # What the layers miss rides along and fades, on either side of the edge by itself.
+            left = ahead * above
+            if left > 1e-3:
+                ride = -(edge - upper) * min(max(s, 0.0), 1.0) * place.length
                 _color(sheets.missed, x + ride * place.across_x, y + ride * place.across_y, extra)
                 for k in range(3):
                     out[y, x, k] += extra[k] * left
+            left = behind * (1 - above) * (1 - _bared(v - upper, edge - upper))
+            if left > 1e-3:
+                for k in range(3):
+                    out[y, x, k] += sheets.missed[y, x, k] * left
             for k in range(3):
                 value = photo[y, x, k] + (out[y, x, k] - photo[y, x, k]) * share
                 out[y, x, k] = min(max(value, 0.0), 255.0)
