@@ -34,6 +34,7 @@ U_LOW, U_HIGH = -0.45, 1.45
 _REACH = np.array([0.95, 0.85])  # half the patch, in eye lengths
 _BROW_GAP = 0.12  # least distance between lid and brow
 _BLUR = ((0.28, 0.36, 0.46, 0.56), (2.6, 1.7, 0.8, 0.3))  # share of fine detail -> blur of the photo in pixels
+_VERY_SOFT = 0.36
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,13 @@ def eye_frame(image: Array, landmarks: Array, side: int) -> EyeFrame:
     return _on_the_edge(frame)
 
 
+def paleness(photo: Array) -> FloatArray:
+    """Return how white, which is bright and colorless, every pixel is.  # (h, w)"""
+    red, green, blue = photo[..., 0], photo[..., 1], photo[..., 2]
+    least, most = np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
+    return np.asarray(least - 0.7 * (most - least), np.float32)
+
+
 def _curve(points: Array, start: Array, along: Array, across: Array, length: float) -> FloatArray:
     """Sample a curve through points: height over u, level beyond its ends.  # (SAMPLES,)"""
     from scipy.interpolate import PchipInterpolator
@@ -174,10 +182,13 @@ def _smooth(curve: Array, sigma: float) -> FloatArray:
 
 
 def _softness(photo: Array) -> float:
-    """Estimate the photo's blur from how much of its detail is fine."""
+    """Estimate the photo's blur from how much of its detail is fine; a very soft one is looked at in half size."""
     fine = np.abs(photo - cv2.GaussianBlur(photo, (0, 0), 1.0)).mean()
     coarse = np.abs(photo - cv2.GaussianBlur(photo, (0, 0), 2.0)).mean() + 1e-3
-    return float(np.interp(fine / coarse, *_BLUR))
+    blur = float(np.interp(fine / coarse, *_BLUR))
+    if fine / coarse < _VERY_SOFT and min(photo.shape[:2]) > 32:
+        blur = max(blur, 2 * _softness(cv2.resize(photo, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)))
+    return blur
 
 
 def _on_the_edge(frame: EyeFrame) -> EyeFrame:

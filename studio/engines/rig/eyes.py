@@ -32,6 +32,7 @@ _SQUINT = 0.35  # of the opening: how far a squint raises the lower lid
 _LEAST_OPENING = 0.26  # eye lengths: a half-shut eye widens as if it were this open
 _FOLLOW_UP, _FOLLOW_DOWN = 0.75, 0.30  # of the iris' way up or down that upper and lower lid go along
 _LOOKED = 0.4  # iris radii of turning over which the photo's own eyeball gives way to the drawn one
+_OUT_OF_FOCUS = 2.0  # pixels of blur
 _SOFT = 0.007  # least width of a lid's edge, eye lengths
 
 
@@ -92,9 +93,17 @@ class EyePatch:
         cover_with_lashes(self._ground, self._lashes, self._place, pose, cover)
         if self._eye.blur > 0.35:
             cover = cv2.GaussianBlur(cover, (0, 0), self._eye.blur)
-        out = np.empty_like(self.photo)
+        out: FloatArray = np.empty_like(self.photo)
         draw_eye(self._ground, sheets, self._place, pose, cover, whole, out)
+        if self._eye.blur > _OUT_OF_FOCUS and not whole:  # nothing drawn may be sharper than the photo
+            out = self._defocused(out)
         return out
+
+    def _defocused(self, drawn: FloatArray) -> FloatArray:
+        """Soften what has changed against the photo."""
+        changed = (np.abs(drawn - self.photo).max(2) > 3).astype(np.float32)
+        share = cv2.GaussianBlur(changed, (0, 0), self._eye.blur)[..., None]
+        return np.asarray(drawn + (cv2.GaussianBlur(drawn, (0, 0), 0.7 * self._eye.blur) - drawn) * share, np.float32)
 
     def _pose(self, motion: LidMotion) -> Pose:
         """Translate a motion into ways of the lids and the ball."""

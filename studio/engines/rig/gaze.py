@@ -17,7 +17,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.engines.rig.eye_frame import LUMA, EyeFrame, FloatArray, band
+from studio.engines.rig.eye_frame import LUMA, EyeFrame, FloatArray, band, paleness
 from studio.engines.rig.lid_skin import Skin
 
 Array = NDArray[Any]
@@ -140,10 +140,7 @@ def find_iris(eye: EyeFrame) -> EyeFrame:
     ok = opening.inside & (opening.depth > 0.02)
     if not ok.any():
         return eye
-    least, most = _extremes(eye.photo)
-    pale = cv2.GaussianBlur(  # white is bright and colorless
-        least - 0.7 * (most - least), (0, 0), max(0.6, 0.015 * eye.length)
-    )
+    pale = cv2.GaussianBlur(paleness(eye.photo), (0, 0), max(0.6, 0.015 * eye.length))
     angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
     angles = angles[np.abs(np.cos(angles)) > 0.45]  # lids hide the rest
     white = max(float(np.percentile(pale[ok], 90)), 10.0)

@@ -287,6 +287,7 @@ def _paint_lid(
     grain = np.sqrt(max(1 - fine * fine, 0.0))
     plate = sheets.plate
     skin = max(0.30 * plate[y, x, 0] + 0.59 * plate[y, x, 1] + 0.11 * plate[y, x, 2], 1.0)
+    dark *= 1 - c * 0.85 * _step(skin, 228.0, 252.0)  # shade on skin that is clipped white would be a gray patch
     for k in range(3):
         weak = 1 + 0.6 * (1 - plate[y, x, k] / skin)  # skin in shade grows warmer: weak channels darken more
         detail = high[k] * (ghost if high[k] < 0 else line) * sharp
