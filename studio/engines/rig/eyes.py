@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from studio.engines.rig.eye_frame import EyeFrame, FloatArray, band, curve_grid, eye_frame
 from studio.engines.rig.gaze import LEAST_WHITE, Eyeball, eyeball_of
-from studio.engines.rig.glasses import frame_mask
+from studio.engines.rig.glasses import frame_mask, lens_glare
 from studio.engines.rig.lashes import Lashes, lash_height, lashes_of
 from studio.engines.rig.layers import smoothstep
 from studio.engines.rig.lid_drawing import Ground, LashSheets, Place, Pose, Sheets, cover_with_lashes, draw_eye
@@ -64,14 +64,15 @@ class EyePatch:
     Args:
         eye: where it is.
         glasses: pixels of a frame of glasses, 0..1.  # (h, w)
+        glare: light that a lens adds, already taken off the eye's photo.  # (h, w, 3)
         skin: the skin around it.
         ball: its eyeball.
     """
 
-    def __init__(self, eye: EyeFrame, glasses: FloatArray, skin: Skin, ball: Eyeball) -> None:
-        self._eye = eye
+    def __init__(self, eye: EyeFrame, glasses: FloatArray, glare: FloatArray, skin: Skin, ball: Eyeball) -> None:
+        self._eye, self._glare = eye, glare
         self.x0, self.y0, self.x1, self.y1 = eye.box
-        self.photo, self.length = eye.photo, eye.length
+        self.photo, self.length = eye.photo + glare, eye.length
         self.iris_radius = ball.radius
         strip = strip_of(eye, skin.plate)
         lashes = lashes_of(eye, strip)
@@ -85,7 +86,7 @@ class EyePatch:
 
     def draw(self, motion: LidMotion) -> FloatArray:
         """Return the patch with the motion applied.  # (h, w, 3)"""
-        return self.photo if motion.is_still() else self._draw(motion, self._sheets, whole=False)
+        return self.photo if motion.is_still() else self._draw(motion, self._sheets, whole=False) + self._glare
 
     def _draw(self, motion: LidMotion, sheets: Sheets, *, whole: bool) -> FloatArray:
         pose = self._pose(motion)
@@ -93,7 +94,7 @@ class EyePatch:
         cover_with_lashes(self._ground, self._lashes, self._place, pose, cover)
         if self._eye.blur > 0.35:
             cover = cv2.GaussianBlur(cover, (0, 0), self._eye.blur)
-        out: FloatArray = np.empty_like(self.photo)
+        out: FloatArray = np.empty_like(self._eye.photo)
         draw_eye(self._ground, sheets, self._place, pose, cover, whole, out)
         if self._eye.blur > _OUT_OF_FOCUS and not whole:  # nothing drawn may be sharper than the photo
             out = self._defocused(out)
@@ -101,7 +102,7 @@ class EyePatch:
 
     def _defocused(self, drawn: FloatArray) -> FloatArray:
         """Soften what has changed against the photo."""
-        changed = (np.abs(drawn - self.photo).max(2) > 3).astype(np.float32)
+        changed = (np.abs(drawn - self._eye.photo).max(2) > 3).astype(np.float32)
         share = cv2.GaussianBlur(changed, (0, 0), self._eye.blur)[..., None]
         return np.asarray(drawn + (cv2.GaussianBlur(drawn, (0, 0), 0.7 * self._eye.blur) - drawn) * share, np.float32)
 
@@ -146,12 +147,14 @@ def eye_patches(image: Array, landmarks: Array) -> tuple[EyePatch, EyePatch]:
     eyes = [eye_frame(image, landmarks, side) for side in (0, 1)]
     glasses = [frame_mask(eye) for eye in eyes]
     skins = _same_grain([skin_around(eye, mask) for eye, mask in zip(eyes, glasses, strict=True)])
+    glares = [lens_glare(*parts) for parts in zip(eyes, glasses, [skin.plate for skin in skins], strict=True)]
+    eyes = [replace(eye, photo=eye.photo - glare) for eye, glare in zip(eyes, glares, strict=True)]
     balls = [eyeball_of(eye, skin) for eye, skin in zip(eyes, skins, strict=True)]
     white = max(LEAST_WHITE, min(0.85 * max(ball.whiteness for ball in balls), 1.05))
     for k, ball in enumerate(balls):
         if ball.whiteness < white - 0.03 and white > LEAST_WHITE:
             balls[k] = eyeball_of(eyes[k], skins[k], white)
-    left, right = (EyePatch(*parts) for parts in zip(eyes, glasses, skins, balls, strict=True))
+    left, right = (EyePatch(*parts) for parts in zip(eyes, glasses, glares, skins, balls, strict=True))
     return left, right
 
 
