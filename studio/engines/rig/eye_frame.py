@@ -11,6 +11,7 @@ near it where that is much clearer than its own. This module does not know what 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -113,6 +114,7 @@ class EyeFrame:
         )
 
 
+@lru_cache(maxsize=1)
 def curve_grid() -> Array:
     """Return the u of a curve's samples.  # (SAMPLES,)"""
     return np.linspace(U_LOW, U_HIGH, SAMPLES)

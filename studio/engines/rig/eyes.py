@@ -75,7 +75,7 @@ class EyePatch:
         self.photo, self.length = eye.photo + glare, eye.length
         self.iris_radius = ball.radius
         strip = strip_of(eye, skin.plate)
-        lashes = lashes_of(eye, strip)
+        lashes = lashes_of(eye, strip, skin.grain_level)
         shade = lid_shade(eye, strip, lashes.cover, lashes.ink)
         self._ground = _ground(eye, shade, glasses)
         self._lashes = LashSheets(lashes.rim, lashes.hair, lashes.down)

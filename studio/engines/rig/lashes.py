@@ -53,8 +53,14 @@ def lash_height(eye: EyeFrame, u: Array) -> FloatArray:
     return np.asarray(np.minimum(_REACH + _OUTER_REACH * outside, (0.6 + 0.12 * outside) * room), np.float32)
 
 
-def lashes_of(eye: EyeFrame, strip: Strip) -> Lashes:
-    """Find the lashes of one eye."""
+def lashes_of(eye: EyeFrame, strip: Strip, grain_level: float) -> Lashes:
+    """Find the lashes of one eye.
+
+    Args:
+        eye: where the eye is.
+        strip: its lid.
+        grain_level: noise and pores of the skin, which are no lashes; standard deviation in levels.
+    """
     u, d = strip.u, strip.d
     cells = 1 / strip.step
     outer = eye.from_outside(u)
@@ -68,7 +74,9 @@ def lashes_of(eye: EyeFrame, strip: Strip) -> Lashes:
     base = cv2.GaussianBlur(base, (0, 0), sigmaX=max(0.02 * cells, 0.4), sigmaY=0.3)
     reach = lash_height(eye, u[:1]) * 0.92
     tip = np.clip((d - 0.6 * reach) / (0.4 * reach), 0, 1)
-    hair = np.clip(dark - base - 0.03, 0, 1) * (1 - tip * tip * (3 - 2 * tip)) * (d >= 0)
+    hair = np.clip(dark - base - 0.03, 0, 1)
+    pores = 2.2 * grain_level / max(float(np.median((strip.plate - ink) @ LUMA)), 20.0)
+    hair = hair * np.clip((hair - 0.5 * pores) / (pores + 1e-3), 0, 1) * (1 - tip * tip * (3 - 2 * tip)) * (d >= 0)
     rim = _rim(strip, dark, base)
     down = 1.25 * hair + 0.45 * np.minimum(base, 0.8) * band(d, 0.0, 0.02) * band(d, 0.085, 0.03)
     around = band(outer, -0.33, -0.20) * band(outer, 1.10, 1.0)

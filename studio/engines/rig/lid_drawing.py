@@ -266,18 +266,23 @@ def _paint_lid(
     _color(sheets.strip_low, column, row, low)
     _color(sheets.strip_high, column, row, high)
     # A shut lid shows its own skin: shade of the open one fades, that above the fold runs out over it.
-    keep = 1 - c * (0.45 * _step(s, -0.4, 0.05) + 0.40 * _step(s, 0.05, 0.45))
-    tint = 1 - c * 0.75 * _step(s, -0.4, 0.4)
-    fine = 1 - stretch * _step(s, -0.1, 0.15)
+    keep = 1 - c * (0.40 * _step(s, -0.4, 0.10) + 0.45 * _step(s, 0.05, 0.70))
+    tint = 1 - c * 0.75 * _step(s, -0.3, 0.8)
+    fine = 1 - stretch * _step(s, -0.1, 0.35)
     # What the old lashes leave behind lies at the outer corner.
     ghost = 1 - 0.8 * c * _step(ground.outer[y, x], 0.40, 0.12) * _step(s, -0.9, -0.4)
     keep *= ghost
     gray = 0.30 * low[0] + 0.59 * low[1] + 0.11 * low[2]
     run = ground.shade[y, x] * (1 - 0.70 * _step(s, 0.0, 1.0)) * _step(s, -0.6, 0.0) * c
-    rest = min(run + (gray - run) * keep, 0.12) - run
-    if rest < 0:
-        rest /= np.sqrt(1 + (rest / (0.10 + 0.9 * (1 - c))) ** 2)  # no deeper than a fold is
+    # Light keeps longer than shade: under a brow the plate may be darker than the skin is.
+    most = 0.12 + 0.5 * (1 - c * _step(s, -0.1, 0.5))
+    if gray > run:
+        keep = max(keep, 1 - c * _step(s, -0.1, 0.5))
+    rest = min(run + (gray - run) * keep, most) - run
     middle = ground.middle[y, x]
+    corner = 0.22 * (1 - middle) * (1 - middle) + 0.15 * _step(s, 0.5, 0.0)  # of the socket; stays dark
+    if rest < 0:
+        rest /= np.sqrt(1 + (rest / (0.10 + 0.9 * (1 - c) + corner)) ** 2)  # no deeper than a fold is
     t = min(max(s, 0.0), 1.0)
     bulge = max(1 - ((t - 0.45) / 0.6) ** 2, 0.0) ** 2
     ball = 0.07 * bulge * middle - 0.10 * t**3 - 0.06 * (1 - middle) * _step(s, 0.0, 0.3)
