@@ -219,7 +219,6 @@ def band(x: Array, low: float, high: float) -> FloatArray:
     return (1 - smoothstep(x, high, low)).astype(np.float32)
 
 
-@nb.njit(cache=True, nogil=True)
 def best_path(gain: Array, stiffness: float) -> Array:
     """Find the left-to-right path of greatest gain; a step of n rows costs stiffness * (n / 3)^2, four at most.
 
@@ -230,26 +229,31 @@ def best_path(gain: Array, stiffness: float) -> Array:
         The row in every column.  # (columns,) int64
     """
     rows, columns = gain.shape
-    total = np.empty(rows)
-    fresh = np.empty(rows)
-    back = np.zeros((rows, columns), np.int64)
+    path = np.zeros(columns, np.int64)
+    follow_path(gain, stiffness, np.zeros((2, rows)), np.zeros((rows, columns), np.int64), path)
+    return path
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def follow_path(gain: Array, stiffness: float, total: Array, back: Array, path: Array) -> None:
+    """Write the best path; `total` (2, rows) and `back` (rows, columns) are scratch."""
+    rows, columns = gain.shape
     for i in range(rows):
-        total[i] = gain[i, 0]
+        total[0, i] = gain[i, 0]
     for c in range(1, columns):
         for i in range(rows):
             best, where = -1e18, i
             for j in range(max(0, i - 4), min(rows, i + 5)):
-                value = total[j] - stiffness * ((i - j) / 3.0) ** 2
+                value = total[0, j] - stiffness * ((i - j) / 3.0) ** 2
                 if value > best:
                     best, where = value, j
-            fresh[i] = best + gain[i, c]
+            total[1, i] = best + gain[i, c]
             back[i, c] = where
         for i in range(rows):
-            total[i] = fresh[i]
-    path = np.zeros(columns, np.int64)
+            total[0, i] = total[1, i]
+    path[columns - 1] = 0
     for i in range(rows):
-        if total[i] > total[path[columns - 1]]:
+        if total[0, i] > total[0, path[columns - 1]]:
             path[columns - 1] = i
     for c in range(columns - 1, 0, -1):
         path[c - 1] = back[path[c], c]
-    return path

@@ -95,7 +95,7 @@ class EyePatch:
         if self._eye.blur > 0.35:
             cover = cv2.GaussianBlur(cover, (0, 0), self._eye.blur)
         out: FloatArray = np.empty_like(self._eye.photo)
-        draw_eye(self._ground, sheets, self._place, pose, cover, whole, out)
+        draw_eye(self._ground, sheets, self._place, pose, cover, whole, np.empty((4, 3)), out)
         if self._eye.blur > _OUT_OF_FOCUS and not whole:  # nothing drawn may be sharper than the photo
             out = self._defocused(out)
         return out

@@ -154,7 +154,7 @@ def find_iris(eye: EyeFrame) -> EyeFrame:
     return replace(eye, iris_center=eye.iris_center + shift, iris_radius=float(radius))
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _read(image: Array, x: float, y: float) -> Any:
     height, width = image.shape
     x = min(max(x, 0.0), width - 1.001)
@@ -166,7 +166,7 @@ def _read(image: Array, x: float, y: float) -> Any:
     return top * (1 - fy) + low * fy
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def best_circle(
     pale: Array, ok: Array, center: Array, radius: float, cosines: Array, sines: Array, white: float
 ) -> Any:
@@ -192,8 +192,7 @@ def best_circle(
             dy = (-0.12 + 0.12 * iy) * radius
             for ir in range(22):
                 r = (0.92 + 0.03 * ir) * radius
-                sums = np.zeros(2)
-                counts = np.zeros(2)
+                rise_right = rise_left = count_right = count_left = 0.0
                 for k in range(len(cosines)):
                     x, y = center[0] + dx, center[1] + dy
                     xo, yo = x + 1.1 * r * cosines[k], y + 1.1 * r * sines[k]
@@ -203,11 +202,15 @@ def best_circle(
                         continue
                     outer = _read(pale, xo, yo)
                     rise = min(max(outer - _read(pale, xi, yi), -20.0), 120.0)
-                    side = 0 if cosines[k] > 0 else 1
-                    sums[side] += rise * min(max(outer / white, 0.0), 1.0) ** 2 * weight
-                    counts[side] += weight
-                right = sums[0] / (counts[0] + 3) * np.sqrt(min(counts[0] / half, 1.0))
-                left = sums[1] / (counts[1] + 3) * np.sqrt(min(counts[1] / half, 1.0))
+                    rise *= min(max(outer / white, 0.0), 1.0) ** 2 * weight
+                    if cosines[k] > 0:
+                        rise_right += rise
+                        count_right += weight
+                    else:
+                        rise_left += rise
+                        count_left += weight
+                right = rise_right / (count_right + 3) * np.sqrt(min(count_right / half, 1.0))
+                left = rise_left / (count_left + 3) * np.sqrt(min(count_left / half, 1.0))
                 score = 0.7 * min(right, left) + 0.15 * (right + left) - 5 * abs(r / radius - 1)
                 score -= (22 * dx * dx + 20 * dy * dy) / (radius * radius)
                 if score > best:

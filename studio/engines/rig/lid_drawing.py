@@ -114,14 +114,14 @@ class Pose(NamedTuple):
     looked: float
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _step(x: float, low: float, high: float) -> Any:
     """Return a soft step: 0 at `low`, 1 at `high`, in either order."""
     t = min(max((x - low) / (high - low), 0.0), 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _covered(x: float) -> Any:
     """Return a logistic step; beyond nine widths it has arrived."""
     if x > 9.0:
@@ -131,21 +131,21 @@ def _covered(x: float) -> Any:
     return 1.0 / (1.0 + np.exp(-x))
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _ratio(x: float) -> Any:
     """Return exp(x) to 0.1 % for |x| < 1, without the call."""
     x = min(max(x, -2.0), 1.5)
     return (12.0 + x * (6.0 + x)) / (12.0 + x * (x - 6.0))
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def lower_edge(upper: float, lower: float, middle: float, pose: Pose) -> Any:
     """Return where the lower margin has come to."""
     gap = max(lower - upper, 0.0)
     return lower - gap * (_LOWER_RISE * pose.close + pose.rise) + pose.sink * middle
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def upper_edge(upper: float, lower: float, middle: float, pose: Pose) -> Any:
     """Return where the upper lash line has come to; shut it lies on the lower margin."""
     top = upper - pose.lift * middle
@@ -153,7 +153,7 @@ def upper_edge(upper: float, lower: float, middle: float, pose: Pose) -> Any:
     return top + pose.close * (shut - top)
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _flat(image: Array, x: float, y: float) -> Any:
     """Read one channel between four pixels."""
     height, width = image.shape
@@ -166,7 +166,7 @@ def _flat(image: Array, x: float, y: float) -> Any:
     return top * (1 - fy) + low * fy
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _color(image: Array, x: float, y: float, out: Array) -> None:
     """Read three channels between four pixels."""
     height, width = image.shape[0], image.shape[1]
@@ -179,7 +179,7 @@ def _color(image: Array, x: float, y: float, out: Array) -> None:
         out[k] = image[j, i, k] * a + image[j, i + 1, k] * b + image[j + 1, i, k] * c + image[j + 1, i + 1, k] * d
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _sharp(image: Array, x: float, y: float, out: Array) -> None:
     """Read three channels by a Catmull-Rom spline, which keeps the photo's sharpness."""
     height, width = image.shape[0], image.shape[1]
@@ -200,14 +200,14 @@ def _sharp(image: Array, x: float, y: float, out: Array) -> None:
     out[0], out[1], out[2] = red, green, blue
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _spline(t: float) -> Any:
     if t < 1.0:
         return 1.0 + t * t * (1.5 * t - 2.5)
     return 2.0 + t * (-4.0 + t * (2.5 - 0.5 * t))
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def cover_with_lashes(ground: Ground, lashes: LashSheets, place: Place, pose: Pose, out: Array) -> None:
     """Write how much lashes and rim cover each pixel: shortening as the lid comes down, then hanging from it."""
     height, width = ground.u.shape
@@ -236,7 +236,7 @@ def cover_with_lashes(ground: Ground, lashes: LashSheets, place: Place, pose: Po
             out[y, x] = min(max(cover, 0.0), 0.97)
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _unroll(v: float, upper: float, brow: float, fold: float, edge: float) -> Any:
     """Follow the skin of the upper lid back to the photo.
 
@@ -255,7 +255,7 @@ def _unroll(v: float, upper: float, brow: float, fold: float, edge: float) -> An
     return s, d, shift, stretch
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True, inline="always")
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
 def _paint_lid(
     ground: Ground, sheets: Sheets, place: Place, pose: Pose, y: int, x: int, edge: float, s: float, d: float,
     stretch: float, low: Array, high: Array, out: Array,
@@ -299,7 +299,7 @@ def _paint_lid(
         out[k] = plate[y, x, k] * _ratio(dark * weak + (low[k] - gray) * tint + detail) + sheets.grain[y, x, k] * grain
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _shadow(below_edge: float) -> Any:
     """Return the light left under an upper lid; the same as gaze.lid_shadow."""
     if below_edge > 0.35:
@@ -307,13 +307,13 @@ def _shadow(below_edge: float) -> Any:
     return 1 - SHADOW * np.exp(-max(below_edge, 0.0) / SHADOW_LENGTH)
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _bared(below: float, way: float) -> Any:
     """Return how much the old lash line, and the shade below it, must go where a lid is raised."""
     return _step(-way, 0.0, 0.05) * _step(below, 0.14, 0.05)
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True, inline="always")
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
 def _paint_ball(
     ground: Ground, sheets: Sheets, pose: Pose, y: int, x: int, edge: float, glint: Array, out: Array
 ) -> None:
@@ -334,7 +334,7 @@ def _paint_ball(
         out[k] = turned * rim * lit * (1 - still) + sheets.photo[y, x, k] * still * old
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True, inline="always")
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
 def _paint_lower(
     ground: Ground, sheets: Sheets, place: Place, pose: Pose, y: int, x: int, low: float, bare: Array, out: Array
 ) -> None:
@@ -361,8 +361,10 @@ def _paint_lower(
                 out[k] += (bare[k] - out[k]) * share
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
-def draw_eye(ground: Ground, sheets: Sheets, place: Place, pose: Pose, lashes: Array, whole: bool, out: Array) -> None:
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def draw_eye(
+    ground: Ground, sheets: Sheets, place: Place, pose: Pose, lashes: Array, whole: bool, scratch: Array, out: Array
+) -> None:
     """Draw the patch.
 
     Args:
@@ -370,11 +372,12 @@ def draw_eye(ground: Ground, sheets: Sheets, place: Place, pose: Pose, lashes: A
         pose: what is asked.
         lashes: coverage by lashes.  # (h, w)
         whole: True draws the bare layers everywhere, to learn what they miss.
+        scratch: room for four colors.  # (4, 3) float64
         out: RGB, written.  # (h, w, 3) float32
     """
     height, width = ground.u.shape
     photo = sheets.photo
-    lid, ball, lower, extra = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
+    lid, ball, lower, extra = scratch[0], scratch[1], scratch[2], scratch[3]
     ahead, behind = 1 - _step(pose.moved, 0.0, 0.45), 1 - _step(pose.moved, 0.0, 0.25)
     touched = min(1.0, pose.moved / 0.02)
     shut = _step(pose.close, 0.65, 1.0)

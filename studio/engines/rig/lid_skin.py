@@ -157,7 +157,7 @@ def _spread(values: Array, known: Array) -> float:
     return 1.4826 * float(np.median(np.abs(chosen))) + 1.5 if len(chosen) else 5.0
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def relax(value: Array, target: Array, weight: Array, stiffness: float, sweeps: int) -> None:
     """Settle a membrane that is pulled to `target` where `weight` says so; by successive over-relaxation, in place.
 
