@@ -28,7 +28,7 @@ from studio.engines.rig.lid_skin import STRIP_D, STRIP_U, LidShade, Skin, fold_h
 Array = NDArray[Any]
 
 _WIDEN = 0.27  # of the opening: how far a wide eye raises its upper lid
-_SQUINT = 0.35  # of the opening: how far a squint raises the lower lid
+_SQUINT, _SQUINT_UPPER = 0.35, 0.12  # of the opening: how far a squint raises the lower lid and lowers the upper one
 _LEAST_OPENING = 0.26  # eye lengths: a half-shut eye widens as if it were this open
 _FOLLOW_UP, _FOLLOW_DOWN = 0.75, 0.30  # of the iris' way up or down that upper and lower lid go along
 _LOOKED = 0.4  # iris radii of turning over which the photo's own eyeball gives way to the drawn one
@@ -43,7 +43,7 @@ class LidMotion:
     Attributes:
         close: 0 as in the photo .. 1 lids in contact.
         widen: upper lid up, share of a wide eye's.
-        squint: lower lid up, share of a full squint's.
+        squint: lids together without shutting, share of a full squint.
         gaze_x, gaze_y: iris shift in iris radii, right and down in the picture.
     """
 
@@ -112,9 +112,10 @@ class EyePatch:
         close = float(np.clip(motion.close, 0, 1))
         opening = max(eye.opening, _LEAST_OPENING)
         turn = motion.gaze_y * self.iris_radius / self.length
-        lift = _WIDEN * float(np.clip(motion.widen, -0.5, 1)) * opening - _FOLLOW_UP * min(turn, 0.0)
-        lift -= _FOLLOW_UP * max(turn, 0.0)
-        rise, sink = _SQUINT * float(np.clip(motion.squint, -0.5, 1)), _FOLLOW_DOWN * turn
+        lift = _WIDEN * float(np.clip(motion.widen, -0.5, 1)) * opening - _FOLLOW_UP * turn
+        squint = float(np.clip(motion.squint, -0.5, 1))
+        lift -= _SQUINT_UPPER * squint * eye.opening
+        rise, sink = _SQUINT * squint, _FOLLOW_DOWN * turn
         look = abs(motion.gaze_x) + abs(motion.gaze_y)
         still = Pose(
             close=close, lift=lift, rise=rise, sink=sink, gaze_x=motion.gaze_x * self.iris_radius,
