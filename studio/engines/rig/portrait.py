@@ -22,7 +22,7 @@ from studio.domain.pose import LIMIT_DEGREES, SAFE_DEGREES, HeadPose
 from studio.engines.base import Image
 from studio.engines.rig import kernels, layers
 from studio.engines.rig.asset import INNER_LIP_PAIRS, HeadAsset
-from studio.engines.rig.eyes import EyePatch, LidMotion
+from studio.engines.rig.eyes import LidMotion, eye_patches
 from studio.engines.rig.fit import HeadFit, rotation_of
 from studio.engines.rig.lips import LipContact, SeamPull
 from studio.engines.rig.mouth import Mouth
@@ -70,7 +70,7 @@ class RigPortrait:
         person = cv2.dilate((self._layers.alpha > 0).astype(np.uint8), np.ones((3, 3))) > 0
         self._card = layers.build_card(asset, fit, self._mesh, self._drawn, person, self._layers.pad)
         self._box = self._region(person)
-        self._eyes = [EyePatch(photo, face.landmarks, side) for side in (0, 1)]
+        self._eyes = eye_patches(photo, face.landmarks)
         self._mouth = Mouth(asset, photo, self._mesh, face.landmarks, fit.eye_distance)
         self._contact = LipContact(asset, self._own_vertices)
         self._seam = SeamPull(asset, self._mesh, fit.eye_distance)
@@ -318,12 +318,12 @@ class RigPortrait:
     def _edit_eyes(self, weights: Weights) -> None:
         """Write both eyes, moved as asked, into the photo that the maps read from."""
         pad = self._layers.pad
-        for side, eye in zip(("Right", "Left"), self._eyes, strict=True):
+        places = [np.s_[eye.y0 + pad : eye.y1 + pad, eye.x0 + pad : eye.x1 + pad] for eye in self._eyes]
+        for place in places:
+            self._source[place][..., :3] = self._layers.person[place][..., :3]
+        for side, eye, place in zip(("Right", "Left"), self._eyes, places, strict=True):  # patches may overlap
             patch = eye.draw(self._lid_motion(weights, side))
-            rows, columns = slice(eye.y0 + pad, eye.y1 + pad), slice(eye.x0 + pad, eye.x1 + pad)
-            alpha = self._layers.person[rows, columns, 3:]
-            base = self._layers.person[rows, columns, :3]
-            self._source[rows, columns, :3] = base + (patch - eye.photo) * alpha
+            self._source[place][..., :3] += (patch - eye.photo) * self._layers.person[place][..., 3:]
 
     def _lid_motion(self, weights: Weights, side: str) -> LidMotion:
         """Translate eye weights into the motion of one eye; side is the subject's."""
@@ -340,11 +340,11 @@ class RigPortrait:
         y = change("LookDown") - change("LookUp")
         # 20 degrees sideways and 14 up or down of a 12 mm eyeball, in iris radii (5.9 mm).
         gaze_x, gaze_y = 0.70 * x, 0.50 * y
-        follow = 0.34 * max(change("LookDown"), 0.0)
+        # Lids follow the eye by themselves; looking down, the upper one also hangs lower.
+        follow = 0.16 * max(change("LookDown"), 0.0)
         return LidMotion(
-            close=float(np.clip(blink + follow, 0, 1)), squint=0.55 * change("Squint"),
-            widen=float(np.clip(change("Wide") + 0.45 * max(change("LookUp"), 0.0) - min(blink, 0.0), -0.5, 1)),
-            gaze_x=gaze_x, gaze_y=gaze_y,
+            close=float(np.clip(blink + follow, 0, 1)), squint=change("Squint"),
+            widen=float(np.clip(change("Wide") - min(blink, 0.0), -0.5, 1)), gaze_x=gaze_x, gaze_y=gaze_y,
         )  # fmt: skip
 
     def hints(self, state: FaceState) -> tuple[str, ...]:

@@ -1,0 +1,208 @@
+"""Lids that are skin, eyes that look: measured on the pixels around the eyes of one portrait and of spoiled copies."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from studio.domain.expression import INDEX, ExpressionEdit, FaceState, resolve
+from studio.engines.rig.eyes import LidMotion, eye_patches
+
+LUMA = np.array([0.30, 0.59, 0.11], np.float32)
+UPPER = ((33, 246, 161, 160, 159, 158, 157, 173, 133), (362, 398, 384, 385, 386, 387, 388, 466, 263))
+LOWER = ((33, 7, 163, 144, 145, 153, 154, 155, 133), (362, 382, 381, 380, 374, 373, 390, 249, 263))
+
+
+def edited(portrait, **values):
+    return portrait.render(resolve(ExpressionEdit(values), portrait.own_weights))
+
+
+def shut(portrait, share=1.0):
+    """Draw lids that have gone a share of their way to contact."""
+    weights = portrait.own_weights.copy()
+    for side, contact in zip(("Left", "Right"), portrait.mouth.blink_contact, strict=True):
+        weights[INDEX[f"eyeBlink{side}"]] += share * (contact - weights[INDEX[f"eyeBlink{side}"]])
+    return portrait.render(FaceState(weights))
+
+
+def light(picture):
+    return picture.astype(np.float32) @ LUMA
+
+
+def between_lids(face, shape, low=0.0, high=1.0):
+    """Mark the pixels between two shares of the way from the upper to the lower lids."""
+    mask = np.zeros(shape[:2], np.uint8)
+    for upper, lower in zip(UPPER, LOWER, strict=True):
+        a, b = face.landmarks[list(upper), :2], face.landmarks[list(lower), :2]
+        outline = np.concatenate([a + low * (b - a), (a + high * (b - a))[::-1]])
+        cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 1)
+    return mask > 0
+
+
+def grown(mask, pixels):
+    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * pixels + 1,) * 2)) > 0
+
+
+def away_from_irises(face, shape):
+    """Return the distance to the nearer iris, in its radii."""
+    yy, xx = np.mgrid[: shape[0], : shape[1]]
+    radius = np.linalg.norm(face.landmarks[469, :2] - face.landmarks[468, :2])
+    centers = face.landmarks[[468, 473], :2]
+    return np.min([np.hypot(xx - x, yy - y) for x, y in centers], axis=0) / radius
+
+
+def scaled_face(face, scale):
+    return replace(face, landmarks=(face.landmarks * scale).astype(np.float32), box=tuple(scale * v for v in face.box))
+
+
+@pytest.fixture(scope="module")
+def large(photo):
+    return cv2.resize(photo, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.fixture(scope="module")
+def large_face(face):
+    return scaled_face(face, 2.0)
+
+
+def opening(analyser, picture):
+    """Return the mean opening of the eyes as landmarks see it, in eye lengths."""
+    marks = analyser.detect(picture)[0].landmarks[:, :2]
+    corners = np.linalg.norm(marks[[33, 362]] - marks[[133, 263]], axis=1)
+    return float((np.linalg.norm(marks[[159, 386]] - marks[[145, 374]], axis=1) / corners).mean())
+
+
+# -- what each control delivers, as an independent look at the picture sees it ----------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("control", "least", "most"),
+    [("eyeWide", 1.06, 1.30), ("eyeSquint", 0.60, 0.90), ("eyeBlink", 0.0, 0.30)],
+)
+def test_lid_controls_change_the_opening(portrait, photo, analyser, control, least, most):
+    values = {f"{control}Left": 1.0, f"{control}Right": 1.0}
+    ratio = opening(analyser, edited(portrait, **values)) / opening(analyser, photo)
+    assert least <= ratio <= most
+
+
+def iris_shift(analyser, face, picture):
+    """Return how far both irises have moved, in their radii, right and down."""
+    seen = analyser.detect(picture)[0].landmarks
+    radius = np.linalg.norm(face.landmarks[469, :2] - face.landmarks[468, :2])
+    return (seen[[468, 473], :2] - face.landmarks[[468, 473], :2]).mean(0) / radius
+
+
+@pytest.mark.parametrize("direction", [-1.0, 1.0])
+def test_a_full_side_look_gets_there(portrait, face, analyser, direction):
+    # 20 degrees of a 12 mm ball are .70 radii of the iris; the landmark model sees about four fifths of a shift.
+    assert direction * iris_shift(analyser, face, edited(portrait, gazeX=direction))[0] >= 0.48
+
+
+def test_lids_follow_the_eye_up_and_down(portrait, analyser):
+    assert opening(analyser, edited(portrait, gazeY=1.0)) > 1.05 * opening(analyser, edited(portrait, gazeY=-1.0))
+
+
+# -- lids -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_blink_moves_evenly(portrait, face, photo):
+    frames = [shut(portrait, share).astype(np.float32) for share in np.linspace(0, 1, 26)]
+    near = grown(between_lids(face, photo.shape), 6)
+    steps = np.array([np.abs(b - a)[near].mean() for a, b in itertools.pairwise(frames)])
+    assert steps.max() < 1.6 * np.median(steps)
+
+
+def test_shut_lids_have_the_skin_s_own_grain_and_no_streaks(portrait, face, photo):
+    picture = light(shut(portrait))
+    lid = between_lids(face, photo.shape, 0.0, 0.5)
+    across = np.abs(np.diff(picture, axis=1))[:, :-1][lid[:, :-2]].mean()
+    down = np.abs(np.diff(picture, axis=0))[:-1][lid[:-2]].mean()
+    assert 0.25 < across / down < 1.2
+
+
+def test_shut_lids_on_clipped_skin_stay_white(animator, large, large_face):
+    white = np.clip(large * 1.7 + 20, 0, 255).astype(np.uint8)
+    picture = light(shut(animator.prepare(white, large_face)))
+    assert picture[between_lids(large_face, large.shape, 0.1, 0.5)].mean() > 230
+
+
+def test_nothing_drawn_is_sharper_than_a_blurred_photo(animator, large, large_face):
+    soft = cv2.GaussianBlur(large, (0, 0), 4)
+
+    def steepest(picture):
+        slope = np.hypot(cv2.Sobel(light(picture), cv2.CV_32F, 1, 0), cv2.Sobel(light(picture), cv2.CV_32F, 0, 1))
+        return np.percentile(slope[grown(between_lids(large_face, large.shape), 8)], 99)
+
+    assert steepest(shut(animator.prepare(soft, large_face))) < 1.1 * steepest(soft)
+
+
+def wearing_glasses(large, face):
+    """Draw a dark frame with a bright reflection around each eye; return the picture and both masks."""
+    frame, glare = np.zeros(large.shape[:2], np.uint8), np.zeros(large.shape[:2], np.uint8)
+    for upper in UPPER:
+        a, b = face.landmarks[upper[0], :2], face.landmarks[upper[-1], :2]
+        length, middle = np.linalg.norm(b - a), (a + b) / 2
+        corners = [(middle + length * np.array(c)).astype(int).tolist() for c in ((-0.95, -0.27), (0.95, 0.75))]
+        cv2.rectangle(frame, *corners, 1, 3)
+        cv2.circle(glare, (middle + length * np.array([0.25, 0.30])).astype(int).tolist(), 5, 1, -1)
+    picture = large.copy()
+    picture[glare > 0] = 250
+    picture[frame > 0] = 20
+    return picture, frame > 0, glare > 0
+
+
+def test_glasses_and_their_reflections_stay_before_the_lids(large, large_face):
+    picture, frame, glare = wearing_glasses(large, large_face)
+    for eye in eye_patches(picture.astype(np.float32), large_face.landmarks):
+        part = np.s_[eye.y0 : eye.y1, eye.x0 : eye.x1]
+        drawn = eye.draw(LidMotion(close=1.0))
+        assert drawn[frame[part]].mean() < 40
+        core = cv2.erode(glare[part].astype(np.uint8), np.ones((3, 3))) > 0
+        assert drawn[core].mean() > 225
+
+
+# -- gaze -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_small_glance_leaves_white_and_rims_alone(portrait, photo, face):
+    picture = edited(portrait, gazeX=0.1).astype(np.float32)
+    beside = grown(between_lids(face, photo.shape), 3) & (away_from_irises(face, photo.shape) > 1.45)
+    assert np.abs(picture - photo)[beside].mean() < 1.0
+
+
+def test_no_iris_is_drawn_over_the_lids(animator, large, large_face):
+    picture = edited(animator.prepare(large, large_face), gazeX=1.0).astype(np.float32)
+    eyes = between_lids(large_face, large.shape)
+    lids = grown(eyes, 8) & ~grown(eyes, 3)
+    assert np.abs(picture - large)[lids].max() < 8
+
+
+def test_white_that_an_iris_uncovers_is_as_light_as_the_photo_s(portrait, photo, face):
+    picture = light(edited(portrait, gazeX=1.0))
+    radius = np.linalg.norm(face.landmarks[469, :2] - face.landmarks[468, :2])
+    yy, xx = np.mgrid[: photo.shape[0], : photo.shape[1]]
+    inner = between_lids(face, photo.shape, 0.25, 0.8)
+    skin = np.median(light(photo)[grown(inner, 8) & ~grown(inner, 5)])
+    for x, y in face.landmarks[[468, 473], :2]:
+        bared = inner & (np.hypot(xx - x, yy - y) < 0.9 * radius) & (xx < x - 0.2 * radius)
+        assert picture[bared].mean() > 0.80 * skin
+
+
+def test_a_highlight_stays_half_with_the_lamp(large, large_face):
+    picture = large.copy()
+    radius = float(np.linalg.norm(large_face.landmarks[469, :2] - large_face.landmarks[468, :2]))
+    centers = large_face.landmarks[[468, 473], :2]
+    for center in centers:
+        cv2.circle(picture, np.round(center).astype(int).tolist(), round(0.85 * radius), (40, 30, 25), -1)
+        cv2.circle(picture, np.round(center).astype(int).tolist(), max(2, round(0.22 * radius)), (255, 255, 255), -1)
+    for eye, center in zip(eye_patches(picture.astype(np.float32), large_face.landmarks), centers, strict=True):
+        drawn = light(eye.draw(LidMotion(gaze_x=0.6)))
+        row = drawn[round(float(center[1])) - eye.y0]
+        start = round(float(center[0])) - eye.x0
+        reach = slice(start - round(0.3 * radius), start + round(radius))
+        shift = (np.argmax(cv2.GaussianBlur(row[None, reach], (5, 1), 0)) - round(0.3 * radius)) / eye.iris_radius
+        assert 0.1 < shift < 0.5
