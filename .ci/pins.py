@@ -104,9 +104,8 @@ def newest(keep: list[str]) -> int:
             return 1
     listed = subprocess.run([str(python), "-m", "pip", "freeze"], capture_output=True, text=True, check=True).stdout
     installed = dict(re.findall(r"^([^=\s]+)==(\S+)$", listed, re.M))
-    moved = {
-        _plain(n): v.split("+")[0] for n, v in installed.items() if pins.get(_plain(n)) not in (None, v.split("+")[0])
-    }
+    found = {_plain(name): version.split("+")[0] for name, version in installed.items()}
+    moved = {n: v for n, v in found.items() if n in pins and v not in pins[n].split(" / ")}
     for name, version in sorted(moved.items()):
         print(f"  {name}: {pins[name]} is pinned, {version} is the newest that may be")
     if not moved:
