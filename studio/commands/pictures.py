@@ -12,6 +12,7 @@ import typer
 
 from studio.cli_output import Output
 from studio.commands.shared import OPTIONS, AsJson, DataDir, Face, Photo, Size, opened
+from studio.domain.clip_format import CLIP_FORMATS, CURVE_FORMATS, choice, clip_format_of
 from studio.domain.expression import ExpressionEdit
 from studio.errors import NotFoundError, UserInputError
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from studio.studio import OwnerServices
 
 commands = typer.Typer(**OPTIONS)
+
+_CLIPS = choice([f"{f.suffix} ({f.note})" if f.note else f.suffix for f in CLIP_FORMATS.values()])
+_CURVES = choice([f.suffix for f in CURVE_FORMATS.values()])
 
 
 @commands.command()
@@ -67,7 +71,7 @@ def controls(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 @commands.command()
 def animate(
     photo: Photo,
-    out: Annotated[Path, typer.Option(help="Clip to write: .mp4, .webm (alpha), .gif, or .zip of numbered PNGs.")],
+    out: Annotated[Path, typer.Option(help=f"Clip to write: {_CLIPS}.")],
     speech: Annotated[Path | None, typer.Option(help="A sound, or a video with sound.", show_default=False)] = None,
     say: Annotated[str | None, typer.Option(help="Words for the offline voice.", show_default=False)] = None,
     voice: Annotated[str, typer.Option(help="Offline voice.")] = "en-us",
@@ -87,7 +91,7 @@ def animate(
     seconds: Annotated[float | None, typer.Option(help="Only the first seconds.", show_default=False)] = None,
     face: Face = None,
     engine: Annotated[str, typer.Option(help="Portrait engine.")] = "rig",
-    curves: Annotated[Path | None, typer.Option(help="Curves beside it, .csv or .json.", show_default=False)] = None,
+    curves: Annotated[Path | None, typer.Option(help=f"Curves beside it, {_CURVES}.", show_default=False)] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -113,7 +117,7 @@ def animate(
             size=size,
             seconds=seconds,
             engine=engine,
-            format=_format_of(out),
+            format=clip_format_of(out).name,
         )
         result = studio.animation.animate_file(
             request, out, curves=curves, on_progress=lambda p: output.progress(p.fraction, p.stage, p.seconds_left)
@@ -170,15 +174,6 @@ def _words(text: str | None) -> str | None:
         except (OSError, UnicodeDecodeError) as exc:
             raise UserInputError(f"The transcript {path.name} cannot be read as text.", "Save it as UTF-8.") from exc
     return text
-
-
-def _format_of(out: Path) -> str:
-    """Return the clip format that a file name asks for."""
-    formats = {".mp4": "mp4", ".webm": "webm", ".gif": "gif", ".zip": "png"}
-    try:
-        return formats[out.suffix.lower()]
-    except KeyError:
-        raise UserInputError(f"{out.name} names no clip format.", f"End it in {', '.join(formats)}.") from None
 
 
 def _clip_text(result: AnimationResult) -> str:

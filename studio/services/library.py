@@ -8,11 +8,12 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from studio.domain.clip_format import CURVE_FORMATS
 from studio.domain.job import Job
 from studio.domain.render import Render, RenderKind, RenderPage
 from studio.engines.media.atomic import atomic_file
@@ -28,16 +29,9 @@ from studio.store import OwnerStore
 if TYPE_CHECKING:
     from studio.jobs.queue import JobQueue
 
-__all__ = ["CurveFiles", "Library", "Recipe", "RenderPage", "RerunResult"]
+__all__ = ["Library", "Recipe", "RenderPage", "RerunResult"]
 
 Recipe = Mapping[str, Any]
-
-
-class CurveFiles(NamedTuple):
-    """The motion of a clip: Live Link Face CSV, and JSON with everything."""
-
-    csv: Path
-    json: Path
 
 
 @dataclass(frozen=True)
@@ -163,20 +157,19 @@ class Library:
             shutil.copyfile(source, part)
         return out
 
-    def curves(self, render_id: str) -> CurveFiles | None:
-        """Return a clip's motion as files to download; None for a picture."""
-        from studio.engines.media.curves import read_json, write_livelink_csv
+    def curves(self, render_id: str) -> Mapping[str, Path]:
+        """Return a clip's motion as files to download, one per row of CURVE_FORMATS by name; none for a picture."""
+        from studio.engines.media.curves import read_json, write_curves
 
         sha256 = self.show(render_id).inputs.get("curves")
         if sha256 is None:
-            return None
+            return {}
         self._scratch.mkdir(parents=True, exist_ok=True)
-        files = CurveFiles(self._scratch / f"curves-{render_id}.csv", self._scratch / f"curves-{render_id}.json")
-        source = self._store.media.get(sha256)
-        with atomic_file(files.json) as part:
-            shutil.copyfile(source, part)
-        write_livelink_csv(read_json(source), files.csv)
-        return files
+        motion = read_json(self._store.media.get(sha256))
+        return {
+            name: write_curves(motion, self._scratch / f"curves-{render_id}{row.suffix}")
+            for name, row in CURVE_FORMATS.items()
+        }
 
     # -- making it again -------------------------------------------------------------------
 
@@ -236,29 +229,11 @@ def same_frames(first: Path, second: Path) -> bool:
         from studio.engines.media.pictures import read_picture
 
         return bool(np.array_equal(read_picture(first).rgb, read_picture(second).rgb))
-    if first.suffix == ".zip":
-        return _same_archives(first, second)
-    from studio.engines.media.video import read_frames
+    from studio.engines.media.video import read_clip
 
-    alpha = first.suffix == ".webm"
-    with read_frames(first, alpha=alpha) as one, read_frames(second, alpha=alpha) as other:
+    with read_clip(first) as one, read_clip(second) as other:
         return all(
             a is not None and b is not None and np.array_equal(a, b) for a, b in itertools.zip_longest(one, other)
-        )
-
-
-def _same_archives(first: Path, second: Path) -> bool:
-    """Compare two zips of numbered pictures."""
-    import zipfile
-
-    from studio.engines.media.pictures import read_picture
-
-    with zipfile.ZipFile(first) as one, zipfile.ZipFile(second) as other:
-        if one.namelist() != other.namelist():
-            return False
-        return all(
-            np.array_equal(read_picture(one.read(name)).rgb, read_picture(other.read(name)).rgb)
-            for name in one.namelist()
         )
 
 

@@ -119,6 +119,7 @@ class SampleParams(BaseModel):
 
 def run(params: SampleParams, context: JobContext) -> Mapping[str, Any]:
     """Add the sample person and submit the first clip; doing it twice changes nothing."""
+    context.check_cancelled()
     sample: Sample = context.service
     context.progress(0.1, "Reading the sample portrait")
     identity_id = sample.add_person(params.project_id)

@@ -18,10 +18,9 @@ from studio.store.database import Database, Row
 from studio.store.media import Media
 from studio.store.rows import new_id, now, to_json, to_mapping, to_moment, to_text
 
-MEDIA_COLUMNS = ("media_sha256", "thumbnail_sha256", "sheet_sha256")
 _PLAIN = (
-    "method", "origin", "family", *MEDIA_COLUMNS, "rank", "base_name", "base_sha256", "identity_id", "run_id",
-    "checkpoint_id", "notes",
+    "method", "origin", "family", "media_sha256", "thumbnail_sha256", "sheet_sha256", "rank", "base_name",
+    "base_sha256", "identity_id", "run_id", "checkpoint_id", "notes",
 )  # fmt: skip
 
 
@@ -128,9 +127,8 @@ class Adapters:
             NotFoundError: no such adapter for this owner.
         """
         with self._database.transaction():
-            adapter = self.get(id)
+            files = self._media.of_rows({"adapters": [self.get(id).id]})
             self._database.execute("DELETE FROM adapters WHERE owner = ? AND id = ?", [self._owner, id])
-            files = [s for s in (getattr(adapter, column) for column in MEDIA_COLUMNS) if s is not None]
             freed = self._media.discard_unused(files)[1]
         self._media.finish_deletions()
         return freed

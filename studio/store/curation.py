@@ -117,7 +117,7 @@ class Curation:
             NotFoundError: no such intake for this owner.
         """
         with self._database.transaction():
-            media = self.media_of([id])
+            media = self._media.of_rows({"intakes": [id]})
             if not self._database.execute("DELETE FROM intakes WHERE owner = ? AND id = ?", [self._owner, id]):
                 raise NotFoundError(f"There is no intake {id!r}.", "It was discarded already.")
             self._media.discard_unused(media)
@@ -135,12 +135,6 @@ class Curation:
             {"owner": self._owner, "id": identity_id},
         )
         return tuple(r[0] for r in rows)
-
-    def media_of(self, intake_ids: Sequence[str]) -> set[str]:
-        """Return the hashes of the bytes intakes hold."""
-        marks = ", ".join("?" for _ in intake_ids)
-        sql = f"SELECT sha256 FROM intake_photos WHERE owner = ? AND sha256 IS NOT NULL AND intake_id IN ({marks})"
-        return {r[0] for r in self._database.rows(sql, [self._owner, *intake_ids])}
 
     # -- changes, which can be taken back ----------------------------------------
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from studio.domain.consent import Consent
 from studio.domain.identity import DeletionPlan, Identity
 from studio.errors import ConflictError, NotFoundError
-from studio.store.adapters import MEDIA_COLUMNS as ADAPTER_MEDIA
 from studio.store.curation import Curation
 from studio.store.database import Database, Row
 from studio.store.measurements import Measurements
@@ -198,13 +197,12 @@ class Identities:
         ]
         embeddings = int(value(f"SELECT count(*) FROM embeddings WHERE photo_id IN ({marks})", photos))
         consents = int(value("SELECT count(*) FROM consents WHERE identity_id = ?", [id]))
-        media = self._media_of(photos, renders, adapters) | self._runs.media_of(runs)
         intakes = self._curation.touching(id)
-        media |= self._curation.media_of(intakes)
-        media |= self._measurements.forget(media)
         tables = {
             "intakes": intakes, "renders": renders, "photos": photos, "adapters": adapters, "runs": runs, "jobs": jobs,
         }  # fmt: skip
+        media = self._media.of_rows({**tables, "identities": [id]})
+        media |= self._measurements.forget(media)
         for table, ids in tables.items():
             for one in ids:
                 self._database.execute(f"DELETE FROM {table} WHERE owner = ? AND id = ?", [self._owner, one])
@@ -253,21 +251,6 @@ class Identities:
         """Return every adapter that holds the person's likeness."""
         sql = "SELECT adapter_id FROM adapter_people WHERE owner = ? AND identity_id = ? ORDER BY adapter_id"
         return [r[0] for r in self._database.rows(sql, [self._owner, id])]
-
-    def _media_of(self, photos: Sequence[str], renders: Sequence[str], adapters: Sequence[str]) -> set[str]:
-        """Return the hashes of everything the photos, renders and adapters show or were made from."""
-        queries = (
-            (f"SELECT sha256 FROM photos WHERE id IN ({_marks(photos)})", photos),
-            (f"SELECT media_sha256 FROM renders WHERE id IN ({_marks(renders)})", renders),
-            (f"SELECT thumbnail_sha256 FROM renders WHERE id IN ({_marks(renders)})", renders),
-            (f"SELECT sha256 FROM render_inputs WHERE render_id IN ({_marks(renders)})", renders),
-            *(
-                (f"SELECT {column} FROM adapters WHERE id IN ({_marks(adapters)})", adapters)
-                for column in ADAPTER_MEDIA
-            ),
-        )
-        found = {r[0] for sql, ids in queries for r in self._database.rows(sql, ids)}
-        return {sha256 for sha256 in found if sha256 is not None and self._media.has(sha256)}
 
     # -- rows ------------------------------------------------------------------
 

@@ -18,13 +18,14 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from studio.errors import NotFoundError, StoreError
 from studio.store.database import Database
+from studio.store.references import References
 from studio.store.rows import new_id, now, to_text
 
 CHUNK_BYTES = 1 << 20
@@ -34,22 +35,6 @@ GRACE_SECONDS = 86400.0
 
 _logger = logging.getLogger(__name__)
 _EXTENSION = re.compile(r"\.[a-z0-9]{1,8}")
-_UNUSED = """
-    NOT EXISTS (SELECT 1 FROM photos p WHERE p.owner = m.owner AND p.sha256 = m.sha256)
-    AND NOT EXISTS (SELECT 1 FROM renders r WHERE r.media_sha256 = m.sha256 AND r.owner = m.owner)
-    AND NOT EXISTS (SELECT 1 FROM renders r WHERE r.thumbnail_sha256 = m.sha256 AND r.owner = m.owner)
-    AND NOT EXISTS (SELECT 1 FROM render_inputs i WHERE i.owner = m.owner AND i.sha256 = m.sha256)
-    AND NOT EXISTS (SELECT 1 FROM presets s WHERE s.thumbnail_sha256 = m.sha256 AND s.owner = m.owner)
-    AND NOT EXISTS (SELECT 1 FROM adapters a WHERE a.media_sha256 = m.sha256 AND a.owner = m.owner)
-    AND NOT EXISTS (SELECT 1 FROM adapters a WHERE a.thumbnail_sha256 = m.sha256 AND a.owner = m.owner)
-    AND NOT EXISTS (SELECT 1 FROM adapters a WHERE a.sheet_sha256 = m.sha256 AND a.owner = m.owner)
-    AND NOT EXISTS (SELECT 1 FROM checkpoints c WHERE c.media_sha256 = m.sha256 AND c.owner = m.owner)
-    AND NOT EXISTS (SELECT 1 FROM run_samples q WHERE q.media_sha256 = m.sha256 AND q.owner = m.owner)
-    AND NOT EXISTS (SELECT 1 FROM grid_cells g WHERE g.media_sha256 = m.sha256 AND g.owner = m.owner)
-    AND NOT EXISTS (SELECT 1 FROM intake_photos f WHERE f.owner = m.owner AND f.sha256 = m.sha256)
-    AND NOT EXISTS (SELECT 1 FROM photo_analyses k WHERE k.owner = m.owner AND k.mask_sha256 = m.sha256)
-    AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.owner = m.owner AND instr(j.params, m.sha256))"""
-"""Nothing refers to the medium `m`; a waiting job does by naming the hash in its parameters."""
 
 
 @contextmanager
@@ -109,6 +94,7 @@ class MediaFolder:
 
     def __init__(self, database: Database, folder: Path) -> None:
         self._database = database
+        self.references = References(database)
         self.folder = folder / "media"
         self.incoming = folder / "media" / "incoming"
         self._trash = folder / "trash"
@@ -159,7 +145,8 @@ class MediaFolder:
             files = self._files()
         known = {r[0] + r[1] for r in self._database.rows("SELECT sha256, extension FROM media")}
         orphans = [f.relative_to(self.folder.parent).as_posix() for f in files if f.name not in known]
-        unused = [r[0] for r in self._database.rows(f"SELECT sha256 FROM media m WHERE {_UNUSED} ORDER BY sha256")]
+        sql = f"SELECT sha256 FROM media m WHERE {self.references.unused} ORDER BY sha256"
+        unused = [r[0] for r in self._database.rows(sql)]
         return VerifyReport(len(rows), tuple(missing), tuple(changed), tuple(orphans), tuple(unused))
 
     def sweep(self, *, grace_seconds: float = GRACE_SECONDS) -> SweepReport:
@@ -182,7 +169,7 @@ class MediaFolder:
                     trashed += self._to_trash(path)
         old = to_text(now().fromtimestamp(before, now().tzinfo))
         with self._database.transaction(), disk_errors():
-            sql = f"SELECT owner, sha256, extension FROM media m WHERE created <= ? AND {_UNUSED}"
+            sql = f"SELECT owner, sha256, extension FROM media m WHERE created <= ? AND {self.references.unused}"
             for owner, sha256, suffix in self._database.rows(sql, [old]):
                 self._database.execute("DELETE FROM media WHERE owner = ? AND sha256 = ?", [owner, sha256])
                 if (
@@ -309,18 +296,19 @@ class Media:
             How many media went, and their bytes.
         """
         count = size = 0
+        unused = self._files.references.unused
         with self._database.transaction():
             waiting = sorted(set(candidates))
             while waiting:
                 sha256 = waiting.pop()
                 row = self._database.row(
-                    f"SELECT extension, bytes FROM media m WHERE owner = ? AND sha256 = ? AND {_UNUSED}",
+                    f"SELECT extension, bytes FROM media m WHERE owner = ? AND sha256 = ? AND {unused}",
                     [self._owner, sha256],
                 )
                 if row is None:
                     continue
                 # What was measured in the bytes goes with them, and its matte then has no use either.
-                waiting += self._mattes_of(sha256)
+                waiting += self._files.references.going_along(self._owner, sha256)
                 self._database.execute("DELETE FROM media WHERE owner = ? AND sha256 = ?", [self._owner, sha256])
                 self._database.execute(
                     "INSERT OR IGNORE INTO media_doomed (owner, file_name) VALUES (?, ?)",
@@ -329,9 +317,13 @@ class Media:
                 count, size = count + 1, size + int(row["bytes"])
         return count, size
 
-    def _mattes_of(self, sha256: str) -> list[str]:
-        sql = "SELECT mask_sha256 FROM photo_analyses WHERE owner = ? AND sha256 = ? AND mask_sha256 IS NOT NULL"
-        return [r[0] for r in self._database.rows(sql, [self._owner, sha256])]
+    def of_rows(self, roots: Mapping[str, Sequence[str]]) -> set[str]:
+        """Return the owner's media of rows and of everything that is deleted along with them.
+
+        Args:
+            roots: table -> ids of the owner's rows.
+        """
+        return {sha256 for sha256 in self._files.references.media_of(roots) if self.has(sha256)}
 
     def finish_deletions(self) -> int:
         """Take what was discarded off the disk; call after the commit. See `MediaFolder.finish_deletions`."""

@@ -88,9 +88,9 @@ class Photos:
             NotFoundError: no such photo for this owner.
         """
         with self._database.transaction():
-            photo = self.get(id)
+            files = self._media.of_rows({"photos": [self.get(id).id]})
             self._database.execute("DELETE FROM photos WHERE owner = ? AND id = ?", [self._owner, id])
-            self._media.discard_unused([photo.sha256])
+            self._media.discard_unused(files)
         self._media.finish_deletions()
 
     def put_embedding(self, photo_id: str, embedding: FaceEmbedding) -> None:

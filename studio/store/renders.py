@@ -191,10 +191,8 @@ class Renders:
         freed = 0
         with self._database.transaction():
             for id in ids:
-                render = self.get(id)
+                files = self._media.of_rows({"renders": [self.get(id).id]})
                 self._database.execute("DELETE FROM renders WHERE owner = ? AND id = ?", [self._owner, id])
-                files = [render.media_sha256, *render.inputs.values()]
-                files += [render.thumbnail_sha256] if render.thumbnail_sha256 else []
                 freed += self._media.discard_unused(files)[1]
         self._media.finish_deletions()
         return freed

@@ -161,7 +161,7 @@ class Runs:
             )
             if busy is not None:
                 raise ConflictError("A job of this run still waits or runs.", "Stop it first, then delete the run.")
-            media = self.media_of([id])
+            media = self._media.of_rows({"runs": [id]})
             self._database.execute("DELETE FROM runs WHERE owner = ? AND id = ?", [self._owner, id])
             freed = self._media.discard_unused(media)[1]
         self._media.finish_deletions()
@@ -171,13 +171,6 @@ class Runs:
     def folder_bytes(self, id: str) -> int:
         """Return the size of what a run keeps for going on."""
         return self._folders.size(id)
-
-    def media_of(self, ids: Sequence[str]) -> set[str]:
-        """Return the hashes of everything the runs drew and learned."""
-        marks = ", ".join("?" for _ in ids)
-        tables = ("checkpoints", "run_samples", "grid_cells")
-        sql = " UNION ".join(f"SELECT media_sha256 FROM {t} WHERE owner = ? AND run_id IN ({marks})" for t in tables)
-        return {r[0] for r in self._database.rows(sql, [self._owner, *ids] * len(tables))}
 
     # -- curves ----------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import typer
 from studio.cli import app
 from studio.domain.adapter import ADAPTER_FORMATS, WRITTEN_FORMATS
 from studio.domain.base_model import FAMILY
+from studio.domain.clip_format import CLIP_FORMATS, CURVE_FORMATS, ClipFormat, CurveFormat
 from studio.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,6 +60,17 @@ def test_the_formats_are_those_of_the_table() -> None:
         assert format.layout in rows["adapters"].lower(), "what is read"
     base_models = next(line for line in README.splitlines() if line.startswith("| base models"))
     assert all(name in base_models for name in FAMILY)
+
+
+@pytest.mark.parametrize(("cell", "table"), [("clip", CLIP_FORMATS), ("curves", CURVE_FORMATS)])
+def test_every_format_is_in_the_readme(cell: str, table: Mapping[str, ClipFormat | CurveFormat]) -> None:
+    (told,) = re.findall(rf"^\| {cell} \| (.*) \|$", README, re.M)
+    assert told.partition(";")[0] == ", ".join(row.words for row in table.values())
+
+
+def test_the_readme_says_which_clips_start_anew() -> None:
+    (told,) = re.findall(r"An interrupted clip goes on behind its last two-second part; (.*) start anew\.", README)
+    assert set(re.split(", | and ", told)) == {name for name, row in CLIP_FORMATS.items() if not row.is_resumable}
 
 
 def test_make_targets_exist() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from studio.domain.clip_format import CLIP_FORMATS, CURVE_FORMATS
 from studio.engines.base import Amounts
 from studio.engines.media.curves import read_json, read_livelink_csv
 from studio.engines.media.recipe import read_recipe
@@ -24,6 +25,7 @@ from studio.errors import (
 from studio.jobs.executor import work_off
 from studio.jobs.kinds import Workplace, find_kind
 from studio.services.clips.animation import AnimationRequest, checked_request, run
+from studio.services.library import same_frames
 from studio.services.sources import MediaSource
 from studio.studio import JOB_KINDS
 from tests.services.fakes import picture
@@ -115,13 +117,30 @@ def test_a_clip_of_a_bare_file(studio, portrait, speech, tmp_path) -> None:
     assert studio.library.page().total == 0
 
 
-@pytest.mark.parametrize(("format", "name"), [("webm", "o.webm"), ("gif", "o.gif"), ("png", "o.zip")])
-def test_other_formats(studio, portrait, speech, tmp_path, format, name) -> None:
-    result = studio.animation.animate_file(ask(portrait, speech, format=format, seconds=0.5), tmp_path / name)
+@pytest.mark.parametrize("format", CLIP_FORMATS)
+def test_every_format(studio, portrait, speech, tmp_path, format) -> None:
+    row = CLIP_FORMATS[format]
+    out = tmp_path / f"o{row.suffix}"
+    result = studio.animation.animate_file(ask(portrait, speech, format=format, seconds=0.5), out)
     assert result.path.stat().st_size > 0
     assert read_recipe(result.path)["request"]["format"] == format
-    if format == "webm":
+    if row.has_alpha:
         assert probe_video(result.path).has_alpha
+
+
+@pytest.mark.parametrize("format", CLIP_FORMATS)
+def test_every_format_is_kept_and_made_again_with_the_same_frames(studio, portrait, speech, format) -> None:
+    render, _ = studio.animation.render(ask(portrait, speech, format=format, seconds=0.3))
+    assert render.file_extension == CLIP_FORMATS[format].suffix
+    other, _ = studio.animation.render(ask(portrait, speech, format=format, seconds=0.3, seed=1))
+    again = studio.library.rerun(render.id)
+    assert again.same_frames
+    assert not same_frames(studio.library.path(render), studio.library.path(other))
+
+
+def test_a_format_that_is_not_in_the_table_is_refused(portrait, speech) -> None:
+    with pytest.raises(UserInputError, match="format: Input should be 'mp4', "):
+        checked_request(ask(portrait, speech).model_dump() | {"format": "avi"})
 
 
 def test_frames_stream_and_are_never_collected(studio, portrait, speech, tmp_path, engines) -> None:
@@ -156,7 +175,7 @@ def test_a_transcript_is_laid_over_the_whole_sound_also_for_a_part(studio, portr
     assert result.duration_seconds == pytest.approx(0.3, abs=0.04)
 
 
-@pytest.mark.parametrize("name", ["c.csv", "c.json"])
+@pytest.mark.parametrize("name", [f"c{row.suffix}" for row in CURVE_FORMATS.values()])
 def test_a_clip_of_a_stored_photo_is_kept(studio, portrait, speech, tmp_path, name) -> None:
     _, (photo,) = _person(studio, portrait)
     request = AnimationRequest(portrait=MediaSource.photo(photo.id), sound=MediaSource.file(speech), seconds=0.4)
@@ -238,8 +257,8 @@ def test_a_job_makes_the_clip_also_when_its_files_are_gone(studio, portrait, spe
     assert studio.jobs.preview(job.id).read_bytes().startswith(b"\x89PNG")
     assert not list((studio.store.data_dir / "scratch" / "local").glob("clip-*"))
     curves = studio.library.curves(render.id)
-    assert len(read_json(curves.json)) == 25
-    assert curves.csv.exists()
+    assert len(read_json(curves["json"])) == 25
+    assert curves["csv"].exists()
     assert studio.whole.upkeep.verify().ok
 
 
@@ -342,8 +361,6 @@ def test_rerun_makes_the_same_frames(studio, portrait, speech) -> None:
 
 
 def test_different_seeds_are_seen_as_different(studio, portrait, speech, tmp_path) -> None:
-    from studio.services.library import same_frames
-
     one = studio.animation.animate_file(ask(portrait, speech, seed=1), tmp_path / "1.mp4").path
     two = studio.animation.animate_file(ask(portrait, speech, seed=2), tmp_path / "2.mp4").path
     short = studio.animation.animate_file(ask(portrait, speech, seed=1, seconds=0.5), tmp_path / "3.mp4").path

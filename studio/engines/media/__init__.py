@@ -2,7 +2,7 @@
 
 - `pictures`: any photo a person may bring -> 8-bit sRGB, and PNG with a recipe.
 - `sound`: any sound or video file -> 16 kHz mono for analysis.
-- `video`: open a writer for mp4, webm, gif or numbered PNGs, read frames, probe a file.
+- `video`: open a writer for any clip format, read frames, probe a file.
 - `curves`: performances as Live Link Face CSV and JSON.
 - `recipe`: the recipe a file of ours carries in its own metadata.
 

@@ -8,17 +8,18 @@ priming is in the edit list. Colors are converted and tagged as bt709.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
 from studio.engines.media import ffmpeg
 from studio.engines.media.atomic import disk_error, settle
 from studio.engines.media.recipe import COMMENT, CONTAINER_KEY, recipe_text
+from studio.engines.media.resumable import EncodedParts
 from studio.engines.media.sound import FROM_FILE_START, probe
-from studio.engines.media.writer import Encoder, Frame, FrameWriter
+from studio.engines.media.writer import ClipSpec, Encoder, Frame, FrameWriter
 
 _SOUND_RATE_HZ = 48_000
 _BT709 = "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
@@ -32,22 +33,6 @@ def _even(frame: Frame) -> Frame:
     return np.pad(frame, ((0, bottom), (0, right), (0, 0)), mode="edge") if bottom or right else frame
 
 
-class FrameSink(Protocol):
-    """Where frames go: one encoder, or parts that are joined at the end."""
-
-    def write(self, frame: Frame) -> None:
-        """Take one more frame."""
-        ...
-
-    def finish(self) -> None:
-        """Leave one whole file of pictures."""
-        ...
-
-    def stop(self) -> None:
-        """Give up."""
-        ...
-
-
 class _ContainerWriter(FrameWriter):
     """Pictures first, sound when their number is known: the sound's end is then exact to the sample.
 
@@ -57,22 +42,31 @@ class _ContainerWriter(FrameWriter):
     container: ClassVar[str]
     sound_codec: ClassVar[tuple[str, ...]]
     flags: ClassVar[tuple[str, ...]] = ()
-    _encoder: FrameSink
+    _encoder: Encoder | EncodedParts
 
-    def _start(self, parameters: list[str], *, codec: str, preset: str, threads: int, alpha: bool = False) -> None:
-        """Start encoding pictures into a file of their own."""
+    def __init__(
+        self, spec: ClipSpec, parameters: list[str], *, codec: str, preset: str, threads: int, alpha: bool = False
+    ) -> None:
+        """Start encoding pictures into a file of their own, or into parts that are joined at the end.
+
+        Args:
+            parameters: of ffmpeg, what makes the frames the codec's own.
+        """
+        super().__init__(spec)
         self._prepare_join()
-        self._encoder = Encoder(
-            self._pictures,
-            self.path,
-            (self._width + self._width % 2, self._height + self._height % 2),
-            self._frame_rate_hz,
-            [*parameters, "-f", self.container],
-            codec=codec,
-            preset=preset,
-            threads=threads,
-            alpha=alpha,
-        )
+        even = (self._width + self._width % 2, self._height + self._height % 2)
+
+        def encoder(part: Path, final: Path) -> Encoder:
+            return Encoder(
+                part, final, even, self._frame_rate_hz, [*parameters, "-f", self.container],
+                codec=codec, preset=preset, threads=threads, alpha=alpha,
+            )  # fmt: skip
+
+        if spec.parts is None:
+            self._encoder = encoder(self._pictures, self.path)
+        else:
+            parts = EncodedParts(spec.parts, self._pictures, self.container, encoder)
+            self._encoder, self.frames = parts, parts.frames
 
     def _prepare_join(self) -> None:
         """Name the intermediate files and check what will be written last."""
@@ -144,35 +138,16 @@ class ClipWriter(_ContainerWriter):
     sound_codec = ("aac", "-b:a", "160k")
     flags = ("-movflags", "+faststart+use_metadata_tags")
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        size: tuple[int, int],
-        frame_rate_hz: float,
-        *,
-        sound_path: str | os.PathLike[str] | None = None,
-        sound_start_seconds: float = 0.0,
-        recipe: Mapping[str, Any] | None = None,
-        crf: int = 18,
-        preset: str = "veryfast",
-        threads: int = 1,
-    ) -> None:
-        """Start the encoder; see `FrameWriter` for the other arguments.
+    def __init__(self, spec: ClipSpec, *, crf: int = 18, preset: str = "veryfast", threads: int = 1) -> None:
+        """Start the encoder; see `FrameWriter` for what it raises.
 
         Args:
             crf: x264's quality, 0 lossless .. 51; 18 looks like the frames.
             preset: x264's speed, "ultrafast" .. "veryslow".
             threads: of the encoder.
         """
-        super().__init__(
-            path,
-            size,
-            frame_rate_hz,
-            sound_path=sound_path,
-            sound_start_seconds=sound_start_seconds,
-            recipe=recipe,
-        )
-        self._start(["-vf", BT709_FILTER, "-crf", str(crf)], codec="libx264", preset=preset, threads=threads)
+        parameters = ["-vf", BT709_FILTER, "-crf", str(crf)]
+        super().__init__(spec, parameters, codec="libx264", preset=preset, threads=threads)
 
 
 class AlphaClipWriter(_ContainerWriter):
@@ -182,37 +157,17 @@ class AlphaClipWriter(_ContainerWriter):
     container = "webm"
     sound_codec = ("libopus", "-b:a", "128k")
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        size: tuple[int, int],
-        frame_rate_hz: float,
-        *,
-        sound_path: str | os.PathLike[str] | None = None,
-        sound_start_seconds: float = 0.0,
-        recipe: Mapping[str, Any] | None = None,
-        crf: int = 24,
-        speed: int = 6,
-        threads: int = 1,
-    ) -> None:
-        """Start the encoder; see `FrameWriter` for the other arguments.
+    def __init__(self, spec: ClipSpec, *, crf: int = 24, speed: int = 6, threads: int = 1) -> None:
+        """Start the encoder; see `FrameWriter` for what it raises.
 
         Args:
             crf: VP9's quality, 0..63.
             speed: libvpx's cpu-used, 0 slow .. 8 fast.
             threads: of the encoder.
         """
-        super().__init__(
-            path,
-            size,
-            frame_rate_hz,
-            sound_path=sound_path,
-            sound_start_seconds=sound_start_seconds,
-            recipe=recipe,
-        )
         parameters = [
             "-vf", f"scale=out_color_matrix=bt709:out_range=tv,format=yuva420p,{_BT709}", "-pix_fmt", "yuva420p",
             "-auto-alt-ref", "0", "-deadline", "realtime", "-cpu-used", str(speed), "-crf", str(crf), "-b:v", "0",
         ]  # fmt: skip
         # moviepy always names a preset; libvpx does not look at it.
-        self._start(parameters, codec="libvpx-vp9", preset="veryfast", threads=threads, alpha=True)
+        super().__init__(spec, parameters, codec="libvpx-vp9", preset="veryfast", threads=threads, alpha=True)

@@ -15,6 +15,7 @@ phone is held; importers let people flip them.
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
 import os
@@ -26,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.domain.clip_format import curve_format_of
 from studio.domain.expression import ARKIT_NAMES, INDEX, Weights
 from studio.domain.performance import Performance
 from studio.engines.media.atomic import atomic_file
@@ -51,6 +53,18 @@ _TRACKS = ("own_mouth", "lip_seal", "breath")
 _ANGLES = ("yaw", "pitch", "roll")
 _TIMECODE = re.compile(r"(\d+):(\d\d):(\d\d):(\d+)(?:\.(\d+))?$")
 _HINT = "Export it again from Live Link Face or from this studio."
+
+
+def write_curves(performance: Performance, path: str | os.PathLike[str]) -> Path:
+    """Write a performance in the format that the file's name asks for (see CURVE_FORMATS).
+
+    Raises:
+        UserInputError: the name ends in none of them.
+        NotFoundError, StoreError: see `atomic_file`.
+    """
+    module, _, name = curve_format_of(Path(path)).writer.partition(":")
+    written: Path = getattr(importlib.import_module(module), name)(performance, path)
+    return written
 
 
 def write_livelink_csv(performance: Performance, path: str | os.PathLike[str], *, own: Weights | None = None) -> Path:

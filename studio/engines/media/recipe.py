@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from studio.domain.clip_format import CLIP_FORMATS, choice
 from studio.engines.media import ffmpeg
 from studio.errors import LimitExceededError, UnreadableMediaError
 
@@ -25,7 +26,8 @@ COMMENT = "Made with Likeness Studio"
 MAX_RECIPE_BYTES = 900_000  # Pillow reads text chunks up to 1 MB
 _COMMENT_PREFIX = f"{PNG_KEYWORD}:"
 
-_UNREADABLE_HINT = "Choose a png, jpg, mp4, webm or gif made by this studio."
+_FILES = choice(["png", "jpg", *(f.suffix.removeprefix(".") for f in CLIP_FORMATS.values())])
+_UNREADABLE_HINT = f"Choose a {_FILES} made by this studio."
 
 
 def recipe_text(recipe: Mapping[str, Any]) -> str:

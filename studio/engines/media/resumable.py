@@ -1,4 +1,4 @@
-"""An mp4 whose finished pictures survive a killed process.
+"""A clip whose finished pictures survive a killed process.
 
 Pictures are encoded in parts of PART_FRAMES frames, each a whole file in a
 folder that outlives the process. Whoever opens the same clip again is told how
@@ -9,32 +9,41 @@ number only, so an interrupted clip and an uninterrupted one are the same.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from studio.engines.media import ffmpeg
 from studio.engines.media.atomic import atomic_file, disk_error, settle
-from studio.engines.media.clip import BT709_FILTER, ClipWriter
-from studio.engines.media.writer import Encoder, Frame, FrameWriter
+from studio.engines.media.writer import Encoder, Frame, PartsFolder
 
 PART_FRAMES = 50
 """Two seconds at 25 per second: about one second of work is lost at most, a part costs 0.1 s to open."""
 
 
-class _Parts:
-    """Stands where the clip's encoder stands: takes frames, ends in one file of pictures."""
+class EncodedParts:
+    """Stands where a clip's encoder stands: takes frames, ends in one file of pictures.
 
-    def __init__(self, folder: Path, joined: Path, size: tuple[int, int], frame_rate_hz: float, crf: int) -> None:
-        self._folder = folder
+    Args:
+        parts: where they are kept.
+        joined: the file that `finish` leaves.
+        container: ffmpeg's name, which is also the suffix of the parts.
+        encoder: (file, name in messages) -> an encoder of one part.
+
+    Raises:
+        StoreError: the folder cannot be made or written.
+    """
+
+    def __init__(
+        self, parts: PartsFolder, joined: Path, container: str, encoder: Callable[[Path, Path], Encoder]
+    ) -> None:
+        self._folder = parts.folder
         self._joined = joined
-        self._size = size
-        self._frame_rate_hz = frame_rate_hz
-        self._crf = crf
+        self._container = container
+        self._open = encoder
         self._encoder: Encoder | None = None
         self._open_frames = 0
         self._whole = 0
+        _make_ready(parts, container)
         while self._path(self._whole).exists():
             self._whole += 1
 
@@ -46,11 +55,7 @@ class _Parts:
     def write(self, frame: Frame) -> None:
         """Take one more frame."""
         if self._encoder is None:
-            parameters = ["-vf", BT709_FILTER, "-crf", str(self._crf), "-f", "mp4"]
-            self._encoder = Encoder(
-                self._unfinished, self._unfinished, self._size, self._frame_rate_hz, parameters,
-                codec="libx264", preset="veryfast", threads=1,
-            )  # fmt: skip
+            self._encoder = self._open(self._unfinished, self._unfinished)
         self._encoder.write(frame)
         self._open_frames += 1
         if self._open_frames == PART_FRAMES:
@@ -66,7 +71,7 @@ class _Parts:
         """
         parts = [self._path(i) for i in range(self._whole)]
         if self._encoder is not None:
-            last = self._folder / "last.mp4"
+            last = self._folder / f"last.{self._container}"
             self._end_part(last)
             parts.append(last)
         listed = self._folder / "parts.txt"
@@ -75,7 +80,7 @@ class _Parts:
             listed.write_text("".join(f"file '{p.name}'\n" for p in parts), "ascii", newline="\n")
         except OSError as exc:
             raise disk_error(exc, listed) from exc
-        arguments = ["-v", "error", "-y", "-f", "concat", "-i", f"file:{listed}", "-c", "copy", "-f", "mp4"]
+        arguments = ["-v", "error", "-y", "-f", "concat", "-i", f"file:{listed}", "-c", "copy", "-f", self._container]
         code, _, log = ffmpeg.run([*arguments, f"file:{self._joined}"], timeout_seconds=600.0)
         if code != 0:
             raise ffmpeg.write_error(log, self._joined, code)
@@ -89,10 +94,10 @@ class _Parts:
 
     @property
     def _unfinished(self) -> Path:
-        return self._folder / "unfinished.mp4"
+        return self._folder / f"unfinished.{self._container}"
 
     def _path(self, number: int) -> Path:
-        return self._folder / f"part-{number:06d}.mp4"
+        return self._folder / f"part-{number:06d}.{self._container}"
 
     def _end_part(self, path: Path) -> None:
         assert self._encoder is not None
@@ -101,50 +106,14 @@ class _Parts:
         settle(self._unfinished, path)
 
 
-class ResumableClipWriter(ClipWriter):
-    """A `ClipWriter` that goes on where another process was killed.
-
-    Attributes:
-        kept_frames: how many frames are there already; write the ones behind them.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        size: tuple[int, int],
-        frame_rate_hz: float,
-        *,
-        parts_folder: Path,
-        fingerprint: str,
-        sound_path: str | os.PathLike[str] | None = None,
-        sound_start_seconds: float = 0.0,
-        recipe: Mapping[str, Any] | None = None,
-        crf: int = 18,
-    ) -> None:
-        """Look what is there; see `FrameWriter` for the other arguments.
-
-        Args:
-            parts_folder: made if need be; keeps the parts until the caller deletes it.
-            fingerprint: says what is drawn; parts of another fingerprint are thrown away.
-        """
-        FrameWriter.__init__(
-            self, path, size, frame_rate_hz,
-            sound_path=sound_path, sound_start_seconds=sound_start_seconds, recipe=recipe,
-        )  # fmt: skip
-        _make_ready(parts_folder, fingerprint)
-        self._prepare_join()
-        even = (self._width + self._width % 2, self._height + self._height % 2)
-        self._encoder = _Parts(parts_folder, self._pictures, even, self._frame_rate_hz, crf)
-        self.kept_frames = self.frames = self._encoder.frames
-
-
-def _make_ready(folder: Path, fingerprint: str) -> None:
+def _make_ready(parts: PartsFolder, container: str) -> None:
     """Make the folder, and empty it of parts that belong to something else."""
+    folder, fingerprint = parts.folder, parts.fingerprint
     said = folder / "fingerprint.txt"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not said.exists() or said.read_text("utf-8") != fingerprint:
-            for path in folder.glob("*.mp4"):
+            for path in folder.glob(f"*.{container}"):
                 path.unlink()
             with atomic_file(said) as part:
                 part.write_text(fingerprint, "utf-8")

@@ -10,16 +10,17 @@ import math
 import os
 import shutil
 import zipfile
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import numpy as np
 
 from studio.engines.media import ffmpeg
 from studio.engines.media.atomic import disk_error, settle
-from studio.engines.media.pictures import png_bytes
+from studio.engines.media.pictures import png_bytes, read_picture
 from studio.engines.media.recipe import gif_comment
-from studio.engines.media.writer import Encoder, Frame, FrameWriter
-from studio.errors import ConflictError, StoreError
+from studio.engines.media.writer import ClipSpec, Encoder, Frame, FrameWriter
+from studio.errors import ConflictError, StoreError, UnreadableMediaError
 
 GIF_FRAME_RATE_HZ = 15.0
 
@@ -30,20 +31,11 @@ class GifWriter(FrameWriter):
     The palette needs all frames, so they go to a lossless file on disk first.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        size: tuple[int, int],
-        frame_rate_hz: float,
-        *,
-        sound_path: str | os.PathLike[str] | None = None,
-        sound_start_seconds: float = 0.0,
-        recipe: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, spec: ClipSpec) -> None:
         """Start the intermediate file; see `FrameWriter`."""
-        super().__init__(path, size, frame_rate_hz, recipe=recipe)
+        super().__init__(spec)
         self._every = math.ceil(self._frame_rate_hz / GIF_FRAME_RATE_HZ)
-        self._comment = gif_comment(recipe) if recipe is not None else b""
+        self._comment = gif_comment(spec.recipe) if spec.recipe is not None else b""
         self._lossless = self._part.with_suffix(".mkv")
         self._palette = self._part.with_suffix(".png")
         self._encoder = Encoder(
@@ -111,22 +103,13 @@ class PngSequenceWriter(FrameWriter):
 
     channels = (3, 4)
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        size: tuple[int, int],
-        frame_rate_hz: float,
-        *,
-        sound_path: str | os.PathLike[str] | None = None,
-        sound_start_seconds: float = 0.0,
-        recipe: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, spec: ClipSpec) -> None:
         """Start the zip or folder; see `FrameWriter`.
 
         Raises:
             ConflictError: the folder exists already and is not empty.
         """
-        super().__init__(path, size, frame_rate_hz, recipe=recipe)
+        super().__init__(spec)
         self._archive: zipfile.ZipFile | None = None
         try:
             if self.path.suffix.lower() == ".zip":
@@ -168,3 +151,32 @@ class PngSequenceWriter(FrameWriter):
             self._part.unlink(missing_ok=True)
         else:
             shutil.rmtree(self._part, ignore_errors=True)
+
+
+@contextmanager
+def read_png_sequence(path: str | os.PathLike[str], *, alpha: bool = False) -> Iterator[Iterator[Frame]]:
+    """Open a zip of numbered PNGs for reading picture by picture; use it in a `with` block.
+
+    Args:
+        path: the zip.
+        alpha: give RGBA; else transparent pixels are blended with neutral gray.
+
+    Raises:
+        NotFoundError: no such file.
+        UnreadableMediaError: no zip of pictures, or damaged; also while reading.
+    """
+    found = ffmpeg.checked_file(path)
+    try:
+        with zipfile.ZipFile(found) as archive:
+            yield (_pixels(archive.read(name), alpha) for name in sorted(archive.namelist()))
+    except zipfile.BadZipFile as exc:
+        raise UnreadableMediaError(f"{found.name} is a damaged zip file.", "Use the original file.") from exc
+
+
+def _pixels(data: bytes, alpha: bool) -> Frame:
+    """Decode one PNG.  # (H, W, 3 or 4)"""
+    picture = read_picture(data)
+    if not alpha:
+        return picture.rgb
+    opaque = np.full(picture.rgb.shape[:2], 255, np.uint8)
+    return np.dstack([picture.rgb, opaque if picture.alpha is None else picture.alpha])

@@ -8,10 +8,10 @@ exception, nothing stays. Knows nothing of containers or portraits.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, ClassVar
@@ -31,35 +31,55 @@ SMALLEST_SIDE, LARGEST_SIDE = 256, 2048
 """Bounds of the longer side in pixels."""
 
 
+@dataclass(frozen=True)
+class PartsFolder:
+    """Where the finished parts of a clip outlive its process.
+
+    Attributes:
+        folder: made if need be; keeps the parts until the caller deletes it.
+        fingerprint: says what is drawn; parts of another fingerprint are thrown away.
+    """
+
+    folder: Path
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """What a clip is written from, whatever its format.
+
+    Attributes:
+        path: the final name; its folder must exist.
+        size: width and height of the frames in pixels, longer side 256..2048.
+        frame_rate_hz: 24, 25, 30 or 60.
+        sound_path: original sound (or video with sound); None is a silent clip.
+        sound_start_seconds: where in the sound frame 0 lies, >= 0.
+        recipe: JSON object carried in the file's metadata.
+        parts: lets the clip go on where another process was killed; None writes it in one go.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    frame_rate_hz: float
+    sound_path: Path | None = None
+    sound_start_seconds: float = 0.0
+    recipe: Mapping[str, Any] | None = None
+    parts: PartsFolder | None = None
+
+
 class FrameWriter:
     """What every writer does: check, count, finish or undo. Use it in a `with` block.
 
     Attributes:
         path: the final name.
-        frames: how many were written.
+        frames: how many were written; at first those that an earlier process has left.
     """
 
     channels: ClassVar[tuple[int, ...]] = (3,)
+    """Of the frames it accepts; 4 is RGBA with straight alpha."""
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        size: tuple[int, int],
-        frame_rate_hz: float,
-        *,
-        sound_path: str | os.PathLike[str] | None = None,
-        sound_start_seconds: float = 0.0,
-        recipe: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, spec: ClipSpec) -> None:
         """Check the request; nothing is written yet.
-
-        Args:
-            path: the final name; its folder must exist.
-            size: width and height of the frames, longer side 256..2048.
-            frame_rate_hz: 24, 25, 30 or 60.
-            sound_path: original sound (or video with sound); left out by formats without sound.
-            sound_start_seconds: where in the sound frame 0 lies, >= 0.
-            recipe: carried in the file's metadata.
 
         Raises:
             UserInputError: a frame rate that is not offered.
@@ -67,25 +87,26 @@ class FrameWriter:
             NotFoundError: the folder or the sound does not exist.
             UnreadableMediaError: the sound cannot be read.
         """
-        self.path = Path(path).resolve()
+        size = spec.size
+        self.path = spec.path.resolve()
         self.frames = 0
         self._width, self._height = size
-        self._frame_rate_hz = float(frame_rate_hz)
-        self._sound_start_seconds = sound_start_seconds
-        self._recipe = recipe
+        self._frame_rate_hz = float(spec.frame_rate_hz)
+        self._sound_start_seconds = spec.sound_start_seconds
+        self._recipe = spec.recipe
         self._ended = False
         if self._frame_rate_hz not in FRAME_RATES_HZ:
-            raise UserInputError(f"{frame_rate_hz:g} frames per second are not offered.", "Use 24, 25, 30 or 60.")
+            raise UserInputError(f"{self._frame_rate_hz:g} frames per second are not offered.", "Use 24, 25, 30 or 60.")
         if not SMALLEST_SIDE <= max(size) <= LARGEST_SIDE or min(size) < 16:
             raise LimitExceededError(
                 f"A clip of {size[0]} x {size[1]} pixels cannot be written.",
                 f"The longer side goes from {SMALLEST_SIDE} to {LARGEST_SIDE} pixels.",
             )
-        self._sound_path = self._checked_sound(sound_path)
+        self._sound_path = self._checked_sound(spec.sound_path)
         self._part = part_path(self.path)
 
     @staticmethod
-    def _checked_sound(sound_path: str | os.PathLike[str] | None) -> Path | None:
+    def _checked_sound(sound_path: Path | None) -> Path | None:
         """Return the sound's absolute path once its container has proved harmless."""
         if sound_path is None:
             return None

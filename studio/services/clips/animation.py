@@ -13,17 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.domain.clip_format import clip_format, curve_format_of
 from studio.domain.job import Job
 from studio.domain.render import NewRender, Render
 from studio.engines.base import Amounts
-from studio.errors import UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.clips.making import AnimationResult, ClipMaker
 from studio.services.clips.request import (
     EMOTIONS,
     FRAME_RATES_HZ,
     AnimationRequest,
-    ClipFormat,
     check,
     checked_request,
 )
@@ -44,7 +43,6 @@ __all__ = [
     "Animation",
     "AnimationRequest",
     "AnimationResult",
-    "ClipFormat",
     "checked_request",
 ]
 
@@ -72,7 +70,9 @@ class Animation:
         size = min(request.size or PREVIEW_SIDE, PREVIEW_SIDE)
         short = request.model_copy(update={"seconds": seconds, "size": size})
         self._scratch.mkdir(parents=True, exist_ok=True)
-        return self._maker.make(self._with_face(short), self._scratch / f"preview-{time.time_ns()}{_suffix(short)}")
+        return self._maker.make(
+            self._with_face(short), self._scratch / f"preview-{time.time_ns()}{clip_format(short.format).suffix}"
+        )
 
     def submit(self, request: AnimationRequest) -> Job:
         """Check the request and put it into the queue; the worker makes the clip.
@@ -108,11 +108,11 @@ class Animation:
             UserInputError: bad request, portrait, sound or file name; and StoreError, EngineError.
         """
         from studio.engines.media.atomic import atomic_file, check_place
-        from studio.engines.media.curves import read_json, write_json, write_livelink_csv
+        from studio.engines.media.curves import read_json, write_curves
 
         check(request)
-        if curves is not None and curves.suffix.lower() not in {".csv", ".json"}:
-            raise UserInputError(f"{curves.name} names no format for curves.", "End it in .csv or .json.")
+        if curves is not None:
+            curve_format_of(curves)  # a name of another format is refused now, not after the last frame
         sound = None if request.sound is None else request.sound.path
         for place in filter(None, (out, curves)):
             check_place(place, request.portrait.path, sound)
@@ -122,8 +122,7 @@ class Animation:
         with atomic_file(out) as part:
             shutil.copyfile(result.path, part)
         if curves is not None:
-            motion = read_json(self._store.media.get(render.inputs["curves"]))
-            (write_livelink_csv if curves.suffix.lower() == ".csv" else write_json)(motion, curves)
+            write_curves(read_json(self._store.media.get(render.inputs["curves"])), curves)
         return replace(result, path=out, curves=curves)
 
     def voices(self) -> tuple[str, ...]:
@@ -149,7 +148,7 @@ class Animation:
         """Make a clip and keep it in the library with its curves and its whole recipe.
 
         Args:
-            work_folder: outlives the process; an mp4 goes on behind the frames found there.
+            work_folder: outlives the process; a resumable format goes on behind the frames found there.
             made_by: the recipe that is made once more; its engine must be this one.
         """
         settled = self._settled(self._with_face(request))
@@ -157,7 +156,7 @@ class Animation:
             animator = self._portraits.engines.animator(settled.engine)
             check_engine(made_by, animator.name, animator.version)
         self._scratch.mkdir(parents=True, exist_ok=True)
-        out = self._scratch / f"clip-{time.time_ns()}{_suffix(settled)}"
+        out = self._scratch / f"clip-{time.time_ns()}{clip_format(settled.format).suffix}"
         curves, poster = out.with_suffix(".curves.json"), out.with_suffix(".jpg")
         # Written in parts also when nothing could resume it: a rerun must give the same bytes.
         parts = (work_folder or out.with_suffix(".work")) / "parts"
@@ -236,10 +235,6 @@ class Animation:
             probe(self._sources.path(request.sound))
         sound = None if request.sound is None else self._sources.settled(request.sound)
         return request.model_copy(update={"portrait": self._sources.settled(request.portrait), "sound": sound})
-
-
-def _suffix(request: AnimationRequest) -> str:
-    return {"mp4": ".mp4", "webm": ".webm", "gif": ".gif", "png": ".zip"}[request.format]
 
 
 def _title(request: AnimationRequest) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.domain.clip_format import clip_format
 from studio.domain.expression import FaceState, resolve
 from studio.domain.performance import Performance
 from studio.domain.pose import HeadPose
@@ -114,6 +115,8 @@ class ClipMaker:
         parts: Path | None = None,
     ) -> AnimationResult:
         """Make a clip into `out`; everything that makes clips comes through here."""
+        from studio.engines.media.curves import write_curves
+
         tell = on_progress or (lambda progress: None)
         clock = _Clock()
         tell(Progress(0.0, "Reading the portrait"))
@@ -138,7 +141,7 @@ class ClipMaker:
                 if request.sound is None:  # what the offline voice said lies in the clip now
                     spoken.path.unlink(missing_ok=True)
         if curves is not None:
-            _write_curves(performance, curves)
+            write_curves(performance, curves)
         width, height = prepared.portrait.size
         tell(Progress(1.0, "Done"))
         return AnimationResult(
@@ -218,10 +221,9 @@ class ClipMaker:
     ) -> tuple[str, ...]:
         """Draw every frame into the encoder; return what the picture suffers from."""
         from studio.engines.media.pictures import thumbnail_jpeg
-        from studio.engines.media.video import FORMATS
 
         portrait = prepared.portrait
-        draw_one = portrait.render_with_alpha if FORMATS[request.format].needs_alpha else portrait.render
+        draw_one = portrait.render_with_alpha if clip_format(request.format).has_alpha else portrait.render
         frames = len(performance)
         states = [_frame_state(performance, i, base) for i in range(0, frames, HINT_FRAMES)]
         hints = dict.fromkeys(hint for state in states for hint in portrait.hints(state))
@@ -293,17 +295,20 @@ def _open_clip(
     recipe: Mapping[str, Any],
     parts: Path | None,
 ) -> FrameWriter:
-    """Open the writer; with a folder for parts an mp4 survives the end of its process."""
-    from studio.engines.media.resumable import ResumableClipWriter
-    from studio.engines.media.video import open_writer
+    """Open the writer; with a folder for parts a clip that can go on survives the end of its process."""
+    from studio.engines.media.video import PartsFolder, open_writer
 
-    sound: dict[str, Any] = {"sound_path": spoken.path, "sound_start_seconds": spoken.start_seconds}
-    if request.format == "mp4" and parts is not None:
-        fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-        return ResumableClipWriter(
-            out, size, request.frame_rate_hz, parts_folder=parts, fingerprint=fingerprint, recipe=recipe, **sound
-        )
-    return open_writer(request.format, out, size, request.frame_rate_hz, recipe=recipe, **sound)
+    fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    return open_writer(
+        request.format,
+        out,
+        size,
+        request.frame_rate_hz,
+        sound_path=spoken.path,
+        sound_start_seconds=spoken.start_seconds,
+        recipe=recipe,
+        parts=None if parts is None else PartsFolder(parts, fingerprint),
+    )
 
 
 def _frame_state(performance: Performance, frame: int, base: FaceState) -> FaceState:
@@ -311,13 +316,3 @@ def _frame_state(performance: Performance, frame: int, base: FaceState) -> FaceS
     state = performance.state(frame, base.weights)
     head = state.head.as_array() + base.head.as_array()
     return FaceState(state.weights, HeadPose(*(float(a) for a in head)).clamped())
-
-
-def _write_curves(performance: Performance, path: Path) -> None:
-    """Write the motion beside the clip, in the format that the name asks for."""
-    from studio.engines.media.curves import write_json, write_livelink_csv
-
-    if path.suffix.lower() == ".csv":
-        write_livelink_csv(performance, path)
-    else:
-        write_json(performance, path)

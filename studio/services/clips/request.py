@@ -8,22 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from studio.domain.clip_format import CLIP_FORMATS, USUAL_CLIP_FORMAT, choice
 from studio.domain.expression import ExpressionEdit
 from studio.engines.base import Amounts
 from studio.errors import UserInputError
 from studio.services.portraits.prepared import LARGEST_SIDE, SMALLEST_SIDE
 from studio.services.sources import MediaSource
 
-ClipFormat = Literal["mp4", "webm", "gif", "png"]
 USUAL_VOICE = "en-us"
 EMOTIONS: tuple[str, ...] = ("joy", "sadness", "surprise", "fear", "anger", "disgust", "contempt")
 FRAME_RATES_HZ: tuple[int, ...] = (24, 25, 30, 60)
 _LARGEST_AMOUNT = 2.0
 _FRAME_RATES = f"Use {', '.join(map(str, FRAME_RATES_HZ[:-1]))} or {FRAME_RATES_HZ[-1]}."
+
+
+def _offered(format: str) -> str:
+    if format not in CLIP_FORMATS:
+        raise ValueError(f"Input should be {choice([repr(name) for name in CLIP_FORMATS])}")
+    return format
 
 
 class AnimationRequest(BaseModel):
@@ -40,6 +46,7 @@ class AnimationRequest(BaseModel):
         expression, neutralise: slider values under the whole clip.
         size: longer side in pixels, 256..2048; default the photo's own, at most 1024.
         start_seconds, seconds: part of the sound; None is to its end.
+        format: a key of CLIP_FORMATS.
         project_id: where the clip is kept; None is the photo's own project.
         photo_id: the photo it came from, for the library only.
     """
@@ -60,7 +67,7 @@ class AnimationRequest(BaseModel):
     seed: int = 0
     frame_rate_hz: Literal[24, 25, 30, 60] = 25
     size: int | None = Field(default=None, ge=SMALLEST_SIDE, le=LARGEST_SIDE)
-    format: ClipFormat = "mp4"
+    format: Annotated[str, AfterValidator(_offered)] = USUAL_CLIP_FORMAT
     engine: str = "rig"
     start_seconds: float = Field(default=0.0, ge=0.0)
     seconds: float | None = Field(default=None, gt=0.0)

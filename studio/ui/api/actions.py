@@ -143,7 +143,11 @@ class Api:
     def preview_animation(self, request: dict[str, Any], seconds: float = 3.0) -> dict[str, Any]:
         """Draw the first seconds of a clip at once."""
         result = self.studio.animation.preview(self.request(request), seconds=seconds)
-        return {**plain(result), "path": None, "file": self.file(self.window.shelf.put(result.path, "preview.mp4"))}
+        return {
+            **plain(result),
+            "path": None,
+            "file": self.file(self.window.shelf.put(result.path, f"preview{result.path.suffix}")),
+        }
 
     def animate(self, request: dict[str, Any]) -> dict[str, Any]:
         """Put a clip into the queue; returns its job."""

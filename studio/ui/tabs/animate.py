@@ -9,10 +9,11 @@ services/animation.py.
 from __future__ import annotations
 
 from dataclasses import asdict, fields, replace
-from typing import Any, get_args
+from typing import Any
 
 import gradio as gr
 
+from studio.domain.clip_format import CLIP_FORMATS, CURVE_FORMATS, USUAL_CLIP_FORMAT, clip_suffixes
 from studio.domain.expression import CONTROL
 from studio.domain.job import Job
 from studio.errors import NotFoundError, UserInputError
@@ -21,7 +22,6 @@ from studio.services.clips.animation import (
     FRAME_RATES_HZ,
     Amounts,
     AnimationRequest,
-    ClipFormat,
     checked_request,
 )
 from studio.services.clips.request import USUAL_VOICE
@@ -60,12 +60,6 @@ AMOUNT_HELP = {
     "brows": "How much the brows follow the voice.",
     "breath": "How much chest and shoulders rise.",
     "asymmetry": "How different left and right may be.",
-}
-FORMAT_HELP: dict[ClipFormat, str] = {
-    "mp4": "Video with sound (mp4)",
-    "webm": "Cut out, with alpha (webm)",
-    "gif": "Animated picture (gif)",
-    "png": "Numbered PNG pictures",
 }
 EMPTY_STAGE = text.empty(
     "Nothing to play yet",
@@ -122,8 +116,10 @@ class AnimateTab:
                 self.progress = clickable(elem_id="animate-progress")
                 with gr.Row(elem_classes=["actions"], visible=False) as self.downloads:
                     self.get_clip = gr.DownloadButton("Download clip", size="sm", elem_id="animate-get-clip")
-                    self.get_csv = gr.DownloadButton("Curves (CSV)", size="sm", elem_id="animate-get-csv")
-                    self.get_json = gr.DownloadButton("Curves (JSON)", size="sm", elem_id="animate-get-json")
+                    self.get_curves = [
+                        gr.DownloadButton(f"Curves ({f.title})", size="sm", elem_id=f"animate-get-{f.name}")
+                        for f in CURVE_FORMATS.values()
+                    ]
 
     def _build_speech(self) -> None:
         self.sound = gr.Audio(
@@ -197,8 +193,8 @@ class AnimateTab:
         with gr.Accordion("Output", open=False, elem_id="animate-output"):
             with gr.Row():
                 self.format = gr.Dropdown(
-                    [(FORMAT_HELP[f], f) for f in get_args(ClipFormat)],
-                    value="mp4",
+                    [(f.title, f.name) for f in CLIP_FORMATS.values()],
+                    value=USUAL_CLIP_FORMAT,
                     label="Format",
                     filterable=False,
                     info="What the file is.",
@@ -253,7 +249,7 @@ class AnimateTab:
             self.seed,
             *self.amounts,
         ]
-        stage = [self.video, self.placeholder, self.caption, self.downloads, self.get_clip, self.get_csv, self.get_json]
+        stage = [self.video, self.placeholder, self.caption, self.downloads, self.get_clip, *self.get_curves]
         listen(
             self.preview.click,
             self._preview,
@@ -331,9 +327,9 @@ class AnimateTab:
 
     def _preview(self, *inputs: Any) -> tuple[Any, ...]:
         request = self._request(*inputs)
-        request = request.model_copy(update={"format": "mp4"})
+        request = request.model_copy(update={"format": USUAL_CLIP_FORMAT})
         result = self.service.preview(request, seconds=PREVIEW_SECONDS)
-        path = self.window.shelf.put(result.path, "preview.mp4")
+        path = self.window.shelf.put(result.path, f"preview{result.path.suffix}")
         took = (
             f"Preview of the first {result.duration_seconds:.1f} s, made in {result.seconds.get('total', 0.0):.1f} s."
         )
@@ -344,8 +340,7 @@ class AnimateTab:
             said,
             gr.Row(visible=False),
             gr.skip(),
-            gr.skip(),
-            gr.skip(),
+            *(gr.skip() for _ in CURVE_FORMATS),
             None,
         )
 
@@ -370,12 +365,12 @@ class AnimateTab:
         try:
             return self._watch(self.window.studio.jobs.get(watched), shown)
         except NotFoundError:
-            return (None, None, "", *(gr.skip() for _ in range(7)))
+            return (None, None, "", *(gr.skip() for _ in self.watch[3:]))
 
     def _watch(self, job: Job, shown: str | None) -> tuple[Any, ...]:
         """Return the updates of `self.watch`: the job's card, and its clip once it is done."""
         state = f"{job.id}/{job.state}/{job.fraction:.3f}/{job.preview_number}/{job.message}/{job.cancel_requested}"
-        nothing = tuple(gr.skip() for _ in range(7))
+        nothing = tuple(gr.skip() for _ in self.watch[3:])
         if state == shown:
             return (job.id, gr.skip(), gr.skip(), *nothing)
         if job.state != "done":
@@ -390,13 +385,13 @@ class AnimateTab:
         library = self.window.studio.library
         render = library.show(str(job.outputs["render_id"]))
         path = self.window.shelf.put(library.path(render), f"{render.title or 'clip'}{render.file_extension}")
-        playable = render.file_extension in (".mp4", ".webm")
+        playable = render.file_extension in clip_suffixes("video")
         video = gr.Video(value=path if playable else None, visible=playable, autoplay=False)
         fine = f"{render.width}×{render.height} px · {text.clock(render.duration_seconds)}"
         said = text.hints(str(h) for h in job.outputs.get("hints", ()))
         curves = library.curves(render.id)
         name = render.title or "clip"
-        files = [self.window.shelf.put(c, name + c.suffix) for c in curves] if curves else [None, None]
+        files = [self.window.shelf.put(curves[f], name + curves[f].suffix) if curves else None for f in CURVE_FORMATS]
         return (
             video,
             gr.HTML(visible=not playable),

@@ -14,6 +14,7 @@ from typing import Any
 
 import gradio as gr
 
+from studio.domain.clip_format import clip_suffixes
 from studio.domain.render import Render
 from studio.ui.kit import results, text
 from studio.ui.kit.controls import clickable, clicked, html, listen
@@ -22,6 +23,8 @@ from studio.ui.window import Window
 PAGE_SIZE = 24
 KINDS = [("Everything", ""), ("Clips", "clip"), ("Pictures", "image"), ("Curves", "curves")]
 ANYONE = ""
+PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".webp"})
+"""Of renders that are no clips."""
 
 
 def _drawn(render: Render) -> dict[str, str]:
@@ -243,8 +246,8 @@ class LibraryTab:
         """Return the updates of `self.detail` for one render."""
         render = self.service.show(render_id)
         path = self.window.shelf.put(self.service.path(render), f"{render.title or 'likeness'}{render.file_extension}")
-        playable = render.file_extension in (".mp4", ".webm")
-        seen = render.file_extension in (".png", ".gif", ".jpg", ".webp")
+        playable = render.file_extension in clip_suffixes("video")
+        seen = render.file_extension in PICTURE_SUFFIXES | clip_suffixes("picture")
         return (
             render.id,
             gr.Column(visible=True),
