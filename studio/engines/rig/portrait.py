@@ -71,7 +71,7 @@ class RigPortrait:
         self._card = layers.build_card(asset, fit, self._mesh, self._drawn, person, self._layers.pad)
         self._box = self._region(person)
         self._eyes = [EyePatch(photo, face.landmarks, side) for side in (0, 1)]
-        self._mouth = Mouth(asset, photo, self._mesh, face.landmarks, fit.eye_distance)
+        self._mouth = Mouth(asset, photo, fit, self._mesh, face.landmarks)
         self._contact = LipContact(asset, self._own_vertices)
         self._seam = SeamPull(asset, self._mesh, fit.eye_distance)
         self._lid_calm = self._calm_lids(face.landmarks)
@@ -153,8 +153,6 @@ class RigPortrait:
         a, mm = self._asset, self._asset.millimetres_per_unit
         marks = a.landmarks(self._fit.neutral)
         basis = a.actions_at_landmarks
-        teeth = self._fit.neutral[a.vertices_of("teeth_upper")]
-        edge = float(np.percentile(teeth[:, 1], 4))
         contact = []
         for upper, lower, blink in ((386, 374, "eyeBlinkLeft"), (159, 145, "eyeBlinkRight")):
             travel = basis[INDEX[blink], lower, 1] - basis[INDEX[blink], upper, 1]
@@ -164,7 +162,7 @@ class RigPortrait:
             gap_per_weight_mm=((basis[:, 13, 1] - basis[:, 14, 1]) * mm).astype(np.float32),
             width_mm=float(marks[291, 0] - marks[61, 0]) * mm,
             width_per_weight_mm=((basis[:, 291, 0] - basis[:, 61, 0]) * mm).astype(np.float32),
-            lower_lip_mm=(float(marks[14, 1]) - edge) * mm,
+            lower_lip_mm=(float(marks[14, 1]) - self._mouth.teeth.edge_y) * mm,
             lower_lip_per_weight_mm=(basis[:, 14, 1] * mm).astype(np.float32),
             protrusion_per_weight_mm=((basis[:, 13, 2] + basis[:, 14, 2]) / 2 * mm).astype(np.float32),
             blink_contact=np.array(contact, np.float32), own=self.own_weights,
@@ -228,8 +226,9 @@ class RigPortrait:
         self._draw_maps(vertices, mesh, card)
         self._edit_eyes(state.weights)
         kernels.look_up(self._maps, self._tag, self._source, self._layers.pad, np.ascontiguousarray(plate), self._rgba)
-        own = self._place(self._own_vertices, head, breath)
-        self._mouth.draw(mesh, own, self._rgba[..., :3], (x0, y0), self._seam_pull(vertices))
+        self._mouth.draw(
+            mesh, state.weights, lambda points: self._place(points, head, breath), self._rgba[..., :3], (x0, y0)
+        )
         return self._rgba
 
     def _shape(self, weights: Weights) -> FloatArray:
