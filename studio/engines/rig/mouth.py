@@ -23,7 +23,7 @@ from studio.engines.rig import mouth_shading
 from studio.engines.rig.asset import HeadAsset
 from studio.engines.rig.fit import HeadFit
 from studio.engines.rig.layers import smoothstep
-from studio.engines.rig.opening import MIDDLE, OPEN_GAP, SAMPLES, LipCurves, Opening
+from studio.engines.rig.opening import OPEN_GAP, SAMPLES, LipCurves, Opening
 from studio.engines.rig.own_mouth import OwnMouth, affine_between, mapped
 from studio.engines.rig.palette import LUMA, measure_palette
 from studio.engines.rig.teeth import LOWER, UPPER, Teeth, hidden_by_lips, rounding_of
@@ -37,7 +37,7 @@ _NEAR_OWN_MM = 2.0  # up to this change the photo's own pixels fade into the dra
 _LIP_SHADE = 0.30  # how dark the rim of a lip gets that closed in the photo
 # A tongue that is put out, millimetres: where its tip is at tongueOut 0 and 1, below the upper edge of the lower teeth.
 _TONGUE_IN_MM, _TONGUE_OUT_MM = -7.0, 23.0
-_TONGUE_HALF_MM = 16.5
+_TONGUE_HALF_MM = 18.0
 _TONGUE_ROOT_MM = 9.0
 
 
@@ -89,8 +89,7 @@ class Mouth:
             offset: x, y of the picture's corner in the photo.
         """
         opening = self._curves.of(mesh)
-        if self._own is not None:
-            self._mend_seam(opening, picture, offset)
+        self._mend_seam(opening, picture, offset)
         if opening.gap.max() < 0.05:
             return
         out = max(float(weights[INDEX["tongueOut"]]), 0.0)
@@ -133,7 +132,7 @@ class Mouth:
         if out > 0.02:
             tip = edges[1] + (_TONGUE_IN_MM + (_TONGUE_OUT_MM - _TONGUE_IN_MM) * out) * self._mm
             root = min(edges[1], tip) - _TONGUE_ROOT_MM * self._mm
-            half = min(_TONGUE_HALF_MM * self._mm, 0.36 * (o.u[-1] - o.u[0]))
+            half = min(_TONGUE_HALF_MM * self._mm, 0.39 * (o.u[-1] - o.u[0]))
             mouth_shading.paint_tongue(frame, o.top, root, tip, half, self._palette.tongue, shaded)
         small = cv2.resize(shaded, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
         sigma = float(np.sqrt(max(self._palette.blur_pixels**2 - 0.3, 0.04)))  # the samples blur by .55 themselves
@@ -162,7 +161,7 @@ class Mouth:
             changed = np.abs(opening.gap - self._curves.own.gap).max() / self._mm
             cover = cover * np.float32(smoothstep(np.array(changed), 0.0, _NEAR_OWN_MM))
             jaw = affine_between(rows[1], self._rest[1])
-            color = self._own.lay_over(color, box, skull, jaw, opening, 1.0 - 0.5 * rounding_of(weights))
+            color = self._own.lay_over(color, box, skull, jaw, opening, rounding_of(weights))
         bright = color @ LUMA / max(float(self._palette.teeth @ LUMA), 1.0)
         grain = self._grain(skull, box) * np.sqrt(np.clip(bright, 0.02, 1.0))  # the dark has less of it
         return np.asarray(color + grain[..., None], np.float32), cover
@@ -188,29 +187,58 @@ class Mouth:
         target[...] = target * shade * (1 - alpha) + color[window] * alpha
 
     def _mend_seam(self, opening: Opening, picture: FloatArray, offset: tuple[int, int]) -> None:
-        """Draw the line where the lips of an open photo now meet: soft and dark, without the mesh's steps."""
+        """Draw the line where lips meet without the steps that one sample per pixel of a mesh leaves."""
         mm = self._mm
-        gap = opening.gap
-        closing = smoothstep((self._curves.own.gap.max() - gap.max()) / mm, 0.3, 1.2)
         end = np.abs(np.linspace(-1, 1, SAMPLES))
-        strength = closing * (1 - smoothstep(gap / mm, 0.1, 0.8)) * (1 - smoothstep(end, 0.9, 1.0))
+        met = (1 - smoothstep(opening.gap / mm, 0.1, 0.8)) * (1 - smoothstep(end, 0.92, 1.0))
         box = opening.box(2.0 * mm + 3, self._shape)
-        if strength.max() < 0.02 or box is None:
+        if met.max() < 0.02 or box is None:
             return
         window, target = _overlap(picture, offset, box)
         if target is None or min(target.shape[:2]) < 5:
             return
-        x0, y0 = box[0] + window[1].start, box[1] + window[0].start
+        corner = box[0] + window[1].start, box[1] + window[0].start
         h, w = target.shape[:2]
-        u, v = opening.axes_at(*np.meshgrid(np.arange(x0, x0 + w), np.arange(y0, y0 + h)))
-        line = v - np.interp(u, opening.u, (opening.top + opening.bottom) / 2)
-        here = np.interp(u, opening.u, strength, left=0, right=0)
+        u, v = opening.axes_at(*np.meshgrid(np.arange(corner[0], corner[0] + w), np.arange(corner[1], corner[1] + h)))
+        middle = (opening.top + opening.bottom) / 2
+        line = v - np.interp(u, opening.u, middle)
+        here = np.interp(u, opening.u, met, left=0, right=0)
         soft = max(0.55 * mm, 0.8)
-        blurred = cv2.GaussianBlur(cv2.medianBlur(np.ascontiguousarray(target), 5), (0, 0), soft)
-        band = np.exp(-((line / (1.3 * soft)) ** 4)) * here
-        dark = 1 - 0.5 * np.exp(-((line / (0.8 * soft)) ** 2)) * here
-        target += (blurred - target) * band[..., None].astype(np.float32)
-        target *= dark[..., None].astype(np.float32)
+        band = (np.exp(-((line / (1.3 * soft)) ** 4)) * here)[..., None].astype(np.float32)
+        patch = np.ascontiguousarray(target)
+        if self._own is None:
+            mended = _along(patch, opening, middle, u, line, corner)
+            dark = np.float32(1.0)
+        else:
+            closing = float(smoothstep((self._curves.own.gap.max() - opening.gap.max()) / mm, 0.3, 1.2))
+            band = band * np.float32(closing)
+            mended = cv2.GaussianBlur(cv2.medianBlur(patch, 5), (0, 0), soft)
+            dark = 1 - 0.5 * np.exp(-((line / (0.8 * soft)) ** 2))[..., None].astype(np.float32) * band
+        target += (mended - target) * band
+        target *= dark
+
+
+def _along(
+    patch: FloatArray, opening: Opening, middle: Array, u: Array, line: Array, corner: tuple[int, int]
+) -> FloatArray:  # fmt: skip
+    """Average a picture along the line between the lips, which keeps the line and takes its steps.
+
+    Args:
+        patch: RGB.  # (h, w, 3)
+        middle: v of the line over `opening.u`.
+        u, line: of every pixel: along the mouth, and from the line downward.  # (h, w) each
+        corner: x, y of the patch's corner in the picture.
+    """
+    total = np.zeros_like(patch)
+    for step, share in ((-2.0, 0.12), (-1.0, 0.24), (0.0, 0.28), (1.0, 0.24), (2.0, 0.12)):
+        there = u + step
+        height = np.interp(there, opening.u, middle) + line
+        x = opening.origin[0] + there * opening.axis[0] + height * opening.down[0] - corner[0]
+        y = opening.origin[1] + there * opening.axis[1] + height * opening.down[1] - corner[1]
+        total += share * cv2.remap(
+            patch, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+    return np.asarray(total)
 
 
 def _overlap(picture: FloatArray, offset: tuple[int, int], box: Box) -> tuple[tuple[slice, slice], FloatArray | None]:

@@ -216,7 +216,7 @@ def paint_tongue(frame: Array, top: Array, root_v: float, tip_v: float, half_wid
     )  # fmt: skip
     height, width = out.shape[:2]
     count = top.shape[0]
-    soft = 0.5 / n
+    soft = max(0.5 / n, 0.35 * mm)
     centre = u0 + 0.5 * (count - 1) * du
     length = max(tip_v - root_v, 1e-3)
     round_v = tip_v - min(1.15 * half_width, length)  # from here on the sides run together
@@ -232,7 +232,7 @@ def paint_tongue(frame: Array, top: Array, root_v: float, tip_v: float, half_wid
             i = int(f)
             f -= i
             tv = top[i] * (1 - f) + top[i + 1] * f
-            side = half_width * (0.90 + 0.10 * _step((v - root_v) / length, 0.0, 0.7))
+            side = half_width * (1.0 - 0.10 * (v - root_v) / length)
             if v > round_v:
                 d = (v - round_v) / max(tip_v - round_v, 1e-3)
                 side *= np.sqrt(max(1.0 - d * d, 0.0))
@@ -242,11 +242,11 @@ def paint_tongue(frame: Array, top: Array, root_v: float, tip_v: float, half_wid
             if cover <= 0.0:
                 continue
             cover *= _step((v - root_v) / mm, 0.0, 3.0)
-            light = (0.62 + 0.38 * np.sqrt(max(1.0 - w * w, 0.0))) * (1.0 - 0.55 * np.exp(-max(v - tv, 0.0) / (2.0 * mm)))
-            light *= 1.0 - 0.20 * np.exp(-((w / 0.14) ** 2)) * _step(tip_v - v, 1.0 * mm, 7.0 * mm)  # furrow
-            light *= 1.0 - 0.25 * _step(v, tip_v - 3.0 * mm, tip_v)  # the tip turns away
-            shine = 0.22 * np.exp(-(((abs(w) - 0.45) / 0.16) ** 2) - ((tip_v - v - 5.0 * mm) / (2.2 * mm)) ** 2)
+            light = (0.70 + 0.30 * np.sqrt(max(1.0 - w * w, 0.0))) * (1.0 - 0.55 * np.exp(-max(v - tv, 0.0) / (2.5 * mm)))
+            light *= 1.0 - 0.13 * np.exp(-((w / 0.20) ** 2)) * _step(tip_v - v, 1.5 * mm, 9.0 * mm)  # furrow
+            light *= 1.0 - 0.30 * _step(v, tip_v - 5.0 * mm, tip_v)  # the tip turns away
+            shine = 0.12 * np.exp(-(((abs(w) - 0.42) / 0.22) ** 2) - ((tip_v - v - 7.0 * mm) / (3.5 * mm)) ** 2)
             for k in range(3):
-                c = min(color[k] * light * 1.25 + 255.0 * shine * light * 0.5, 255.0)
+                c = min(color[k] * light * (1.12 + 2.0 * shine), 255.0)
                 out[y, x, k] = out[y, x, k] * (1.0 - cover) + c * cover
             out[y, x, 3] = out[y, x, 3] * (1.0 - cover) + cover

@@ -27,9 +27,10 @@ Affine = Array
 
 _COLUMNS, _ROWS = 41, 25  # probes along and across the mouth
 _SEARCHED = slice(5, 21)  # rows among which the line between the teeth may lie
-_CENTRAL = slice(12, 29)  # columns that decide
+_CENTRAL = slice(9, 32)  # columns that decide
 _UPPER_TEETH, _LOWER_TEETH = 0.55, 0.45  # brightness of the rows as a share of the teeth expected of this photo
 _LINE = 0.16  # how much darker than both rows the line between them is, likewise
+_RING_SHADE = np.array([0.38, 0.46, 0.50], np.float32)  # light that teeth lose behind lips pushed out to a ring
 _CONTINUED_MM = 5.0  # own teeth go on this far upward under a raised lip
 
 
@@ -132,7 +133,7 @@ class OwnMouth:
         skull: Affine,
         jaw: Affine,
         opening: Opening,
-        light: float,
+        rounded: float,
     ) -> FloatArray:
         """Lay the photo's own inside over the drawn one.
 
@@ -141,25 +142,26 @@ class OwnMouth:
             box: x0, y0, x1, y1 of `color` in the picture.
             skull, jaw: picture to photo, as upper and lower teeth have moved.
             opening: the lips now.
-            light: how bright the own teeth still are, 0..1.
+            rounded: how far the lips are pushed out into a ring that hides the teeth, 0..1.
         """
         share = self.share(opening)
         if share < 0.01:
             return color
         mm = self._mm
         away = min(self._change(opening) / (1.5 * mm), 1.0)
+        hidden = rounded * away
         erode, feather = (0.15 + 0.55 * away) * mm, 0.7 * mm
         x0, y0 = self._corner
         for part, affine in ((self._lower, jaw), (self._upper, skull)):
             if part is self._lower and not self.shows_lower:
                 continue
             x, y = mapped(affine, box)
-            shade = np.float32(1.0 if away == 0 else 1 - (1 - light) * away)
+            shade = 1 - hidden * _RING_SHADE
             if part is self._upper:
                 x, y, up = self._continued(x, y, erode + 1.1 * feather)
                 shade = shade * (1 - 0.45 * smoothstep(up / mm, 0.3, 4.0))[..., None]
             inside = np.clip((cv2.remap(self._depth, x - x0, y - y0, cv2.INTER_LINEAR) - erode) / feather, 0, 1)
-            alpha = inside * cv2.remap(part, x - x0, y - y0, cv2.INTER_LINEAR) * share
+            alpha = inside * cv2.remap(part, x - x0, y - y0, cv2.INTER_LINEAR) * (share * (1 - 0.2 * hidden))
             photo = cv2.remap(self._image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
             color = color + (photo * shade - color) * alpha[..., None]
         return np.asarray(color, np.float32)

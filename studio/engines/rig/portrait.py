@@ -238,12 +238,24 @@ class RigPortrait:
         for side, contact in zip(("Left", "Right"), self.mouth.blink_contact, strict=True):
             blink = INDEX[f"eyeBlink{side}"]
             held[blink] = min(held[blink], max(contact, self.own_weights[blink]))  # lids stop where they meet
-        weights = held
+        weights = self._closed_to_contact(held)
         lids[list(_LID_WEIGHTS)] = (weights - self.own_weights)[list(_LID_WEIGHTS)]
         bent = self._bend(weights - lids)
         if np.any(lids):
             bent += (lids @ self._actions).reshape(-1, 3) * self._lid_calm
         return bent
+
+    def _closed_to_contact(self, weights: Weights) -> Weights:
+        """Let mouthClose take no more than there is of a gap: lips that met do not go on to the nose."""
+        close = INDEX["mouthClose"]
+        wanted = float(weights[close])
+        if wanted <= 0:
+            return weights
+        power = -float(self.mouth.gap_per_weight_mm[close])
+        left = self.mouth.gap_mm + float(weights @ self.mouth.gap_per_weight_mm) + wanted * power
+        held = weights.copy()
+        held[close] = min(wanted, max(left, 0.0) / power)
+        return held
 
     def _turn(self, points: Array, share: Array | float, head: HeadPose) -> Array:
         """Rotate picture-space points about the neck by their share.  # (N, 3)"""
