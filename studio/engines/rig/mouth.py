@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from studio.domain.expression import INDEX, Weights
 from studio.engines.rig import mouth_shading
-from studio.engines.rig.asset import HeadAsset
+from studio.engines.rig.asset import INNER_LIP_RING, HeadAsset
 from studio.engines.rig.fit import HeadFit
 from studio.engines.rig.layers import smoothstep
 from studio.engines.rig.opening import OPEN_GAP, SAMPLES, LipCurves, Opening
@@ -48,17 +48,19 @@ class Mouth:
         asset: the parametric head.
         image: the photo.  # (H, W, 3) float32
         fit: the fitted head.
-        mesh: the photo's own head in the picture.  # (V, 3)
+        own_vertices: the photo's own head, head space.  # (V, 3)
         landmarks: MediaPipe's points.  # (478, 3)
     """
 
-    def __init__(self, asset: HeadAsset, image: Array, fit: HeadFit, mesh: FloatArray, landmarks: Array) -> None:
+    def __init__(self, asset: HeadAsset, image: Array, fit: HeadFit, own_vertices: Array, landmarks: Array) -> None:
         self._shape = image.shape[:2]
         self._mm = fit.camera.scale / asset.millimetres_per_unit  # pixels per mm
         gap = float(np.linalg.norm(landmarks[13, :2] - landmarks[14, :2])) / fit.eye_distance
         self.photo_is_open = gap > OPEN_GAP
         self.teeth = Teeth(asset, asset.landmarks(fit.neutral))
-        self._curves = LipCurves(asset, mesh, self.photo_is_open, self._mm)
+        self._asset, self._mm_per_unit = asset, asset.millimetres_per_unit
+        self._own_lips = self._lips(own_vertices)
+        self._curves = LipCurves(asset, fit.camera.project(own_vertices), self.photo_is_open, self._mm)
         width = float(np.linalg.norm(landmarks[61, :2] - landmarks[291, :2]))
         self._samples = int(np.clip(round(200 / max(width, 1.0)), 2, 3))
         palette = measure_palette(image, landmarks, fit.eye_distance)
@@ -73,6 +75,7 @@ class Mouth:
 
     def draw(
         self,
+        vertices: FloatArray,
         mesh: FloatArray,
         weights: Weights,
         place: Callable[[Array], FloatArray],
@@ -82,25 +85,33 @@ class Mouth:
         """Draw the mouth's inside into a picture.
 
         Args:
-            mesh: the posed head in the picture, pixels.  # (V, 3)
+            vertices: the bent head, head space.  # (V, 3)
+            mesh: the same, posed in the picture, pixels.  # (V, 3)
             weights: the state.  # (52,)
             place: moves points of head space to where they are seen in the picture.
             picture: RGB, changed in place.  # (h, w, 3)
             offset: x, y of the picture's corner in the photo.
         """
-        opening = self._curves.of(mesh)
+        moved_mm = float(np.abs(self._lips(vertices) - self._own_lips).max()) * self._mm_per_unit
+        opening = self._curves.of(mesh, moved_mm)
         self._mend_seam(opening, picture, offset)
         if opening.gap.max() < 0.05:
             return
-        out = max(float(weights[INDEX["tongueOut"]]), 0.0)
-        box = opening.box(2.0 * self._mm + 3, self._shape, below=_TONGUE_OUT_MM * self._mm * out)
+        below = _TONGUE_OUT_MM * self._mm * max(float(weights[INDEX["tongueOut"]]), 0.0)
+        box = opening.box(2.0 * self._mm + 3, self._shape, below)
         if box is None:
             return
         rows = [place(row) for row in self.teeth.pose(weights)]
         edges = self._settle(rows, opening, weights)
-        painted = self._paint(box, opening, rows, edges, weights, out)
-        color, cover = self._colored(painted, box, opening, rows, weights)
+        painted = self._paint(box, opening, rows, edges, weights, self._drawn_rows(moved_mm))
+        color, cover = self._colored(painted, box, opening, rows, weights, moved_mm)
         self._lay_into(picture, offset, box, color, cover, painted[..., 3])
+
+    def _lips(self, vertices: Array) -> FloatArray:
+        """Return the ring of the inner lips.  # (V, 3) -> (20, 3)"""
+        ring = list(INNER_LIP_RING)
+        points = vertices[self._asset.landmark_vertices[ring]] * self._asset.landmark_weights[ring][..., None]
+        return np.asarray(points.sum(1), np.float32)
 
     # -- parts ---------------------------------------------------------------
 
@@ -115,7 +126,8 @@ class Mouth:
         return edges[0] - up * self._mm, edges[1] + down * self._mm
 
     def _paint(
-        self, box: Box, opening: Opening, rows: list[FloatArray], edges: tuple[float, float], weights: Weights, out: float
+        self, box: Box, opening: Opening, rows: list[FloatArray], edges: tuple[float, float], weights: Weights,
+        drawn: tuple[float, float],
     ) -> FloatArray:  # fmt: skip
         """Return the drawn inside, premultiplied.  # (h, w, 4)"""
         x0, y0, x1, y1 = box
@@ -125,10 +137,11 @@ class Mouth:
         frame = np.array([
             o.origin[0] - x0, o.origin[1] - y0, *o.axis, o.u[0], o.u[1] - o.u[0], self._mm, self.teeth.size, n,
         ])  # fmt: skip
-        state = np.array([*edges, rounding_of(weights), self._palette.side, *self._drawn_rows(opening)])
+        state = np.array([*edges, rounding_of(weights), self._palette.side, *drawn])
         shaded = np.zeros(((y1 - y0) * n, (x1 - x0) * n, 4), np.float32)
         mouth_shading.paint(frame, o.top, o.bottom, upper_tag, upper, lower_tag, lower, UPPER, LOWER, self._colors,
                             state, shaded)  # fmt: skip
+        out = float(weights[INDEX["tongueOut"]])
         if out > 0.02:
             tip = edges[1] + (_TONGUE_IN_MM + (_TONGUE_OUT_MM - _TONGUE_IN_MM) * out) * self._mm
             root = min(edges[1], tip) - _TONGUE_ROOT_MM * self._mm
@@ -140,28 +153,27 @@ class Mouth:
             small = cv2.GaussianBlur(small, (0, 0), 0.85 * sigma)
         return np.asarray(small, np.float32)
 
-    def _drawn_rows(self, opening: Opening) -> tuple[float, float]:
+    def _drawn_rows(self, moved_mm: float) -> tuple[float, float]:
         """Return how much of the drawn upper and lower row is needed beside the photo's own."""
         own = self._own
         if own is None:
             return 1.0, 1.0
         if own.shows_upper:
             return 0.0, 0.0 if own.shows_lower else 1.0
-        missing = 1.0 - own.share(opening)
+        missing = 1.0 - own.share(moved_mm)
         return missing, 0.0 if own.shows_lower else missing
 
     def _colored(
-        self, painted: FloatArray, box: Box, opening: Opening, rows: list[FloatArray], weights: Weights
-    ) -> tuple[FloatArray, FloatArray]:
+        self, painted: FloatArray, box: Box, opening: Opening, rows: list[FloatArray], weights: Weights, moved_mm: float
+    ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
         """Return color (h, w, 3) and coverage (h, w, 1) with own teeth and grain."""
-        color = painted[..., :3] / np.maximum(painted[..., 3:], 1e-3)
-        cover = painted[..., 3:]
+        color: Array = painted[..., :3] / np.maximum(painted[..., 3:], 1e-3)
+        cover: Array = painted[..., 3:]
         skull = affine_between(rows[0], self._rest[0])
         if self._own is not None:
-            changed = np.abs(opening.gap - self._curves.own.gap).max() / self._mm
-            cover = cover * np.float32(smoothstep(np.array(changed), 0.0, _NEAR_OWN_MM))
+            cover = cover * np.float32(smoothstep(np.array(moved_mm), 0.0, _NEAR_OWN_MM))
             jaw = affine_between(rows[1], self._rest[1])
-            color = self._own.lay_over(color, box, skull, jaw, opening, rounding_of(weights))
+            color = self._own.lay_over(color, box, skull, jaw, moved_mm, rounding_of(weights))
         bright = color @ LUMA / max(float(self._palette.teeth @ LUMA), 1.0)
         grain = self._grain(skull, box) * np.sqrt(np.clip(bright, 0.02, 1.0))  # the dark has less of it
         return np.asarray(color + grain[..., None], np.float32), cover
@@ -179,7 +191,7 @@ class Mouth:
         window, target = _overlap(picture, offset, box)
         if target is None:
             return
-        shade = np.float32(1.0)
+        shade: Array | np.float32 = np.float32(1.0)
         if not self.photo_is_open:
             halo = cv2.GaussianBlur(hole, (0, 0), max(0.6, 0.7 * self._mm))[..., None]
             shade = 1 - _LIP_SHADE * halo[window]
@@ -207,8 +219,8 @@ class Mouth:
         band = (np.exp(-((line / (1.3 * soft)) ** 4)) * here)[..., None].astype(np.float32)
         patch = np.ascontiguousarray(target)
         if self._own is None:
-            mended = _along(patch, opening, middle, u, line, corner)
-            dark = np.float32(1.0)
+            mended: Array = _along(patch, opening, middle, u, line, corner)
+            dark: Array | np.float32 = np.float32(1.0)
         else:
             closing = float(smoothstep((self._curves.own.gap.max() - opening.gap.max()) / mm, 0.3, 1.2))
             band = band * np.float32(closing)

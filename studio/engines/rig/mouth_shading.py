@@ -147,7 +147,9 @@ def paint(
             shadow = 1.0 - 0.50 * np.exp(-((under / 1.4) ** 1.5))
             near_lower = 1.0 - 0.45 * np.exp(-over / 0.7)
             # The throat: nearly black, a little flesh where light falls in from the front.
-            front_light = 0.55 + 0.30 * _step(under, 1.0, 12.0) + 0.35 * np.exp(-over / 2.5) * _step(most / mm, 6.0, 14.0)
+            front_light = (
+                0.55 + 0.30 * _step(under, 1.0, 12.0) + 0.35 * np.exp(-over / 2.5) * _step(most / mm, 6.0, 14.0)
+            )
             for k in range(3):
                 color[k] = throat[k] * front_light
             w = u / tongue_half
@@ -180,7 +182,9 @@ def paint(
                     light = shadow * (1.0 - 0.25 * np.exp(-over / 0.5))
                 if alpha <= 0:
                     continue
-                light *= tooth[0] * corner * lit * (1.0 - 0.86 * _step(abs(s), 9.0, 27.0))  # the arch runs into the dark
+                light *= (
+                    tooth[0] * corner * lit * (1.0 - 0.86 * _step(abs(s), 9.0, 27.0))
+                )  # the arch runs into the dark
                 thin = tooth[2] * 0.16  # a thin edge lets the dark behind through
                 root = _step(h, 4.0, 9.5)  # warmer towards the gum
                 shine = 0.13 * tooth[3] * (1.0 - tooth[1]) * (1.0 if row else 0.5)
@@ -200,7 +204,9 @@ def paint(
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def paint_tongue(frame: Array, top: Array, root_v: float, tip_v: float, half_width: float, color: Array, out: Array) -> None:
+def paint_tongue(
+    frame: Array, top: Array, root_v: float, tip_v: float, half_width: float, color: Array, out: Array
+) -> None:
     """Paint a tongue that is put out, premultiplied by its coverage; only the upper lip hides it.
 
     Args:
@@ -242,7 +248,9 @@ def paint_tongue(frame: Array, top: Array, root_v: float, tip_v: float, half_wid
             if cover <= 0.0:
                 continue
             cover *= _step((v - root_v) / mm, 0.0, 3.0)
-            light = (0.70 + 0.30 * np.sqrt(max(1.0 - w * w, 0.0))) * (1.0 - 0.55 * np.exp(-max(v - tv, 0.0) / (2.5 * mm)))
+            light = (0.70 + 0.30 * np.sqrt(max(1.0 - w * w, 0.0))) * (
+                1.0 - 0.55 * np.exp(-max(v - tv, 0.0) / (2.5 * mm))
+            )
             light *= 1.0 - 0.13 * np.exp(-((w / 0.20) ** 2)) * _step(tip_v - v, 1.5 * mm, 9.0 * mm)  # furrow
             light *= 1.0 - 0.30 * _step(v, tip_v - 5.0 * mm, tip_v)  # the tip turns away
             shine = 0.12 * np.exp(-(((abs(w) - 0.42) / 0.22) ** 2) - ((tip_v - v - 7.0 * mm) / (3.5 * mm)) ** 2)

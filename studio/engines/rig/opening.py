@@ -101,24 +101,25 @@ class LipCurves:
         self._asset, self._photo_is_open, self._mm = asset, photo_is_open, pixels_per_mm
         self.own = self._interpolate(mesh, 0.0)
 
-    def of(self, mesh: Array) -> Opening:
-        """Return what is to be drawn as open.  # mesh (V, 3), pixels"""
+    def of(self, mesh: Array, moved_mm: float) -> Opening:
+        """Return what is to be drawn as open.
+
+        Args:
+            mesh: the posed head, pixels.  # (V, 3)
+            moved_mm: how far the lips are from where the photo has them; an open photo's
+                own opening is left alone where nothing moved.
+        """
         mm = self._mm
         widest = self._gaps(mesh)[0].max() / mm
         raw = self._interpolate(mesh, _CORNER_REACH * mm * float(smoothstep(np.array(widest), 3.0, 9.0)))
         gap = raw.gap
-        wider = _WIDER
-        if self._photo_is_open:
-            changed = np.abs(gap - self.own.gap).max() / mm
-            wider *= float(smoothstep(np.array(changed), 0.0, 1.5))
-        else:
+        changed = float(smoothstep(np.array(moved_mm), 0.0, 1.5)) if self._photo_is_open else 1.0
+        if not self._photo_is_open:
             gap = self._beyond_own(gap)
-        tight = 1 - smoothstep(np.array(gap.max() / mm), *_CORNERS_FREE)
-        if self._photo_is_open:
-            tight = tight * smoothstep(np.array(changed), 0.0, 1.5)
+        tight = changed * (1 - smoothstep(np.array(gap.max() / mm), *_CORNERS_FREE))
         thick = _CORNER_THICKNESS * mm * _END**3 * tight
         gap = np.sqrt(np.maximum(gap * gap - thick * thick, 0.0))
-        gap = gap + wider * mm * smoothstep(gap / mm, 0.6, 4.0)
+        gap = gap + changed * _WIDER * mm * smoothstep(gap / mm, 0.6, 4.0)
         middle = (raw.top + raw.bottom) / 2
         return Opening(raw.origin, raw.axis, raw.u, middle - gap / 2, middle + gap / 2)
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.engines.rig.layers import smoothstep
-from studio.engines.rig.opening import MIDDLE, Opening
+from studio.engines.rig.opening import Opening
 from studio.engines.rig.palette import LUMA
 
 Array = NDArray[Any]
@@ -85,7 +85,9 @@ class OwnMouth:
         top, bottom = np.interp(columns, o.u, o.top), np.interp(columns, o.u, o.bottom)
         v = top[:, None] + np.linspace(0, 1, _ROWS) * (bottom - top)[:, None]  # (41, 25)
         points = o.origin + columns[:, None, None] * o.axis + v[..., None] * o.down - self._corner
-        profile = cv2.remap(luma, points[..., 0].astype(np.float32), points[..., 1].astype(np.float32), cv2.INTER_LINEAR)
+        profile = cv2.remap(
+            luma, points[..., 0].astype(np.float32), points[..., 1].astype(np.float32), cv2.INTER_LINEAR
+        )
         above = np.maximum.accumulate(profile[:, 2:-2], axis=1)
         below = np.maximum.accumulate(profile[:, 2:-2][:, ::-1], axis=1)[:, ::-1]
         dip = np.zeros_like(profile)
@@ -117,14 +119,9 @@ class OwnMouth:
         flesh = smoothstep((red - tooth) / (lip - tooth), 0.45, 0.8) * smoothstep(share, 0.5, 0.75)
         return np.asarray(1 - cv2.GaussianBlur(flesh, (0, 0), 0.7), np.float32)
 
-    def share(self, opening: Opening) -> float:
-        """Return how much of the photo's own inside is still to be seen, 0..1."""
-        if self.shows_upper:
-            return 1.0
-        return 1.0 - float(smoothstep(np.array(self._change(opening) / self._mm), 0.2, 2.0))
-
-    def _change(self, opening: Opening) -> float:
-        return abs(float(opening.gap[MIDDLE] - self._opening.gap[MIDDLE]))
+    def share(self, moved_mm: float) -> float:
+        """Return how much of the photo's own inside is still to be seen once the lips have moved, 0..1."""
+        return 1.0 if self.shows_upper else 1.0 - float(smoothstep(np.array(moved_mm), 0.2, 2.0))
 
     def lay_over(
         self,
@@ -132,7 +129,7 @@ class OwnMouth:
         box: tuple[int, int, int, int],
         skull: Affine,
         jaw: Affine,
-        opening: Opening,
+        moved_mm: float,
         rounded: float,
     ) -> FloatArray:
         """Lay the photo's own inside over the drawn one.
@@ -141,14 +138,14 @@ class OwnMouth:
             color: RGB.  # (h, w, 3)
             box: x0, y0, x1, y1 of `color` in the picture.
             skull, jaw: picture to photo, as upper and lower teeth have moved.
-            opening: the lips now.
+            moved_mm: how far the lips are from where the photo has them.
             rounded: how far the lips are pushed out into a ring that hides the teeth, 0..1.
         """
-        share = self.share(opening)
+        share = self.share(moved_mm)
         if share < 0.01:
             return color
         mm = self._mm
-        away = min(self._change(opening) / (1.5 * mm), 1.0)
+        away = min(moved_mm / 1.5, 1.0)
         hidden = rounded * away
         erode, feather = (0.15 + 0.55 * away) * mm, 0.7 * mm
         x0, y0 = self._corner

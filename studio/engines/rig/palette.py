@@ -108,7 +108,9 @@ def _lip_color(face: Array, marks: Array, skin: Array) -> Array:
     return np.asarray(np.median(face[red > 0], axis=0) if red.any() else skin * [0.85, 0.6, 0.6])
 
 
-def _colors(skin: Array, lip: Array, white: float, black: float) -> tuple[FloatArray, ...]:
+def _colors(
+    skin: Array, lip: Array, white: float, black: float
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:  # fmt: skip
     """Return teeth, gum, tongue and throat.  # (3,) each"""
     saturation = float(np.clip((skin.max() - skin.min()) / max(skin.max(), 1.0) / 0.20, 0.0, 1.0))
     of_lips = float((lip.max() - lip.min()) / max(lip.max(), 1.0))

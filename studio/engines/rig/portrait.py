@@ -71,7 +71,7 @@ class RigPortrait:
         self._card = layers.build_card(asset, fit, self._mesh, self._drawn, person, self._layers.pad)
         self._box = self._region(person)
         self._eyes = [EyePatch(photo, face.landmarks, side) for side in (0, 1)]
-        self._mouth = Mouth(asset, photo, fit, self._mesh, face.landmarks)
+        self._mouth = Mouth(asset, photo, fit, self._own_vertices, face.landmarks)
         self._contact = LipContact(asset, self._own_vertices)
         self._seam = SeamPull(asset, self._mesh, fit.eye_distance)
         self._lid_calm = self._calm_lids(face.landmarks)
@@ -227,8 +227,9 @@ class RigPortrait:
         self._edit_eyes(state.weights)
         kernels.look_up(self._maps, self._tag, self._source, self._layers.pad, np.ascontiguousarray(plate), self._rgba)
         self._mouth.draw(
-            mesh, state.weights, lambda points: self._place(points, head, breath), self._rgba[..., :3], (x0, y0)
-        )
+            vertices, mesh, state.weights, lambda points: self._place(points, head, breath), self._rgba[..., :3],
+            (x0, y0),
+        )  # fmt: skip
         return self._rgba
 
     def _shape(self, weights: Weights) -> FloatArray:
