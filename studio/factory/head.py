@@ -505,9 +505,12 @@ def _corrected(asset: HeadAsset) -> Array:
 
 
 def _press_without_grin(actions: Array, asset: HeadAsset) -> None:
-    """Take the pull of the corner out of mouthPress: MakeHuman's is a press with a dimple."""
+    """Let mouthPress thin the lips: MakeHuman's is a dimple that pulls the corner up."""
     in_picture = np.array([1.0, 1.0, 0.0], np.float32)
-    for side in ("Left", "Right"):
+    rolled = actions[INDEX["mouthRollLower"]] + actions[INDEX["mouthRollUpper"]]
+    for side, sign in (("Left", 1.0), ("Right", -1.0)):
+        own_half = np.clip(0.5 + sign * asset.mean[:, 0] / 0.2, 0, 1)[:, None].astype(np.float32)
+        actions[INDEX[f"mouthPress{side}"]] += 0.65 * rolled * own_half
         grin = 0.85 * actions[INDEX[f"mouthDimple{side}"]] + 0.2 * actions[INDEX[f"mouthSmile{side}"]]
         actions[INDEX[f"mouthPress{side}"]] -= grin * in_picture
 
@@ -522,8 +525,9 @@ def _wider_travel(actions: Array, asset: HeadAsset) -> None:
     outward = np.sign(asset.mean[:, 0]) * 0.35 * np.maximum(puff[:, 2] - 0.05, 0)
     puff[:, 0] += outward  # air pushes the cheeks aside, too,
     puff[:, 2] *= 0.75
+    bridge = np.clip((asset.mean[:, 1] + 0.25) / 0.2, 0, 1)[:, None]  # above the nostrils the brow goes along, less
     for side in ("Left", "Right"):
-        actions[INDEX[f"noseSneer{side}"]] *= 1.5
+        actions[INDEX[f"noseSneer{side}"]] *= 1.5 - 0.8 * bridge
     # The jaw's way down draws the corners in.
     actions[INDEX["jawOpen"]][:, 0] += 0.7 * actions[INDEX["mouthPucker"]][:, 0]
 

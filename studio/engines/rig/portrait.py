@@ -33,6 +33,7 @@ FloatArray = NDArray[np.float32]
 
 PIVOT = np.array([0.0, -1.2, -0.85])  # decimetres: the top of the neck, behind and below the eyes
 FACING = 0.22  # source normals flatter than this carry no texture
+TONGUE_PARTS = 0.2  # jawOpen that a tongue put out all the way asks for
 AMBIENT = 0.55
 RELIEF = 0.75  # the mesh bulges a little more than skin does
 RATIO_RANGE = (0.86, 1.10)  # how far new folds may darken or lighten the skin
@@ -239,6 +240,8 @@ class RigPortrait:
         for side, contact in zip(("Left", "Right"), self.mouth.blink_contact, strict=True):
             blink = INDEX[f"eyeBlink{side}"]
             held[blink] = min(held[blink], max(contact, self.own_weights[blink]))  # lids stop where they meet
+        jaw, tongue = INDEX["jawOpen"], INDEX["tongueOut"]
+        held[jaw] = max(held[jaw], TONGUE_PARTS * held[tongue])  # a tongue needs room between the teeth
         weights = self._closed_to_contact(held)
         lids[list(_LID_WEIGHTS)] = (weights - self.own_weights)[list(_LID_WEIGHTS)]
         bent = self._bend(weights - lids)
