@@ -9,8 +9,9 @@ adding a slider is adding a row.
 A control at 0 leaves the photo as it is. Values add to the photo's own fitted
 expression, unless the edit is `neutralise`d: then they start from a neutral
 face. A single weight goes below 0 only where that means something: it takes the
-photo's own away and then does the opposite; all others start at 0. `Left` and `Right` are the subject's own (ARKit's convention), so
-`eyeBlinkLeft` closes the eye on the right of the picture.
+photo's own away and then does the opposite; all others start at 0. `Left` and
+`Right` are the subject's own (ARKit's convention), so `eyeBlinkLeft` closes the eye
+on the right of the picture.
 This module does not know what a mesh or a picture is.
 """
 

@@ -550,9 +550,11 @@ def _round_openings(actions: Array, asset: HeadAsset) -> None:
     for side, sign in (("Left", 1.0), ("Right", -1.0)):
         for name, upper_share in (("mouthUpperUp", 1.0), ("mouthLowerDown", 0.0)):
             opening = _lip_opening(actions[INDEX[name + side]], asset)
-            gap = np.zeros((len(opening), 3), np.float32)
-            gap[:, 1] = opening * np.clip(sign * across, 0, 1) ** 3  # runs out towards its own corner
-            actions[INDEX[name + side]] += fields.displacement(gap, upper_share)
+            wanted_gap = opening * (1 - np.clip(sign * across, 0, 1) ** 3)  # runs out towards its own corner
+            for _ in range(4):  # near the corner a lip takes only part of what the fields are told
+                gap = np.zeros((len(opening), 3), np.float32)
+                gap[:, 1] = _lip_opening(actions[INDEX[name + side]], asset) - wanted_gap
+                actions[INDEX[name + side]] += fields.displacement(gap, upper_share)
 
 
 def _ring(actions: Array, asset: HeadAsset) -> None:
@@ -565,7 +567,7 @@ def _ring(actions: Array, asset: HeadAsset) -> None:
     middle = np.concatenate([[centre[1]], marks[pairs, 1].mean(1), [centre[1]]])
     below = np.interp(u, columns, middle) - mean[:, 1]  # decimetres under the line between the lips
     lower = np.clip((np.linalg.norm(asset.actions[INDEX["jawOpen"]], axis=1) - 0.09) / 0.08, 0, 1)
-    hole = np.sqrt(np.clip(1 - (u / 0.76) ** 2, 0, 1))  # the lips of a ring touch beside the hole
+    hole = np.sqrt(np.clip(1 - (u / 0.72) ** 2, 0, 1))  # the lips of a ring touch beside the hole
     outline = np.clip(1 - u**2, 0, 1)
     # Across the red of a lip the hole's outline turns into that of the lip; beyond, the skin comes to rest.
     outer = np.clip(np.abs(below) / 0.09, 0, 1)

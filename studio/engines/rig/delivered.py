@@ -16,13 +16,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from studio.engines.base import Image
 
 Array = NDArray[Any]
 
 EYE_CORNERS_MM = 88.9  # outer eye corners of MediaPipe's canonical face
 _RIGHT_CORNER, _LEFT_CORNER = 33, 263  # the subject's
+_RIGHT_EYE, _LEFT_EYE = (33, 133), (362, 263)
 _BRIDGE = (168, 6, 197)
 _RIGHT_IRIS, _LEFT_IRIS = 468, 473
 
@@ -54,9 +58,9 @@ def face_axes(landmarks: Array) -> Array:
         (N, 2)
     """
     points = np.asarray(landmarks, float)[:, :2] * [1, -1]
-    across = points[_LEFT_CORNER] - points[_RIGHT_CORNER]
-    length = float(np.linalg.norm(across))
-    axis = across / length
+    length = float(np.linalg.norm(points[_LEFT_CORNER] - points[_RIGHT_CORNER]))
+    across = points[list(_LEFT_EYE)].mean(0) - points[list(_RIGHT_EYE)].mean(0)
+    axis = across / np.linalg.norm(across)
     centred = (points - points[list(_BRIDGE)].mean(0)) * (EYE_CORNERS_MM / length)
     return np.stack([centred @ axis, centred @ np.array([-axis[1], axis[0]])], 1)
 
@@ -185,3 +189,23 @@ DELIVERED: dict[str, Delivered] = {
     **_both_sides("noseSneer", "{} nostril up", 5.7, "brow", "eye"),
 }
 """Every control but tongueOut, which no landmark sees: its tip comes 20 mm below the edge of the lower teeth."""
+
+
+def carried(before: Image, after: Image, landmarks: Array) -> Array:
+    """Move landmarks of one picture to where its pixels went in another, by dense optical flow.
+
+    A face tracker has its own idea of what a face can do and misses a puffed cheek or a
+    wrinkled nose; pixels do not. The corners of the eyes stay, they are the yardstick.
+
+    Args:
+        before, after: RGB of one size.  # (H, W, 3) uint8
+        landmarks: in `before`, pixels.  # (N, 2+)
+    """
+    gray = [cv2.cvtColor(np.ascontiguousarray(p), cv2.COLOR_RGB2GRAY) for p in (before, after)]
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(gray[0], gray[1], None)  # type: ignore[call-overload]
+    points = np.ascontiguousarray(landmarks[:, :2], np.float32)
+    out = np.array(landmarks, float)
+    out[:, :2] += cv2.remap(flow, points[:, :1], points[:, 1:], cv2.INTER_LINEAR)[:, 0]
+    yardstick = [_RIGHT_CORNER, _LEFT_CORNER]
+    out[yardstick] = landmarks[yardstick]
+    return out
