@@ -186,7 +186,7 @@ DELIVERED: dict[str, Delivered] = {
     **_both_sides("browOuterUp", "{} outer brow up", 5.3),
     "cheekPuff": Delivered("face width at the mouth", 12.5, ("mouth",)),
     **_both_sides("cheekSquint", "{} cheek up", 6.7, "eye"),
-    **_both_sides("noseSneer", "{} nostril up", 5.7, "brow", "eye"),
+    **_both_sides("noseSneer", "{} nostril up", 6.3, "brow", "eye"),
 }
 """Every control but tongueOut, which no landmark sees: its tip comes 20 mm below the edge of the lower teeth."""
 
