@@ -66,7 +66,7 @@ class Mouth:
         palette = measure_palette(image, landmarks, fit.eye_distance)
         self._own: OwnMouth | None = None
         if self.photo_is_open:
-            self._own = OwnMouth(image, self._curves.own, self._mm, palette.teeth)
+            self._own = OwnMouth(image, self._curves.own, self._mm, palette)
             if self._own.teeth is not None:
                 palette = replace(palette, teeth=np.float32(_OWN_TEETH) * self._own.teeth)
         self._palette = palette

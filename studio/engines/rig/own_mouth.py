@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from studio.engines.rig.layers import smoothstep
 from studio.engines.rig.opening import Opening
-from studio.engines.rig.palette import LUMA
+from studio.engines.rig.palette import LUMA, MouthPalette
 
 Array = NDArray[Any]
 FloatArray = NDArray[np.float32]
@@ -30,7 +30,8 @@ _SEARCHED = slice(5, 21)  # rows among which the line between the teeth may lie
 _CENTRAL = slice(9, 32)  # columns that decide
 _UPPER_TEETH, _LOWER_TEETH = 0.55, 0.45  # brightness of the rows as a share of the teeth expected of this photo
 _LINE = 0.16  # how much darker than both rows the line between them is, likewise
-_RING_SHADE = np.array([0.38, 0.46, 0.50], np.float32)  # light that teeth lose behind lips pushed out to a ring
+_RING_SHADE = np.float32(0.38)  # light that teeth lose behind lips pushed out to a ring,
+_RING_WARMTH = np.float32(0.45)  # and how much more of it in the colors that the mouth's flesh lacks
 _CONTINUED_MM = 5.0  # own teeth go on this far upward under a raised lip
 
 
@@ -41,11 +42,13 @@ class OwnMouth:
         image: the photo.  # (H, W, 3) float32
         opening: the photo's own lips.
         pixels_per_mm: scale of the face.
-        expected_teeth: color of teeth that the photo's skin makes likely.  # (3,)
+        palette: what the photo's skin makes likely.
     """
 
-    def __init__(self, image: Array, opening: Opening, pixels_per_mm: float, expected_teeth: Array) -> None:
+    def __init__(self, image: Array, opening: Opening, pixels_per_mm: float, palette: MouthPalette) -> None:
         self._image, self._opening, self._mm = image, opening, pixels_per_mm
+        self._blur = palette.blur_pixels
+        self._ring_shade = _RING_SHADE * (palette.tongue / palette.tongue.max()) ** -_RING_WARMTH
         box = opening.box(4 * pixels_per_mm, image.shape[:2])
         self.shows_upper = self.shows_lower = False
         self.teeth: FloatArray | None = None
@@ -59,7 +62,7 @@ class OwnMouth:
         bottom = np.interp(u, opening.u, opening.bottom, left=-1e3, right=-1e3)
         inside = ((v > top) & (v < bottom)).astype(np.uint8)
         self._depth = cv2.distanceTransform(inside, cv2.DIST_L2, 5).astype(np.float32)
-        columns, split = self._find_split(patch, float(expected_teeth @ LUMA))
+        columns, split = self._find_split(patch, float(palette.teeth @ LUMA))
         cut = np.interp(u, columns, split) if self.shows_lower else np.full(u.shape, 2.0)
         line = top + cut * (bottom - top)
         soft = 0.5 * pixels_per_mm
@@ -113,6 +116,8 @@ class OwnMouth:
         around = cv2.dilate(inside, np.ones((3, 3)), iterations=reach) - inside
         luma = patch @ LUMA
         bright = (inside > 0) & (luma >= np.percentile(luma[inside > 0], 70))
+        if not bright.any() or not around.any():
+            return np.ones(inside.shape, np.float32)
         lip, tooth = float(np.median(red[around > 0])), float(np.median(red[bright]))
         if lip - tooth < 0.08:
             return np.ones(inside.shape, np.float32)
@@ -147,13 +152,13 @@ class OwnMouth:
         mm = self._mm
         away = min(moved_mm / 1.5, 1.0)
         hidden = rounded * away
-        erode, feather = (0.15 + 0.55 * away) * mm, 0.7 * mm
+        erode, feather = (0.15 + 0.55 * away) * mm, max(0.7 * mm, 1.5 * self._blur)
         x0, y0 = self._corner
         for part, affine in ((self._lower, jaw), (self._upper, skull)):
             if part is self._lower and not self.shows_lower:
                 continue
             x, y = mapped(affine, box)
-            shade = 1 - hidden * _RING_SHADE
+            shade = 1 - hidden * self._ring_shade
             if part is self._upper:
                 x, y, up = self._continued(x, y, erode + 1.1 * feather)
                 shade = shade * (1 - 0.45 * smoothstep(up / mm, 0.3, 4.0))[..., None]

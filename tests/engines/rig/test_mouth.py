@@ -15,11 +15,16 @@ from studio.domain.pose import HeadPose
 from studio.engines.rig.asset import INNER_LIP_PAIRS, load_head
 from studio.engines.rig.opening import Opening
 from studio.engines.rig.own_mouth import OwnMouth
+from studio.engines.rig.palette import MouthPalette
 from studio.engines.rig.teeth import Teeth, hidden_by_lips
 from studio.factory.preview_base.drawing import render
 from studio.factory.preview_base.people import sample_picture
 
 ASSETS = Path(__file__).resolve().parents[3] / "assets"
+PALETTE = MouthPalette(
+    *(np.array(c, np.float32) for c in ([225, 215, 195], [150, 80, 80], [160, 80, 75], [30, 15, 12])),
+    side=0.0, blur_pixels=0.6, grain=np.zeros((12, 12), np.float32),
+)  # fmt: skip
 LUMA = np.array([0.30, 0.59, 0.11])
 
 
@@ -227,7 +232,7 @@ def mouth_picture(rows):
 
 def test_own_rows_are_split_at_the_dark_line_between_them():
     picture, opening = mouth_picture([(0.45, 225.0), (0.6, 40.0), (1.0, 205.0)])
-    own = OwnMouth(picture, opening, 3.0, np.array([225.0, 215, 195]))
+    own = OwnMouth(picture, opening, 3.0, PALETTE)
     assert own.shows_upper
     assert own.shows_lower
     middle = own._lower[:, 120 - own._corner[0]]
@@ -238,14 +243,14 @@ def test_own_rows_are_split_at_the_dark_line_between_them():
 @pytest.mark.parametrize("rows", [[(1.0, 225.0)], [(0.25, 90.0), (1.0, 225.0)], [(0.55, 225.0), (1.0, 30.0)]])
 def test_one_row_of_own_teeth_is_never_torn(rows):
     picture, opening = mouth_picture(rows)
-    own = OwnMouth(picture, opening, 3.0, np.array([225.0, 215, 195]))
+    own = OwnMouth(picture, opening, 3.0, PALETTE)
     assert own.shows_upper
     assert not own.shows_lower
 
 
 def test_a_dark_open_mouth_has_no_teeth_of_its_own():
     picture, opening = mouth_picture([(1.0, 35.0)])
-    own = OwnMouth(picture, opening, 3.0, np.array([225.0, 215, 195]))
+    own = OwnMouth(picture, opening, 3.0, PALETTE)
     assert not own.shows_upper
     assert own.share(0.0) == 1.0
     assert own.share(3.0) == 0.0
