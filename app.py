@@ -13,7 +13,7 @@ def window() -> None:
     s = settings.load()
     log.configure(s.log_level.upper())
     with studio.Studio.open(s) as opened:
-        page = build.build(opened, s.data_dir, scheme=s.theme, max_upload_mb=s.max_upload_mb, doctor=opened.doctor)
+        page = build.build(opened.for_owner(), opened.upkeep, s.data_dir, scheme=s.theme, max_upload_mb=s.max_upload_mb)
         build.launch(page, s.data_dir, s.host, s.port, s.password, scheme=s.theme, max_upload_mb=s.max_upload_mb)
         print(f"Likeness Studio: http://{s.host}:{s.port}", flush=True)
         gc.enable()

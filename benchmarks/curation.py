@@ -31,10 +31,11 @@ def speed() -> dict[str, Any]:
     """Measure photos per second on copies of the sample portrait, each with other bytes."""
     from PIL import Image
 
-    from studio.services.projects import sample_portrait
+    from studio.services.sample import sample_portrait
     from studio.studio import Studio
 
-    with tempfile.TemporaryDirectory() as folder, Studio(Path(folder) / "data") as studio:
+    with tempfile.TemporaryDirectory() as folder, Studio(Path(folder) / "data") as opened:
+        studio = opened.for_owner()
         portrait = Image.open(sample_portrait()).convert("RGB").resize((1024, 1024))
         drop = Path(folder) / "drop"
         drop.mkdir()
@@ -73,7 +74,8 @@ def sorting() -> dict[str, Any]:
     copies = found_copies = wrong_pairs = questions = after = 0
     for number in range(HEAPS):
         rng = np.random.default_rng((5, number))
-        with tempfile.TemporaryDirectory() as folder, Studio(Path(folder) / "data") as studio:
+        with tempfile.TemporaryDirectory() as folder, Studio(Path(folder) / "data") as opened:
+            studio = opened.for_owner()
             drop = Path(folder) / "drop"
             drop.mkdir()
             one = sample_person(rng)

@@ -38,7 +38,7 @@ from studio.domain.consent import Consent  # noqa: E402
 from studio.domain.training import TrainingPlan, TrainingRun  # noqa: E402
 from studio.engines.base import Image, PictureOrder, SamplePicture, TrainingExample  # noqa: E402
 from studio.factory.preview_base.opening import GUIDANCE, STEPS  # noqa: E402
-from studio.studio import Studio  # noqa: E402
+from studio.studio import OwnerServices, Studio  # noqa: E402
 
 GOALS = {"overfit gain, dB": 6.0, "overfit, s": 60.0, "whole benchmark, s": 300.0}
 PERSON_SEED = 11
@@ -91,15 +91,16 @@ def run(
         "machine": platform.processor() or platform.machine(),
         "torch": runtime.versions()["torch"],
     }
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, Studio(Path(folder) / "data") as studio:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, Studio(Path(folder) / "data") as opened:
+        studio = opened.for_owner()
         name = "preview"
         if base is not None:
             name = studio.bases.add(base, "tried", "Tried").card.name
         location = studio.bases.resolve(name)
         ada, other = _people(studio, Path(folder))
         rows: list[tuple[str, Sequence[Image]]] = []
-        seen = studio.curation.examples(ada, location.resolution, "sks", "person")
-        unseen = studio.curation.examples(other, location.resolution, "sks", "person")
+        seen = studio.training_sets.examples(ada, location.resolution, "sks", "person")
+        unseen = studio.training_sets.examples(other, location.resolution, "sks", "person")
         figures["overfit of one picture"] = _overfit(studio, location, seen[0], Path(folder), rows)
         plan = studio.training.plan(preset, name, **changes)
         start = time.perf_counter()
@@ -115,7 +116,7 @@ def run(
     return figures
 
 
-def _people(studio: Studio, folder: Path) -> tuple[str, str]:
+def _people(studio: OwnerServices, folder: Path) -> tuple[str, str]:
     """Add the person with six photos, and once more with six photos that are not trained on."""
     from studio.engines.media.pictures import write_png
     from studio.factory.preview_base.drawing import render
@@ -137,7 +138,7 @@ def _people(studio: Studio, folder: Path) -> tuple[str, str]:
 
 
 def _overfit(
-    studio: Studio,
+    studio: OwnerServices,
     location: BaseLocation,
     example: TrainingExample,
     folder: Path,
@@ -163,7 +164,7 @@ def _overfit(
 
 
 def _judge(
-    studio: Studio,
+    studio: OwnerServices,
     location: BaseLocation,
     done: TrainingRun,
     seen: Sequence[TrainingExample],
@@ -171,16 +172,16 @@ def _judge(
     rows: list[tuple[str, Sequence[Image]]],
 ) -> dict[str, Any]:
     """Compare what the base and the suggested checkpoint draw with the photos."""
-    training = studio.training
-    best = training.suggestion(done.id)
+    runs = studio.runs
+    best = runs.suggestion(done.id)
     assert best is not None
-    adapter = training.keep(best.checkpoint.id, "Ada")
-    worn = [AdapterFile(path=str(studio.store.media.get(adapter.owner, adapter.media_sha256)), name="ada")]
+    adapter = runs.keep(best.checkpoint.id, "Ada")
+    worn = [AdapterFile(path=str(studio.store.media.get(adapter.media_sha256)), name="ada")]
     reference = studio.likeness.reference_of_pictures([e.image for e in seen], location.resolution)
     assert reference is not None
     assert reference.calibration is not None
     scale = reference.calibration
-    speeds = [v for _, v in training.metrics(done.id)["steps_per_second"]]
+    speeds = [v for _, v in runs.metrics(done.id)["steps_per_second"]]
     figures: dict[str, Any] = {
         "seconds per step": round(1 / statistics.median(speeds), 4),
         "suggested step": best.checkpoint.step, "suggestion": best.reason,
@@ -200,7 +201,7 @@ def _judge(
             }  # fmt: skip
             rows.append((f"{title}, {kind}", drawn[kind]))
     figures["curves"] = {
-        name: [(s, round(v, 3)) for s, v in training.metrics(done.id).get(name, [])]
+        name: [(s, round(v, 3)) for s, v in runs.metrics(done.id).get(name, [])]
         for name in ("likeness", "drift", "faces_found")
     }
     others = ["a photo of a person", "a photo of a man", "a photo of a woman", "a photo of an old man"]
@@ -216,12 +217,12 @@ def _judge(
         "base": _obeyed(studio, location, "a person", []),
         "adapter": _obeyed(studio, location, "sks person", worn),
     }
-    report = studio.adapters.test_leak(adapter.id, strengths=(1.0,))
+    report = studio.adapter_exchange.test_leak(adapter.id, strengths=(1.0,))
     figures["leak"] = report.values()
     return figures
 
 
-def _obeyed(studio: Studio, location: BaseLocation, who: str, worn: Sequence[AdapterFile]) -> str:
+def _obeyed(studio: OwnerServices, location: BaseLocation, who: str, worn: Sequence[AdapterFile]) -> str:
     """Ask for four expressions before two backgrounds, with two seeds, and let the judge of `bench base` look."""
     from studio.factory.preview_base.judge import load_classifier, read_attributes
     from studio.studio import ASSETS
@@ -234,7 +235,7 @@ def _obeyed(studio: Studio, location: BaseLocation, who: str, worn: Sequence[Ada
     return f"{right} of {len(asked)}"
 
 
-def _draw(studio: Studio, location: BaseLocation, prompt: str, seed: int, worn: Sequence[AdapterFile]) -> Image:
+def _draw(studio: OwnerServices, location: BaseLocation, prompt: str, seed: int, worn: Sequence[AdapterFile]) -> Image:
     side = location.resolution
     order = PictureOrder(prompt=prompt, seed=seed, steps=STEPS, guidance=GUIDANCE, width=side, height=side)
     return next(iter(studio.engines.generator().generate(location, order, worn)))

@@ -129,18 +129,19 @@ def _slider_answer_ms() -> float:
     import tempfile
 
     from studio import settings
-    from studio.services.projects import sample_portrait
+    from studio.services.sample import sample_portrait
     from studio.services.sources import MediaSource
     from studio.studio import Studio
 
     values = iter(np.linspace(0.2, 0.9, 40))
 
-    with tempfile.TemporaryDirectory() as folder, Studio.open(settings.load({"data_dir": Path(folder)})) as studio:
-        handle = studio.expressions.open(MediaSource.file(sample_portrait()), size=512)
-        studio.expressions.render(handle, ExpressionEdit({"smile": 0.1, "headYaw": 6.0}))
+    with tempfile.TemporaryDirectory() as folder, Studio.open(settings.load({"data_dir": Path(folder)})) as opened:
+        expressions = opened.for_owner().expressions
+        handle = expressions.open(MediaSource.file(sample_portrait()), size=512)
+        expressions.render(handle, ExpressionEdit({"smile": 0.1, "headYaw": 6.0}))
 
         def slide() -> None:
-            studio.expressions.render(handle, ExpressionEdit({"smile": float(next(values)), "headYaw": 6.0}))
+            expressions.render(handle, ExpressionEdit({"smile": float(next(values)), "headYaw": 6.0}))
 
         return round(_median_ms(slide, 20), 1)
 

@@ -27,15 +27,14 @@ _WORDS = ("morning", "portrait", "studio", "laughing", "speech", "window", "quie
 
 def fill(store: Store, renders: int) -> dict[str, str]:
     """Add `renders` renders of 5 projects and 50 people; return an id of each sort to filter by."""
-    projects = [store.projects.add(OWNER, f"Project {i}").id for i in range(5)]
-    people = [store.identities.add(OWNER, f"Person {i}").id for i in range(50)]
-    media = [store.media.put(OWNER, b"picture %d" % i, ".png") for i in range(20)]
+    projects = [store.of(OWNER).projects.add(f"Project {i}").id for i in range(5)]
+    people = [store.of(OWNER).identities.add(f"Person {i}").id for i in range(50)]
+    media = [store.of(OWNER).media.put(b"picture %d" % i, ".png") for i in range(20)]
     recipe = {"request": {"values": {f"control {i}": i / 100 for i in range(60)}, "transcript": "words " * 80}}
     for begin in range(0, renders, 2000):
         with store.database.transaction():
             for i in range(begin, min(begin + 2000, renders)):
-                render = store.renders.add(
-                    OWNER,
+                render = store.of(OWNER).renders.add(
                     NewRender(
                         kind="clip" if i % 3 else "image", media_sha256=media[i % 20],
                         thumbnail_sha256=media[(i + 1) % 20], recipe=recipe | {"seed": i}, engine="rig",
@@ -46,7 +45,7 @@ def fill(store: Store, renders: int) -> dict[str, str]:
                     ),
                 )  # fmt: skip
                 if i % 97 == 0:
-                    store.renders.star(OWNER, render.id)
+                    store.of(OWNER).renders.star(render.id)
     return {"project": projects[2], "identity": people[10], "other_identity": people[11]}
 
 
@@ -71,7 +70,7 @@ def run(renders: int = 100_000, repeats: int = 15) -> dict[str, Any]:
         begin = time.perf_counter()
         ids = fill(store, renders)
         filling = time.perf_counter() - begin
-        page = store.renders.page
+        page = store.of(OWNER).renders.page
         filters: dict[str, dict[str, Any]] = {
             "first": {},
             "deep": {"after": str(max(renders // 20, 30))},
@@ -92,20 +91,20 @@ def run(renders: int = 100_000, repeats: int = 15) -> dict[str, Any]:
             "text found nowhere": {"text": "zebra"},
         }
         pages = {
-            name: {"milliseconds": milliseconds(lambda f=f: page(OWNER, **f), repeats), "total": page(OWNER, **f).total}  # type: ignore[misc]
+            name: {"milliseconds": milliseconds(lambda f=f: page(**f), repeats), "total": page(**f).total}  # type: ignore[misc]
             for name, f in filters.items()
         }
         data = os.urandom(1 << 20)
         counter = iter(range(1 << 30))
-        job = store.jobs.add(OWNER, "bench", {})
-        sha256 = store.media.put(OWNER, b"x")
+        job = store.of(OWNER).jobs.add("bench", {})
+        sha256 = store.of(OWNER).media.put(b"x")
         new = NewRender(kind="image", media_sha256=sha256, recipe={}, engine="rig", engine_version="1")
         others = {
-            "keep 1 MiB": milliseconds(lambda: store.media.put(OWNER, data + b"%d" % next(counter)), repeats),
-            "add a render": milliseconds(lambda: store.renders.add(OWNER, new), repeats),
-            "read a job": milliseconds(lambda: store.jobs.get(OWNER, job.id), repeats),
+            "keep 1 MiB": milliseconds(lambda: store.of(OWNER).media.put(data + b"%d" % next(counter)), repeats),
+            "add a render": milliseconds(lambda: store.of(OWNER).renders.add(new), repeats),
+            "read a job": milliseconds(lambda: store.of(OWNER).jobs.get(job.id), repeats),
             "plan the deletion of a person": milliseconds(
-                lambda: store.identities.plan_deletion(OWNER, ids["identity"]), 3
+                lambda: store.of(OWNER).identities.plan_deletion(ids["identity"]), 3
             ),
         }
         size = (store.data_dir / "studio.db").stat().st_size

@@ -78,7 +78,7 @@ def _say(text: str) -> None:
 
 def _bases(folder: Path) -> Iterator[tuple[str, BaseLocation, int]]:
     """Yield name, place and how many steps a round makes."""
-    from studio.engines.diffusion.bases.loading import inspect_base
+    from studio.engines.diffusion.bases.inspecting import inspect_base
 
     embedded = ROOT / "assets" / "base"
     if (embedded / "model_index.json").exists():
@@ -271,7 +271,7 @@ def _resume_difference(folder: Path) -> float:
     """Train 12 steps at once, and 6 and 6 with a new process between; return the largest difference of any weight."""
     from safetensors.torch import load_file
 
-    from studio.engines.diffusion.bases.loading import inspect_base
+    from studio.engines.diffusion.bases.inspecting import inspect_base
     from studio.engines.diffusion.training.trainer import DiffusionTrainer
 
     location = inspect_base(_write_base(folder / "resume-base", (32, 64), (8, 16, 16), 32))
@@ -341,11 +341,11 @@ def _optimizers() -> dict[str, Any]:
 
 
 def _whole_model_megabytes(name: Any) -> int | None:
-    from studio.engines.diffusion.training.cost import bundled_location, shapes_of
+    from studio.engines.diffusion.training.cost import bundled_location, cost_of
     from studio.engines.diffusion.training.optimizers import expected_state_bytes
 
     plan = TrainingPlan(method="dreambooth", optimizer=name, resolution=512, train_text_encoder=False)
-    shapes = shapes_of(bundled_location("sd15"), plan)
+    shapes = cost_of(bundled_location("sd15"), plan)
     return round(expected_state_bytes(name, shapes.trained, plan.projection_rank) / 1e6)
 
 

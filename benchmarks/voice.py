@@ -105,7 +105,7 @@ def _checks(speech: PocketsphinxSpeech, spoken: Sequence[Recording], mouth: Mout
     aligned = [speech.analyse(r.sound, r.text) for r in spoken]
     together, analysis = joined(spoken, aligned)
     prosody = measure(at_16_khz(together))
-    out: dict[str, Any] = {"recordings": len(spoken), "paths": sorted({a.path for a in aligned})}
+    out: dict[str, Any] = {"recordings": len(spoken), "paths": sorted({a.method for a in aligned})}
     for rate in (24.0, 25.0, 30.0, 60.0):
         performance = speech.perform(together, analysis, mouth, frame_rate_hz=rate)
         correlation, lag = mouth_checks.correlation_and_lag(performance, prosody, mouth)
@@ -186,7 +186,7 @@ def _truth(
         text = transcripts[i].read_text(encoding="utf-8") if i < len(transcripts) else ""
         guessed = speech.analyse(sound)
         told = speech.analyse(sound, text) if text.strip() else None
-        reference = told if told and told.path == "aligned" else guessed
+        reference = told if told and told.method == "aligned" else guessed
         skew = mouth_truth.estimate_skew(tracked, reference)
         entry: dict[str, Any] = {"skew_ms": round(1000 * skew), "notes": list(told.notes) if told else []}
         for name, analysis in (

@@ -14,28 +14,39 @@ from types import TracebackType
 from typing import Any
 
 from studio.domain.job import LANES
-from studio.domain.project import LOCAL_OWNER
+from studio.domain.project import LOCAL_OWNER, folder_name
 from studio.engines import Engines
 from studio.errors import NotFoundError
-from studio.jobs.kinds import KindTable, Workplace
+from studio.jobs.kinds import KindTable, Workplace, long_kinds, table_of
 from studio.jobs.queue import JobQueue
+from studio.jobs.recovery import recover
 from studio.jobs.supervisor import WorkerSupervisor
-from studio.services.adapters.exchange import Adapters
+from studio.services import bases, library, sample
+from studio.services.adapters import exchange
+from studio.services.adapters.exchange import AdapterExchange
+from studio.services.adapters.shelf import AdapterShelf
 from studio.services.bases import Bases
+from studio.services.clips import animation
 from studio.services.clips.animation import Animation
-from studio.services.health import checkup
 from studio.services.jobs import Jobs
 from studio.services.library import Library
+from studio.services.people import curation, training_set
 from studio.services.people.curation import Curation
 from studio.services.people.identities import Identities
 from studio.services.people.likeness import Likeness
+from studio.services.people.training_set import TrainingSets
+from studio.services.pictures import generation
 from studio.services.pictures.generation import Generation
 from studio.services.portraits.expressions import Expressions
 from studio.services.portraits.prepared import Portraits
 from studio.services.portraits.presets import Presets
-from studio.services.projects import Projects, sample_portrait
+from studio.services.projects import Projects
+from studio.services.sample import Sample, sample_portrait
 from studio.services.sources import Sources
+from studio.services.training import runs
+from studio.services.training.history import RunHistory
 from studio.services.training.runs import Training
+from studio.services.upkeep import Upkeep
 from studio.settings import Settings
 from studio.store import Store
 
@@ -45,25 +56,63 @@ EXPRESSION_PRESETS = ROOT / "presets" / "expressions"
 BASE_CARDS = ROOT / "presets" / "bases"
 TRAINING_PRESETS = ROOT / "presets" / "training"
 
-LONG_KINDS = frozenset({"train", "grid", "leak_test", "download"})
-"""These run in a worker process of their own, so that hours of training hold up no picture."""
+JOB_KINDS: KindTable = table_of(
+    animation.KIND,
+    curation.KIND,
+    training_set.CAPTION_KIND,
+    bases.KIND,
+    generation.KIND,
+    library.KIND,
+    exchange.KIND,
+    runs.KIND,
+    runs.GRID_KIND,
+    sample.KIND,
+)
 
-JOB_KINDS: KindTable = {
-    "animate": "studio.services.clips.animation:KIND",
-    "curate": "studio.services.people.curation:KIND",
-    "caption": "studio.services.people.curation:CAPTION_KIND",
-    "download": "studio.services.bases:KIND",
-    "generate": "studio.services.pictures.generation:KIND",
-    "grid": "studio.services.training.runs:GRID_KIND",
-    "leak_test": "studio.services.adapters.exchange:KIND",
-    "rerun": "studio.services.library:KIND",
-    "sample": "studio.services.projects:KIND",
-    "train": "studio.services.training.runs:KIND",
-}
+
+class OwnerServices:
+    """Everything one owner can do; made in a moment, so a server may make one for each request.
+
+    Engines, the prepared portraits and the database are the studio's and shared;
+    no service here sees, changes or deletes what belongs to another owner.
+    """
+
+    def __init__(self, studio: Studio, owner: str) -> None:
+        data_dir, assets, engines, portraits = studio.data_dir, studio.assets, studio.engines, studio.portraits
+        self.owner = owner
+        self.store = store = studio.store.of(owner)
+        queue = JobQueue(studio.store, owner, JOB_KINDS)
+        scratch = data_dir / "scratch" / folder_name(owner)
+        sources = Sources(store)
+        self.projects = Projects(store)
+        self.identities = Identities(store, portraits)
+        self.curation = Curation(store, portraits, queue)
+        self.training_sets = TrainingSets(store, portraits, queue)
+        self.likeness = Likeness(store, engines)
+        self.bases = Bases(
+            store, queue, cards=BASE_CARDS, assets=assets, models=data_dir / "models", offline=studio.offline
+        )
+        self.generation = Generation(store, engines, queue, sources, self.bases, self.likeness)
+        self.expressions = Expressions(store, sources, portraits)
+        self.animation = Animation(store, sources, portraits, queue, scratch)
+        self.library = Library(store, self.expressions, self.animation, self.generation, queue, scratch)
+        self.presets = Presets(store, portraits, EXPRESSION_PRESETS, sample_portrait, data_dir / "cache" / "presets")
+        self.runs = RunHistory(store, queue, self.bases)
+        self.training = Training(
+            store, queue, engines, self.bases, self.training_sets, self.likeness, self.runs, TRAINING_PRESETS
+        )
+        self.adapters = AdapterShelf(store)
+        self.adapter_exchange = AdapterExchange(
+            store, self.adapters, engines, self.bases, self.likeness, queue, scratch, offline=studio.offline
+        )
+        self.sample = Sample(store, queue, self.identities, self.animation, assets)
+        self.jobs = Jobs(queue, scratch)
 
 
 class Studio:
     """An open studio; use it in a `with` block, or `close` it.
+
+    What a person does is in the services of an owner: `studio.for_owner(owner)`.
 
     Args:
         data_dir: the data folder; made when it is not there.
@@ -77,37 +126,19 @@ class Studio:
     def __init__(self, data_dir: Path, assets: Path = ASSETS, *, offline: bool = False) -> None:
         self.data_dir = data_dir
         self.assets = assets
+        self.offline = offline
         self.store = Store(data_dir)
         self.engines = Engines(assets)
-        queue = JobQueue(self.store, JOB_KINDS)
-        owner, scratch = LOCAL_OWNER, data_dir / "scratch"
-        portraits, sources = Portraits(self.engines), Sources(self.store, owner)
-        self.projects = Projects(self.store, owner, queue)
-        self.identities = Identities(self.store, owner, portraits)
-        self.curation = Curation(self.store, owner, portraits, queue)
-        self.likeness = Likeness(self.store, owner, self.engines)
-        self.bases = Bases(
-            self.store, owner, queue, cards=BASE_CARDS, assets=assets, models=data_dir / "models", offline=offline
-        )
-        self.generation = Generation(self.store, owner, self.engines, queue, sources, self.bases, self.likeness)
-        self.expressions = Expressions(self.store, owner, sources, portraits)
-        self.animation = Animation(self.store, owner, sources, portraits, queue, scratch)
-        self.library = Library(self.store, owner, self.expressions, self.animation, self.generation, queue, scratch)
-        self.presets = Presets(
-            self.store, owner, portraits, EXPRESSION_PRESETS, sample_portrait, data_dir / "cache" / "presets"
-        )
-        self.training = Training(
-            self.store, owner, queue, self.engines, self.bases, self.curation, self.likeness, TRAINING_PRESETS
-        )
-        self.adapters = Adapters(
-            self.store, owner, self.engines, self.bases, self.likeness, queue, scratch, offline=offline
-        )
-        self.jobs = Jobs(queue, owner, scratch)
-        self._queue = queue
+        self.portraits = Portraits(self.engines)
+        self.upkeep = Upkeep(self.store, data_dir / "scratch", assets)
         place = ("studio.studio:workplace", {"data_dir": str(data_dir), "offline": offline})
         self._supervisors = tuple(
-            WorkerSupervisor(self.store, queue, *place, lane=lane, long_kinds=LONG_KINDS) for lane in LANES
+            WorkerSupervisor(self.store, *place, lane=lane, long_kinds=long_kinds(JOB_KINDS)) for lane in LANES
         )
+
+    def for_owner(self, owner: str = LOCAL_OWNER) -> OwnerServices:
+        """Return the services of one owner; on a desktop there is one, "local"."""
+        return OwnerServices(self, owner)
 
     @classmethod
     def open(cls, settings: Settings) -> Studio:
@@ -123,9 +154,9 @@ class Studio:
         from studio.engines.media.pictures import forget_other_formats
 
         forget_other_formats()  # the window's library opens uploads by itself
-        self._queue.recover()
+        recover(self.store)
         if sample:
-            self.projects.ensure_sample()
+            self.for_owner().sample.ensure()
         if worker:
             self.start_worker()
 
@@ -133,10 +164,6 @@ class Studio:
         """Start the worker processes that make the queued jobs; does nothing when they run already."""
         for supervisor in self._supervisors:
             supervisor.start()
-
-    def doctor(self) -> list[tuple[str, str, str]]:
-        """Return (what, state, detail) rows about this installation."""
-        return [(f.what, f.state, f.detail) for f in checkup(self.data_dir, self.assets)]
 
     def close(self) -> None:
         """Stop the worker and close the database."""
@@ -154,7 +181,7 @@ class Studio:
 def workplace(data_dir: str, offline: bool = False) -> Workplace:
     """Build what the worker process needs: a studio of its own on the same data folder."""
     studio = Studio(Path(data_dir), offline=offline)
-    return Workplace(store=studio.store, kinds=JOB_KINDS, tools=studio, long_kinds=LONG_KINDS)
+    return Workplace(studio.store, JOB_KINDS, services=studio.for_owner)
 
 
 def benchmark(name: str) -> dict[str, Any]:

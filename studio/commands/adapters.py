@@ -9,7 +9,7 @@ import typer
 
 from studio.cli_output import Output
 from studio.commands.shared import OPTIONS, AsJson, DataDir, opened, strengthened
-from studio.domain.adapter import AdapterFormat
+from studio.domain.adapter import WRITTEN_FORMATS, AdapterFormat
 
 commands = typer.Typer(help="What was learned of people, as files to keep, carry and mix.", **OPTIONS)
 
@@ -61,7 +61,10 @@ def adapter_export(
     out: Annotated[Path, typer.Argument(help="A .safetensors file, or a folder.")],
     format: Annotated[
         AdapterFormat,
-        typer.Option(help="kohya: ComfyUI, A1111, kohya's scripts; kohya32 the same unrounded. peft: diffusers."),
+        typer.Option(
+            metavar="|".join(WRITTEN_FORMATS),
+            help="; ".join(f"{name}: {format.help}" for name, format in WRITTEN_FORMATS.items()) + ".",
+        ),
     ] = "kohya",
     base: BaseName = None,
     data_dir: DataDir = None,
@@ -69,7 +72,7 @@ def adapter_export(
 ) -> None:
     """Write an adapter for other programs, load it back at once and compare a picture."""
     with opened(data_dir) as studio:
-        report = studio.adapters.export(adapter, out, format, base=base)
+        report = studio.adapter_exchange.export(adapter, out, format, base=base)
         lines = [
             str(report.path),
             f"  {report.bytes / 1e6:.2f} MB, sha256 {report.sha256}",
@@ -92,7 +95,7 @@ def adapter_import(
 ) -> None:
     """Copy an adapter into the library; says which of its keys the base has no place for."""
     with opened(data_dir) as studio:
-        got = studio.adapters.import_file(file, name, base=base, trigger=trigger, identity_id=identity)
+        got = studio.adapter_exchange.import_file(file, name, base=base, trigger=trigger, identity_id=identity)
         lines = [
             f"{got.adapter.name}: {got.adapter.id}",
             f"  {got.kind} in {got.format} layout, checked on {got.base}: {got.matched} keys used, "
@@ -116,7 +119,7 @@ def adapter_test_leak(
 
     output = Output(as_json)
     with opened(data_dir) as studio:
-        report = studio.adapters.test_leak(
+        report = studio.adapter_exchange.test_leak(
             adapter,
             lambda p: output.progress(p.fraction, p.stage, p.seconds_left),
             strengths=strength or STRENGTHS,
@@ -145,7 +148,7 @@ def adapter_merge(
     """Make one adapter of several; at strength 1 it does what they did together."""
     items = [strengthened(text) for text in adapters]
     with opened(data_dir) as studio:
-        merged, report = studio.adapters.merge(items, name, base=base)
+        merged, report = studio.adapter_exchange.merge(items, name, base=base)
         text = (
             f"{merged.name}: {merged.id}\n  differs from them together by {report.max_difference:.2g} "
             f"(their effect is {report.effect:.2g})"
@@ -196,5 +199,5 @@ def adapter_push(
 ) -> None:
     """Put an adapter with a page about it into a repository of your own on the hub; private by default."""
     with opened(data_dir) as studio:
-        url = studio.adapters.push(adapter, repository, token, private=not public)
+        url = studio.adapter_exchange.push(adapter, repository, token, private=not public)
         Output(as_json).result({"url": url, "private": not public}, url)

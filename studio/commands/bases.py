@@ -44,7 +44,7 @@ def base_download(
         card = studio.bases.get(name).card
         if card.source == "hub" and not accept:
             _ask(f"{card.title}: {card.download_bytes / 1e9:.1f} GB, licence {card.licence}, {card.licence_url}")
-        entry = studio.bases.download(name, on_progress=lambda p: output.progress(p.fraction, p.sentence, None))
+        entry = studio.bases.download(name, on_progress=lambda p: output.progress(p.fraction, p.stage, None))
         output.result({"base": entry}, _line(entry))
 
 

@@ -16,7 +16,7 @@ from studio.errors import NotFoundError, UserInputError
 if TYPE_CHECKING:
     from studio.domain.render import Render
     from studio.services.sources import MediaSource
-    from studio.studio import Studio
+    from studio.studio import OwnerServices
 
 commands = typer.Typer(**OPTIONS)
 
@@ -111,7 +111,7 @@ def _size(text: str | None) -> tuple[int | None, int | None]:
     return int(found[1]), int(found[2] or found[1])
 
 
-def _adapters(studio: Studio, texts: Sequence[str]) -> list[dict[str, Any]]:
+def _adapters(studio: OwnerServices, texts: Sequence[str]) -> list[dict[str, Any]]:
     """Parse NAME or NAME:STRENGTH options.
 
     Raises:
@@ -124,7 +124,7 @@ def _adapters(studio: Studio, texts: Sequence[str]) -> list[dict[str, Any]]:
     return uses
 
 
-def _picture(studio: Studio, text: str | None) -> MediaSource:
+def _picture(studio: OwnerServices, text: str | None) -> MediaSource:
     """Return what a word means: a file, else a photo's id.
 
     Raises:

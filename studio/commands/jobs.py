@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from studio.cli_output import Output
-from studio.commands.shared import OPTIONS, AsJson, DataDir, opened
+from studio.commands.shared import OPTIONS, AsJson, DataDir, opened, opened_studio
 
 commands = typer.Typer(help="Long work: watch it, stop it, start it again.", **OPTIONS)
 
@@ -31,13 +31,14 @@ def jobs_list(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def jobs_watch(job: str, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Follow a job to its end; works on it here when no studio is open."""
     output = Output(as_json)
-    with opened(data_dir) as studio:
-        row = studio.jobs.get(job)
+    with opened_studio(data_dir) as studio:
+        jobs = studio.for_owner().jobs
+        row = jobs.get(job)
         if row.is_active:
             studio.start_worker()
         while row.is_active:
             time.sleep(0.25)
-            row = studio.jobs.get(job)
+            row = jobs.get(job)
             output.progress(row.fraction, row.message or row.state, row.seconds_left)
         output.result(row, _job_line(row))
         if row.state != "done":

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from studio.cli_output import Output
-from studio.commands.shared import OPTIONS, AsJson, DataDir, opened
+from studio.commands.shared import OPTIONS, AsJson, DataDir, opened, opened_studio
 
 commands = typer.Typer(help="Everything the studio made.", **OPTIONS)
 
@@ -74,9 +74,9 @@ def library_verify(
     as_json: AsJson = False,
 ) -> None:
     """Find missing, changed and orphan files; exit code 4 when something is missing or changed."""
-    with opened(data_dir) as studio:
-        report = studio.library.verify()
-        freed = studio.library.sweep() if sweep else 0
+    with opened_studio(data_dir) as studio:
+        report = studio.upkeep.verify()
+        freed = studio.upkeep.sweep() if sweep else 0
         lines = [f"{report.checked} files checked"]
         for word, names in (("missing", report.missing), ("changed", report.changed), ("orphan", report.orphans)):
             lines += [f"{word}: {name}" for name in names]

@@ -17,7 +17,7 @@ from studio.errors import UserInputError
 
 if TYPE_CHECKING:
     from studio.domain.curation import Review
-    from studio.studio import Studio
+    from studio.studio import OwnerServices
 
 commands = typer.Typer(help="People and their photos.", **OPTIONS)
 
@@ -99,9 +99,7 @@ def identity_curate(
     with opened(data_dir) as studio:
         known = next((p for p in studio.identities.list() if p.name.casefold() == name.strip().casefold()), None)
         intake = studio.curation.start(photos, identity_id=known.id if known else None)
-        intake = studio.curation.analyse(
-            intake.id, lambda done, total, file, _: output.progress(done / total, f"{done} of {total}: {file}")
-        )
+        intake = studio.curation.analyse(intake.id, lambda progress: output.progress(progress.fraction, progress.stage))
         names = {p.id: p.file_name for p in intake.photos}
         review = _asked(studio, intake.id, names) if ask else studio.curation.review(intake.id)
         values = {"intake_id": intake.id, **_reported(review, names), "confirmed": None}
@@ -109,8 +107,8 @@ def identity_curate(
         if yes:
             done = studio.curation.confirm(intake.id, name=name)
             person = done.people[0]
-            captions = studio.curation.captions(person.id, trigger, class_word)
-            coverage = studio.curation.coverage(person.id)
+            captions = studio.training_sets.captions(person.id, trigger, class_word)
+            coverage = studio.training_sets.coverage(person.id)
             values |= {"confirmed": done, "captions": list(captions.values()), "coverage": coverage}
             lines += [
                 done.sentence,
@@ -148,7 +146,7 @@ def _reported(review: Review, names: Mapping[str, str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _asked(studio: Studio, intake_id: str, names: Mapping[str, str]) -> Review:
+def _asked(studio: OwnerServices, intake_id: str, names: Mapping[str, str]) -> Review:
     """Put the open questions one by one; anything but y or n ends the asking."""
     review = studio.curation.review(intake_id)
     while review.questions:
@@ -216,7 +214,7 @@ def identity_delete(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete a person with photos, rigs, embeddings and renders; says first what will go."""
+    """Delete a person with photos, embeddings and renders; says first what will go."""
     with opened(data_dir) as studio:
         person = studio.identities.get(identity)
         plan = studio.identities.delete(person.id) if yes else studio.identities.delete_plan(person.id)

@@ -18,7 +18,7 @@ from studio.errors import NotFoundError, UserInputError
 if TYPE_CHECKING:
     from studio.services.clips.animation import AnimationRequest, AnimationResult
     from studio.services.sources import MediaSource
-    from studio.studio import Studio
+    from studio.studio import OwnerServices
 
 commands = typer.Typer(**OPTIONS)
 
@@ -128,7 +128,7 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Do the main job once: the sample portrait speaks, into one mp4."""
-    from studio.services.projects import sample_portrait, sample_speech
+    from studio.services.sample import sample_portrait, sample_speech
     from studio.studio import ASSETS
 
     speech, transcript = sample_speech(ASSETS)
@@ -214,7 +214,7 @@ def _assignments(texts: Sequence[str], separator: str, option: str) -> dict[str,
     return out
 
 
-def _source(studio: Studio, photo: str) -> MediaSource:
+def _source(studio: OwnerServices, photo: str) -> MediaSource:
     """Return what PHOTO means: a file, else a photo's id.
 
     Raises:
@@ -231,7 +231,7 @@ def _source(studio: Studio, photo: str) -> MediaSource:
     return MediaSource.photo(photo)
 
 
-def _edit(studio: Studio, preset: str | None, values: Sequence[str], neutralise: bool) -> ExpressionEdit:
+def _edit(studio: OwnerServices, preset: str | None, values: Sequence[str], neutralise: bool) -> ExpressionEdit:
     """Return the edit of --preset with --set values over it."""
     base = studio.presets.get(preset).edit if preset else ExpressionEdit()
     return ExpressionEdit({**base.values, **_assignments(values, "=", "--set")}, neutralise or base.neutralise)

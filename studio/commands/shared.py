@@ -13,7 +13,7 @@ from studio import log, settings
 from studio.errors import UserInputError
 
 if TYPE_CHECKING:
-    from studio.studio import Studio
+    from studio.studio import OwnerServices, Studio
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="The studio's data folder.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
@@ -28,8 +28,8 @@ OPTIONS: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None, "p
 
 
 @contextmanager
-def opened(data_dir: Path | None) -> Iterator[Studio]:
-    """Open the studio for one command."""
+def opened_studio(data_dir: Path | None) -> Iterator[Studio]:
+    """Open the studio for one command that is nobody's own."""
     from studio.studio import Studio
 
     chosen = settings.load({"data_dir": data_dir})
@@ -37,6 +37,13 @@ def opened(data_dir: Path | None) -> Iterator[Studio]:
     with Studio.open(chosen) as studio:
         studio.start(worker=False, sample=False)  # a run whose process was killed can then go on at once
         yield studio
+
+
+@contextmanager
+def opened(data_dir: Path | None) -> Iterator[OwnerServices]:
+    """Open the studio for one command of whoever sits at this computer."""
+    with opened_studio(data_dir) as studio:
+        yield studio.for_owner()
 
 
 def strengthened(text: str) -> tuple[str, float]:

@@ -20,7 +20,8 @@ from studio.errors import NotFoundError, UserInputError
 
 if TYPE_CHECKING:
     from studio.domain.training import Checkpoint, TrainingRun
-    from studio.studio import Studio
+    from studio.services.progress import Progress
+    from studio.studio import OwnerServices
 
 commands = typer.Typer(**OPTIONS)
 runs = typer.Typer(help="Training runs: watch, stop, continue, judge, keep.", **OPTIONS)
@@ -67,10 +68,10 @@ def train(
             for note in training.advice(person.id, plan):
                 print(f"note: {note}", file=sys.stderr)
             run = training.run_now(person.id, plan, name, anyway=anyway, on_start=started, on_progress=hear)
-        suggestion = training.suggestion(run.id)
+        suggestion = studio.runs.suggestion(run.id)
         adapter = None
         if keep is not None and suggestion is not None:
-            adapter = training.keep(suggestion.checkpoint.id, keep)
+            adapter = studio.runs.keep(suggestion.checkpoint.id, keep)
         body = _run_body(studio, run) | {"suggestion": suggestion, "adapter": adapter}
         lines = [_run_text(studio, run)]
         if suggestion is not None:
@@ -88,7 +89,7 @@ def runs_list(
     """List runs, newest first."""
     with opened(data_dir) as studio:
         person = None if identity is None else studio.identities.get(identity).id
-        found = studio.training.runs(person)
+        found = studio.runs.list(person)
         text = "\n".join(_run_text(studio, run) for run in found) or "No training runs."
         Output(as_json).result({"runs": [_run_body(studio, run) for run in found]}, text)
 
@@ -106,12 +107,11 @@ def runs_presets(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def runs_show(run: Run, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Show one run with its curves and checkpoints."""
     with opened(data_dir) as studio:
-        training = studio.training
-        found = training.run(run)
-        curves, checkpoints = training.metrics(run), training.checkpoints(run)
+        found = studio.runs.get(run)
+        curves, checkpoints = studio.runs.metrics(run), studio.runs.checkpoints(run)
         body = _run_body(studio, found) | {
-            "plan": found.plan, "metrics": curves, "checkpoints": checkpoints, "samples": training.samples(run),
-            "suggestion": training.suggestion(run),
+            "plan": found.plan, "metrics": curves, "checkpoints": checkpoints, "samples": studio.runs.samples(run),
+            "suggestion": studio.runs.suggestion(run),
         }  # fmt: skip
         lines = [_run_text(studio, found)]
         lines += [f"  {name:17} {points[0][1]:.4g} -> {points[-1][1]:.4g}" for name, points in curves.items()]
@@ -123,7 +123,7 @@ def runs_show(run: Run, data_dir: DataDir = None, as_json: AsJson = False) -> No
 def runs_stop(run: Run, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Stop a run that waits or trains; it saves first."""
     with opened(data_dir) as studio:
-        job = studio.training.stop(run)
+        job = studio.runs.stop(run)
         Output(as_json).result(job, f"{job.title}: asked to stop; it saves first.")
 
 
@@ -141,8 +141,8 @@ def runs_continue(run: Run, steps: Steps = None, data_dir: DataDir = None, as_js
 def runs_checkpoints(run: Run, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List a run's checkpoints with likeness and drift, and say which one to keep."""
     with opened(data_dir) as studio:
-        found, best = studio.training.checkpoints(run), studio.training.suggestion(run)
-        lines = [_checkpoint_text(studio.training.run(run), c) for c in found] or ["No checkpoints yet."]
+        found, best = studio.runs.checkpoints(run), studio.runs.suggestion(run)
+        lines = [_checkpoint_text(studio.runs.get(run), c) for c in found] or ["No checkpoints yet."]
         lines += [f"  best: step {best.checkpoint.step}. {best.reason}"] if best else []
         Output(as_json).result({"checkpoints": found, "suggestion": best}, "\n".join(lines))
 
@@ -158,7 +158,7 @@ def runs_keep(
     """Put a checkpoint into the adapter library."""
     with opened(data_dir) as studio:
         chosen = _chosen(studio, run, step)
-        adapter = studio.training.keep(chosen.id, name)
+        adapter = studio.runs.keep(chosen.id, name)
         Output(as_json).result(adapter, f"{adapter.name}: {adapter.id}  (step {chosen.step}, say “{adapter.trigger}”)")
 
 
@@ -180,13 +180,17 @@ def runs_grid(
             run, tuple(strength or (0.6, 0.8, 1.0)), prompt or (), seed or (1,), on_progress=_Progress(output)
         )
         if out is not None:
-            training.save_grid(run, out)
+            studio.runs.save_grid(run, out)
         lines = [
             f"step {r.step:6}  strength {r.strength:4g}  likeness {_number(r.likeness)}  "
             f"faces {r.faces}/{r.pictures}  votes {r.votes:+d}"
             for r in summary
         ]
-        body = {"summary": summary, "cells": training.grid_cells(run), "path": None if out is None else out.absolute()}
+        body = {
+            "summary": summary,
+            "cells": studio.runs.grid_cells(run),
+            "path": None if out is None else out.absolute(),
+        }
         output.result(body, "\n".join([*lines, *([str(out)] if out else [])]))
 
 
@@ -197,15 +201,15 @@ class _Progress:
         self._output = output
         self._samples: deque[tuple[float, float]] = deque(maxlen=60)
 
-    def __call__(self, fraction: float, message: str, picture: Any = None) -> None:
+    def __call__(self, progress: Progress) -> None:
         from studio.domain.job import estimate_seconds_left
 
-        self._samples.append((time.monotonic(), fraction))
-        self._output.progress(fraction, message, estimate_seconds_left(self._samples))
+        self._samples.append((time.monotonic(), progress.fraction))
+        self._output.progress(progress.fraction, progress.stage, estimate_seconds_left(self._samples))
 
 
 @contextmanager
-def _polite_interrupt(studio: Studio) -> Iterator[Any]:
+def _polite_interrupt(studio: OwnerServices) -> Iterator[Any]:
     """Let the first Ctrl-C ask the run to save and stop; a second one ends it at once."""
     before = signal.getsignal(signal.SIGINT)
 
@@ -213,7 +217,7 @@ def _polite_interrupt(studio: Studio) -> Iterator[Any]:
         def ask(number: int, frame: Any) -> None:
             signal.signal(signal.SIGINT, before)
             print("\nStopping after this step; the run is saved first.", file=sys.stderr)
-            studio.training.stop(run.id)
+            studio.runs.stop(run.id)
 
         signal.signal(signal.SIGINT, ask)
 
@@ -241,33 +245,33 @@ def _settings(texts: Sequence[str]) -> dict[str, Any]:
     return out
 
 
-def _say_schedule(studio: Studio, run_id: str, steps: int | None) -> None:
+def _say_schedule(studio: OwnerServices, run_id: str, steps: int | None) -> None:
     """Say on stderr what a longer run does to its learning rate."""
     note = "" if steps is None else studio.training.schedule_note(run_id, steps)
     if note:
         print(f"note: {note}", file=sys.stderr)
 
 
-def _chosen(studio: Studio, run_id: str, step: int | None) -> Checkpoint:
+def _chosen(studio: OwnerServices, run_id: str, step: int | None) -> Checkpoint:
     """Return the checkpoint of a step, or the suggested one.
 
     Raises:
         NotFoundError: there is none.
     """
     if step is None:
-        best = studio.training.suggestion(run_id)
+        best = studio.runs.suggestion(run_id)
         if best is not None:
             return best.checkpoint
-    for checkpoint in studio.training.checkpoints(run_id):
+    for checkpoint in studio.runs.checkpoints(run_id):
         if checkpoint.step == step:
             return checkpoint
     what = "no checkpoints" if step is None else f"no checkpoint of step {step}"
     raise NotFoundError(f"The run has {what}.", "`studio runs checkpoints RUN` shows them.")
 
 
-def _run_body(studio: Studio, run: TrainingRun) -> dict[str, Any]:
+def _run_body(studio: OwnerServices, run: TrainingRun) -> dict[str, Any]:
     """Return a run as JSON values, with where it stands."""
-    state = studio.training.state(run.id)
+    state = studio.runs.state(run.id)
     return {
         "id": run.id, "name": run.name, "identity_id": run.identity_id, "base": run.plan.base, "state": state.state,
         "step": state.step, "steps": state.steps, "sentence": state.sentence, "photos": len(run.photos),
@@ -275,8 +279,8 @@ def _run_body(studio: Studio, run: TrainingRun) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _run_text(studio: Studio, run: TrainingRun) -> str:
-    state = studio.training.state(run.id)
+def _run_text(studio: OwnerServices, run: TrainingRun) -> str:
+    state = studio.runs.state(run.id)
     return f"{run.id}  {state.state:11} {state.step}/{state.steps}  {run.name}  {state.sentence}"
 
 

@@ -1,7 +1,9 @@
 """Adapters: what was learned of a person, as a small file that a base model wears.
 
 Lineage runs photos -> run -> checkpoint -> adapter -> file; every step is a
-row. Strength 0 is the base itself, 1 what was trained.
+row. Strength 0 is the base itself, 1 what was trained. How files of adapters
+are written by the programs that use them is the table ADAPTER_FORMATS; what
+stands in them is known to engines alone.
 """
 
 from __future__ import annotations
@@ -9,14 +11,76 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
-from studio.domain.base_model import Family
+from studio.domain.base_model import FAMILY, Family, PredictionType
+from studio.errors import UserInputError
 
 Method = Literal["lora", "dreambooth"]
 Origin = Literal["trained", "imported", "merged"]
-AdapterFormat = Literal["peft", "kohya", "kohya32"]
+Kind = Literal["lora", "dora", "loha", "lokr", "full"]
 STRENGTH_RANGE = (-2.0, 2.0)
+AdapterFormat = str
+"""The name of a row of ADAPTER_FORMATS."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileFormat:
+    """One way in which adapter files are written.
+
+    Attributes:
+        title: as a choice shows it.
+        programs: who reads such files, in words that follow "for".
+        help: the same for the command line, with what is particular about it.
+        layout: module of `engines/diffusion/adapters` that reads and writes its keys.
+        written: whether adapters can be exported so; else it is only read.
+        full: whether it can hold full DreamBooth weights.
+        words: whether it can hold learned words.
+        half: whether numbers are rounded to 16 bits.
+        pushed_as: ending of a file's name in a repository on the hub; None where it is not put there.
+    """
+
+    name: AdapterFormat
+    title: str
+    programs: str
+    help: str = ""
+    layout: str
+    written: bool = True
+    full: bool = False
+    words: bool = False
+    half: bool = False
+    pushed_as: str | None = None
+
+
+ADAPTER_FORMATS: tuple[FileFormat, ...] = (
+    FileFormat(
+        name="peft", title="diffusers / PEFT", programs="diffusers", help="diffusers",
+        layout="peft", full=True, words=True, pushed_as="",
+    ),
+    FileFormat(name="diffusers", title="older diffusers", programs="older diffusers", layout="peft", written=False),
+    FileFormat(
+        name="kohya", title="kohya (ComfyUI, A1111)", programs="ComfyUI and A1111 (kohya)",
+        help="ComfyUI, A1111, kohya's scripts", layout="kohya", half=True, pushed_as="-kohya",
+    ),
+    FileFormat(
+        name="kohya32", title="kohya, 32 bit", programs="ComfyUI and A1111 (kohya, 32 bit)",
+        help="the same as kohya, unrounded", layout="kohya",
+    ),
+)  # fmt: skip
+"""Where a file fits several rows, the last of them names it."""
+WRITTEN_FORMATS: dict[AdapterFormat, FileFormat] = {f.name: f for f in ADAPTER_FORMATS if f.written}
+
+
+def written_format(name: AdapterFormat) -> FileFormat:
+    """Return the row of a format for export.
+
+    Raises:
+        UserInputError: there is none of that name.
+    """
+    if name not in WRITTEN_FORMATS:
+        raise UserInputError(f"Adapters cannot be written as {name!r}.", f"Formats: {', '.join(WRITTEN_FORMATS)}.")
+    return WRITTEN_FORMATS[name]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,3 +152,131 @@ class AdapterExport:
     sha256: str
     bytes: int
     created: datetime
+
+
+# -- what files say, and what became of them ------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterHeader:
+    """What an adapter file says of itself; None and "" where it does not say.
+
+    Attributes:
+        format: how its keys are written.
+        kind: how its update is written: low-rank, with a learned magnitude, as products, or full weights.
+        family: from the metadata, else from the widths of the cross-attention.
+        alpha: of the UNet where parts differ; None when the file leaves it out (then it equals the rank).
+        modules: layers it changes.
+        keys: all keys; `unknown` those of another kind of model.
+        parts: the networks it changes, as the family's row names them.
+    """
+
+    format: AdapterFormat
+    kind: Kind
+    method: Method
+    family: Family | None
+    rank: int | None
+    alpha: float | None
+    trigger: str
+    base_name: str
+    base_sha256: str
+    title: str
+    modules: int
+    keys: int
+    unknown: int
+    parts: tuple[str, ...]
+    metadata: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterMetadata:
+    """What is written about an adapter into its file.
+
+    Attributes:
+        trigger: the word that calls the person.
+        base_name, base_sha256: the base it was trained on.
+        resolution: pixels of a side of the training pictures; 0 is not said.
+        created: ISO 8601; "" leaves the date out, so that equal weights make equal files.
+        description: one or two sentences for people.
+    """
+
+    family: Family
+    method: Method = "lora"
+    title: str = ""
+    trigger: str = ""
+    base_name: str = ""
+    base_sha256: str = ""
+    resolution: int = 0
+    prediction_type: PredictionType = "epsilon"
+    created: str = ""
+    description: str = ""
+    author: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    def notes(self) -> dict[str, Any]:
+        """Return the studio's own notes, as JSON values."""
+        return {
+            "family": self.family, "method": self.method, "title": self.title, "trigger": self.trigger,
+            "base_name": self.base_name, "base_sha256": self.base_sha256, "resolution": self.resolution,
+            "prediction_type": self.prediction_type,
+        }  # fmt: skip
+
+    def model_spec(self) -> dict[str, str]:
+        """Return what other programs show about a file (sai_model_spec 1.0.0), without its hash and picture."""
+        said = {
+            "modelspec.sai_model_spec": "1.0.0",
+            "modelspec.architecture": FAMILY[self.family].architecture + ("/lora" if self.method == "lora" else ""),
+            "modelspec.implementation": "diffusers",
+            "modelspec.title": self.title or self.trigger or "adapter",
+            "modelspec.trigger_phrase": self.trigger,
+            "modelspec.resolution": f"{self.resolution}x{self.resolution}" if self.resolution else "",
+            "modelspec.prediction_type": {"epsilon": "epsilon", "v_prediction": "v"}[self.prediction_type],
+            "modelspec.date": self.created,
+            "modelspec.description": self.description,
+            "modelspec.author": self.author,
+        }
+        return {key: value for key, value in said.items() if value} | dict(self.extra)
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What of a file found its place on the base.
+
+    Attributes:
+        matched: keys used.
+        unmatched: keys for which the base has no place, sorted.
+    """
+
+    name: str
+    matched: int
+    unmatched: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What became of a written adapter file when it was read back.
+
+    Attributes:
+        matched, unmatched: keys that found, and did not find, their place on the base.
+        max_difference: largest difference of the fixed picture, before against after, 0..1.
+        effect: largest difference that the adapter itself makes in that picture, 0..1.
+    """
+
+    path: Path
+    format: AdapterFormat
+    matched: int
+    unmatched: tuple[str, ...]
+    max_difference: float
+    effect: float
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an imported file was, and what of it fits the base."""
+
+    path: Path
+    header: AdapterHeader
+    report: LoadReport
+    sha256: str

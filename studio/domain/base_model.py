@@ -1,5 +1,7 @@
 """Base models: what a family is, what a card says, and where the files are.
 
+A family is one row of FAMILIES: every fact in which models of different
+families differ, as text and numbers; engines read the row and ask for no name.
 A card (presets/bases/<name>.json) describes a model before any of it is on
 the disk: its licence and size are shown first. A `BaseLocation` is what
 engines are given: files that are here. Nothing here opens a file.
@@ -10,12 +12,144 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
-Family = Literal["sd15", "sdxl"]
 PredictionType = Literal["epsilon", "v_prediction"]
 BaseSource = Literal["embedded", "hub", "folder", "file"]
-FAMILY_TITLES: dict[Family, str] = {"sd15": "Stable Diffusion 1.x", "sdxl": "Stable Diffusion XL"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextEncoder:
+    """One text encoder of a family.
+
+    Attributes:
+        part: its folder in the diffusers layout, and its name in adapter files.
+        title: as sentences name it.
+        tokenizer: folder of its tokenizer, which is CLIP's.
+        padding: token that fills a prompt up.
+        model: class of transformers.
+        layer: of the hidden states that the UNet attends to; -1 is the last, with the final norm behind it.
+        pooled: whether the UNet is also given its projection of the whole prompt.
+        checkpoint_prefix: what its weights begin with in a checkpoint of one file.
+        kohya_prefix: what its layers begin with in kohya's adapter files.
+    """
+
+    part: str
+    title: str
+    tokenizer: str
+    padding: str
+    model: str
+    layer: int
+    pooled: bool
+    checkpoint_prefix: str
+    kohya_prefix: str
+
+    @property
+    def embedding_prefix(self) -> str:
+        """What the rows of learned words begin with in adapter files: "embedding.", "embedding_2.", ..."""
+        return f"embedding{self.part.removeprefix('text_encoder')}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseFamily:
+    """What all models of one family share; its configs lie in `engines/diffusion/bases/configs/<name>`.
+
+    Attributes:
+        name: as cards, presets and adapters name it.
+        title: as people read it.
+        pipeline: class of diffusers that is made for it.
+        text: its text encoders, in the order in which their results stand side by side.
+        text_width: numbers per token that the UNet's cross-attention takes.
+        latent_channels: of the original models; a model of one's own may have others.
+        resolution: pixels of a side, where a checkpoint does not say it.
+        added: what the UNet is told besides words, as its config names it; "text_time" is the pooled prompt
+            and the picture's sizes.
+        zero_empty_prompt: trained with zeros where a prompt is empty.
+        known_as: what names the family in other programs' metadata, in small letters.
+        architecture: its name in modelspec metadata.
+        kohya_version: its name in the metadata of kohya's scripts.
+        kohya_blocks: whose names of the UNet's blocks kohya's adapter files use.
+    """
+
+    name: str
+    title: str
+    pipeline: str
+    text: tuple[TextEncoder, ...]
+    text_width: int
+    latent_channels: int = 4
+    resolution: int
+    added: Literal["", "text_time"] = ""
+    zero_empty_prompt: bool = False
+    known_as: tuple[str, ...]
+    architecture: str
+    kohya_version: str
+    kohya_blocks: Literal["diffusers", "checkpoint"]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Return the networks that adapters can change, by their names in files."""
+        return ("unet", *(encoder.part for encoder in self.text))
+
+
+FAMILIES: tuple[BaseFamily, ...] = (
+    BaseFamily(
+        name="sd15",
+        title="Stable Diffusion 1.x",
+        pipeline="StableDiffusionPipeline",
+        text=(
+            TextEncoder(
+                part="text_encoder", title="the text encoder", tokenizer="tokenizer", padding="<|endoftext|>",
+                model="CLIPTextModel", layer=-1, pooled=False,
+                checkpoint_prefix="cond_stage_model.transformer.text_model.", kohya_prefix="lora_te_",
+            ),
+        ),
+        text_width=768,
+        resolution=512,
+        known_as=("sd15", "sd_v1", "stable-diffusion-v1"),
+        architecture="stable-diffusion-v1",
+        kohya_version="sd_v1",
+        kohya_blocks="diffusers",
+    ),
+    BaseFamily(
+        name="sdxl",
+        title="Stable Diffusion XL",
+        pipeline="StableDiffusionXLPipeline",
+        text=(
+            TextEncoder(
+                part="text_encoder", title="the text encoder", tokenizer="tokenizer", padding="<|endoftext|>",
+                model="CLIPTextModel", layer=-2, pooled=False,
+                checkpoint_prefix="conditioner.embedders.0.transformer.text_model.", kohya_prefix="lora_te1_",
+            ),
+            TextEncoder(
+                part="text_encoder_2", title="the second text encoder", tokenizer="tokenizer_2", padding="!",
+                model="CLIPTextModelWithProjection", layer=-2, pooled=True,
+                checkpoint_prefix="conditioner.embedders.1.model.", kohya_prefix="lora_te2_",
+            ),
+        ),
+        text_width=2048,
+        resolution=1024,
+        added="text_time",
+        zero_empty_prompt=True,
+        known_as=("sdxl", "stable-diffusion-xl"),
+        architecture="stable-diffusion-xl-v1-base",
+        kohya_version="sdxl_base_v1-0",
+        kohya_blocks="checkpoint",
+    ),
+)  # fmt: skip
+FAMILY: dict[str, BaseFamily] = {family.name: family for family in FAMILIES}
+FAMILY_TITLES: dict[str, str] = {family.name: family.title for family in FAMILIES}
+FAMILY_WORDS = " and ".join(FAMILY_TITLES.values())
+"""All families, as a sentence names them."""
+
+
+def _known_family(name: str) -> str:
+    if name not in FAMILY:
+        raise ValueError(f"no known family; families are {', '.join(FAMILY)}")
+    return name
+
+
+Family = Annotated[str, AfterValidator(_known_family), WithJsonSchema({"enum": [*FAMILY], "type": "string"})]
+"""The name of a row of FAMILIES."""
 
 
 class BaseModelCard(BaseModel):

@@ -50,7 +50,6 @@ class DeletionPlan:
     name: str
     photos: int
     embeddings: int
-    rigs: int
     renders: int
     consents: int
     jobs: int

@@ -1,7 +1,7 @@
-"""A photo as the studio keeps it, and what engines fitted to it.
+"""A photo as the studio keeps it.
 
-The bytes are never changed; everything found in them (the chosen face, its
-embedding, a rig) is a row beside them.
+The bytes are never changed; what is found in them (the chosen face, its
+embedding) is a row beside them.
 """
 
 from __future__ import annotations
@@ -34,23 +34,4 @@ class Photo:
     project_id: str | None = None
     face_index: int | None = None
     face: DetectedFace | None = field(default=None, repr=False, compare=False)
-    created: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rig:
-    """What an engine fitted to one photo, as bytes that only the engine reads.
-
-    Attributes:
-        fit: the engine's own format, without pickled objects.
-        summary: numbers for the person, e.g. the fit error.
-    """
-
-    id: str
-    owner: str
-    photo_id: str
-    engine: str
-    engine_version: str
-    fit: bytes = field(repr=False)
-    summary: dict[str, float] = field(default_factory=dict)
     created: datetime

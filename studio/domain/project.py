@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,3 +20,10 @@ class Project:
     name: str
     notes: str = ""
     created: datetime
+
+
+def folder_name(owner: str) -> str:
+    """Return a name for a folder of one owner's files: no other owner has it, and no path can hide in it."""
+    if re.fullmatch(r"[a-z][a-z0-9-]{0,31}", owner):
+        return owner
+    return "_" + hashlib.sha256(owner.encode()).hexdigest()[:24]

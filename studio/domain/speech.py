@@ -1,6 +1,6 @@
 """What was said and when: words and phones of a sound, in ARPAbet.
 
-The recognition path that produced the phones is always kept beside them,
+The method that produced the phones is always kept beside them,
 because a curve made from a forced alignment deserves more trust than one made
 from loudness.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-PhonePath = Literal["synthesis", "aligned", "decoded", "phone_loop", "energy"]
+PhoneMethod = Literal["synthesis", "aligned", "decoded", "phone_loop", "energy"]
 """How the phones were found, best first."""
 
 SILENCE = "SIL"
@@ -42,15 +42,15 @@ class SpeechAnalysis:
     Attributes:
         duration_seconds: length of the sound.
         phones: in order, without overlap, covering the sound (silence is SIL).
-        words: empty where the path knows no words.
-        path: how the phones were found.
+        words: empty where the method knows no words.
+        method: how the phones were found.
         notes: sentences for the person, e.g. about words that did not match.
     """
 
     duration_seconds: float
     phones: tuple[Phone, ...]
     words: tuple[Word, ...]
-    path: PhonePath
+    method: PhoneMethod
     notes: tuple[str, ...] = ()
 
 

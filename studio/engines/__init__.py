@@ -13,10 +13,18 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
 from studio import pins
-from studio.engines.base import FaceAnalyser, IdentityTrainer, ImageGenerator, PortraitAnimator, SpeechAnalyser
+from studio.engines.base import (
+    AdapterConverter,
+    FaceAnalyser,
+    IdentityTrainer,
+    ImageGenerator,
+    PortraitAnimator,
+    SpeechAnalyser,
+    SpeechSynthesiser,
+)
 from studio.errors import EngineUnavailableError
 
 _DIFFUSION = {
@@ -27,10 +35,18 @@ _DIFFUSION = {
     "accelerate": "accelerate",
     "safetensors": "safetensors",
 }
-if TYPE_CHECKING:
-    from studio.engines.diffusion.adapters.engine import AdapterFiles
 
 Role = Literal["faces", "speech", "synthesis", "portrait", "trainer", "generator", "adapters"]
+PROTOCOLS: dict[Role, type] = {
+    "faces": FaceAnalyser,
+    "speech": SpeechAnalyser,
+    "synthesis": SpeechSynthesiser,
+    "portrait": PortraitAnimator,
+    "trainer": IdentityTrainer,
+    "generator": ImageGenerator,
+    "adapters": AdapterConverter,
+}
+"""What an engine of each role must offer; kept by the contract tests."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +54,7 @@ class EngineEntry:
     """One engine.
 
     Attributes:
-        role: which Protocol of `base` its class satisfies.
+        role: what it does; its class satisfies the Protocol of that role.
         factory: "module:Class".
         needs: import name -> pip name of the libraries it cannot do without.
         assets: files under the assets folder it cannot do without.
@@ -100,7 +116,7 @@ ENGINES: tuple[EngineEntry, ...] = (
         "Parametric head",
         "portrait",
         "studio.engines.rig.animator:RigAnimator",
-        {"cv2": "opencv-python", "numba": "numba"},
+        {"cv2": "opencv-python", "numba": "numba", "scipy": "scipy"},
         ("head.npz",),
         "Apache-2.0; head asset CC0-1.0",
         "Moves one photo by 52 expression weights and three head angles, on a plain CPU.",
@@ -135,7 +151,7 @@ ENGINES: tuple[EngineEntry, ...] = (
         _DIFFUSION,
         (),
         "BSD-3-Clause (torch), Apache-2.0 (diffusers, transformers, peft)",
-        "Writes adapters for diffusers, kohya, ComfyUI and A1111, reads theirs, and merges several into one.",
+        "Writes adapters for other programs, reads theirs, and merges several into one.",
         required=False,
     ),
 )
@@ -193,16 +209,16 @@ class Engines:
 
     def speech_name(self) -> str:
         """Return name and version of the speech analyser, for recipes."""
-        speech: Any = self.speech()
+        speech = self.speech()
         return f"{speech.name} {speech.version}"
 
-    def synthesiser(self) -> Any:
+    def synthesiser(self) -> SpeechSynthesiser:
         """Return the offline voice.
 
         Raises:
             EngineUnavailableError: it is not installed.
         """
-        return self._once("espeak")
+        return cast("SpeechSynthesiser", self._once("espeak"))
 
     def voices(self) -> tuple[str, ...]:
         """Return the voices for typed text; empty when no synthesis engine is installed."""
@@ -238,10 +254,10 @@ class Engines:
         """
         return cast("IdentityTrainer", self._once("diffusion-trainer"))
 
-    def adapters(self) -> AdapterFiles:
+    def adapters(self) -> AdapterConverter:
         """Return what writes, reads and merges adapter files.
 
         Raises:
             EngineUnavailableError: torch or one of its companions is not installed.
         """
-        return cast("AdapterFiles", self._once("adapter-files"))
+        return cast("AdapterConverter", self._once("adapter-files"))

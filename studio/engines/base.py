@@ -14,7 +14,14 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.domain.adapter import AdapterFile
+from studio.domain.adapter import (
+    AdapterFile,
+    AdapterFormat,
+    AdapterHeader,
+    AdapterMetadata,
+    ExportReport,
+    ImportReport,
+)
 from studio.domain.base_model import BaseLocation
 from studio.domain.expression import FaceState, Weights
 from studio.domain.face import DetectedFace, FaceEmbedding
@@ -120,8 +127,11 @@ class Amounts:
 class SpeechAnalyser(Protocol):
     """Turns sound into phones, and phones into a performance."""
 
+    name: str
+    version: str
+
     def analyse(self, sound: Sound, transcript: str | None = None, language: str = "en") -> SpeechAnalysis:
-        """Find the phones by the best path that works (see PhonePath)."""
+        """Find the phones by the best method that works (see PhoneMethod)."""
         ...
 
     def perform(
@@ -136,6 +146,51 @@ class SpeechAnalyser(Protocol):
         amounts: Amounts = Amounts(),
     ) -> Performance:
         """Write the face's motion for the sound; same input and seed, same result."""
+        ...
+
+
+@dataclass(frozen=True)
+class SynthesisVoice:
+    """One voice.
+
+    Attributes:
+        name: what `SpeechSynthesiser.speak` takes.
+        language: code such as "en-us".
+        title: for the person.
+    """
+
+    name: str
+    language: str
+    title: str
+
+
+class SpeechSynthesiser(Protocol):
+    """Speaks typed text, and knows its own phones."""
+
+    name: str
+
+    def voices(self) -> tuple[SynthesisVoice, ...]:
+        """Return the voices, by language.
+
+        Raises:
+            EngineUnavailableError: a library is missing.
+        """
+        ...
+
+    def speak(
+        self, text: str, *, voice: str = "en-us", words_per_minute: int = 160, pitch: int = 50
+    ) -> tuple[Sound, SpeechAnalysis]:
+        """Speak a text; return the sound, and its phones and words.
+
+        Args:
+            voice: a name from `voices`, or a language code such as "de".
+            words_per_minute: 80..450.
+            pitch: 0 low .. 100 high.
+
+        Raises:
+            UserInputError: nothing to say, an unknown voice, a number out of range.
+            LimitExceededError: the text is too long.
+        """
         ...
 
 
@@ -201,7 +256,7 @@ class TrainingOutcome:
     Attributes:
         step: of the last checkpoint.
         finished: all steps of the plan were made.
-        reason: "stopped" by the person, "diverged" when the loss was no number any more.
+        reason: "stopped" by the person, "diverged" when the loss became not-a-number.
         adapter: the last good weights; None when it ended before the first checkpoint.
         losses: of every step from the first of the run on, also those made before a continuation.
     """
@@ -215,6 +270,13 @@ class TrainingOutcome:
 
 class IdentityTrainer(Protocol):
     """Teaches a base model one person."""
+
+    name: str
+
+    @property
+    def version(self) -> str:
+        """Versions of the libraries whose arithmetic decides the weights."""
+        ...
 
     def preflight(self, location: BaseLocation, plan: TrainingPlan, examples: int, folder: Path) -> Preflight:
         """Return what the run will need, without loading the base.
@@ -300,5 +362,64 @@ class ImageGenerator(Protocol):
             UserInputError: numbers that cannot be, or an adapter that does not fit the base.
             EngineError: the picture is black or no picture.
             OutOfMemoryError: it does not fit into memory.
+        """
+        ...
+
+
+class AdapterConverter(Protocol):
+    """Reads and writes files of adapters, for other programs and from them."""
+
+    name: str
+    version: str
+
+    def inspect(self, path: Path) -> AdapterHeader:
+        """Say what an adapter file is, from its header alone.
+
+        Raises:
+            NotFoundError: no such file.
+            UserInputError: pickled, or no adapter for a known family.
+            UnreadableMediaError: no whole file.
+        """
+        ...
+
+    def export(
+        self,
+        location: BaseLocation,
+        source: Path,
+        out: Path,
+        format: AdapterFormat,
+        metadata: AdapterMetadata,
+        thumbnail: Image | None = None,
+    ) -> ExportReport:
+        """Write an adapter for other programs and read it back.
+
+        Args:
+            thumbnail: a small picture for the programs that show one.
+
+        Raises:
+            UserInputError: the adapter does not fit the base, or the format cannot hold it.
+            EngineError: the file draws another picture than the adapter; nothing is kept.
+            StoreError: disk full or read-only.
+        """
+        ...
+
+    def import_file(self, location: BaseLocation, path: Path, out: Path) -> ImportReport:
+        """Read a file of any layout and write it in the studio's own; `path` stays as it is.
+
+        Raises:
+            UserInputError: pickled, of another family or model, or nothing in it is known.
+            UnreadableMediaError: no whole file.
+            EngineError: it could not be carried over unchanged.
+        """
+        ...
+
+    def merge(
+        self, location: BaseLocation, sources: Sequence[AdapterFile], out: Path, metadata: AdapterMetadata
+    ) -> ExportReport:
+        """Write one adapter that equals several worn together at their strengths.
+
+        Raises:
+            UserInputError: fewer than two with a strength, or they do not go together.
+            EngineError: the file draws another picture than its sources together.
         """
         ...

@@ -21,17 +21,18 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from studio.domain.job import Claim, Failure, Job, JobState, estimate_seconds_left
 from studio.errors import JobCancelled, StudioError
-from studio.jobs.kinds import JobKind, Workplace, find_kind
+from studio.jobs.kinds import JobKind, Workplace, find_kind, table_of
 from studio.jobs.process import HEARTBEAT_SECONDS, own_claim
 from studio.jobs.queue import JobQueue
 from studio.log import about
-from studio.store.jobs import Jobs
+from studio.store.claims import Claims
 from studio.store.rows import now
 
 LOOK_SECONDS = 0.2
@@ -45,9 +46,9 @@ _logger = logging.getLogger(__name__)
 class _Context:
     """The run's side of a job; implements kinds.JobContext."""
 
-    def __init__(self, jobs: Jobs, job: Job, claim: Claim, tools: Any) -> None:
+    def __init__(self, jobs: Claims, job: Job, claim: Claim) -> None:
         self.job = job
-        self.tools = tools
+        self.service: Any = None
         self.work_folder: Path = jobs.work_folder(job.id)
         self.checkpoint: Mapping[str, Any] = job.checkpoint
         self.stop_reason: StopReason = ""
@@ -123,7 +124,7 @@ class _Pulse(threading.Thread):
     """
 
     def __init__(
-        self, jobs: Jobs, context: _Context, claim: Claim, kind: JobKind[Any], closing: threading.Event,
+        self, jobs: Claims, context: _Context, claim: Claim, kind: JobKind[Any], closing: threading.Event,
         on_stuck: Callable[[StopReason], None] | None,
     ) -> None:  # fmt: skip
         super().__init__(name=f"pulse of job {context.job.id}", daemon=True)
@@ -204,11 +205,12 @@ def execute(
         KeyboardInterrupt: passed on after the job was marked cancelled.
         StoreError: not even the end of the job could be written.
     """
-    jobs = workplace.store.jobs
-    context = _Context(jobs, job, claim, workplace.tools)
+    jobs = workplace.store.claims
+    context = _Context(jobs, job, claim)
     try:
         kind = find_kind(workplace.kinds, job.kind)
         params = kind.params.model_validate(job.params)
+        context.service = getattr(workplace.services(job.owner), kind.service)
         context.work_folder.mkdir(parents=True, exist_ok=True)
     except Exception as exc:
         return _finish(jobs, context, claim, "failed", failure=_failure(exc, context))
@@ -248,20 +250,23 @@ def execute(
 
 def run_now(
     queue: JobQueue,
-    workplace: Workplace,
-    owner: str,
-    kind: str,
+    kind: JobKind[Any],
     params: BaseModel | Mapping[str, Any],
+    service: Any,
     *,
     title: str = "",
     project_id: str | None = None,
     identity_id: str | None = None,
 ) -> Job:
-    """Run a job here and now, with a row like any other; no worker can take it."""
+    """Run a job of the queue's owner here and now, with a row like any other; no worker can take it.
+
+    Args:
+        service: what the run gets to work with.
+    """
+    here = SimpleNamespace(**{kind.service: service})
+    workplace = Workplace(queue.store, table_of(kind), services=lambda owner: here)
     claim = own_claim()
-    job = queue.submit_claimed(
-        owner, kind, params, claim, title=title, project_id=project_id, identity_id=identity_id
-    )  # fmt: skip
+    job = queue.submit_claimed(kind.name, params, claim, title=title, project_id=project_id, identity_id=identity_id)
     return execute(workplace, job, claim)
 
 
@@ -269,7 +274,7 @@ def work_off(workplace: Workplace) -> tuple[Job, ...]:
     """Run all waiting jobs here, one after another; return them as they ended."""
     ended = []
     claim = own_claim()
-    while (job := workplace.store.jobs.claim_next(claim)) is not None:
+    while (job := workplace.store.claims.claim_next(claim)) is not None:
         ended.append(execute(workplace, job, claim))
         claim = own_claim()
     return tuple(ended)
@@ -290,7 +295,7 @@ def _failure(exc: BaseException, context: _Context) -> Failure:
     return Failure(error=name, message=f"The job failed: {exc or name}.", hint="This is a bug; its log says where.")
 
 
-def _finish_stopped(jobs: Jobs, context: _Context, claim: Claim, reason: StopReason) -> Job:
+def _finish_stopped(jobs: Claims, context: _Context, claim: Claim, reason: StopReason) -> Job:
     """Write the end of a run that was asked to stop."""
     if reason != "closing":
         return _finish(jobs, context, claim, "cancelled", message="Cancelled.")
@@ -299,7 +304,7 @@ def _finish_stopped(jobs: Jobs, context: _Context, claim: Claim, reason: StopRea
 
 
 def _finish(
-    jobs: Jobs, context: _Context, claim: Claim, state: JobState, *, message: str = "",
+    jobs: Claims, context: _Context, claim: Claim, state: JobState, *, message: str = "",
     outputs: Mapping[str, Any] | None = None, failure: Failure | None = None,
 ) -> Job:  # fmt: skip
     """Write the end of the job; a disk that refuses is asked again for a while, a lost claim writes nothing."""
@@ -309,7 +314,7 @@ def _finish(
             context.flush()
             text = message or (failure.message if failure else "Done.")
             jobs.finish(context.job, claim.token, state, message=text, outputs=outputs, failure=failure)
-            return jobs.get(context.job.owner, context.job.id)
+            return jobs.get(context.job.id)
         except (TypeError, ValueError) as exc:
             # run() returned something that is no JSON: the job's fault, not ours.
             state, outputs, failure = "failed", None, _failure(exc, context)

@@ -6,8 +6,9 @@ is, ask whether to stop, and keep what it needs for going on later. It cannot
 touch its own row, the queue or another job; that is how a job can always be
 cancelled, and why a run tests without a worker.
 
-Which kinds there are is said in one table of "module:ATTRIBUTE" strings, so
-that starting the worker imports none of the heavy modules behind them.
+A kind also says which one service its run works with, in which lane it waits,
+and its icon: to add a kind is to write it beside its run and to name it in the
+composition root.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from studio.domain.job import Job
+from studio.domain.job import Job, Lane
 from studio.errors import JobError
 from studio.store import Store
 
@@ -32,14 +33,14 @@ class JobContext(Protocol):
 
     Attributes:
         job: its row as it was claimed; `job.owner` owns what it makes.
-        tools: whatever the composition root hands to jobs (services, engines, the store).
+        service: the one service its kind asks for, of the owner of the job.
         work_folder: exists, belongs to this job alone, and survives until the job
             is done; what was finished before an interruption is found here again.
         checkpoint: what `save_checkpoint` kept before an interruption; empty at first.
     """
 
     job: Job
-    tools: Any
+    service: Any
     work_folder: Path
     checkpoint: Mapping[str, Any]
 
@@ -73,6 +74,11 @@ class JobKind(Generic[Params]):
         title: for the person.
         params: pydantic model; must round-trip through JSON.
         run: does the work and returns JSON values to be kept as the job's outputs, or None.
+        service: which of the owner's services the run works with; an attribute of what
+            `Workplace.services` returns.
+        lane: "long" for what may take hours: it runs in a worker process of its own, so that it
+            holds up no picture.
+        icon: name of a file in assets/icons, for lists of jobs.
         cancel_grace_seconds: how long a run may go on after being asked to stop;
             then its process is ended. Long enough to save what must be saved.
     """
@@ -81,11 +87,26 @@ class JobKind(Generic[Params]):
     title: str
     params: type[Params]
     run: Callable[[Params, JobContext], Mapping[str, Any] | None] = field(repr=False)
+    service: str
+    lane: Lane = "main"
+    icon: str = "film"
     cancel_grace_seconds: float = 0.6
 
 
-KindTable = Mapping[str, "str | JobKind[Any]"]
-"""Job kinds by name: the kind itself, or "module:ATTRIBUTE" where it will be found."""
+KindTable = Mapping[str, JobKind[Any]]
+"""Job kinds by name."""
+
+
+def table_of(*kinds: JobKind[Any]) -> KindTable:
+    """Return the table of these kinds.
+
+    Raises:
+        ValueError: two have the same name.
+    """
+    table = {kind.name: kind for kind in kinds}
+    if len(table) != len(kinds):
+        raise ValueError("two kinds of jobs have the same name")
+    return table
 
 
 @dataclass(frozen=True)
@@ -95,16 +116,24 @@ class Workplace:
     Attributes:
         store: the open store; whoever builds the workplace opens it.
         kinds: the table of kinds.
-        tools: handed to each run as `context.tools`.
+        services: owner -> the services of that owner; a run sees the one its kind names.
         close: called once at the end (stops engines, closes the store).
-        long_kinds: kinds that have a worker process of their own.
     """
 
     store: Store
     kinds: KindTable
-    tools: Any = None
+    services: Callable[[str], Any] = field(repr=False)
     close: Callable[[], None] = field(default=lambda: None, repr=False)
-    long_kinds: frozenset[str] = frozenset()
+
+    @property
+    def long_kinds(self) -> frozenset[str]:
+        """Names of the kinds that have a worker process of their own."""
+        return long_kinds(self.kinds)
+
+
+def long_kinds(kinds: KindTable) -> frozenset[str]:
+    """Return the names of the kinds that run in the lane of long work."""
+    return frozenset(kind.name for kind in kinds.values() if kind.lane == "long")
 
 
 def load_attribute(path: str) -> Any:
@@ -121,15 +150,12 @@ def load_attribute(path: str) -> Any:
 
 
 def find_kind(kinds: KindTable, name: str) -> JobKind[Any]:
-    """Return the kind of that name, importing it if need be.
+    """Return the kind of that name.
 
     Raises:
-        JobError: this studio has no such kind, or its module cannot be loaded.
+        JobError: this studio has no such kind.
     """
-    entry = kinds.get(name)
-    if entry is None:
+    kind = kinds.get(name)
+    if kind is None:
         raise JobError(f"This studio does not know the job kind {name!r}.", "Update the studio, then retry the job.")
-    kind = load_attribute(entry) if isinstance(entry, str) else entry
-    if not isinstance(kind, JobKind) or kind.name != name:
-        raise JobError(f"{entry} is not the job kind {name!r}.", "Reinstall the studio; `studio doctor` checks it.")
     return kind

@@ -9,7 +9,7 @@
 
 The queue is only rows: it is the same seen from the window, from a second
 window, from the command line, and after a restart. It does not know who works;
-`recover` looks whether those who said they do still live.
+recovery.py looks whether those who said they do still live.
 """
 
 from __future__ import annotations
@@ -20,62 +20,56 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from studio.domain.job import LOG_TAIL_LINES, Claim, Failure, Job, JobState
+from studio.domain.job import LOG_TAIL_LINES, Claim, Job, JobState
 from studio.errors import ConflictError, UserInputError
 from studio.jobs.kinds import KindTable, find_kind
-from studio.jobs.process import is_gone
 from studio.store import Store
-from studio.store.rows import now
 
 
 class JobQueue:
-    """The queue of one store.
+    """The queue of one owner.
 
     Args:
         store: where the rows are.
+        owner: whose jobs.
         kinds: the table of job kinds, see kinds.py.
     """
 
-    def __init__(self, store: Store, kinds: KindTable) -> None:
-        self._jobs = store.jobs
+    def __init__(self, store: Store, owner: str, kinds: KindTable) -> None:
+        self.store = store
+        self._jobs = store.of(owner).jobs
         self.kinds = kinds
 
     # -- looking ---------------------------------------------------------------
 
-    def get(self, owner: str, id: str) -> Job:
+    def get(self, id: str) -> Job:
         """Return one job.
 
         Raises:
             NotFoundError: no such job for this owner.
         """
-        return self._jobs.get(owner, id)
+        return self._jobs.get(id)
 
-    def list(self, owner: str, *, states: Sequence[JobState] = (), limit: int = 100) -> tuple[Job, ...]:
+    def list(self, *, states: Sequence[JobState] = (), limit: int = 100) -> tuple[Job, ...]:
         """Return jobs, newest first, in some states or in any."""
-        return self._jobs.list(owner, states=states, limit=limit)
+        return self._jobs.list(states=states, limit=limit)
 
-    def waiting(self, owner: str) -> tuple[Job, ...]:
+    def waiting(self) -> tuple[Job, ...]:
         """Return waiting jobs in the order in which they will run."""
-        return self._jobs.waiting(owner)
+        return self._jobs.waiting()
 
-    def lines(self, owner: str, id: str, *, limit: int = LOG_TAIL_LINES) -> tuple[str, ...]:
+    def lines(self, id: str, *, limit: int = LOG_TAIL_LINES) -> tuple[str, ...]:
         """Return a job's last log lines, oldest first."""
-        return self._jobs.lines(owner, id, limit=limit)
+        return self._jobs.lines(id, limit=limit)
 
-    def preview(self, owner: str, id: str) -> bytes | None:
+    def preview(self, id: str) -> bytes | None:
         """Return a job's newest preview as PNG bytes, or None; `job.preview_number` says whether it is new."""
-        return self._jobs.preview(owner, id)
-
-    def has_worker(self) -> bool:
-        """Say whether a live worker serves this data folder."""
-        held = self._jobs.worker()
-        return held is not None and not is_gone(held[0], held[1], now())
+        return self._jobs.preview(id)
 
     # -- acting ----------------------------------------------------------------
 
     def submit(
         self,
-        owner: str,
         kind: str,
         params: BaseModel | Mapping[str, Any],
         *,
@@ -95,80 +89,55 @@ class JobQueue:
             JobError: no such kind.
             UserInputError: the parameters do not fit the kind.
         """
-        return self._add(owner, kind, params, title, project_id, identity_id)
+        return self._add(kind, params, title, project_id, identity_id)
 
-    def cancel(self, owner: str, id: str) -> Job:
+    def cancel(self, id: str) -> Job:
         """Cancel a waiting job, or ask a running one to stop; nothing happens to a finished one.
 
         Raises:
             NotFoundError: no such job for this owner.
         """
-        return self._jobs.request_cancel(owner, id)
+        return self._jobs.request_cancel(id)
 
-    def resume(self, owner: str, id: str) -> Job:
+    def resume(self, id: str) -> Job:
         """Let a failed, cancelled or interrupted job go on from its checkpoint.
 
         Raises:
             ConflictError: it waits, runs or is done.
         """
-        return self._jobs.requeue(owner, id)
+        return self._jobs.requeue(id)
 
-    def retry(self, owner: str, id: str, *, params: BaseModel | Mapping[str, Any] | None = None) -> Job:
+    def retry(self, id: str, *, params: BaseModel | Mapping[str, Any] | None = None) -> Job:
         """Start the same again as a new job, with the same or with other parameters.
 
         Raises:
             ConflictError: it still waits or runs.
         """
-        old = self._jobs.get(owner, id)
+        old = self._jobs.get(id)
         if not old.can_retry:
             raise ConflictError("The job still waits or runs.", "Cancel it first.")
         wanted = old.params if params is None else params
-        return self._add(owner, old.kind, wanted, old.title, old.project_id, old.identity_id, parent=old)
+        return self._add(old.kind, wanted, old.title, old.project_id, old.identity_id, parent=old)
 
-    def move(self, owner: str, id: str, *, before: str | None = None) -> None:
+    def move(self, id: str, *, before: str | None = None) -> None:
         """Move a waiting job in front of another one, or (None) to the front.
 
         Raises:
             ConflictError: one of the two no longer waits.
         """
-        self._jobs.move(owner, id, before=before)
+        self._jobs.move(id, before=before)
 
-    def forget(self, owner: str, id: str) -> None:
+    def forget(self, id: str) -> None:
         """Take a job that neither waits nor runs out of the list, with its work folder; what it made stays.
 
         Raises:
             ConflictError: it waits or runs.
         """
-        self._jobs.delete(owner, id)
+        self._jobs.delete(id)
         shutil.rmtree(self._jobs.work_folder(id), ignore_errors=True)
-
-    # -- after a crash ---------------------------------------------------------
-
-    def recover(self) -> tuple[Job, ...]:
-        """Mark running jobs whose process is gone as interrupted, of all owners; return them.
-
-        Called at each start and by the idle worker. Nothing is started again by
-        itself: a job that ended its process would only do it once more.
-        """
-        found: tuple[Job, ...] = ()
-        for job, claim in self._jobs.running():
-            why = is_gone(claim, job.heartbeat, now())
-            if why:
-                failure = Failure(
-                    error="ProcessEnded", message=f"The job was interrupted: {why}.", hint="Resume the job."
-                )
-                found += self.interrupt(job, claim, failure)
-        return found
-
-    def interrupt(self, job: Job, claim: Claim, failure: Failure) -> tuple[Job, ...]:
-        """Mark a running job as interrupted if `claim` still holds it; return it, or nothing."""
-        if not self._jobs.finish(job, claim.token, "interrupted", message=failure.message, failure=failure):
-            return ()
-        return (self._jobs.get(job.owner, job.id),)
 
     def _add(
         self,
-        owner: str,
         kind_name: str,
         params: BaseModel | Mapping[str, Any],
         title: str,
@@ -190,13 +159,12 @@ class JobQueue:
                 "Change them and try again.",
             ) from exc
         return self._jobs.add(
-            owner, kind.name, values, title=title or kind.title, project_id=project_id, identity_id=identity_id,
+            kind.name, values, title=title or kind.title, project_id=project_id, identity_id=identity_id,
             parent=parent, claim=claim,
         )  # fmt: skip
 
     def submit_claimed(
         self,
-        owner: str,
         kind: str,
         params: BaseModel | Mapping[str, Any],
         claim: Claim,
@@ -206,4 +174,4 @@ class JobQueue:
         identity_id: str | None = None,
     ) -> Job:
         """Write a job that this process runs at once, so that no worker takes it; see executor.run_now."""
-        return self._add(owner, kind, params, title, project_id, identity_id, claim=claim)
+        return self._add(kind, params, title, project_id, identity_id, claim=claim)

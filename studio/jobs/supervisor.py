@@ -24,7 +24,7 @@ from typing import Any
 from studio.domain.job import LOG_TAIL_LINES, Failure, Lane, Takes
 from studio.errors import StudioError
 from studio.jobs.process import explain_exit
-from studio.jobs.queue import JobQueue
+from studio.jobs.recovery import interrupt
 from studio.store import Store
 from studio.store.media import disk_errors
 from studio.store.rows import now
@@ -50,7 +50,6 @@ class WorkerSupervisor:
 
     Args:
         store: the store the worker's jobs are in.
-        queue: its queue.
         build: "module:function" that returns a kinds.Workplace.
         arguments: JSON keyword arguments for it (sent through a pipe, not seen in process lists).
         lane: which jobs the worker takes.
@@ -61,7 +60,6 @@ class WorkerSupervisor:
     def __init__(
         self,
         store: Store,
-        queue: JobQueue,
         build: str,
         arguments: Mapping[str, Any],
         *,
@@ -70,7 +68,6 @@ class WorkerSupervisor:
         idle_seconds: float = IDLE_END_SECONDS,
     ) -> None:
         self._store = store
-        self._queue = queue
         self._lane: Lane = lane
         self._when_needed = lane == "long"
         self._takes = Takes.of_lane(lane, long_kinds)
@@ -173,7 +170,7 @@ class WorkerSupervisor:
         """Wait until a job waits, then start the worker; return False when the studio closes first."""
         while not self._closing.wait(LOOK_SECONDS):
             try:
-                waiting = self._store.jobs.has_waiting(self._takes)
+                waiting = self._store.claims.has_waiting(self._takes)
             except StudioError as exc:
                 _logger.warning("whether a job waits could not be read: %s", exc)
                 continue
@@ -189,15 +186,15 @@ class WorkerSupervisor:
         """Mark the jobs the dead worker held as interrupted, with its exit code and last words."""
         message, hint = explain_exit(code)
         try:
-            for job, claim in self._store.jobs.running():
+            for job, claim in self._store.claims.running():
                 if (claim.pid, claim.host) == (pid, socket.gethostname()):
                     words = [(now(), f"worker: {line}") for line in self._last_words()]
-                    self._store.jobs.add_lines(job, words)
+                    self._store.claims.add_lines(job, words)
                     failure = Failure(error="ProcessEnded", message=message, hint=hint, exit_code=code)
-                    self._queue.interrupt(job, claim, failure)
-            held = self._store.jobs.worker(self._lane)
+                    interrupt(self._store, job, claim, failure)
+            held = self._store.claims.worker(self._lane)
             if held is not None and held[0].pid == pid:
-                self._store.jobs.leave_worker_place(held[0])
+                self._store.claims.leave_worker_place(held[0])
         except StudioError as exc:
             # The rows stay "running"; the next worker's recover() mends them.
             _logger.error("why the worker ended could not be written down: %s", exc)

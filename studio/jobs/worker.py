@@ -28,7 +28,7 @@ from studio.errors import StudioError
 from studio.jobs.executor import StopReason, execute
 from studio.jobs.kinds import JobKind, Workplace, load_attribute
 from studio.jobs.process import HEARTBEAT_SECONDS, end_children, is_gone, own_claim
-from studio.jobs.queue import JobQueue
+from studio.jobs.recovery import recover
 from studio.log import configure
 from studio.store.rows import now
 
@@ -59,8 +59,7 @@ class Worker:
 
     def run(self) -> None:
         """Wait for the worker's place, then for jobs, until `closing`."""
-        self._jobs = self.workplace.store.jobs
-        self._queue = JobQueue(self.workplace.store, self.workplace.kinds)
+        self._jobs = self.workplace.store.claims
         self._takes = Takes.of_lane(self.lane, self.workplace.long_kinds)
         self._last_busy = time.monotonic()
         try:
@@ -91,7 +90,7 @@ class Worker:
             idle = RECOVER_SECONDS
             while not self.closing.is_set() and not lost.is_set() and not self._is_bored():
                 if idle >= RECOVER_SECONDS:
-                    self._queue.recover()
+                    recover(self.workplace.store)
                     idle = 0.0
                 claim = own_claim()
                 job = self._jobs.claim_next(claim, self._takes) if self._jobs.has_waiting(self._takes) else None

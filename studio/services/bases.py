@@ -23,12 +23,13 @@ from studio.domain.base_model import BaseLocation, BaseModelCard
 from studio.domain.job import Job
 from studio.errors import ConflictError, NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
+from studio.services.progress import OnProgress, Progress, told
 
 if TYPE_CHECKING:
     from studio.jobs.queue import JobQueue
-    from studio.store import Store
+    from studio.store import OwnerStore
 
-__all__ = ["BaseEntry", "Bases", "DownloadProgress", "base_schema", "read_card"]
+__all__ = ["BaseEntry", "Bases", "base_schema", "download_progress", "read_card"]
 
 State = Literal["ready", "absent", "partial"]
 EMBEDDED_FOLDER = "base"
@@ -57,43 +58,16 @@ class BaseEntry:
         return self.card.source in {"folder", "file"}
 
 
-@dataclass(frozen=True)
-class DownloadProgress:
-    """How far a download is.
-
-    Attributes:
-        seconds_left: None while nothing can be said.
-    """
-
-    done_bytes: int
-    total_bytes: int
-    bytes_per_second: float
-
-    @property
-    def fraction(self) -> float:
-        """0..1."""
-        return min(1.0, self.done_bytes / max(1, self.total_bytes))
-
-    @property
-    def seconds_left(self) -> float | None:
-        """At the present speed."""
-        if self.bytes_per_second <= 0:
-            return None
-        return max(0, self.total_bytes - self.done_bytes) / self.bytes_per_second
-
-    @property
-    def sentence(self) -> str:
-        """Such as "1.2 of 6.9 GB, 12.3 MB/s, 8 min left"."""
-        unit, name = (1e9, "GB") if self.total_bytes >= 1e9 else (1e6, "MB")
-        words = f"{self.done_bytes / unit:.1f} of {self.total_bytes / unit:.1f} {name}"
-        left = self.seconds_left
-        if left is None:
-            return words
-        time = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
-        return f"{words}, {self.bytes_per_second / 1e6:.1f} MB/s, {time} left"
-
-
-OnDownload = Callable[[DownloadProgress], None]
+def download_progress(done_bytes: int, total_bytes: int, bytes_per_second: float) -> Progress:
+    """Return how far a download is, such as "1.2 of 6.9 GB, 12.3 MB/s, 8 min left"."""
+    unit, name = (1e9, "GB") if total_bytes >= 1e9 else (1e6, "MB")
+    words = f"{done_bytes / unit:.1f} of {total_bytes / unit:.1f} {name}"
+    fraction = min(1.0, done_bytes / max(1, total_bytes))
+    if bytes_per_second <= 0:
+        return Progress(fraction, words)
+    left = max(0, total_bytes - done_bytes) / bytes_per_second
+    time = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
+    return Progress(fraction, f"{words}, {bytes_per_second / 1e6:.1f} MB/s, {time} left", left)
 
 
 def base_schema() -> dict[str, Any]:
@@ -117,7 +91,9 @@ def read_card(path: Path) -> BaseModelCard:
         document = json.loads(path.read_text(encoding="utf-8"))
         card = BaseModelCard.model_validate({k: v for k, v in document.items() if k != "$schema"})
     except (OSError, ValueError, AttributeError, ValidationError) as exc:
-        raise UserInputError(f"The base model card {path.name} cannot be used: {exc}.", "Mend or delete it.") from exc
+        raise UserInputError(
+            f"The base model card {path.name} cannot be used: {exc}.", "Correct or delete it."
+        ) from exc
     if card.name != path.stem:
         raise UserInputError(f"The card {path.name} names itself {card.name!r}.", f"Name the file {card.name}.json.")
     return card
@@ -135,8 +111,7 @@ class Bases:
 
     def __init__(
         self,
-        store: Store,
-        owner: str,
+        store: OwnerStore,
         queue: JobQueue,
         *,
         cards: Path,
@@ -145,7 +120,6 @@ class Bases:
         offline: bool = False,
     ) -> None:
         self._store = store
-        self._owner = owner
         self._queue = queue
         self._cards_folder = cards
         self._assets = assets
@@ -163,7 +137,7 @@ class Bases:
     def list(self) -> tuple[BaseEntry, ...]:
         """Return every base: the embedded one, those of the hub, the person's own; reads no weights."""
         known = [self._of_card(card) for card in self._cards.values()]
-        return (*known, *(self._of_row(row) for row in self._store.bases.list(self._owner)))
+        return (*known, *(self._of_row(row) for row in self._store.bases.list()))
 
     def get(self, name: str) -> BaseEntry:
         """Return one base by name.
@@ -173,7 +147,7 @@ class Bases:
         """
         if name in self._cards:
             return self._of_card(self._cards[name])
-        row = self._store.bases.find(self._owner, name)
+        row = self._store.bases.find(name)
         if row is None:
             names = ", ".join(e.card.name for e in self.list())
             raise NotFoundError(f"There is no base model {name!r}.", f"Base models: {names}.")
@@ -187,7 +161,7 @@ class Bases:
             UserInputError, UnreadableMediaError: the files cannot be used.
             ConflictError: a person's own weights are others than when they were added.
         """
-        from studio.engines.diffusion.bases.loading import inspect_base
+        from studio.engines.diffusion.bases.inspecting import inspect_base
 
         entry = self.get(name)
         if entry.location is None:
@@ -242,7 +216,7 @@ class Bases:
             UnreadableMediaError: damaged or cut off.
             ConflictError: the name is taken.
         """
-        from studio.engines.diffusion.bases.loading import inspect_base
+        from studio.engines.diffusion.bases.inspecting import inspect_base
 
         path = path.expanduser().absolute()
         found = inspect_base(path, name=name.strip().lower(), title=title.strip(), on_read=on_read)
@@ -252,7 +226,7 @@ class Bases:
             )
         if found.name in self._cards:
             raise ConflictError(f"There is already a base model {found.name!r}.", "Choose another name.")
-        return self._of_row(self._store.bases.add(self._owner, found))
+        return self._of_row(self._store.bases.add(found))
 
     def remove(self, name: str) -> int:
         """Forget a base of the person's own, or delete a download; return the bytes set free.
@@ -263,7 +237,7 @@ class Bases:
         """
         entry = self.get(name)
         if entry.own:
-            self._store.bases.delete(self._owner, name)
+            self._store.bases.delete(name)
             return 0
         if entry.card.source == "embedded":
             raise UserInputError(f"{entry.card.title} comes with the studio.", "It takes little room; leave it.")
@@ -272,7 +246,7 @@ class Bases:
 
     # -- downloads -----------------------------------------------------------------------
 
-    def download(self, name: str, *, on_progress: OnDownload | None = None) -> BaseEntry:
+    def download(self, name: str, *, on_progress: OnProgress | None = None) -> BaseEntry:
         """Fetch a base of the hub here and now; what is there already is not fetched again.
 
         A token for gated models is read from the environment (HF_TOKEN) and kept nowhere.
@@ -287,7 +261,7 @@ class Bases:
             EngineError: the connection broke off for good, or the bytes are wrong.
         """
         from studio.engines.diffusion.bases import downloads
-        from studio.engines.diffusion.bases.loading import inspect_base
+        from studio.engines.diffusion.bases.inspecting import inspect_base
 
         entry = self.get(name)
         if entry.card.source != "hub":
@@ -297,7 +271,7 @@ class Bases:
 
         def tell(done: int, total: int, speed: float) -> None:
             if on_progress is not None:
-                on_progress(DownloadProgress(done, total, speed))
+                on_progress(download_progress(done, total, speed))
 
         folder = self._models / name
         downloads.download(
@@ -326,7 +300,7 @@ class Bases:
         if entry.card.source != "hub":
             raise _absent(entry)
         downloads.refuse_offline(entry.card, offline=self._offline)
-        return self._queue.submit(self._owner, "download", {"name": name}, title=f"Download {entry.card.title}")
+        return self._queue.submit("download", {"name": name}, title=f"Download {entry.card.title}")
 
 
 def _absent(entry: BaseEntry) -> NotFoundError:
@@ -367,13 +341,18 @@ class DownloadParams(BaseModel):
 
 def run(params: DownloadParams, context: JobContext) -> Mapping[str, Any]:
     """Download a base as a job; stopping keeps what is there for the next time."""
-
-    def tell(progress: DownloadProgress) -> None:
-        context.check_cancelled()
-        context.progress(progress.fraction, progress.sentence)
-
-    entry = context.tools.bases.download(params.name, on_progress=tell)
+    bases: Bases = context.service
+    entry = bases.download(params.name, on_progress=told(context))
     return {"name": entry.card.name, "bytes": entry.bytes_here}
 
 
-KIND = JobKind("download", "Download a base model", DownloadParams, run, cancel_grace_seconds=5.0)
+KIND = JobKind(
+    "download",
+    "Download a base model",
+    DownloadParams,
+    run,
+    service="bases",
+    lane="long",
+    icon="generate",
+    cancel_grace_seconds=5.0,
+)

@@ -16,14 +16,13 @@ from studio.jobs.queue import JobQueue
 class Jobs:
     """One owner's jobs."""
 
-    def __init__(self, queue: JobQueue, owner: str, scratch: Path) -> None:
+    def __init__(self, queue: JobQueue, scratch: Path) -> None:
         self._queue = queue
-        self._owner = owner
         self._scratch = scratch
 
     def list(self, limit: int = 100) -> tuple[Job, ...]:
         """Return jobs, newest first."""
-        return self._queue.list(self._owner, limit=limit)
+        return self._queue.list(limit=limit)
 
     def get(self, job_id: str) -> Job:
         """Return one job.
@@ -31,11 +30,11 @@ class Jobs:
         Raises:
             NotFoundError: no such job.
         """
-        return self._queue.get(self._owner, job_id)
+        return self._queue.get(job_id)
 
     def cancel(self, job_id: str) -> Job:
         """Stop a waiting or running job; nothing happens to a finished one."""
-        return self._queue.cancel(self._owner, job_id)
+        return self._queue.cancel(job_id)
 
     def resume(self, job_id: str) -> Job:
         """Let a stopped job go on where it was.
@@ -43,7 +42,7 @@ class Jobs:
         Raises:
             ConflictError: it waits, runs or is done.
         """
-        return self._queue.resume(self._owner, job_id)
+        return self._queue.resume(job_id)
 
     def retry(self, job_id: str) -> Job:
         """Start the same again as a new job.
@@ -51,7 +50,7 @@ class Jobs:
         Raises:
             ConflictError: it still waits or runs.
         """
-        return self._queue.retry(self._owner, job_id)
+        return self._queue.retry(job_id)
 
     def forget(self, job_id: str) -> None:
         """Take a finished job out of the list; what it made stays.
@@ -59,16 +58,25 @@ class Jobs:
         Raises:
             ConflictError: it still waits or runs.
         """
-        self._queue.forget(self._owner, job_id)
+        self._queue.forget(job_id)
+
+    def icon(self, job: Job) -> str:
+        """Return the name of the icon of the job's kind."""
+        kind = self._queue.kinds.get(job.kind)
+        return "library" if kind is None else kind.icon
 
     def log_tail(self, job_id: str) -> str:
-        """Return the job's last log lines."""
-        return "\n".join(self._queue.lines(self._owner, job_id))
+        """Return the job's last log lines.
+
+        Raises:
+            NotFoundError: no such job.
+        """
+        return "\n".join(self._queue.lines(self.get(job_id).id))
 
     def preview(self, job_id: str) -> Path | None:
         """Return the job's newest preview picture as a file, or None."""
         number = self.get(job_id).preview_number
-        png = self._queue.preview(self._owner, job_id)
+        png = self._queue.preview(job_id)
         if png is None:
             return None
         self._scratch.mkdir(parents=True, exist_ok=True)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,20 +18,19 @@ from studio.domain.render import Render, RenderKind, RenderPage
 from studio.engines.media.atomic import atomic_file
 from studio.errors import UserInputError
 from studio.jobs.kinds import JobContext, JobKind
-from studio.services.clips.animation import Animation, OnProgress, checked_request, told
+from studio.services.clips.animation import Animation, checked_request
 from studio.services.pictures.generation import Generation
 from studio.services.portraits.expressions import Expressions
+from studio.services.progress import OnProgress, told
 from studio.services.recipes import checked
-from studio.store import Store, VerifyReport
+from studio.store import OwnerStore
 
 if TYPE_CHECKING:
     from studio.jobs.queue import JobQueue
 
-__all__ = ["CurveFiles", "Library", "Recipe", "RenderPage", "RerunResult", "VerifyReport"]
+__all__ = ["CurveFiles", "Library", "Recipe", "RenderPage", "RerunResult"]
 
 Recipe = Mapping[str, Any]
-TRASH_DAYS = 30
-SCRATCH_SECONDS = 86400.0
 
 
 class CurveFiles(NamedTuple):
@@ -60,8 +57,7 @@ class Library:
 
     def __init__(
         self,
-        store: Store,
-        owner: str,
+        store: OwnerStore,
         expressions: Expressions,
         animation: Animation,
         generation: Generation,
@@ -69,12 +65,15 @@ class Library:
         scratch: Path,
     ) -> None:
         self._store = store
-        self._owner = owner
         self._expressions = expressions
         self._animation = animation
         self._generation = generation
         self._queue = queue
         self._scratch = scratch
+
+    def made_by(self, job_id: str) -> tuple[Render, ...]:
+        """Return what a job has made so far, in order."""
+        return self._store.renders.of_job(job_id)
 
     # -- finding ---------------------------------------------------------------------
 
@@ -99,7 +98,6 @@ class Library:
             UserInputError: `cursor` is none of ours.
         """
         return self._store.renders.page(
-            self._owner,
             project_id=project_id,
             identity_id=identity_id,
             kind=kind,
@@ -115,7 +113,7 @@ class Library:
         Raises:
             NotFoundError: no such render.
         """
-        return self._store.renders.get(self._owner, render_id)
+        return self._store.renders.get(render_id)
 
     def path(self, render: Render) -> Path:
         """Return where the render's file lies.
@@ -123,25 +121,25 @@ class Library:
         Raises:
             NotFoundError: the file is gone.
         """
-        return self._store.media.get(self._owner, render.media_sha256)
+        return self._store.media.get(render.media_sha256)
 
     def thumbnail(self, render: Render) -> Path:
         """Return a small picture of the render; the file itself where it has none."""
-        return self._store.media.get(self._owner, render.thumbnail_sha256 or render.media_sha256)
+        return self._store.media.get(render.thumbnail_sha256 or render.media_sha256)
 
     # -- marking, deleting, exporting ----------------------------------------------------
 
     def star(self, render_id: str, starred: bool = True) -> Render:
         """Mark a render as a favorite, or no longer."""
-        return self._store.renders.star(self._owner, render_id, starred)
+        return self._store.renders.star(render_id, starred)
 
     def delete(self, render_id: str) -> None:
-        """Put a render into the trash; `restore` brings it back for TRASH_DAYS days."""
-        self._store.renders.trash(self._owner, render_id)
+        """Put a render into the trash; `restore` brings it back until the next tidying (see `upkeep`)."""
+        self._store.renders.trash(render_id)
 
     def restore(self, render_id: str) -> Render:
         """Bring a render back from the trash."""
-        return self._store.renders.restore(self._owner, render_id)
+        return self._store.renders.restore(render_id)
 
     def export(self, render_id: str, out: Path) -> Path:
         """Copy a render's file (with its recipe inside) to a file or into a folder.
@@ -174,7 +172,7 @@ class Library:
             return None
         self._scratch.mkdir(parents=True, exist_ok=True)
         files = CurveFiles(self._scratch / f"curves-{render_id}.csv", self._scratch / f"curves-{render_id}.json")
-        source = self._store.media.get(self._owner, sha256)
+        source = self._store.media.get(sha256)
         with atomic_file(files.json) as part:
             shutil.copyfile(source, part)
         write_livelink_csv(read_json(source), files.csv)
@@ -218,33 +216,12 @@ class Library:
         """Put a rerun into the queue."""
         render = self.show(render_id)
         return self._queue.submit(
-            self._owner,
             "rerun",
             {"render_id": render.id},
             title=f"Again: {render.title}",
             project_id=render.project_id,
             identity_id=render.identity_id,
         )
-
-    # -- checking ----------------------------------------------------------------------------
-
-    def verify(self) -> VerifyReport:
-        """Find missing, changed and orphan files, by reading every one."""
-        return self._store.media.verify()
-
-    def sweep(self) -> int:
-        """Tidy the disk; return the bytes set free.
-
-        Orphans and unused media go into the trash; what lay there for TRASH_DAYS
-        and old scratch files go for good.
-        """
-        freed = self._store.renders.purge_trash(self._owner, datetime.now(UTC) - timedelta(days=TRASH_DAYS))
-        before = time.time() - SCRATCH_SECONDS
-        for path in self._scratch.iterdir() if self._scratch.is_dir() else ():
-            if path.is_file() and path.stat().st_mtime < before:
-                freed += path.stat().st_size
-                path.unlink()
-        return freed + self._store.sweep().freed_bytes
 
 
 def same_frames(first: Path, second: Path) -> bool:
@@ -295,12 +272,12 @@ class RerunParams(BaseModel):
 
 def run(params: RerunParams, context: JobContext) -> Mapping[str, Any]:
     """Make a render once more as a job."""
-    studio = context.tools
-    kept = studio.store.renders.of_job(context.job.owner, context.job.id)
+    library: Library = context.service
+    kept = library.made_by(context.job.id)
     if kept:
         return {"render_id": kept[0].id}
-    result = studio.library.rerun(params.render_id, on_progress=told(context), job_id=context.job.id)
+    result = library.rerun(params.render_id, on_progress=told(context), job_id=context.job.id)
     return {"render_id": result.render.id, "same_frames": result.same_frames}
 
 
-KIND = JobKind("rerun", "Make again", RerunParams, run)
+KIND = JobKind("rerun", "Make again", RerunParams, run, service="library")

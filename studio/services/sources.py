@@ -15,7 +15,7 @@ from studio.errors import NotFoundError
 
 if TYPE_CHECKING:
     from studio.domain.photo import Photo
-    from studio.store import Store
+    from studio.store import OwnerStore
 
 
 class MediaSource(BaseModel):
@@ -52,9 +52,8 @@ class MediaSource(BaseModel):
 class Sources:
     """Looks up what a source means for one owner."""
 
-    def __init__(self, store: Store, owner: str) -> None:
+    def __init__(self, store: OwnerStore) -> None:
         self._store = store
-        self._owner = owner
 
     def path(self, source: MediaSource) -> Path:
         """Return the file behind a source.
@@ -66,7 +65,7 @@ class Sources:
             if not source.path.exists():
                 raise NotFoundError(f"There is no file {source.path.name!r}.", "Check the path.")
             return source.path
-        return self._store.media.get(self._owner, source.sha256 or self._photo(source).sha256)
+        return self._store.media.get(source.sha256 or self._photo(source).sha256)
 
     def photo(self, source: MediaSource) -> Photo | None:
         """Return the photo a source names; None for media and files."""
@@ -75,11 +74,11 @@ class Sources:
     def settled(self, source: MediaSource) -> MediaSource:
         """Return the source as the sha256 of stored bytes; a file is copied into the media store."""
         if source.sha256 is not None:
-            self._store.media.get(self._owner, source.sha256)
+            self._store.media.get(source.sha256)
             return source
         if source.path is not None:
-            return MediaSource.media(self._store.media.put(self._owner, self.path(source)))
+            return MediaSource.media(self._store.media.put(self.path(source)))
         return MediaSource.media(self._photo(source).sha256)
 
     def _photo(self, source: MediaSource) -> Photo:
-        return self._store.photos.get(self._owner, source.photo_id or "")
+        return self._store.photos.get(source.photo_id or "")

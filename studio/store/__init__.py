@@ -10,6 +10,10 @@ thing that knows the data folder:
     runs/<run id>/       what a training run needs for going on
     backups/             the database before each migration
 
+Every row has an owner. `Store.of(owner)` is all that one owner has and nothing
+else; what needs no owner (files on the disk, the work of workers) is on the
+store itself.
+
 It may be used from several threads, and by several processes at once. The
 store does not know what the rules of the studio are; services do.
 """
@@ -23,20 +27,20 @@ from types import TracebackType
 from studio.errors import StoreError
 from studio.store.adapters import Adapters
 from studio.store.bases import Bases
+from studio.store.claims import Claims
 from studio.store.curation import Curation
 from studio.store.database import Database, Journal
 from studio.store.identities import Identities
 from studio.store.jobs import Jobs
 from studio.store.measurements import Measurements
-from studio.store.media import GRACE_SECONDS, Media, SweepReport, VerifyReport, disk_errors
+from studio.store.media import GRACE_SECONDS, Media, MediaFolder, SweepReport, VerifyReport, disk_errors
 from studio.store.photos import Photos
 from studio.store.presets import Presets
 from studio.store.projects import Projects
 from studio.store.renders import Renders
-from studio.store.rigs import Rigs
-from studio.store.runs import Runs
+from studio.store.runs import RunFolders, Runs
 
-__all__ = ["Journal", "Store", "SweepReport", "VerifyReport"]
+__all__ = ["Journal", "OwnerStore", "Store", "SweepReport", "VerifyReport"]
 
 
 class Store:
@@ -61,33 +65,32 @@ class Store:
                     f"The data folder {self.data_dir} cannot be made.",
                     "Choose another with --data-dir; this path is a file, or leads through one.",
                 ) from exc
-        work = self.data_dir / "work"
+        self._work = self.data_dir / "work"
         self.database = Database(self.data_dir / "studio.db", journal)
         try:
-            self.media = Media(self.database, self.data_dir)
-            self.projects = Projects(self.database)
-            self.runs = Runs(self.database, self.media, self.data_dir / "runs")
-            self.measurements = Measurements(self.database)
-            self.curation = Curation(self.database, self.media, self.measurements)
-            self.identities = Identities(self.database, self.media, work, self.runs, self.curation, self.measurements)
-            self.photos = Photos(self.database, self.media)
-            self.rigs = Rigs(self.database)
-            self.renders = Renders(self.database, self.media)
-            self.presets = Presets(self.database, self.media)
-            self.bases = Bases(self.database)
-            self.adapters = Adapters(self.database, self.media)
-            self.jobs = Jobs(self.database, work)
-            self.media.finish_deletions()
-            self.runs.finish_deletions()
+            self.files = MediaFolder(self.database, self.data_dir)
+            self.run_folders = RunFolders(self.database, self.data_dir / "runs")
+            self.claims = Claims(self.database, self._work)
+            self.files.finish_deletions()
+            self.run_folders.finish_deletions()
         except BaseException:
             self.close()
             raise
 
+    def of(self, owner: str) -> OwnerStore:
+        """Return everything that belongs to one owner; cheap, and may be asked for again and again."""
+        return OwnerStore(self, owner, self._work)
+
+    def owners(self) -> tuple[str, ...]:
+        """Return who has anything here, by name."""
+        sql = "SELECT owner FROM media UNION SELECT owner FROM identities UNION SELECT owner FROM jobs ORDER BY owner"
+        return tuple(str(r[0]) for r in self.database.rows(sql))
+
     def sweep(self, *, grace_seconds: float = GRACE_SECONDS) -> SweepReport:
         """Tidy the disk: orphans and unused media go into the trash, work of finished jobs goes for good."""
-        report = self.media.sweep(grace_seconds=grace_seconds)
-        work = self.data_dir / "work"
-        needed = self.jobs.ids_with_work()
+        report = self.files.sweep(grace_seconds=grace_seconds)
+        work = self._work
+        needed = self.claims.ids_with_work()
         with disk_errors():
             for folder in work.iterdir() if work.is_dir() else ():
                 if folder.name not in needed:
@@ -103,3 +106,31 @@ class Store:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+
+class OwnerStore:
+    """The rows and media of one owner: no method sees, changes or deletes another's.
+
+    Attributes:
+        database: of all owners, for transactions over several tables.
+        data_dir: of all owners.
+    """
+
+    def __init__(self, store: Store, owner: str, work: Path) -> None:
+        self.owner = owner
+        self.data_dir = store.data_dir
+        database = self.database = store.database
+        self.media = Media(database, store.files, owner)
+        self.projects = Projects(database, owner)
+        self.runs = Runs(database, self.media, store.run_folders, owner)
+        self.measurements = Measurements(database, owner)
+        self.curation = Curation(database, self.media, self.measurements, owner)
+        self.identities = Identities(
+            database, self.media, work, self.runs, store.run_folders, self.curation, self.measurements, owner
+        )
+        self.photos = Photos(database, self.media, owner)
+        self.renders = Renders(database, self.media, owner)
+        self.presets = Presets(database, self.media, owner)
+        self.bases = Bases(database, owner)
+        self.adapters = Adapters(database, self.media, owner)
+        self.jobs = Jobs(database, work, owner)

@@ -26,13 +26,14 @@ _PLAIN = (
 
 
 class Adapters:
-    """Adapters of all owners; every method asks whose."""
+    """Adapters of one owner."""
 
-    def __init__(self, database: Database, media: Media) -> None:
+    def __init__(self, database: Database, media: Media, owner: str) -> None:
         self._database = database
+        self._owner = owner
         self._media = media
 
-    def add(self, owner: str, adapter: NewAdapter) -> Adapter:
+    def add(self, adapter: NewAdapter) -> Adapter:
         """Keep an adapter whose weights are in the media store.
 
         The people in it are its identity and everybody in its parents.
@@ -42,54 +43,53 @@ class Adapters:
         """
         id = new_id()
         values = {name: getattr(adapter, name) for name in _PLAIN} | {
-            "id": id, "owner": owner, "name": adapter.name.strip(), "trigger_phrase": adapter.trigger,
+            "id": id, "owner": self._owner, "name": adapter.name.strip(), "trigger_phrase": adapter.trigger,
             "parents": to_json(adapter.parents), "measures": to_json(adapter.measures), "created": to_text(now()),
         }  # fmt: skip
         with self._database.transaction():
-            self._refuse_taken(owner, adapter.name, but="")
-            people = {p for parent in adapter.parents for p in self.people(owner, parent)}
+            self._refuse_taken(adapter.name, but="")
+            people = {p for parent in adapter.parents for p in self.people(parent)}
             people |= {adapter.identity_id} if adapter.identity_id is not None else set()
             self._database.insert("adapters", values)
             for person in sorted(people):
-                self._database.insert("adapter_people", {"owner": owner, "adapter_id": id, "identity_id": person})
-        return self.get(owner, id)
+                self._database.insert("adapter_people", {"owner": self._owner, "adapter_id": id, "identity_id": person})
+        return self.get(id)
 
-    def get(self, owner: str, id: str) -> Adapter:
+    def get(self, id: str) -> Adapter:
         """Return one adapter.
 
         Raises:
             NotFoundError: no such adapter for this owner.
         """
-        row = self._database.row("SELECT * FROM adapters WHERE owner = ? AND id = ?", [owner, id])
+        row = self._database.row("SELECT * FROM adapters WHERE owner = ? AND id = ?", [self._owner, id])
         if row is None:
             raise NotFoundError(
                 f"There is no adapter {id!r}.", "It may have been deleted; `studio adapter list` shows what is there."
             )
         return _adapter(row)
 
-    def find(self, owner: str, name: str) -> Adapter | None:
+    def find(self, name: str) -> Adapter | None:
         """Return the adapter of that name, or None."""
-        row = self._database.row("SELECT * FROM adapters WHERE owner = ? AND name = ?", [owner, name.strip()])
+        row = self._database.row("SELECT * FROM adapters WHERE owner = ? AND name = ?", [self._owner, name.strip()])
         return None if row is None else _adapter(row)
 
-    def list(self, owner: str, *, identity_id: str | None = None, run_id: str | None = None) -> tuple[Adapter, ...]:
+    def list(self, *, identity_id: str | None = None, run_id: str | None = None) -> tuple[Adapter, ...]:
         """Return adapters, newest first: all, those that hold one person's likeness, or those of one run."""
         sql = """
             SELECT * FROM adapters a WHERE owner = :owner AND (:run IS NULL OR run_id = :run)
                 AND (:person IS NULL OR EXISTS (
                     SELECT 1 FROM adapter_people p WHERE p.adapter_id = a.id AND p.identity_id = :person))
             ORDER BY id DESC"""
-        rows = self._database.rows(sql, {"owner": owner, "person": identity_id, "run": run_id})
+        rows = self._database.rows(sql, {"owner": self._owner, "person": identity_id, "run": run_id})
         return tuple(_adapter(r) for r in rows)
 
-    def people(self, owner: str, id: str) -> tuple[str, ...]:
+    def people(self, id: str) -> tuple[str, ...]:
         """Return the ids of everybody whose likeness the adapter holds; consent is asked of each."""
         sql = "SELECT identity_id FROM adapter_people WHERE owner = ? AND adapter_id = ? ORDER BY identity_id"
-        return tuple(r[0] for r in self._database.rows(sql, [owner, id]))
+        return tuple(r[0] for r in self._database.rows(sql, [self._owner, id]))
 
     def change(
         self,
-        owner: str,
         id: str,
         *,
         name: str | None = None,
@@ -105,41 +105,39 @@ class Adapters:
             ConflictError: the name is taken, or a picture is not stored.
         """
         with self._database.transaction():
-            old = self.get(owner, id)
+            old = self.get(id)
             if name is not None:
-                self._refuse_taken(owner, name, but=id)
+                self._refuse_taken(name, but=id)
             self._database.execute(
                 "UPDATE adapters SET name = coalesce(?, name), notes = coalesce(?, notes), measures = ?,"
                 " thumbnail_sha256 = coalesce(?, thumbnail_sha256), sheet_sha256 = coalesce(?, sheet_sha256)"
                 " WHERE owner = ? AND id = ?",
                 [
                     None if name is None else name.strip(), notes, to_json({**old.measures, **(measures or {})}),
-                    thumbnail_sha256, sheet_sha256, owner, id,
+                    thumbnail_sha256, sheet_sha256, self._owner, id,
                 ],
             )  # fmt: skip
-            self._media.discard_unused(owner, [s for s in (old.thumbnail_sha256, old.sheet_sha256) if s])
+            self._media.discard_unused([s for s in (old.thumbnail_sha256, old.sheet_sha256) if s])
         self._media.finish_deletions()
-        return self.get(owner, id)
+        return self.get(id)
 
-    def delete(self, owner: str, id: str) -> int:
+    def delete(self, id: str) -> int:
         """Delete an adapter, with the files nothing else needs; return the bytes set free.
 
         Raises:
             NotFoundError: no such adapter for this owner.
         """
         with self._database.transaction():
-            adapter = self.get(owner, id)
-            self._database.execute("DELETE FROM adapters WHERE owner = ? AND id = ?", [owner, id])
+            adapter = self.get(id)
+            self._database.execute("DELETE FROM adapters WHERE owner = ? AND id = ?", [self._owner, id])
             files = [s for s in (getattr(adapter, column) for column in MEDIA_COLUMNS) if s is not None]
-            freed = self._media.discard_unused(owner, files)[1]
+            freed = self._media.discard_unused(files)[1]
         self._media.finish_deletions()
         return freed
 
     # -- exports ---------------------------------------------------------------
 
-    def add_export(
-        self, owner: str, adapter_id: str, format: AdapterFormat, path: Path, sha256: str, size: int
-    ) -> AdapterExport:
+    def add_export(self, adapter_id: str, format: AdapterFormat, path: Path, sha256: str, size: int) -> AdapterExport:
         """Note that an adapter was written to a file of `size` bytes.
 
         Raises:
@@ -147,21 +145,21 @@ class Adapters:
         """
         id = new_id()
         values = {
-            "id": id, "owner": owner, "adapter_id": adapter_id, "format": format, "path": str(path), "sha256": sha256,
-            "bytes": size, "created": to_text(now()),
+            "id": id, "owner": self._owner, "adapter_id": adapter_id, "format": format, "path": str(path),
+            "sha256": sha256, "bytes": size, "created": to_text(now()),
         }  # fmt: skip
         with self._database.transaction():
-            self.get(owner, adapter_id)
+            self.get(adapter_id)
             self._database.insert("adapter_exports", values)
-        return next(e for e in self.exports(owner, adapter_id) if e.id == id)
+        return next(e for e in self.exports(adapter_id) if e.id == id)
 
-    def exports(self, owner: str, adapter_id: str) -> tuple[AdapterExport, ...]:
+    def exports(self, adapter_id: str) -> tuple[AdapterExport, ...]:
         """Return the files an adapter was written to, oldest first; whether they are still there is not known."""
         sql = "SELECT * FROM adapter_exports WHERE owner = ? AND adapter_id = ? ORDER BY id"
-        return tuple(_export(r) for r in self._database.rows(sql, [owner, adapter_id]))
+        return tuple(_export(r) for r in self._database.rows(sql, [self._owner, adapter_id]))
 
-    def _refuse_taken(self, owner: str, name: str, *, but: str) -> None:
-        taken = self.find(owner, name)
+    def _refuse_taken(self, name: str, *, but: str) -> None:
+        taken = self.find(name)
         if taken is not None and taken.id != but:
             raise ConflictError(f"There is already an adapter {name.strip()!r}.", "Choose another name.")
 

@@ -40,19 +40,19 @@ class PhotoChoice:
 
 
 class Curation:
-    """Curation of all owners; every method asks whose."""
+    """Curation of one owner."""
 
-    def __init__(self, database: Database, media: Media, measurements: Measurements) -> None:
+    def __init__(self, database: Database, media: Media, measurements: Measurements, owner: str) -> None:
         self._database = database
+        self._owner = owner
         self._media = media
         self._measurements = measurements
-        self.steps = Steps(database)
+        self.steps = Steps(database, owner)
 
     # -- intakes ---------------------------------------------------------------
 
     def add_intake(
         self,
-        owner: str,
         title: str,
         files: Sequence[NewFile],
         *,
@@ -68,28 +68,30 @@ class Curation:
         with self._database.transaction():
             self._database.insert(
                 "intakes",
-                {"id": id, "owner": owner, "title": title, "identity_id": identity_id,
+                {"id": id, "owner": self._owner, "title": title, "identity_id": identity_id,
                  "notes": to_json({"notes": list(notes)}), "created": to_text(now())},
             )  # fmt: skip
             for position, file in enumerate(files):
                 self._database.insert(
                     "intake_photos",
-                    {"id": new_id(), "owner": owner, "intake_id": id, "position": position,
+                    {"id": new_id(), "owner": self._owner, "intake_id": id, "position": position,
                      "file_name": file.file_name, "sha256": file.sha256, "problem": file.problem, "hint": file.hint},
                 )  # fmt: skip
         return id
 
-    def set_job(self, owner: str, intake_id: str, job_id: str) -> None:
+    def set_job(self, intake_id: str, job_id: str) -> None:
         """Remember which job analyses the intake."""
-        self._database.execute("UPDATE intakes SET job_id = ? WHERE owner = ? AND id = ?", [job_id, owner, intake_id])
+        self._database.execute(
+            "UPDATE intakes SET job_id = ? WHERE owner = ? AND id = ?", [job_id, self._owner, intake_id]
+        )
 
-    def intake(self, owner: str, id: str, version: str) -> Intake:
+    def intake(self, id: str, version: str) -> Intake:
         """Return one intake with everything this version of the studio measured.
 
         Raises:
             NotFoundError: no such intake for this owner.
         """
-        row = self._database.row("SELECT * FROM intakes WHERE owner = ? AND id = ?", [owner, id])
+        row = self._database.row("SELECT * FROM intakes WHERE owner = ? AND id = ?", [self._owner, id])
         if row is None:
             raise NotFoundError(f"There is no intake {id!r}.", "Drop the photos again on the Identities tab.")
         names = self._database.rows("SELECT face, name FROM intake_names WHERE intake_id = ? ORDER BY rowid", [id])
@@ -97,29 +99,31 @@ class Curation:
             "SELECT first, second, same FROM intake_links WHERE intake_id = ? ORDER BY rowid", [id]
         )
         return replace(
-            _intake(row), photos=self._intake_photos(owner, id, version), names={r["face"]: r["name"] for r in names},
+            _intake(row), photos=self._intake_photos(id, version), names={r["face"]: r["name"] for r in names},
             links=tuple((r["first"], r["second"], bool(r["same"])) for r in links),
         )  # fmt: skip
 
-    def intakes(self, owner: str) -> tuple[Intake, ...]:
+    def intakes(self) -> tuple[Intake, ...]:
         """Return all intakes, newest first, without their photos."""
-        rows = self._database.rows("SELECT * FROM intakes WHERE owner = ? ORDER BY created DESC, id DESC", [owner])
+        rows = self._database.rows(
+            "SELECT * FROM intakes WHERE owner = ? ORDER BY created DESC, id DESC", [self._owner]
+        )
         return tuple(_intake(r) for r in rows)
 
-    def delete_intake(self, owner: str, id: str) -> None:
+    def delete_intake(self, id: str) -> None:
         """Forget an intake with its answers; photos that were taken over stay.
 
         Raises:
             NotFoundError: no such intake for this owner.
         """
         with self._database.transaction():
-            media = self.media_of(owner, [id])
-            if not self._database.execute("DELETE FROM intakes WHERE owner = ? AND id = ?", [owner, id]):
+            media = self.media_of([id])
+            if not self._database.execute("DELETE FROM intakes WHERE owner = ? AND id = ?", [self._owner, id]):
                 raise NotFoundError(f"There is no intake {id!r}.", "It was discarded already.")
-            self._media.discard_unused(owner, media)
+            self._media.discard_unused(media)
         self._media.finish_deletions()
 
-    def touching(self, owner: str, identity_id: str) -> tuple[str, ...]:
+    def touching(self, identity_id: str) -> tuple[str, ...]:
         """Return ids of intakes in which a person is: meant, named, or seen in one of their photos."""
         rows = self._database.rows(
             """
@@ -128,29 +132,26 @@ class Curation:
                 OR EXISTS (SELECT 1 FROM intake_photos f JOIN photos p ON p.owner = f.owner AND p.sha256 = f.sha256
                     WHERE f.intake_id = i.id AND p.identity_id = :id))
             ORDER BY id""",
-            {"owner": owner, "id": identity_id},
+            {"owner": self._owner, "id": identity_id},
         )
         return tuple(r[0] for r in rows)
 
-    def media_of(self, owner: str, intake_ids: Sequence[str]) -> set[str]:
+    def media_of(self, intake_ids: Sequence[str]) -> set[str]:
         """Return the hashes of the bytes intakes hold."""
         marks = ", ".join("?" for _ in intake_ids)
         sql = f"SELECT sha256 FROM intake_photos WHERE owner = ? AND sha256 IS NOT NULL AND intake_id IN ({marks})"
-        return {r[0] for r in self._database.rows(sql, [owner, *intake_ids])}
+        return {r[0] for r in self._database.rows(sql, [self._owner, *intake_ids])}
 
     # -- changes, which can be taken back ----------------------------------------
 
-    def decide(
-        self, owner: str, intake_id: str, photo_ids: Sequence[str], decision: Decision | None, title: str
-    ) -> None:
+    def decide(self, intake_id: str, photo_ids: Sequence[str], decision: Decision | None, title: str) -> None:
         """Keep or drop photos of an intake; None leaves them to the review."""
         with self._database.transaction():
             before = [self.steps.change("intake_photos", {"id": p}, {"decision": decision}) for p in photo_ids]
-            self.steps.remember(owner, title, before, intake_id=intake_id)
+            self.steps.remember(title, before, intake_id=intake_id)
 
     def name_face(
         self,
-        owner: str,
         intake_id: str,
         face: str,
         name: str,
@@ -165,21 +166,20 @@ class Curation:
         """
         with self._database.transaction():
             before = [self.steps.change("intake_names", {"intake_id": intake_id, "face": f}, None) for f in clear]
-            values = {"owner": owner, "name": name, "identity_id": identity_id} if name else None
+            values = {"owner": self._owner, "name": name, "identity_id": identity_id} if name else None
             before.append(self.steps.change("intake_names", {"intake_id": intake_id, "face": face}, values))
-            self.steps.remember(owner, f"Name “{name}”" if name else "No name", before, intake_id=intake_id)
+            self.steps.remember(f"Name “{name}”" if name else "No name", before, intake_id=intake_id)
 
-    def link(self, owner: str, intake_id: str, first: str, second: str, same: bool | None, title: str) -> None:
+    def link(self, intake_id: str, first: str, second: str, same: bool | None, title: str) -> None:
         """Record that two faces are one person, or are not; None takes an answer back."""
         first, second = sorted((first, second))
-        values = None if same is None else {"owner": owner, "same": int(same)}
+        values = None if same is None else {"owner": self._owner, "same": int(same)}
         with self._database.transaction():
             key = {"intake_id": intake_id, "first": first, "second": second}
-            self.steps.remember(owner, title, [self.steps.change("intake_links", key, values)], intake_id=intake_id)
+            self.steps.remember(title, [self.steps.change("intake_links", key, values)], intake_id=intake_id)
 
     def confirm(
         self,
-        owner: str,
         intake_id: str,
         title: str,
         *,
@@ -199,11 +199,11 @@ class Curation:
         with self._database.transaction():
             before = [self.steps.change("intakes", {"id": intake_id}, {"confirmed": to_text(now())})]
             for face, identity_id in people.items():
-                values = {"owner": owner, "name": names[face], "identity_id": identity_id}
+                values = {"owner": self._owner, "name": names[face], "identity_id": identity_id}
                 before.append(self.steps.change("intake_names", {"intake_id": intake_id, "face": face}, values))
-            self.steps.remember(owner, title, before, intake_id=intake_id, photos=photos, identities=identities)
+            self.steps.remember(title, before, intake_id=intake_id, photos=photos, identities=identities)
 
-    def choose(self, owner: str, identity_id: str, choices: Mapping[str, Mapping[str, Any]], title: str) -> None:
+    def choose(self, identity_id: str, choices: Mapping[str, Mapping[str, Any]], title: str) -> None:
         """Change what a person decided about their photos.
 
         Args:
@@ -212,38 +212,40 @@ class Curation:
         with self._database.transaction():
             before = []
             for photo_id, values in choices.items():
-                row = {**_EMPTY_CHOICE, **self._choice_row(owner, photo_id), "owner": owner, **_choice_columns(values)}
+                row = {**_EMPTY_CHOICE, **self._choice_row(photo_id), "owner": self._owner, **_choice_columns(values)}
                 before.append(self.steps.change("curated_photos", {"photo_id": photo_id}, row))
-            self.steps.remember(owner, title, before, identity_id=identity_id)
+            self.steps.remember(title, before, identity_id=identity_id)
 
-    def set_policy(self, owner: str, identity_id: str, trait: str, policy: Policy) -> None:
+    def set_policy(self, identity_id: str, trait: str, policy: Policy) -> None:
         """Say whether captions of a person's photos describe a trait."""
         with self._database.transaction():
             key = {"identity_id": identity_id, "trait": trait}
-            before = [self.steps.change("caption_policies", key, {"owner": owner, "policy": policy})]
-            self.steps.remember(owner, f"{trait.capitalize()}: {policy}", before, identity_id=identity_id)
+            before = [self.steps.change("caption_policies", key, {"owner": self._owner, "policy": policy})]
+            self.steps.remember(f"{trait.capitalize()}: {policy}", before, identity_id=identity_id)
 
-    def choices(self, owner: str, identity_id: str) -> dict[str, PhotoChoice]:
+    def choices(self, identity_id: str) -> dict[str, PhotoChoice]:
         """Return what was decided about a person's photos, by photo id."""
         rows = self._database.rows(
             "SELECT c.* FROM curated_photos c JOIN photos p ON p.id = c.photo_id"
             " WHERE c.owner = ? AND p.identity_id = ?",
-            [owner, identity_id],
+            [self._owner, identity_id],
         )
         return {r["photo_id"]: _choice(r) for r in rows}
 
-    def policies(self, owner: str, identity_id: str) -> dict[str, Policy]:
+    def policies(self, identity_id: str) -> dict[str, Policy]:
         """Return the caption policies that were chosen for a person, by trait."""
         sql = "SELECT trait, policy FROM caption_policies WHERE owner = ? AND identity_id = ?"
-        return {r["trait"]: r["policy"] for r in self._database.rows(sql, [owner, identity_id])}
+        return {r["trait"]: r["policy"] for r in self._database.rows(sql, [self._owner, identity_id])}
 
     # -- rows ------------------------------------------------------------------
 
-    def _choice_row(self, owner: str, photo_id: str) -> dict[str, Any]:
-        row = self._database.row("SELECT * FROM curated_photos WHERE owner = ? AND photo_id = ?", [owner, photo_id])
+    def _choice_row(self, photo_id: str) -> dict[str, Any]:
+        row = self._database.row(
+            "SELECT * FROM curated_photos WHERE owner = ? AND photo_id = ?", [self._owner, photo_id]
+        )
         return {} if row is None else {c: row[c] for c in ("kept", "caption", "crop")}
 
-    def _intake_photos(self, owner: str, intake_id: str, version: str) -> tuple[IntakePhoto, ...]:
+    def _intake_photos(self, intake_id: str, version: str) -> tuple[IntakePhoto, ...]:
         rows = self._database.rows("SELECT * FROM intake_photos WHERE intake_id = ? ORDER BY position", [intake_id])
         measured = self._measurements.of_intake(intake_id, version)
         return tuple(

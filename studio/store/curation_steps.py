@@ -42,21 +42,26 @@ class Step:
 
 
 class Steps:
-    """Steps of all owners, each of one intake or of one person's set."""
+    """Steps of one owner, each of one intake or of one person's set."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, owner: str) -> None:
         self._database = database
+        self._owner = owner
 
     def change(self, table: str, key: Mapping[str, Any], values: Mapping[str, Any] | None) -> list[Any]:
-        """Write a row (None deletes it; existing rows keep columns that are not named); return how it was before."""
-        where = " AND ".join(f"{c} = ?" for c in _KEYS[table])
-        names = [key[c] for c in _KEYS[table]]
+        """Write a row (None deletes it; existing rows keep columns that are not named); return how it was before.
+
+        Raises:
+            ConflictError: the row is another owner's.
+        """
+        where = " AND ".join([*(f"{c} = ?" for c in _KEYS[table]), "owner = ?"])
+        names = [*(key[c] for c in _KEYS[table]), self._owner]
         row = self._database.row(f"SELECT * FROM {table} WHERE {where}", names)
         before = None if row is None else {c: row[c] for c in row.keys()}  # noqa: SIM118 (a Row iterates over values)
         if values is None:
             self._database.execute(f"DELETE FROM {table} WHERE {where}", names)
         elif before is None:
-            self._database.insert(table, {**key, **values})
+            self._database.insert(table, {"owner": self._owner, **key, **values})
         else:
             columns = ", ".join(f"{c} = ?" for c in values)
             self._database.execute(f"UPDATE {table} SET {columns} WHERE {where}", [*values.values(), *names])
@@ -64,7 +69,6 @@ class Steps:
 
     def remember(
         self,
-        owner: str,
         title: str,
         before: Sequence[Any],
         *,
@@ -82,22 +86,22 @@ class Steps:
         added = {"photos": list(photos), "identities": list(identities)}
         self._database.insert(
             "curation_steps",
-            {"owner": owner, "intake_id": intake_id, "identity_id": identity_id, "title": title,
+            {"owner": self._owner, "intake_id": intake_id, "identity_id": identity_id, "title": title,
              "before": to_json({"rows": list(before), **added}), "created": to_text(now())},
         )  # fmt: skip
 
-    def last(self, owner: str, *, intake_id: str | None = None, identity_id: str | None = None) -> Step | None:
+    def last(self, *, intake_id: str | None = None, identity_id: str | None = None) -> Step | None:
         """Return the newest change of an intake or of a person's set, or None."""
-        row = self._row(owner, intake_id, identity_id)
+        row = self._row(intake_id, identity_id)
         return None if row is None else _step(row)
 
-    def undo(self, owner: str, *, intake_id: str | None = None, identity_id: str | None = None) -> Step | None:
+    def undo(self, *, intake_id: str | None = None, identity_id: str | None = None) -> Step | None:
         """Put the rows of the newest change back and return it; None when there is nothing to take back.
 
         Photos and people that the step added are the caller's to delete.
         """
         with self._database.transaction():
-            row = self._row(owner, intake_id, identity_id)
+            row = self._row(intake_id, identity_id)
             if row is None:
                 return None
             for table, key, values in reversed(to_mapping(row["before"])["rows"]):
@@ -105,11 +109,11 @@ class Steps:
             self._database.execute("DELETE FROM curation_steps WHERE number = ?", [row["number"]])
             return _step(row)
 
-    def _row(self, owner: str, intake_id: str | None, identity_id: str | None) -> Row | None:
+    def _row(self, intake_id: str | None, identity_id: str | None) -> Row | None:
         return self._database.row(
             "SELECT * FROM curation_steps WHERE owner = ? AND intake_id IS ? AND identity_id IS ?"
             " ORDER BY number DESC LIMIT 1",
-            [owner, intake_id, identity_id],
+            [self._owner, intake_id, identity_id],
         )
 
 

@@ -22,7 +22,7 @@ from studio.store.database import Database, Row
 from studio.store.measurements import Measurements
 from studio.store.media import Media
 from studio.store.rows import new_id, now, to_moment, to_moment_or_none, to_text, to_text_or_none
-from studio.store.runs import Runs
+from studio.store.runs import RunFolders, Runs
 
 
 class _OnlyAPlan(Exception):
@@ -30,7 +30,7 @@ class _OnlyAPlan(Exception):
 
 
 class Identities:
-    """People of all owners; every method asks whose."""
+    """People of one owner."""
 
     def __init__(
         self,
@@ -38,17 +38,21 @@ class Identities:
         media: Media,
         work_folder: Path,
         runs: Runs,
+        run_folders: RunFolders,
         curation: Curation,
         measurements: Measurements,
+        owner: str,
     ) -> None:
         self._database = database
+        self._owner = owner
         self._media = media
         self._work_folder = work_folder
         self._runs = runs
+        self._run_folders = run_folders
         self._curation = curation
         self._measurements = measurements
 
-    def add(self, owner: str, name: str, *, notes: str = "", project_id: str | None = None) -> Identity:
+    def add(self, name: str, *, notes: str = "", project_id: str | None = None) -> Identity:
         """Create a person.
 
         Raises:
@@ -56,35 +60,35 @@ class Identities:
         """
         id = new_id()
         with self._database.transaction():
-            self._refuse_taken(owner, name, but="")
-            values = {"id": id, "owner": owner, "name": name.strip(), "notes": notes, "project_id": project_id}
+            self._refuse_taken(name, but="")
+            values = {"id": id, "owner": self._owner, "name": name.strip(), "notes": notes, "project_id": project_id}
             self._database.insert("identities", values | {"created": to_text(now())})
-        return self.get(owner, id)
+        return self.get(id)
 
-    def get(self, owner: str, id: str) -> Identity:
+    def get(self, id: str) -> Identity:
         """Return one person with all consents.
 
         Raises:
             NotFoundError: no such person for this owner.
         """
-        row = self._database.row("SELECT * FROM identities WHERE owner = ? AND id = ?", [owner, id])
+        row = self._database.row("SELECT * FROM identities WHERE owner = ? AND id = ?", [self._owner, id])
         if row is None:
             raise NotFoundError(
                 f"There is no identity {id!r}.", "It may have been deleted; `studio identity list` shows what is there."
             )
         return self._identity(row)
 
-    def find(self, owner: str, name: str) -> Identity | None:
+    def find(self, name: str) -> Identity | None:
         """Return the person of that name, or None."""
-        row = self._database.row("SELECT * FROM identities WHERE owner = ? AND name = ?", [owner, name.strip()])
+        row = self._database.row("SELECT * FROM identities WHERE owner = ? AND name = ?", [self._owner, name.strip()])
         return None if row is None else self._identity(row)
 
-    def list(self, owner: str, *, project_id: str | None = None) -> tuple[Identity, ...]:
+    def list(self, *, project_id: str | None = None) -> tuple[Identity, ...]:
         """Return people by name, of one project or of all."""
         sql = "SELECT * FROM identities WHERE owner = ? AND (? IS NULL OR project_id = ?) ORDER BY name, id"
-        return tuple(self._identity(r) for r in self._database.rows(sql, [owner, project_id, project_id]))
+        return tuple(self._identity(r) for r in self._database.rows(sql, [self._owner, project_id, project_id]))
 
-    def change(self, owner: str, id: str, *, name: str | None = None, notes: str | None = None) -> Identity:
+    def change(self, id: str, *, name: str | None = None, notes: str | None = None) -> Identity:
         """Change a person's name or notes; None leaves as it is.
 
         Raises:
@@ -92,18 +96,18 @@ class Identities:
             ConflictError: the name is taken.
         """
         with self._database.transaction():
-            self.get(owner, id)
+            self.get(id)
             if name is not None:
-                self._refuse_taken(owner, name, but=id)
+                self._refuse_taken(name, but=id)
             self._database.execute(
                 "UPDATE identities SET name = coalesce(?, name), notes = coalesce(?, notes) WHERE owner = ? AND id = ?",
-                [None if name is None else name.strip(), notes, owner, id],
+                [None if name is None else name.strip(), notes, self._owner, id],
             )
-        return self.get(owner, id)
+        return self.get(id)
 
     # -- consent ---------------------------------------------------------------
 
-    def add_consent(self, owner: str, identity_id: str, consent: Consent) -> Consent:
+    def add_consent(self, identity_id: str, consent: Consent) -> Consent:
         """Record an agreement; earlier ones stay, as history.
 
         Raises:
@@ -111,33 +115,33 @@ class Identities:
         """
         stored = replace(consent, id=new_id())
         values = {
-            "id": stored.id, "owner": owner, "identity_id": identity_id, "agreed_by": stored.agreed_by,
+            "id": stored.id, "owner": self._owner, "identity_id": identity_id, "agreed_by": stored.agreed_by,
             "scopes": " ".join(stored.scopes), "granted_at": to_text(stored.granted_at),
             "until": to_text_or_none(stored.until), "evidence": stored.evidence,
             "revoked_at": to_text_or_none(stored.revoked_at),
         }  # fmt: skip
         with self._database.transaction():
-            self.get(owner, identity_id)
+            self.get(identity_id)
             self._database.insert("consents", values)
         return stored
 
-    def revoke_consents(self, owner: str, identity_id: str, at: datetime, *, consent_id: str | None = None) -> int:
+    def revoke_consents(self, identity_id: str, at: datetime, *, consent_id: str | None = None) -> int:
         """Record that one consent, or all, were taken back; return how many were in force until then.
 
         Raises:
             NotFoundError: no such person for this owner.
         """
         with self._database.transaction():
-            self.get(owner, identity_id)
+            self.get(identity_id)
             return self._database.execute(
                 "UPDATE consents SET revoked_at = ? WHERE owner = ? AND identity_id = ? AND revoked_at IS NULL"
                 " AND (? IS NULL OR id = ?)",
-                [to_text(at), owner, identity_id, consent_id, consent_id],
+                [to_text(at), self._owner, identity_id, consent_id, consent_id],
             )
 
     # -- deleting --------------------------------------------------------------
 
-    def plan_deletion(self, owner: str, id: str) -> DeletionPlan:
+    def plan_deletion(self, id: str) -> DeletionPlan:
         """Say exactly what `delete` would take; changes nothing.
 
         Raises:
@@ -146,13 +150,13 @@ class Identities:
         plan: list[DeletionPlan] = []
         try:
             with self._database.transaction():
-                plan.append(self._delete_rows(owner, id))
+                plan.append(self._delete_rows(id))
                 raise _OnlyAPlan
         except _OnlyAPlan:
             return plan[0]
 
-    def delete(self, owner: str, id: str) -> DeletionPlan:
-        """Delete a person: photos, embeddings, rigs, runs, adapters, renders, consents, jobs, files nothing else needs.
+    def delete(self, id: str) -> DeletionPlan:
+        """Delete a person: photos, embeddings, runs, adapters, renders, consents, jobs, files nothing else needs.
 
         A crash at any point leaves the person whole, or gone with at most files
         that the next `finish_deletions` (each opening of the store) removes.
@@ -162,8 +166,8 @@ class Identities:
             ConflictError: a job of the person waits or runs.
         """
         with self._database.transaction():
-            jobs = self._jobs(owner, id)
-            plan = self._delete_rows(owner, id)
+            jobs = self._jobs(id)
+            plan = self._delete_rows(id)
             if plan.busy_jobs:
                 raise ConflictError(
                     f"{plan.name} still has {len(plan.busy_jobs)} waiting or running job(s).",
@@ -172,59 +176,56 @@ class Identities:
         self._media.finish_deletions()
         for job in jobs:
             shutil.rmtree(self._work_folder / job, ignore_errors=True)
-        self._runs.finish_deletions()
+        self._run_folders.finish_deletions()
         for backup in self._database.backups():
             backup.unlink(missing_ok=True)
         self._database.empty_journal()
         return plan
 
-    def _delete_rows(self, owner: str, id: str) -> DeletionPlan:
+    def _delete_rows(self, id: str) -> DeletionPlan:
         """Delete all rows of a person inside the caller's transaction and count them."""
-        identity = self.get(owner, id)
+        identity = self.get(id)
         value, rows = self._database.value, self._database.rows
-        photos = self._photos(owner, id)
+        photos = self._photos(id)
         marks = ", ".join("?" for _ in photos)
-        renders = self._renders(owner, id)
-        jobs = self._jobs(owner, id)
-        adapters = self._adapters(owner, id)
-        runs = [run.id for run in self._runs.list(owner, identity_id=id)]
+        renders = self._renders(id)
+        jobs = self._jobs(id)
+        adapters = self._adapters(id)
+        runs = [run.id for run in self._runs.list(identity_id=id)]
         busy = [
             r[0]
             for r in rows(f"SELECT id FROM jobs WHERE state IN ('queued', 'running') AND id IN ({_marks(jobs)})", jobs)
         ]
-        counts = {
-            table: int(value(f"SELECT count(*) FROM {table} WHERE photo_id IN ({marks})", photos))
-            for table in ("embeddings", "rigs")
-        }
+        embeddings = int(value(f"SELECT count(*) FROM embeddings WHERE photo_id IN ({marks})", photos))
         consents = int(value("SELECT count(*) FROM consents WHERE identity_id = ?", [id]))
-        media = self._media_of(owner, photos, renders, adapters) | self._runs.media_of(owner, runs)
-        intakes = self._curation.touching(owner, id)
-        media |= self._curation.media_of(owner, intakes)
-        media |= self._measurements.forget(owner, media)
+        media = self._media_of(photos, renders, adapters) | self._runs.media_of(runs)
+        intakes = self._curation.touching(id)
+        media |= self._curation.media_of(intakes)
+        media |= self._measurements.forget(media)
         tables = {
             "intakes": intakes, "renders": renders, "photos": photos, "adapters": adapters, "runs": runs, "jobs": jobs,
         }  # fmt: skip
         for table, ids in tables.items():
             for one in ids:
-                self._database.execute(f"DELETE FROM {table} WHERE owner = ? AND id = ?", [owner, one])
-        self._database.execute("DELETE FROM identities WHERE owner = ? AND id = ?", [owner, id])
-        files, size = self._media.discard_unused(owner, media)
+                self._database.execute(f"DELETE FROM {table} WHERE owner = ? AND id = ?", [self._owner, one])
+        self._database.execute("DELETE FROM identities WHERE owner = ? AND id = ?", [self._owner, id])
+        files, size = self._media.discard_unused(media)
         return DeletionPlan(
             identity_id=id, name=identity.name, photos=len(photos), renders=len(renders), consents=consents,
             jobs=len(jobs), files=files, file_bytes=size, shared_files=len(media) - files,
             backups=len(self._database.backups()), adapters=len(adapters), runs=len(runs), intakes=len(intakes),
-            run_bytes=sum(map(self._runs.folder_bytes, runs)), busy_jobs=tuple(busy), **counts,
+            run_bytes=sum(map(self._runs.folder_bytes, runs)), busy_jobs=tuple(busy), embeddings=embeddings,
         )  # fmt: skip
 
-    def _photos(self, owner: str, id: str) -> Sequence[str]:
+    def _photos(self, id: str) -> Sequence[str]:
         """Return the person's photos, and the same pictures used without a name (unless they are also another's)."""
         sql = f"""
             SELECT id FROM photos WHERE owner = :owner
                 AND (identity_id = :id OR (identity_id IS NULL AND sha256 IN ({_OWN})))
             ORDER BY id"""
-        return [r[0] for r in self._database.rows(sql, {"owner": owner, "id": id})]
+        return [r[0] for r in self._database.rows(sql, {"owner": self._owner, "id": id})]
 
-    def _renders(self, owner: str, id: str) -> Sequence[str]:
+    def _renders(self, id: str) -> Sequence[str]:
         """Return renders of the person, also those made from a photo or adapter without naming the person."""
         sql = f"""
             SELECT id FROM renders WHERE owner = :owner AND (identity_id = :id
@@ -233,9 +234,9 @@ class Identities:
                     SELECT render_id FROM render_inputs WHERE owner = :owner
                         AND (sha256 IN ({_OWN}) OR sha256 IN ({_LEARNED})))))
             ORDER BY id"""
-        return [r[0] for r in self._database.rows(sql, {"owner": owner, "id": id})]
+        return [r[0] for r in self._database.rows(sql, {"owner": self._owner, "id": id})]
 
-    def _jobs(self, owner: str, id: str) -> Sequence[str]:
+    def _jobs(self, id: str) -> Sequence[str]:
         """Return jobs of the person, also those whose parameters name a photo, its bytes, an adapter or a run."""
         sql = f"""
             SELECT id FROM jobs WHERE owner = :owner AND (identity_id = :id
@@ -246,14 +247,14 @@ class Identities:
                     WHERE a.identity_id = :id AND instr(jobs.params, a.adapter_id))
                 OR EXISTS (SELECT 1 FROM runs t WHERE t.identity_id = :id AND instr(jobs.params, t.id)))
             ORDER BY id"""
-        return [r[0] for r in self._database.rows(sql, {"owner": owner, "id": id})]
+        return [r[0] for r in self._database.rows(sql, {"owner": self._owner, "id": id})]
 
-    def _adapters(self, owner: str, id: str) -> Sequence[str]:
+    def _adapters(self, id: str) -> Sequence[str]:
         """Return every adapter that holds the person's likeness."""
         sql = "SELECT adapter_id FROM adapter_people WHERE owner = ? AND identity_id = ? ORDER BY adapter_id"
-        return [r[0] for r in self._database.rows(sql, [owner, id])]
+        return [r[0] for r in self._database.rows(sql, [self._owner, id])]
 
-    def _media_of(self, owner: str, photos: Sequence[str], renders: Sequence[str], adapters: Sequence[str]) -> set[str]:
+    def _media_of(self, photos: Sequence[str], renders: Sequence[str], adapters: Sequence[str]) -> set[str]:
         """Return the hashes of everything the photos, renders and adapters show or were made from."""
         queries = (
             (f"SELECT sha256 FROM photos WHERE id IN ({_marks(photos)})", photos),
@@ -266,12 +267,12 @@ class Identities:
             ),
         )
         found = {r[0] for sql, ids in queries for r in self._database.rows(sql, ids)}
-        return {sha256 for sha256 in found if sha256 is not None and self._media.has(owner, sha256)}
+        return {sha256 for sha256 in found if sha256 is not None and self._media.has(sha256)}
 
     # -- rows ------------------------------------------------------------------
 
-    def _refuse_taken(self, owner: str, name: str, *, but: str) -> None:
-        taken = self.find(owner, name)
+    def _refuse_taken(self, name: str, *, but: str) -> None:
+        taken = self.find(name)
         if taken is not None and taken.id != but:
             raise ConflictError(f"There is already an identity {name.strip()!r}.", "Choose another name.")
 

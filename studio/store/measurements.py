@@ -21,12 +21,13 @@ from studio.store.rows import now, to_json, to_mapping, to_text
 
 
 class Measurements:
-    """Measurements of all owners; every method asks whose."""
+    """Measurements of one owner."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, owner: str) -> None:
         self._database = database
+        self._owner = owner
 
-    def put(self, owner: str, analysis: Analysis, looks: Mapping[int, bytes] | None = None) -> None:
+    def put(self, analysis: Analysis, looks: Mapping[int, bytes] | None = None) -> None:
         """Keep what was measured in stored bytes; the newest wins.
 
         Args:
@@ -35,33 +36,37 @@ class Measurements:
         Raises:
             ConflictError: the bytes are not stored.
         """
-        key = [owner, analysis.sha256]
+        key = [self._owner, analysis.sha256]
         print_ = None if analysis.fingerprint is None else f"{analysis.fingerprint:016x}"
         with self._database.transaction():
             self._database.execute("DELETE FROM photo_analyses WHERE owner = ? AND sha256 = ?", key)
             self._database.insert(
                 "photo_analyses",
                 {
-                    "owner": owner, "sha256": analysis.sha256, "version": analysis.version, "width": analysis.width,
+                    "owner": self._owner, "sha256": analysis.sha256, "version": analysis.version,
+                    "width": analysis.width,
                     "height": analysis.height, "fingerprint": print_, "problem": analysis.problem,
                     "hint": analysis.hint, "mask_sha256": analysis.mask_sha256, "created": to_text(now()),
                 },
             )  # fmt: skip
             for found in analysis.faces:
-                self._database.insert("photo_faces", {"owner": owner, "sha256": analysis.sha256} | _face_row(found))
+                self._database.insert(
+                    "photo_faces", {"owner": self._owner, "sha256": analysis.sha256} | _face_row(found)
+                )
             for number, jpeg in (looks or {}).items():
-                values = {"owner": owner, "sha256": analysis.sha256, "number": number, "jpeg": jpeg}
+                values = {"owner": self._owner, "sha256": analysis.sha256, "number": number, "jpeg": jpeg}
                 self._database.insert("photo_looks", values)
 
-    def get(self, owner: str, sha256: str, version: str) -> Analysis | None:
+    def get(self, sha256: str, version: str) -> Analysis | None:
         """Return what this version of the studio measured in the bytes, or None."""
         row = self._database.row(
-            "SELECT * FROM photo_analyses WHERE owner = ? AND sha256 = ? AND version = ?", [owner, sha256, version]
+            "SELECT * FROM photo_analyses WHERE owner = ? AND sha256 = ? AND version = ?",
+            [self._owner, sha256, version],
         )
         if row is None:
             return None
         sql = "SELECT * FROM photo_faces WHERE owner = ? AND sha256 = ? ORDER BY face_index"
-        return _analysis(row, self._database.rows(sql, [owner, sha256]), sha256)
+        return _analysis(row, self._database.rows(sql, [self._owner, sha256]), sha256)
 
     def of_intake(self, intake_id: str, version: str) -> dict[str, Analysis]:
         """Return what was measured in the photos of an intake, by their ids there, with which the face keys begin."""
@@ -76,17 +81,17 @@ class Measurements:
             for row in self._database.rows(sql, [intake_id, version])
         }
 
-    def look(self, owner: str, sha256: str, number: int) -> bytes | None:
+    def look(self, sha256: str, number: int) -> bytes | None:
         """Return a small JPEG of a photo (-1) or of one of its faces, or None."""
         sql = "SELECT jpeg FROM photo_looks WHERE owner = ? AND sha256 = ? AND number = ?"
-        found: bytes | None = self._database.value(sql, [owner, sha256, number])
+        found: bytes | None = self._database.value(sql, [self._owner, sha256, number])
         return found
 
-    def forget(self, owner: str, media: Iterable[str]) -> set[str]:
+    def forget(self, media: Iterable[str]) -> set[str]:
         """Delete what was measured in these bytes; return the hashes of the mattes that went with it."""
         masks = set()
         for sha256 in media:
-            key = [owner, sha256]
+            key = [self._owner, sha256]
             mask = self._database.value("SELECT mask_sha256 FROM photo_analyses WHERE owner = ? AND sha256 = ?", key)
             self._database.execute("DELETE FROM photo_analyses WHERE owner = ? AND sha256 = ?", key)
             masks |= {mask} - {None}

@@ -104,115 +104,17 @@ class SweepReport:
     freed_bytes: int
 
 
-class Media:
-    """The media folder of one data folder."""
+class MediaFolder:
+    """The media of all owners in one data folder: the same bytes are one file, whoever has them."""
 
     def __init__(self, database: Database, folder: Path) -> None:
         self._database = database
         self.folder = folder / "media"
-        self._incoming = folder / "media" / "incoming"
+        self.incoming = folder / "media" / "incoming"
         self._trash = folder / "trash"
         with disk_errors():
-            self._incoming.mkdir(parents=True, exist_ok=True)
+            self.incoming.mkdir(parents=True, exist_ok=True)
             self._trash.mkdir(exist_ok=True)
-
-    # -- keeping ---------------------------------------------------------------
-
-    def put(self, owner: str, source: bytes | Path, extension: str = "") -> str:
-        """Keep bytes, or a copy of a file, and return their sha256; keeping them twice is keeping them once.
-
-        Args:
-            extension: such as ".png"; default the file's own. What is no short
-                extension of letters and digits is left out.
-
-        Raises:
-            NotFoundError: the file does not exist.
-            StoreError: the disk is full or read-only; nothing is left behind.
-        """
-        suffix = (extension or (source.suffix if isinstance(source, Path) else "")).lower()
-        suffix = suffix if _EXTENSION.fullmatch(suffix) else ""
-        if isinstance(source, Path) and not source.is_file():
-            raise NotFoundError(f"There is no file {source.name!r}.", "Check the path.")
-        part = self._incoming / f"{new_id()}.part"
-        try:
-            with disk_errors():
-                sha256, size = _write(source, part)
-            with self._database.transaction():
-                row = self._database.row("SELECT extension FROM media WHERE owner = ? AND sha256 = ?", [owner, sha256])
-                suffix = suffix if row is None else str(row["extension"])
-                path = self._path(sha256, suffix)
-                with disk_errors():
-                    # Bytes that went bad on disk are mended by putting them again.
-                    if not path.is_file() or _hash(path) != sha256:
-                        path.parent.mkdir(parents=True, exist_ok=True)
-                        os.replace(part, path)
-                        _sync_folder(path.parent)
-                if row is None:
-                    values = {"owner": owner, "sha256": sha256, "extension": suffix, "bytes": size}
-                    self._database.insert("media", values | {"created": to_text(now())})
-                self._database.execute("DELETE FROM media_doomed WHERE file_name = ?", [path.name])
-        finally:
-            part.unlink(missing_ok=True)
-        return sha256
-
-    def get(self, owner: str, sha256: str) -> Path:
-        """Return where the bytes lie; read them, never write there.
-
-        Raises:
-            NotFoundError: no such medium for this owner, or its file is gone.
-        """
-        row = self._database.row("SELECT extension FROM media WHERE owner = ? AND sha256 = ?", [owner, sha256])
-        if row is None:
-            raise NotFoundError(f"There is no medium {sha256[:12]}.", "`studio library verify` checks all files.")
-        path = self._path(sha256, row["extension"])
-        if not path.is_file():
-            raise NotFoundError(
-                f"The file of medium {sha256[:12]} is missing.", "Restore it from a backup of the data folder."
-            )
-        return path
-
-    def has(self, owner: str, sha256: str) -> bool:
-        """Say whether the owner has this medium."""
-        return self._database.value("SELECT 1 FROM media WHERE owner = ? AND sha256 = ?", [owner, sha256]) is not None
-
-    def total_bytes(self, owner: str) -> int:
-        """Return the size of all the owner's media together."""
-        return int(self._database.value("SELECT coalesce(sum(bytes), 0) FROM media WHERE owner = ?", [owner]))
-
-    # -- letting go ------------------------------------------------------------
-
-    def discard_unused(self, owner: str, candidates: Iterable[str]) -> tuple[int, int]:
-        """Drop the rows of those candidates that nothing refers to; call inside a transaction.
-
-        The files leave the disk at the next `finish_deletions`, after the commit.
-
-        Returns:
-            How many media went, and their bytes.
-        """
-        count = size = 0
-        with self._database.transaction():
-            waiting = sorted(set(candidates))
-            while waiting:
-                sha256 = waiting.pop()
-                row = self._database.row(
-                    f"SELECT extension, bytes FROM media m WHERE owner = ? AND sha256 = ? AND {_UNUSED}",
-                    [owner, sha256],
-                )
-                if row is None:
-                    continue
-                # What was measured in the bytes goes with them, and its matte then has no use either.
-                waiting += self._mattes_of(owner, sha256)
-                self._database.execute("DELETE FROM media WHERE owner = ? AND sha256 = ?", [owner, sha256])
-                self._database.execute(
-                    "INSERT OR IGNORE INTO media_doomed (owner, file_name) VALUES (?, ?)",
-                    [owner, sha256 + row["extension"]],
-                )
-                count, size = count + 1, size + int(row["bytes"])
-        return count, size
-
-    def _mattes_of(self, owner: str, sha256: str) -> list[str]:
-        sql = "SELECT mask_sha256 FROM photo_analyses WHERE owner = ? AND sha256 = ? AND mask_sha256 IS NOT NULL"
-        return [r[0] for r in self._database.rows(sql, [owner, sha256])]
 
     def finish_deletions(self) -> int:
         """Take doomed files off the disk, also those of a process that died; return the bytes set free."""
@@ -223,7 +125,7 @@ class Media:
                 sha256, suffix = name[:64], name[64:]
                 # Another owner may hold the same bytes, and so the same file.
                 held = self._database.value("SELECT 1 FROM media WHERE sha256 = ? AND extension = ?", [sha256, suffix])
-                path = self._path(sha256, suffix)
+                path = self.path(sha256, suffix)
                 if held is None and path.is_file():
                     size = path.stat().st_size
                     try:
@@ -248,7 +150,7 @@ class Media:
         rows = self._database.rows("SELECT DISTINCT sha256, extension, bytes FROM media ORDER BY sha256")
         with disk_errors():
             for sha256, suffix, size in rows:
-                path = self._path(sha256, suffix)
+                path = self.path(sha256, suffix)
                 if not path.is_file():
                     missing.append(sha256)
                 elif path.stat().st_size != size or (read_bytes and _hash(path) != sha256):
@@ -287,7 +189,7 @@ class Media:
                     self._database.value("SELECT 1 FROM media WHERE sha256 = ? AND extension = ?", [sha256, suffix])
                     is None
                 ):
-                    trashed += self._to_trash(self._path(sha256, suffix))
+                    trashed += self._to_trash(self.path(sha256, suffix))
         return SweepReport(trashed, freed + self.empty_trash())
 
     def empty_trash(self, *, older_than_seconds: float = TRASH_SECONDS) -> int:
@@ -302,7 +204,8 @@ class Media:
 
     # -- paths -----------------------------------------------------------------
 
-    def _path(self, sha256: str, suffix: str) -> Path:
+    def path(self, sha256: str, suffix: str) -> Path:
+        """Return where bytes of that hash lie, or would."""
         if not re.fullmatch(r"[0-9a-f]{64}", sha256):
             raise NotFoundError("That is no sha256 of a medium.", "Take it from `studio library show`.")
         return self.folder / sha256[:2] / sha256[2:4] / (sha256 + suffix)
@@ -317,6 +220,122 @@ class Media:
         os.utime(path)
         os.replace(path, self._trash / path.name)
         return 1
+
+
+class Media:
+    """The media of one owner."""
+
+    def __init__(self, database: Database, files: MediaFolder, owner: str) -> None:
+        self._database = database
+        self._files = files
+        self._owner = owner
+
+    # -- keeping ---------------------------------------------------------------
+
+    def put(self, source: bytes | Path, extension: str = "") -> str:
+        """Keep bytes, or a copy of a file, and return their sha256; keeping them twice is keeping them once.
+
+        Args:
+            extension: such as ".png"; default the file's own. What is no short
+                extension of letters and digits is left out.
+
+        Raises:
+            NotFoundError: the file does not exist.
+            StoreError: the disk is full or read-only; nothing is left behind.
+        """
+        suffix = (extension or (source.suffix if isinstance(source, Path) else "")).lower()
+        suffix = suffix if _EXTENSION.fullmatch(suffix) else ""
+        if isinstance(source, Path) and not source.is_file():
+            raise NotFoundError(f"There is no file {source.name!r}.", "Check the path.")
+        part = self._files.incoming / f"{new_id()}.part"
+        try:
+            with disk_errors():
+                sha256, size = _write(source, part)
+            with self._database.transaction():
+                row = self._database.row(
+                    "SELECT extension FROM media WHERE owner = ? AND sha256 = ?", [self._owner, sha256]
+                )
+                suffix = suffix if row is None else str(row["extension"])
+                path = self._files.path(sha256, suffix)
+                with disk_errors():
+                    # Bytes that went bad on disk are mended by putting them again.
+                    if not path.is_file() or _hash(path) != sha256:
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        os.replace(part, path)
+                        _sync_folder(path.parent)
+                if row is None:
+                    values = {"owner": self._owner, "sha256": sha256, "extension": suffix, "bytes": size}
+                    self._database.insert("media", values | {"created": to_text(now())})
+                self._database.execute("DELETE FROM media_doomed WHERE file_name = ?", [path.name])
+        finally:
+            part.unlink(missing_ok=True)
+        return sha256
+
+    def get(self, sha256: str) -> Path:
+        """Return where the bytes lie; read them, never write there.
+
+        Raises:
+            NotFoundError: no such medium for this owner, or its file is gone.
+        """
+        row = self._database.row("SELECT extension FROM media WHERE owner = ? AND sha256 = ?", [self._owner, sha256])
+        if row is None:
+            raise NotFoundError(f"There is no medium {sha256[:12]}.", "`studio library verify` checks all files.")
+        path = self._files.path(sha256, row["extension"])
+        if not path.is_file():
+            raise NotFoundError(
+                f"The file of medium {sha256[:12]} is missing.", "Restore it from a backup of the data folder."
+            )
+        return path
+
+    def has(self, sha256: str) -> bool:
+        """Say whether the owner has this medium."""
+        return (
+            self._database.value("SELECT 1 FROM media WHERE owner = ? AND sha256 = ?", [self._owner, sha256])
+            is not None
+        )
+
+    def total_bytes(self) -> int:
+        """Return the size of all the owner's media together."""
+        return int(self._database.value("SELECT coalesce(sum(bytes), 0) FROM media WHERE owner = ?", [self._owner]))
+
+    # -- letting go ------------------------------------------------------------
+
+    def discard_unused(self, candidates: Iterable[str]) -> tuple[int, int]:
+        """Drop the rows of those candidates that nothing refers to; call inside a transaction.
+
+        The files leave the disk at the next `finish_deletions`, after the commit.
+
+        Returns:
+            How many media went, and their bytes.
+        """
+        count = size = 0
+        with self._database.transaction():
+            waiting = sorted(set(candidates))
+            while waiting:
+                sha256 = waiting.pop()
+                row = self._database.row(
+                    f"SELECT extension, bytes FROM media m WHERE owner = ? AND sha256 = ? AND {_UNUSED}",
+                    [self._owner, sha256],
+                )
+                if row is None:
+                    continue
+                # What was measured in the bytes goes with them, and its matte then has no use either.
+                waiting += self._mattes_of(sha256)
+                self._database.execute("DELETE FROM media WHERE owner = ? AND sha256 = ?", [self._owner, sha256])
+                self._database.execute(
+                    "INSERT OR IGNORE INTO media_doomed (owner, file_name) VALUES (?, ?)",
+                    [self._owner, sha256 + row["extension"]],
+                )
+                count, size = count + 1, size + int(row["bytes"])
+        return count, size
+
+    def _mattes_of(self, sha256: str) -> list[str]:
+        sql = "SELECT mask_sha256 FROM photo_analyses WHERE owner = ? AND sha256 = ? AND mask_sha256 IS NOT NULL"
+        return [r[0] for r in self._database.rows(sql, [self._owner, sha256])]
+
+    def finish_deletions(self) -> int:
+        """Take what was discarded off the disk; call after the commit. See `MediaFolder.finish_deletions`."""
+        return self._files.finish_deletions()
 
 
 def _write(source: bytes | Path, part: Path) -> tuple[str, int]:

@@ -16,15 +16,15 @@ from studio.store.rows import new_id, now, to_json, to_mapping, to_moment, to_te
 
 
 class Photos:
-    """Photos of all owners; every method asks whose."""
+    """Photos of one owner."""
 
-    def __init__(self, database: Database, media: Media) -> None:
+    def __init__(self, database: Database, media: Media, owner: str) -> None:
         self._database = database
+        self._owner = owner
         self._media = media
 
     def add(
         self,
-        owner: str,
         sha256: str,
         *,
         file_name: str,
@@ -44,7 +44,7 @@ class Photos:
             ConflictError: the bytes or the person are not stored.
         """
         values = {
-            "id": new_id(), "owner": owner, "sha256": sha256, "file_name": file_name, "width": width,
+            "id": new_id(), "owner": self._owner, "sha256": sha256, "file_name": file_name, "width": width,
             "height": height, "identity_id": identity_id, "project_id": project_id, "face_index": face_index,
             "face": None if face is None else to_json(face_to_json(face)),
             "landmarks": None if face is None else np.asarray(face.landmarks, "<f4").tobytes(),
@@ -54,63 +54,69 @@ class Photos:
             row = self._database.row(
                 "SELECT * FROM photos WHERE owner = ? AND sha256 = ? AND coalesce(identity_id, '') = ?"
                 " AND coalesce(face_index, -1) = ?",
-                [owner, sha256, identity_id or "", -1 if face_index is None else face_index],
+                [self._owner, sha256, identity_id or "", -1 if face_index is None else face_index],
             )
             if row is not None:
                 return _photo(row)
             self._database.insert("photos", values)
-        return self.get(owner, str(values["id"]))
+        return self.get(str(values["id"]))
 
-    def get(self, owner: str, id: str) -> Photo:
+    def get(self, id: str) -> Photo:
         """Return one photo.
 
         Raises:
             NotFoundError: no such photo for this owner.
         """
-        row = self._database.row("SELECT * FROM photos WHERE owner = ? AND id = ?", [owner, id])
+        row = self._database.row("SELECT * FROM photos WHERE owner = ? AND id = ?", [self._owner, id])
         if row is None:
             raise NotFoundError(f"There is no photo {id!r}.", "Choose one on the Identities tab.")
         return _photo(row)
 
-    def list(self, owner: str, *, identity_id: str | None = None, sha256: str | None = None) -> tuple[Photo, ...]:
+    def list(self, *, identity_id: str | None = None, sha256: str | None = None) -> tuple[Photo, ...]:
         """Return photos, oldest first: of one person, of the same bytes, or all."""
         rows = self._database.rows(
             "SELECT * FROM photos WHERE owner = ? AND (? IS NULL OR identity_id = ?) AND (? IS NULL OR sha256 = ?)"
             " ORDER BY created, id",
-            [owner, identity_id, identity_id, sha256, sha256],
+            [self._owner, identity_id, identity_id, sha256, sha256],
         )
         return tuple(_photo(r) for r in rows)
 
-    def delete(self, owner: str, id: str) -> None:
-        """Delete a photo with its embeddings and rigs; renders made from it stay.
+    def delete(self, id: str) -> None:
+        """Delete a photo with its embeddings; renders made from it stay.
 
         Raises:
             NotFoundError: no such photo for this owner.
         """
         with self._database.transaction():
-            photo = self.get(owner, id)
-            self._database.execute("DELETE FROM photos WHERE owner = ? AND id = ?", [owner, id])
-            self._media.discard_unused(owner, [photo.sha256])
+            photo = self.get(id)
+            self._database.execute("DELETE FROM photos WHERE owner = ? AND id = ?", [self._owner, id])
+            self._media.discard_unused([photo.sha256])
         self._media.finish_deletions()
 
-    def put_embedding(self, owner: str, photo_id: str, embedding: FaceEmbedding) -> None:
+    def put_embedding(self, photo_id: str, embedding: FaceEmbedding) -> None:
         """Keep the embedding of a photo's chosen face; one per embedder, the newest wins.
 
         Raises:
             NotFoundError: no such photo for this owner.
         """
         with self._database.transaction():
-            self.get(owner, photo_id)
+            self.get(photo_id)
             self._database.execute(
                 "INSERT OR REPLACE INTO embeddings (owner, photo_id, embedder, vector, created) VALUES (?, ?, ?, ?, ?)",
-                [owner, photo_id, embedding.embedder, np.asarray(embedding.vector, "<f4").tobytes(), to_text(now())],
+                [
+                    self._owner,
+                    photo_id,
+                    embedding.embedder,
+                    np.asarray(embedding.vector, "<f4").tobytes(),
+                    to_text(now()),
+                ],
             )
 
-    def embeddings(self, owner: str, photo_id: str) -> tuple[FaceEmbedding, ...]:
+    def embeddings(self, photo_id: str) -> tuple[FaceEmbedding, ...]:
         """Return all embeddings of a photo, by embedder."""
         rows = self._database.rows(
             "SELECT embedder, vector FROM embeddings WHERE owner = ? AND photo_id = ? ORDER BY embedder",
-            [owner, photo_id],
+            [self._owner, photo_id],
         )
         return tuple(FaceEmbedding(r["embedder"], np.frombuffer(r["vector"], "<f4").astype(np.float32)) for r in rows)
 

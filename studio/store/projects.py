@@ -9,55 +9,56 @@ from studio.store.rows import new_id, now, to_moment, to_text
 
 
 class Projects:
-    """Projects of all owners; every method asks whose."""
+    """Projects of one owner."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, owner: str) -> None:
         self._database = database
+        self._owner = owner
 
-    def add(self, owner: str, name: str, *, notes: str = "") -> Project:
+    def add(self, name: str, *, notes: str = "") -> Project:
         """Create a project.
 
         Raises:
             ConflictError: the owner has a project of that name (upper and lower case are one).
         """
         id = new_id()
-        values = {"id": id, "owner": owner, "name": name.strip(), "notes": notes, "created": to_text(now())}
+        values = {"id": id, "owner": self._owner, "name": name.strip(), "notes": notes, "created": to_text(now())}
         with self._database.transaction():
-            if self.find(owner, name) is not None:
+            if self.find(name) is not None:
                 raise ConflictError(f"There is already a project {name.strip()!r}.", "Choose another name.")
             self._database.insert("projects", values)
-        return self.get(owner, id)
+        return self.get(id)
 
-    def get(self, owner: str, id: str) -> Project:
+    def get(self, id: str) -> Project:
         """Return one project.
 
         Raises:
             NotFoundError: no such project for this owner.
         """
-        row = self._database.row("SELECT * FROM projects WHERE owner = ? AND id = ?", [owner, id])
+        row = self._database.row("SELECT * FROM projects WHERE owner = ? AND id = ?", [self._owner, id])
         if row is None:
             raise NotFoundError(f"There is no project {id!r}.", "Choose one from the list.")
         return _project(row)
 
-    def find(self, owner: str, name: str) -> Project | None:
+    def find(self, name: str) -> Project | None:
         """Return the project of that name, or None."""
-        row = self._database.row("SELECT * FROM projects WHERE owner = ? AND name = ?", [owner, name.strip()])
+        row = self._database.row("SELECT * FROM projects WHERE owner = ? AND name = ?", [self._owner, name.strip()])
         return None if row is None else _project(row)
 
-    def list(self, owner: str) -> tuple[Project, ...]:
+    def list(self) -> tuple[Project, ...]:
         """Return the owner's projects, oldest first."""
-        rows = self._database.rows("SELECT * FROM projects WHERE owner = ? ORDER BY created, id", [owner])
+        rows = self._database.rows("SELECT * FROM projects WHERE owner = ? ORDER BY created, id", [self._owner])
         return tuple(_project(r) for r in rows)
 
-    def delete(self, owner: str, id: str) -> None:
+    def delete(self, id: str) -> None:
         """Delete a project; its people, photos and renders stay, without a project.
 
         Raises:
             NotFoundError: no such project for this owner.
         """
         with self._database.transaction():
-            self.get(owner, id)
-            self._database.execute("DELETE FROM projects WHERE owner = ? AND id = ?", [owner, id])
+            self.get(id)
+            self._database.execute("DELETE FROM projects WHERE owner = ? AND id = ?", [self._owner, id])
 
 
 def _project(row: Row) -> Project:

@@ -27,13 +27,14 @@ _COLUMNS = """
 
 
 class Renders:
-    """Renders of all owners; every method asks whose."""
+    """Renders of one owner."""
 
-    def __init__(self, database: Database, media: Media) -> None:
+    def __init__(self, database: Database, media: Media, owner: str) -> None:
         self._database = database
+        self._owner = owner
         self._media = media
 
-    def add(self, owner: str, render: NewRender) -> Render:
+    def add(self, render: NewRender) -> Render:
         """Record a render whose bytes are in the media store.
 
         Raises:
@@ -46,25 +47,25 @@ class Renders:
         )  # fmt: skip
         values: dict[str, Any] = {name: getattr(render, name) for name in names}
         with self._database.transaction():
-            self._database.insert("renders", {"id": id, "owner": owner, "created": to_text(now())} | values)
-            self._database.insert("recipes", {"render_id": id, "owner": owner, "recipe": to_json(render.recipe)})
+            self._database.insert("renders", {"id": id, "owner": self._owner, "created": to_text(now())} | values)
+            self._database.insert("recipes", {"render_id": id, "owner": self._owner, "recipe": to_json(render.recipe)})
             for role, sha256 in render.inputs.items():
                 self._database.insert(
-                    "render_inputs", {"render_id": id, "owner": owner, "role": role, "sha256": sha256}
+                    "render_inputs", {"render_id": id, "owner": self._owner, "role": role, "sha256": sha256}
                 )
             self._database.execute(
                 "INSERT INTO render_text (rowid, title, search_text) SELECT number, ?, ? FROM renders WHERE id = ?",
                 [render.title, render.search_text, id],
             )
-        return self.get(owner, id)
+        return self.get(id)
 
-    def get(self, owner: str, id: str) -> Render:
+    def get(self, id: str) -> Render:
         """Return one render with its recipe, also from the trash.
 
         Raises:
             NotFoundError: no such render for this owner.
         """
-        row = self._database.row(f"SELECT {_COLUMNS} WHERE r.owner = ? AND r.id = ?", [owner, id])
+        row = self._database.row(f"SELECT {_COLUMNS} WHERE r.owner = ? AND r.id = ?", [self._owner, id])
         if row is None:
             raise NotFoundError(
                 f"There is no render {id!r}.", "It may have been deleted; `studio library list` shows what is there."
@@ -73,7 +74,6 @@ class Renders:
 
     def page(
         self,
-        owner: str,
         *,
         project_id: str | None = None,
         identity_id: str | None = None,
@@ -93,7 +93,7 @@ class Renders:
             UserInputError: `after` is no cursor of a page.
         """
         tables, order = "renders r", "r.number"
-        where, values = ["r.owner = ?", "r.deleted IS NULL"], [owner]  # type: list[str], list[Any]
+        where, values = ["r.owner = ?", "r.deleted IS NULL"], [self._owner]  # type: list[str], list[Any]
         for column, value in (("project_id", project_id), ("identity_id", identity_id), ("kind", kind)):
             if value is not None:
                 where.append(f"r.{column} = ?")
@@ -122,76 +122,80 @@ class Renders:
         numbers = [int(r[0]) for r in found[:limit]]
         marks = ", ".join("?" for _ in numbers)
         rows = self._database.rows(
-            f"SELECT {_COLUMNS} WHERE r.owner = ? AND r.number IN ({marks}) ORDER BY r.number DESC", [owner, *numbers]
+            f"SELECT {_COLUMNS} WHERE r.owner = ? AND r.number IN ({marks}) ORDER BY r.number DESC",
+            [self._owner, *numbers],
         )
         return RenderPage(tuple(_render(r) for r in rows), str(numbers[-1]) if len(found) > limit else None, total)
 
-    def of_job(self, owner: str, job_id: str) -> tuple[Render, ...]:
+    def of_job(self, job_id: str) -> tuple[Render, ...]:
         """Return what a job made, oldest first; a resumed job looks here for what is done already."""
         rows = self._database.rows(
-            f"SELECT {_COLUMNS} WHERE r.owner = ? AND r.job_id = ? ORDER BY r.number", [owner, job_id]
+            f"SELECT {_COLUMNS} WHERE r.owner = ? AND r.job_id = ? ORDER BY r.number", [self._owner, job_id]
         )
         return tuple(_render(r) for r in rows)
 
-    def star(self, owner: str, id: str, starred: bool = True) -> Render:
+    def star(self, id: str, starred: bool = True) -> Render:
         """Mark as a favorite, or no longer.
 
         Raises:
             NotFoundError: no such render for this owner.
         """
-        self._database.execute("UPDATE renders SET starred = ? WHERE owner = ? AND id = ?", [int(starred), owner, id])
-        return self.get(owner, id)
+        self._database.execute(
+            "UPDATE renders SET starred = ? WHERE owner = ? AND id = ?", [int(starred), self._owner, id]
+        )
+        return self.get(id)
 
     # -- trash -----------------------------------------------------------------
 
-    def trash(self, owner: str, id: str) -> Render:
+    def trash(self, id: str) -> Render:
         """Take a render out of the gallery; `restore` brings it back until it is purged.
 
         Raises:
             NotFoundError: no such render for this owner.
         """
         self._database.execute(
-            "UPDATE renders SET deleted = ? WHERE owner = ? AND id = ? AND deleted IS NULL", [to_text(now()), owner, id]
+            "UPDATE renders SET deleted = ? WHERE owner = ? AND id = ? AND deleted IS NULL",
+            [to_text(now()), self._owner, id],
         )
-        return self.get(owner, id)
+        return self.get(id)
 
-    def restore(self, owner: str, id: str) -> Render:
+    def restore(self, id: str) -> Render:
         """Bring a render back from the trash.
 
         Raises:
             NotFoundError: no such render for this owner, or purged.
         """
-        self._database.execute("UPDATE renders SET deleted = NULL WHERE owner = ? AND id = ?", [owner, id])
-        return self.get(owner, id)
+        self._database.execute("UPDATE renders SET deleted = NULL WHERE owner = ? AND id = ?", [self._owner, id])
+        return self.get(id)
 
-    def trashed(self, owner: str) -> tuple[Render, ...]:
+    def trashed(self) -> tuple[Render, ...]:
         """Return what lies in the trash, newest first."""
         sql = f"SELECT {_COLUMNS} WHERE r.owner = ? AND r.deleted IS NOT NULL ORDER BY r.number DESC"
-        return tuple(_render(r) for r in self._database.rows(sql, [owner]))
+        return tuple(_render(r) for r in self._database.rows(sql, [self._owner]))
 
-    def delete(self, owner: str, id: str) -> int:
+    def delete(self, id: str) -> int:
         """Delete a render for good, with the files nothing else needs; return the bytes set free.
 
         Raises:
             NotFoundError: no such render for this owner.
         """
-        self.get(owner, id)
-        return self._delete(owner, [id])
+        self.get(id)
+        return self._delete([id])
 
-    def purge_trash(self, owner: str, before: datetime) -> int:
+    def purge_trash(self, before: datetime) -> int:
         """Delete for good what was put into the trash before a moment; return the bytes set free."""
         sql = "SELECT id FROM renders WHERE owner = ? AND deleted < ?"
-        return self._delete(owner, [r[0] for r in self._database.rows(sql, [owner, to_text(before)])])
+        return self._delete([r[0] for r in self._database.rows(sql, [self._owner, to_text(before)])])
 
-    def _delete(self, owner: str, ids: Sequence[str]) -> int:
+    def _delete(self, ids: Sequence[str]) -> int:
         freed = 0
         with self._database.transaction():
             for id in ids:
-                render = self.get(owner, id)
-                self._database.execute("DELETE FROM renders WHERE owner = ? AND id = ?", [owner, id])
+                render = self.get(id)
+                self._database.execute("DELETE FROM renders WHERE owner = ? AND id = ?", [self._owner, id])
                 files = [render.media_sha256, *render.inputs.values()]
                 files += [render.thumbnail_sha256] if render.thumbnail_sha256 else []
-                freed += self._media.discard_unused(owner, files)[1]
+                freed += self._media.discard_unused(files)[1]
         self._media.finish_deletions()
         return freed
 

@@ -24,23 +24,54 @@ from studio.store.rows import new_id, now, to_json, to_mapping, to_moment, to_te
 _CELLS = "SELECT g.*, c.step AS step FROM grid_cells g JOIN checkpoints c ON c.id = g.checkpoint_id"
 
 
-class Runs:
-    """Training runs of all owners; every method asks whose."""
+class RunFolders:
+    """The folders of all owners' runs; a run's id is its folder's name."""
 
-    def __init__(self, database: Database, media: Media, runs_folder: Path) -> None:
+    def __init__(self, database: Database, folder: Path) -> None:
         self._database = database
+        self._folder = folder
+
+    def path(self, id: str) -> Path:
+        """Return a run's folder; not made here."""
+        return self._folder / id
+
+    def size(self, id: str) -> int:
+        """Return the bytes in a run's folder."""
+        with disk_errors():
+            return sum(path.stat().st_size for path in self.path(id).rglob("*") if path.is_file())
+
+    def finish_deletions(self) -> None:
+        """Take folders of deleted runs off the disk, also those of a process that died.
+
+        A folder is made only after its row, so one without a row is never somebody's who just begins.
+        """
+        if not self._folder.is_dir():
+            return
+        with disk_errors():
+            folders = [path for path in self._folder.iterdir() if path.is_dir()]
+        known = {r[0] for r in self._database.rows("SELECT id FROM runs")}
+        for path in folders:
+            if path.name not in known:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+class Runs:
+    """Training runs of one owner."""
+
+    def __init__(self, database: Database, media: Media, folders: RunFolders, owner: str) -> None:
+        self._database = database
+        self._owner = owner
         self._media = media
-        self._folder = runs_folder
+        self._folders = folders
 
     def folder(self, id: str) -> Path:
         """Return the folder in which a run keeps what it needs for going on; not made here."""
-        return self._folder / id
+        return self._folders.path(id)
 
     # -- runs ------------------------------------------------------------------
 
     def add(
         self,
-        owner: str,
         identity_id: str,
         plan: TrainingPlan,
         *,
@@ -56,34 +87,34 @@ class Runs:
         """
         id = new_id()
         values = {
-            "id": id, "owner": owner, "name": name.strip(), "plan": plan.model_dump_json(), "base_sha256": base_sha256,
-            "photos": " ".join(photos), "identity_id": identity_id, "project_id": project_id, "created": to_text(now()),
+            "id": id, "owner": self._owner, "name": name.strip(), "plan": plan.model_dump_json(),
+            "base_sha256": base_sha256, "photos": " ".join(photos), "identity_id": identity_id,
+            "project_id": project_id, "created": to_text(now()),
         }  # fmt: skip
         with self._database.transaction():
             self._database.insert("runs", values)
-        return self.get(owner, id)
+        return self.get(id)
 
-    def get(self, owner: str, id: str) -> TrainingRun:
+    def get(self, id: str) -> TrainingRun:
         """Return one run.
 
         Raises:
             NotFoundError: no such run for this owner.
         """
-        row = self._database.row("SELECT * FROM runs WHERE owner = ? AND id = ?", [owner, id])
+        row = self._database.row("SELECT * FROM runs WHERE owner = ? AND id = ?", [self._owner, id])
         if row is None:
             raise NotFoundError(
                 f"There is no training run {id!r}.", "It may have been deleted; `studio runs list` shows what is there."
             )
         return _run(row)
 
-    def list(self, owner: str, *, identity_id: str | None = None) -> tuple[TrainingRun, ...]:
+    def list(self, *, identity_id: str | None = None) -> tuple[TrainingRun, ...]:
         """Return runs, newest first, of one person or of all."""
         sql = "SELECT * FROM runs WHERE owner = ? AND (? IS NULL OR identity_id = ?) ORDER BY created DESC, id DESC"
-        return tuple(_run(r) for r in self._database.rows(sql, [owner, identity_id, identity_id]))
+        return tuple(_run(r) for r in self._database.rows(sql, [self._owner, identity_id, identity_id]))
 
     def change(
         self,
-        owner: str,
         id: str,
         *,
         job_id: str | None = None,
@@ -103,16 +134,16 @@ class Runs:
             None if calibration is None else to_json(asdict(calibration)), outcome, name,
         ]  # fmt: skip
         with self._database.transaction():
-            self.get(owner, id)
+            self.get(id)
             self._database.execute(
                 "UPDATE runs SET job_id = coalesce(?, job_id), plan = coalesce(?, plan), photos = coalesce(?, photos),"
                 " calibration = coalesce(?, calibration), outcome = coalesce(?, outcome), name = coalesce(?, name)"
                 " WHERE owner = ? AND id = ?",
-                [*values, owner, id],
+                [*values, self._owner, id],
             )
-        return self.get(owner, id)
+        return self.get(id)
 
-    def delete(self, owner: str, id: str) -> int:
+    def delete(self, id: str) -> int:
         """Delete a run with its folder and the files nothing else needs; adapters kept from it stay.
 
         Returns:
@@ -123,92 +154,77 @@ class Runs:
             ConflictError: its job waits or runs.
         """
         with self._database.transaction():
-            run = self.get(owner, id)
+            run = self.get(id)
             busy = self._database.value(
                 "SELECT 1 FROM jobs WHERE owner = ? AND state IN ('queued', 'running') AND instr(params, ?)",
-                [owner, run.id],
+                [self._owner, run.id],
             )
             if busy is not None:
                 raise ConflictError("A job of this run still waits or runs.", "Stop it first, then delete the run.")
-            media = self.media_of(owner, [id])
-            self._database.execute("DELETE FROM runs WHERE owner = ? AND id = ?", [owner, id])
-            freed = self._media.discard_unused(owner, media)[1]
+            media = self.media_of([id])
+            self._database.execute("DELETE FROM runs WHERE owner = ? AND id = ?", [self._owner, id])
+            freed = self._media.discard_unused(media)[1]
         self._media.finish_deletions()
-        self.finish_deletions()
+        self._folders.finish_deletions()
         return freed
-
-    def finish_deletions(self) -> None:
-        """Take folders of deleted runs off the disk, also those of a process that died.
-
-        A folder is made only after its row, so one without a row is never somebody's who just begins.
-        """
-        if not self._folder.is_dir():
-            return
-        with disk_errors():
-            folders = [path for path in self._folder.iterdir() if path.is_dir()]
-        known = {r[0] for r in self._database.rows("SELECT id FROM runs")}
-        for path in folders:
-            if path.name not in known:
-                shutil.rmtree(path, ignore_errors=True)
 
     def folder_bytes(self, id: str) -> int:
         """Return the size of what a run keeps for going on."""
-        with disk_errors():
-            return sum(path.stat().st_size for path in self.folder(id).rglob("*") if path.is_file())
+        return self._folders.size(id)
 
-    def media_of(self, owner: str, ids: Sequence[str]) -> set[str]:
+    def media_of(self, ids: Sequence[str]) -> set[str]:
         """Return the hashes of everything the runs drew and learned."""
         marks = ", ".join("?" for _ in ids)
         tables = ("checkpoints", "run_samples", "grid_cells")
         sql = " UNION ".join(f"SELECT media_sha256 FROM {t} WHERE owner = ? AND run_id IN ({marks})" for t in tables)
-        return {r[0] for r in self._database.rows(sql, [owner, *ids] * len(tables))}
+        return {r[0] for r in self._database.rows(sql, [self._owner, *ids] * len(tables))}
 
     # -- curves ----------------------------------------------------------------
 
-    def add_metrics(self, owner: str, run_id: str, points: Iterable[tuple[str, int, float]]) -> None:
+    def add_metrics(self, run_id: str, points: Iterable[tuple[str, int, float]]) -> None:
         """Write points (name, step, value) of the curves in one transaction; a step written again is replaced."""
         with self._database.transaction():
             for name, step, value in points:
                 self._database.execute(
                     "INSERT OR REPLACE INTO run_metrics (run_id, owner, name, step, value) VALUES (?, ?, ?, ?, ?)",
-                    [run_id, owner, name, step, value],
+                    [run_id, self._owner, name, step, value],
                 )
 
-    def metrics(self, owner: str, run_id: str) -> Mapping[str, builtins.list[tuple[int, float]]]:
+    def metrics(self, run_id: str) -> Mapping[str, builtins.list[tuple[int, float]]]:
         """Return the curves by name: (step, value), by step."""
         rows = self._database.rows(
             "SELECT name, step, value FROM run_metrics WHERE owner = ? AND run_id = ? ORDER BY name, step",
-            [owner, run_id],
+            [self._owner, run_id],
         )
         curves: dict[str, list[tuple[int, float]]] = {}
         for name, step, value in rows:
             curves.setdefault(name, []).append((int(step), float(value)))
         return curves
 
-    def last_step(self, owner: str, run_id: str) -> int:
+    def last_step(self, run_id: str) -> int:
         """Return the last step on the curves; 0 before the first."""
         sql = "SELECT coalesce(max(step), 0) FROM run_metrics WHERE owner = ? AND run_id = ? AND name = 'loss'"
-        return int(self._database.value(sql, [owner, run_id]))
+        return int(self._database.value(sql, [self._owner, run_id]))
 
-    def forget_after(self, owner: str, run_id: str, step: int) -> None:
+    def forget_after(self, run_id: str, step: int) -> None:
         """Drop curve points and samples after a step: a run that goes on from there makes them anew."""
         with self._database.transaction():
             gone = self._database.rows(
                 "SELECT media_sha256 FROM run_samples WHERE owner = ? AND run_id = ? AND step > ?",
-                [owner, run_id, step],
+                [self._owner, run_id, step],
             )
             for table in ("run_metrics", "run_samples"):
                 self._database.execute(
-                    f"DELETE FROM {table} WHERE owner = ? AND run_id = ? AND step > ?", [owner, run_id, step]
+                    f"DELETE FROM {table} WHERE owner = ? AND run_id = ? AND step > ?", [self._owner, run_id, step]
                 )
-            self._media.discard_unused(owner, [r[0] for r in gone])
+            self._media.discard_unused([r[0] for r in gone])
         self._media.finish_deletions()
 
     # -- samples ---------------------------------------------------------------
 
-    def add_sample(self, owner: str, sample: RunSample) -> None:
+    def add_sample(self, sample: RunSample) -> None:
         """Record a sample whose picture is in the media store; the same step, prompt and seed is replaced."""
-        values = asdict(sample) | {"owner": owner}
+        values = asdict(sample) | {"owner": self._owner}
         with self._database.transaction():
             self._database.execute(
                 "DELETE FROM run_samples WHERE run_id = ? AND step = ? AND kind = ? AND prompt = ? AND seed = ?",
@@ -216,21 +232,19 @@ class Runs:
             )
             self._database.insert("run_samples", values)
 
-    def samples(
-        self, owner: str, run_id: str, *, step: int | None = None, kind: SampleKind | None = None
-    ) -> tuple[RunSample, ...]:
+    def samples(self, run_id: str, *, step: int | None = None, kind: SampleKind | None = None) -> tuple[RunSample, ...]:
         """Return samples by step, then in the order in which they were drawn."""
         rows = self._database.rows(
             "SELECT * FROM run_samples WHERE owner = ? AND run_id = ? AND (? IS NULL OR step = ?)"
             " AND (? IS NULL OR kind = ?) ORDER BY step, number",
-            [owner, run_id, step, step, kind, kind],
+            [self._owner, run_id, step, step, kind, kind],
         )
         return tuple(_sample(r) for r in rows)
 
     # -- checkpoints -----------------------------------------------------------
 
     def put_checkpoint(
-        self, owner: str, run_id: str, step: int, media_sha256: str, *, loss: float | None, has_state: bool
+        self, run_id: str, step: int, media_sha256: str, *, loss: float | None, has_state: bool
     ) -> Checkpoint:
         """Record the checkpoint of a step; of a step reached again the row stays and takes the new weights.
 
@@ -242,37 +256,35 @@ class Runs:
                 "INSERT INTO checkpoints (id, owner, run_id, step, media_sha256, loss, has_state, created)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run_id, step) DO UPDATE SET"
                 " media_sha256 = excluded.media_sha256, loss = excluded.loss, has_state = excluded.has_state",
-                [new_id(), owner, run_id, step, media_sha256, loss, int(has_state), to_text(now())],
+                [new_id(), self._owner, run_id, step, media_sha256, loss, int(has_state), to_text(now())],
             )
             row = self._database.row("SELECT * FROM checkpoints WHERE run_id = ? AND step = ?", [run_id, step])
         assert row is not None
         return _checkpoint(row)
 
-    def measure_checkpoint(
-        self, owner: str, run_id: str, step: int, *, distance: float | None, drift: float | None
-    ) -> None:
+    def measure_checkpoint(self, run_id: str, step: int, *, distance: float | None, drift: float | None) -> None:
         """Write what the samples of a step say about its checkpoint; without a checkpoint there nothing happens."""
         self._database.execute(
             "UPDATE checkpoints SET distance = ?, drift = ? WHERE owner = ? AND run_id = ? AND step = ?",
-            [distance, drift, owner, run_id, step],
+            [distance, drift, self._owner, run_id, step],
         )
 
-    def keep_states(self, owner: str, run_id: str, steps: Iterable[int]) -> None:
+    def keep_states(self, run_id: str, steps: Iterable[int]) -> None:
         """Record from which checkpoints training can go on: exactly those of `steps`."""
         held = sorted(set(steps))
         marks = ", ".join("?" for _ in held)
         self._database.execute(
             f"UPDATE checkpoints SET has_state = step IN ({marks}) WHERE owner = ? AND run_id = ?",
-            [*held, owner, run_id],
+            [*held, self._owner, run_id],
         )
 
-    def checkpoint(self, owner: str, id: str) -> Checkpoint:
+    def checkpoint(self, id: str) -> Checkpoint:
         """Return one checkpoint.
 
         Raises:
             NotFoundError: no such checkpoint for this owner.
         """
-        row = self._database.row("SELECT * FROM checkpoints WHERE owner = ? AND id = ?", [owner, id])
+        row = self._database.row("SELECT * FROM checkpoints WHERE owner = ? AND id = ?", [self._owner, id])
         if row is None:
             raise NotFoundError(
                 f"There is no checkpoint {id!r}.",
@@ -280,16 +292,15 @@ class Runs:
             )
         return _checkpoint(row)
 
-    def checkpoints(self, owner: str, run_id: str) -> tuple[Checkpoint, ...]:
+    def checkpoints(self, run_id: str) -> tuple[Checkpoint, ...]:
         """Return a run's checkpoints by step."""
         sql = "SELECT * FROM checkpoints WHERE owner = ? AND run_id = ? ORDER BY step"
-        return tuple(_checkpoint(r) for r in self._database.rows(sql, [owner, run_id]))
+        return tuple(_checkpoint(r) for r in self._database.rows(sql, [self._owner, run_id]))
 
     # -- the grid --------------------------------------------------------------
 
     def put_cell(
         self,
-        owner: str,
         run_id: str,
         checkpoint_id: str,
         strength: float,
@@ -310,7 +321,7 @@ class Runs:
                 " distance, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (checkpoint_id, strength, prompt, seed) DO UPDATE SET"
                 " media_sha256 = excluded.media_sha256, distance = excluded.distance",
-                [*key, new_id(), owner, run_id, media_sha256, distance, to_text(now())],
+                [*key, new_id(), self._owner, run_id, media_sha256, distance, to_text(now())],
             )
             row = self._database.row(
                 f"{_CELLS} WHERE g.checkpoint_id = ? AND g.strength = ? AND g.prompt = ? AND g.seed = ?", key
@@ -318,22 +329,24 @@ class Runs:
         assert row is not None
         return _cell(row)
 
-    def cells(self, owner: str, run_id: str) -> tuple[GridCell, ...]:
+    def cells(self, run_id: str) -> tuple[GridCell, ...]:
         """Return a run's grid by checkpoint, strength, prompt and seed."""
         rows = self._database.rows(
             f"{_CELLS} WHERE g.owner = ? AND g.run_id = ? ORDER BY c.step, g.strength, g.prompt, g.seed",
-            [owner, run_id],
+            [self._owner, run_id],
         )
         return tuple(_cell(r) for r in rows)
 
-    def vote(self, owner: str, cell_id: str, vote: int) -> GridCell:
+    def vote(self, cell_id: str, vote: int) -> GridCell:
         """Set a cell's vote.
 
         Raises:
             NotFoundError: no such cell for this owner.
         """
-        self._database.execute("UPDATE grid_cells SET vote = ? WHERE owner = ? AND id = ?", [vote, owner, cell_id])
-        row = self._database.row(f"{_CELLS} WHERE g.owner = ? AND g.id = ?", [owner, cell_id])
+        self._database.execute(
+            "UPDATE grid_cells SET vote = ? WHERE owner = ? AND id = ?", [vote, self._owner, cell_id]
+        )
+        row = self._database.row(f"{_CELLS} WHERE g.owner = ? AND g.id = ?", [self._owner, cell_id])
         if row is None:
             raise NotFoundError(f"There is no picture {cell_id!r} in a grid.", "Draw the grid anew.")
         return _cell(row)

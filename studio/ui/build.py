@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +16,7 @@ import gradio as gr
 
 import studio
 from studio.errors import UserInputError
+from studio.services.upkeep import Upkeep
 from studio.ui import quick_start, theme
 from studio.ui.api import actions as api
 from studio.ui.kit.controls import html, listen
@@ -31,23 +31,23 @@ CACHE_SWEEP_SECONDS = (3600, 86400)
 
 def build(
     open_studio: OpenStudio,
+    upkeep: Upkeep,
     data_dir: Path,
     *,
     scheme: ColorScheme = "system",
     max_upload_mb: int = 512,
-    doctor: Callable[[], list[tuple[str, str, str]]] | None = None,
 ) -> gr.Blocks:
     """Return the page of an open studio, ready for `launch`.
 
     Args:
         data_dir: the window keeps its cache below it.
         scheme: colors until the person chooses: system, light or dark.
-        doctor: returns (what, state, detail) rows for the Settings tab.
+        upkeep: of the whole data folder, for the Library and Settings tabs.
     """
     cache = data_dir / "cache" / "window"
     os.environ["GRADIO_TEMP_DIR"] = str(cache)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    window = Window(open_studio, Shelf(cache), data_dir, studio.__version__, scheme, max_upload_mb, doctor=doctor)
+    window = Window(open_studio, upkeep, Shelf(cache), data_dir, studio.__version__, scheme, max_upload_mb)
     with quick_start.without_servers():
         with gr.Blocks(title="Likeness Studio", analytics_enabled=False, delete_cache=CACHE_SWEEP_SECONDS) as page:
             html('<header class="brand"><span class="logo" aria-hidden="true"></span><h1>Likeness Studio</h1></header>')

@@ -7,7 +7,6 @@ one browser: that is kept in gr.State and gr.BrowserState.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -22,29 +21,37 @@ from studio.services.jobs import Jobs
 from studio.services.library import Library
 from studio.services.people.curation import Curation
 from studio.services.people.identities import Identities
+from studio.services.people.training_set import TrainingSets
 from studio.services.pictures.generation import Generation
 from studio.services.portraits.expressions import Expressions
 from studio.services.portraits.presets import Presets
 from studio.services.projects import Projects
+from studio.services.training.history import RunHistory
 from studio.services.training.runs import Training
+from studio.services.upkeep import Upkeep
+from studio.ui.kit import jobcard
 from studio.ui.shelf import Shelf
 
 if TYPE_CHECKING:
-    from studio.services.adapters.exchange import Adapters
+    from studio.services.adapters.exchange import AdapterExchange
+    from studio.services.adapters.shelf import AdapterShelf
 
 BUSY_SECONDS, IDLE_SECONDS = 1.0, 5.0
 """How often the page asks for news, while a job is active and while none is."""
 
 
 class OpenStudio(Protocol):
-    """The part of an open studio that the window uses."""
+    """The services of one owner, as the window uses them."""
 
     projects: Projects
     identities: Identities
     curation: Curation
+    training_sets: TrainingSets
     bases: Bases
     training: Training
-    adapters: Adapters
+    runs: RunHistory
+    adapters: AdapterShelf
+    adapter_exchange: AdapterExchange
     generation: Generation
     expressions: Expressions
     animation: Animation
@@ -58,18 +65,18 @@ class Window:
     """One window on a studio.
 
     Attributes:
+        upkeep: of the whole data folder.
         data_dir: shown in the Settings tab and kept out of the page's reach.
         timer: ticks while the page is open; not inside a tab, where it would sleep until the tab is opened.
-        doctor: returns (what, state, detail) rows about this installation.
     """
 
     studio: OpenStudio
+    upkeep: Upkeep
     shelf: Shelf
     data_dir: Path
     version: str
     scheme: str = "system"
     max_upload_mb: int = 512
-    doctor: Callable[[], list[tuple[str, str, str]]] | None = None
     timer: gr.Timer = field(default_factory=lambda: gr.Timer(BUSY_SECONDS, render=False))
     tabs: gr.Tabs = field(default_factory=lambda: gr.Tabs(render=False))
 
@@ -77,6 +84,11 @@ class Window:
         """Do what a job card's button says: cancel, resume or retry."""
         jobs = self.studio.jobs
         return {"cancel": jobs.cancel, "resume": jobs.resume, "retry": jobs.retry}[act](job_id)
+
+    def job_card(self, job: Job, log_tail: str = "", *, with_open: bool = True) -> str:
+        """Return a job as the page shows it, with its newest picture or the icon of its kind."""
+        icon = self.studio.jobs.icon(job)
+        return jobcard.card(job, self.job_picture(job), log_tail, with_open=with_open, icon=icon)
 
     def job_picture(self, job: Job) -> str:
         """Return the address of a job's newest frame, or of what it made; empty when there is neither."""

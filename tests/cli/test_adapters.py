@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from studio.engines.diffusion.adapters.files import AdapterMetadata, inspect_adapter, save_adapter
+from studio.domain.adapter import AdapterMetadata
+from studio.engines.diffusion.adapters.files import save_adapter
+from studio.engines.diffusion.adapters.inspecting import inspect_adapter
 from studio.studio import Studio
 from tests.cli.test_bad_input import refused
-from tests.engines.tiny_base import write_tiny_base
+from tests.engines.diffusion.tiny_base import write_tiny_base
 
 QUERY = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
 
@@ -38,7 +40,7 @@ def files(tmp_path_factory) -> dict[str, Path]:
 def own(run, files, tmp_path):
     """The command line on a data folder that knows the tiny base."""
     with Studio(tmp_path / "data") as studio:
-        studio.bases.add(files["base"], "tiny")
+        studio.for_owner().bases.add(files["base"], "tiny")
     return run
 
 

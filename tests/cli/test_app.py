@@ -6,14 +6,15 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.cli.conftest import ROOT
+from tests.patience import PATIENCE_SECONDS, wait_until
 
 
 def start(data_dir: Path, **more: str) -> subprocess.Popen[str]:
@@ -22,6 +23,20 @@ def start(data_dir: Path, **more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "app.py"], cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
+
+
+def page_of(app: subprocess.Popen[str], port: int) -> str:
+    """Return what the window answers; nothing while it does not answer yet."""
+    try:
+        return urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE_SECONDS).read().decode()
+    except urllib.error.URLError:
+        assert app.poll() is None, app.communicate()
+        return ""
+
+
+def workers_of(app: subprocess.Popen[str]) -> list[psutil.Process]:
+    children = psutil.Process(app.pid).children(recursive=True)
+    return [c for c in children if "studio.jobs.worker" in " ".join(c.cmdline())]
 
 
 @pytest.fixture
@@ -33,32 +48,17 @@ def port() -> int:
 
 @pytest.mark.smoke
 def test_the_window_opens_and_its_worker_ends_with_it(tmp_path: Path, port: int) -> None:
-    import psutil
-
     app = start(tmp_path / "data", STUDIO_PORT=str(port))
     try:
-        answer = None
-        for _ in range(600):
-            try:
-                answer = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).read().decode()
-                break
-            except urllib.error.URLError:
-                assert app.poll() is None, app.communicate()
-                time.sleep(0.1)
-        assert answer is not None
-        assert "Likeness Studio" in answer
-        for _ in range(150):  # the worker starts after the page
-            workers = psutil.Process(app.pid).children(recursive=True)
-            if any("studio.jobs.worker" in " ".join(w.cmdline()) for w in workers):
-                break
-            time.sleep(0.1)
-        else:
-            raise AssertionError("no worker was started")
+        wait_until(lambda: page_of(app, port))
+        assert "Likeness Studio" in page_of(app, port)
+        wait_until(lambda: workers_of(app))  # the worker starts after the page
+        workers = workers_of(app)
     finally:
         app.kill()
         out, _ = app.communicate()
     assert f"http://127.0.0.1:{port}" in out
-    _, alive = psutil.wait_procs(workers, timeout=15)
+    _, alive = psutil.wait_procs(workers, timeout=PATIENCE_SECONDS)
     assert not alive, "a killed window leaves no worker behind"
 
 
@@ -67,7 +67,7 @@ def test_a_taken_port_is_said(tmp_path: Path) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         app = start(tmp_path / "data", STUDIO_PORT=str(other.getsockname()[1]))
-        _, err = app.communicate(timeout=120)
+        _, err = app.communicate(timeout=PATIENCE_SECONDS)
     assert app.returncode == 2
     assert "is taken" in err
     assert "Traceback" not in err
@@ -75,6 +75,6 @@ def test_a_taken_port_is_said(tmp_path: Path) -> None:
 
 def test_a_bad_setting_is_said(tmp_path: Path) -> None:
     app = start(tmp_path / "data", STUDIO_PORT="high")
-    _, err = app.communicate(timeout=120)
+    _, err = app.communicate(timeout=PATIENCE_SECONDS)
     assert (app.returncode, "Traceback" in err) == (2, False)
     assert "STUDIO_PORT" in err

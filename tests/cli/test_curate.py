@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 
 from studio.factory.preview_base.drawing import render
 from studio.factory.preview_base.people import sample_person, sample_picture
-from studio.services.projects import sample_portrait
+from studio.services.sample import sample_portrait
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import program
-from tests.engines.tiny_base import write_tiny_base
+from tests.engines.diffusion.tiny_base import write_tiny_base
 
 
 @pytest.fixture(scope="module")

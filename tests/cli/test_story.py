@@ -87,8 +87,8 @@ def test_jobs_and_library(data_dir: Path, astronaut: Path, speech: Path, tmp_pat
         request = AnimationRequest(
             portrait=MediaSource.file(astronaut), sound=MediaSource.file(speech), size=256, seconds=0.6
         )
-        job = opened.animation.submit(request)
-        stopped = opened.animation.submit(request)
+        animation = opened.for_owner().animation
+        job, stopped = animation.submit(request), animation.submit(request)
 
     def studio(*arguments: object):
         return program(*map(str, arguments), data_dir=folder)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from studio.domain.training import Checkpoint
 from studio.studio import Studio
 from tests.cli.conftest import ROOT
-from tests.engines.tiny_base import write_tiny_base
+from tests.engines.diffusion.tiny_base import write_tiny_base
+from tests.patience import wait_until
 
 QUICK = ["--set", "checkpoint_every=2", "--set", "sample_every=2", "--set", "prior_pictures=2", "--set", "batch=1"]
 QUICK += ["--set", "sample_steps=2", "--set", "sample_seeds=[1]", "--set", 'sample_prompts=["a photo of {trigger}"]']
@@ -29,7 +30,7 @@ def person(run, base, tmp_path, astronaut) -> str:
     ran = run("identity", "add", "Eileen", astronaut, "--consent-by", "Eileen", "--consent-scope", "train", "--json")
     assert ran.code == 0
     with Studio(tmp_path / "data") as studio:
-        studio.bases.add(base, "tiny", "Tiny")
+        studio.for_owner().bases.add(base, "tiny", "Tiny")
     return ran.json["identity"]["id"]
 
 
@@ -86,6 +87,10 @@ def test_what_is_refused(run, person, astronaut) -> None:
     assert run("runs", "list").out.strip() == "No training runs."
 
 
+def kept_by(studio: Studio) -> list[tuple[Checkpoint, ...]]:
+    return [studio.runs.checkpoints(run.id) for run in studio.runs.list()]
+
+
 def test_a_killed_training_goes_on_at_once(run, person, tmp_path) -> None:
     env = {k: v for k, v in os.environ.items() if not k.startswith("STUDIO_")}
     train = subprocess.Popen(
@@ -93,10 +98,9 @@ def test_a_killed_training_goes_on_at_once(run, person, tmp_path) -> None:
         env=env | {"STUDIO_DATA_DIR": str(tmp_path / "data")}, cwd=ROOT, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        deadline = time.monotonic() + 120
-        while not list((tmp_path / "data").rglob("step-*")) and time.monotonic() < deadline:
-            assert train.poll() is None
-            time.sleep(0.1)
+        with Studio(tmp_path / "data") as beside:
+            wait_until(lambda: any(kept_by(beside)) or train.poll() is not None)
+        assert train.poll() is None
     finally:
         train.kill()
         train.wait()

@@ -10,6 +10,8 @@ import pytest
 import typer
 
 from studio.cli import app
+from studio.domain.adapter import ADAPTER_FORMATS, WRITTEN_FORMATS
+from studio.domain.base_model import FAMILY
 from studio.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +49,15 @@ def test_the_settings_table_is_the_settings() -> None:
         assert text == setting.help
         shown = str(setting.default).lower() if isinstance(setting.default, bool) else str(setting.default or "")
         assert setting.name == "data_dir" or default == shown
+
+
+def test_the_formats_are_those_of_the_table() -> None:
+    rows = {line.split("|")[1].strip(): line for line in README.splitlines() if line.startswith("| adapter")}
+    assert set(re.findall(r"`(\w+)`", rows["adapter"])) == set(WRITTEN_FORMATS)
+    for format in ADAPTER_FORMATS:
+        assert format.layout in rows["adapters"].lower(), "what is read"
+    base_models = next(line for line in README.splitlines() if line.startswith("| base models"))
+    assert all(name in base_models for name in FAMILY)
 
 
 def test_make_targets_exist() -> None:

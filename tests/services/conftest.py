@@ -8,7 +8,7 @@ import pytest
 import studio.studio as composition
 from studio.engines.base import Sound
 from studio.engines.media.sound import write_wav
-from tests.services.fakes import FakeEngines, picture
+from tests.services.fakes import FakeEngines, at_home, picture
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def engines():
 def studio(tmp_path, monkeypatch, engines):
     monkeypatch.setattr(composition, "Engines", lambda assets: engines)
     with composition.Studio(tmp_path / "data") as opened:
-        yield opened
+        yield at_home(opened)
 
 
 @pytest.fixture

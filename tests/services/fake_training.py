@@ -28,6 +28,7 @@ class FakeTrainer:
     def __init__(self) -> None:
         self.flight = FITS
         self.before_step: Callable[[int], None] = lambda step: None
+        self.should_stop: Callable[[], bool] = lambda: False
         self.loss: Callable[[int], float] = lambda step: 1.0 / step
         self.began: list[int] = []
         self.faces = 1
@@ -46,6 +47,7 @@ class FakeTrainer:
         done = sorted(folder.glob("checkpoints/step-*/state.json"))
         step = json.loads(done[-1].read_text())["step"] if done else 0
         self.began.append(step)
+        self.should_stop = events.should_stop
         if step == 0:
             events.note("Drawing 2 class pictures.")
             self._sample(plan, 0, events)

@@ -21,6 +21,13 @@ from studio.engines.media.pictures import write_png
 from studio.errors import EngineUnavailableError
 
 
+def at_home(opened):
+    """Return the services of the person at this computer; `whole` is the studio they belong to."""
+    services = opened.for_owner()
+    services.whole = opened
+    return services
+
+
 def picture(path: Path, faces: int = 1, size: tuple[int, int] = (300, 280), shade: int = 120) -> Path:
     """Write a picture that shows so many faces."""
     image = np.full((size[1], size[0], 3), shade, np.uint8)

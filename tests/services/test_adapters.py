@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 import torch
 
-from studio.domain.adapter import NewAdapter
+from studio.domain.adapter import AdapterMetadata, NewAdapter
 from studio.domain.consent import Consent
 from studio.domain.face import FaceEmbedding
 from studio.domain.training import TrainingPlan
-from studio.engines.diffusion.adapters.files import AdapterMetadata, inspect_adapter, save_adapter
+from studio.engines.diffusion.adapters.files import save_adapter
+from studio.engines.diffusion.adapters.inspecting import inspect_adapter
 from studio.engines.media.pictures import png_bytes
 from studio.errors import ConflictError, ConsentMissingError, EngineError, NotFoundError, UserInputError
 from studio.jobs.executor import work_off
 from studio.jobs.kinds import Workplace
 from studio.services.adapters.model_card import CONSENT_NOTE
 from studio.studio import JOB_KINDS
-from tests.engines.tiny_base import write_tiny_base
+from tests.engines.diffusion.tiny_base import write_tiny_base
 from tests.services.fakes import picture
 
 ME = "local"
@@ -55,6 +56,11 @@ def adapters(studio, files):
     return studio.adapters
 
 
+@pytest.fixture
+def exchange(studio, adapters):
+    return studio.adapter_exchange
+
+
 def a_person(studio, tmp_path, name: str, *scopes: str):
     now = datetime.now(UTC) - timedelta(days=1)
     agreed = Consent(agreed_by=name, scopes=scopes, granted_at=now) if scopes else None
@@ -63,9 +69,9 @@ def a_person(studio, tmp_path, name: str, *scopes: str):
 
 
 def kept(studio, file: Path, name: str, **values):
-    sha256 = studio.store.media.put(ME, file)
+    sha256 = studio.store.media.put(file)
     about = {"family": "sd15", "base_name": "tiny", "trigger": "ann person", "rank": 4}
-    return studio.store.adapters.add(ME, NewAdapter(name=name, media_sha256=sha256, **(about | values)))
+    return studio.store.adapters.add(NewAdapter(name=name, media_sha256=sha256, **(about | values)))
 
 
 # -- names, notes, deleting ---------------------------------------------------------------------
@@ -87,10 +93,10 @@ def test_an_adapter_is_found_by_name_and_id_renamed_and_noted(studio, adapters, 
         adapters.get("nobody")
 
 
-def test_deleting_says_what_goes_and_what_stays(studio, adapters, files, tmp_path) -> None:
+def test_deleting_says_what_goes_and_what_stays(studio, adapters, files, tmp_path, exchange) -> None:
     ann, bob = kept(studio, files["ann"], "Ann"), kept(studio, files["bob"], "Bob")
-    out = adapters.export(ann.id, tmp_path).path
-    mixed, _ = adapters.merge([("Ann", 0.5), ("Bob", 0.5)], "Both")
+    out = exchange.export(ann.id, tmp_path).path
+    mixed, _ = exchange.merge([("Ann", 0.5), ("Bob", 0.5)], "Both")
     plan = adapters.delete_plan("Ann")
     assert (plan.bytes, plan.children, [Path(e.path) for e in plan.exports]) == (
         files["ann"].stat().st_size, ("Both",), [out.resolve()],
@@ -101,26 +107,26 @@ def test_deleting_says_what_goes_and_what_stays(studio, adapters, files, tmp_pat
     assert out.is_file()
     assert [a.id for a in adapters.list()] == [mixed.id, bob.id]
     assert ("parent", True) in [(s.what, s.gone) for s in adapters.lineage(mixed.id)]
-    assert not studio.store.media.has(ME, ann.media_sha256)
-    assert studio.store.media.verify().ok
+    assert not studio.store.media.has(ann.media_sha256)
+    assert studio.whole.store.files.verify().ok
 
 
 # -- out and in -----------------------------------------------------------------------------------
 
 
-def test_an_export_is_checked_noted_and_part_of_the_lineage(studio, adapters, files, tmp_path) -> None:
+def test_an_export_is_checked_noted_and_part_of_the_lineage(studio, adapters, files, tmp_path, exchange) -> None:
     person = a_person(studio, tmp_path, "Ann", "train")
     plan = TrainingPlan(base="tiny", steps=20)
-    run = studio.store.runs.add(ME, person.id, plan, name="Ann 1", base_sha256="b", photos=("a", "b", "c"))
-    sha256 = studio.store.media.put(ME, files["ann"])
-    point = studio.store.runs.put_checkpoint(ME, run.id, 20, sha256, loss=0.1, has_state=False)
-    shown = studio.store.media.put(ME, png_bytes(np.full((64, 64, 3), 90, np.uint8)), ".png")
+    run = studio.store.runs.add(person.id, plan, name="Ann 1", base_sha256="b", photos=("a", "b", "c"))
+    sha256 = studio.store.media.put(files["ann"])
+    point = studio.store.runs.put_checkpoint(run.id, 20, sha256, loss=0.1, has_state=False)
+    shown = studio.store.media.put(png_bytes(np.full((64, 64, 3), 90, np.uint8)), ".png")
     ann = kept(
         studio, files["ann"], "Ann", identity_id=person.id, run_id=run.id, checkpoint_id=point.id,
         thumbnail_sha256=shown, measures={"likeness": 0.8},
     )  # fmt: skip
     for format in ("kohya", "kohya32", "peft"):
-        report = adapters.export(ann.id, tmp_path, format)
+        report = exchange.export(ann.id, tmp_path, format)
         assert report.path == tmp_path / f"ann-{format}.safetensors"
         assert report.unmatched == ()
         assert report.effect > report.max_difference
@@ -134,46 +140,46 @@ def test_an_export_is_checked_noted_and_part_of_the_lineage(studio, adapters, fi
     assert "step 20 of 20" in steps[2].text
     (tmp_path / "ann-kohya.safetensors").unlink()
     assert [s.gone for s in adapters.lineage(ann.id)][-3:] == [True, False, False]
-    studio.store.runs.delete(ME, run.id)
+    studio.store.runs.delete(run.id)
     assert [(s.what, s.gone) for s in adapters.lineage(ann.id)][:2] == [("run", True), ("adapter", False)]
 
 
-def test_places_an_export_cannot_go_to(studio, adapters, files, tmp_path) -> None:
+def test_places_an_export_cannot_go_to(studio, adapters, files, tmp_path, exchange) -> None:
     kept(studio, files["ann"], "Ann")
     with pytest.raises(UserInputError, match=r"not \.ckpt"):
-        adapters.export("Ann", tmp_path / "a.ckpt")
+        exchange.export("Ann", tmp_path / "a.ckpt")
     with pytest.raises(NotFoundError):
-        adapters.export("Ann", tmp_path / "no such folder" / "a.safetensors")
+        exchange.export("Ann", tmp_path / "no such folder" / "a.safetensors")
     with pytest.raises(NotFoundError):
-        adapters.export("Ann", tmp_path, base="no-such-base")
+        exchange.export("Ann", tmp_path, base="no-such-base")
     assert adapters.exports("Ann") == ()
     assert not list(tmp_path.glob("*.safetensors"))
 
 
-def test_a_person_who_takes_consent_back_is_carried_nowhere(studio, adapters, files, tmp_path) -> None:
+def test_a_person_who_takes_consent_back_is_carried_nowhere(studio, adapters, files, tmp_path, exchange) -> None:
     person = a_person(studio, tmp_path, "Ann", "train")
     kept(studio, files["ann"], "Ann", identity_id=person.id)
     other = kept(studio, files["bob"], "Bob")
     studio.identities.revoke_consent(person.id)
     for call in (
-        lambda: adapters.export("Ann", tmp_path),
-        lambda: adapters.merge([("Ann", 1.0), (other.id, 1.0)], "Both"),
-        lambda: adapters.push("Ann", "me/ann", "token"),
-        lambda: adapters.test_leak("Ann"),
-        lambda: adapters.submit_leak_test("Ann"),
+        lambda: exchange.export("Ann", tmp_path),
+        lambda: exchange.merge([("Ann", 1.0), (other.id, 1.0)], "Both"),
+        lambda: exchange.push("Ann", "me/ann", "token"),
+        lambda: exchange.test_leak("Ann"),
+        lambda: exchange.submit_leak_test("Ann"),
     ):
         with pytest.raises(ConsentMissingError, match="Ann"):
             call()
 
 
 @pytest.mark.parametrize("format", ["kohya", "peft"])
-def test_an_import_copies_and_leaves_the_original(studio, adapters, files, tmp_path, format) -> None:
+def test_an_import_copies_and_leaves_the_original(studio, adapters, files, tmp_path, format, exchange) -> None:
     person = a_person(studio, tmp_path, "Ann", "generate")
     kept(studio, files["ann"], "Ann")
-    theirs = adapters.export("Ann", tmp_path, format).path
+    theirs = exchange.export("Ann", tmp_path, format).path
     adapters.delete("Ann")
     before = theirs.read_bytes()
-    got = adapters.import_file(theirs, identity_id="Ann")
+    got = exchange.import_file(theirs, identity_id="Ann")
     assert theirs.read_bytes() == before
     assert (got.format, got.kind, got.unmatched, got.base) == (format, "lora", (), "tiny")
     assert got.matched == (3 if format == "kohya" else 2)
@@ -181,43 +187,43 @@ def test_an_import_copies_and_leaves_the_original(studio, adapters, files, tmp_p
     assert (held.name, held.origin, held.trigger, held.rank) == ("Ann", "imported", "ann person", 4)
     assert (held.identity_id, adapters.people(held.id)) == (person.id, ("Ann",))
     assert inspect_adapter(adapters.path(held)).format == "peft"
-    assert list((studio.data_dir / "scratch").iterdir()) == []
-    again = adapters.import_file(theirs)  # a taken name that nobody chose makes way
+    assert list((studio.store.data_dir / "scratch" / "local").iterdir()) == []
+    again = exchange.import_file(theirs)  # a taken name that nobody chose makes way
     assert again.adapter.name.startswith("Ann ")
     with pytest.raises(ConflictError):
-        adapters.import_file(theirs, "Ann")
+        exchange.import_file(theirs, "Ann")
 
 
-def test_files_that_cannot_come_in(studio, adapters, files, tmp_path) -> None:
+def test_files_that_cannot_come_in(studio, adapters, files, tmp_path, exchange) -> None:
     pickled = tmp_path / "lora.ckpt"
     pickled.write_bytes(b"\x80")
     with pytest.raises(UserInputError, match="pickled"):
-        adapters.import_file(pickled)
+        exchange.import_file(pickled)
     with pytest.raises(NotFoundError):
-        adapters.import_file(tmp_path / "none.safetensors")
+        exchange.import_file(tmp_path / "none.safetensors")
     xl = tmp_path / "xl.safetensors"
     save_adapter(
         xl, {f"unet.{QUERY}.lora_A.weight": torch.zeros(2, 32), f"unet.{QUERY}.lora_B.weight": torch.zeros(32, 2)},
         configs={}, metadata=AdapterMetadata(family="sdxl", title="XL"),
     )  # fmt: skip
     with pytest.raises(NotFoundError, match="Stable Diffusion XL"):
-        adapters.import_file(xl)
+        exchange.import_file(xl)
     with pytest.raises(UserInputError, match="for Stable Diffusion XL"):
-        adapters.import_file(xl, base="tiny")
+        exchange.import_file(xl, base="tiny")
     with pytest.raises(NotFoundError):
-        adapters.import_file(files["ann"], identity_id="nobody")
+        exchange.import_file(files["ann"], identity_id="nobody")
     assert adapters.list() == ()
-    assert list((studio.data_dir / "scratch").glob("*")) == []
+    assert list((studio.store.data_dir / "scratch" / "local").glob("*")) == []
 
 
 # -- merging -----------------------------------------------------------------------------------------
 
 
-def test_a_merged_adapter_holds_everybody_and_leaves_with_each(studio, adapters, files, tmp_path) -> None:
+def test_a_merged_adapter_holds_everybody_and_leaves_with_each(studio, adapters, files, tmp_path, exchange) -> None:
     ann, bob = a_person(studio, tmp_path, "Ann", "train"), a_person(studio, tmp_path, "Bob", "train")
     first = kept(studio, files["ann"], "Ann", identity_id=ann.id)
     second = kept(studio, files["bob"], "Bob", identity_id=bob.id, trigger="bob person")
-    mixed, report = adapters.merge([("Ann", 0.6), (second.id, 0.4)], "Both")
+    mixed, report = exchange.merge([("Ann", 0.6), (second.id, 0.4)], "Both")
     assert report.max_difference <= 1e-4
     assert (mixed.origin, mixed.parents, mixed.rank) == ("merged", {first.id: 0.6, second.id: 0.4}, 8)
     assert (mixed.trigger, mixed.identity_id) == ("ann person, bob person", None)
@@ -227,10 +233,10 @@ def test_a_merged_adapter_holds_everybody_and_leaves_with_each(studio, adapters,
     assert {a.name for a in adapters.list(bob.id)} == {"Both"}
     studio.identities.delete(bob.id)
     assert [a.name for a in adapters.list()] == ["Ann"]
-    assert studio.store.media.verify().unused == ()
+    assert studio.whole.store.files.verify().unused == ()
 
 
-def test_what_cannot_be_merged(studio, adapters, files) -> None:
+def test_what_cannot_be_merged(studio, adapters, files, exchange) -> None:
     kept(studio, files["ann"], "Ann")
     kept(studio, files["bob"], "Bob")
     kept(studio, files["bob"], "XL", family="sdxl")
@@ -242,10 +248,10 @@ def test_what_cannot_be_merged(studio, adapters, files) -> None:
         ([("Ann", 1.0), ("Bob", 0.0)], "two adapters"),
     ):
         with pytest.raises(UserInputError) as caught:
-            adapters.merge(items, "Both")
+            exchange.merge(items, "Both")
         assert words in str(caught.value)
     with pytest.raises(ConflictError):
-        adapters.merge([("Ann", 1.0), ("Bob", 1.0)], "ann")
+        exchange.merge([("Ann", 1.0), ("Bob", 1.0)], "ann")
     assert len(adapters.list()) == 3
 
 
@@ -298,13 +304,13 @@ def bright_person(studio, tmp_path):
     [(0.0, "Fine", 1.0), (0.18, "Lower the strength to 0.7", 0.7), (0.9, "Train again with more prior", None)],
 )
 def test_the_leak_is_measured_advised_and_kept(
-    studio, adapters, files, shades, tmp_path, leak, advice, strength
+    studio, adapters, files, shades, tmp_path, leak, advice, strength, exchange
 ) -> None:
     person = bright_person(studio, tmp_path)
     ann = kept(studio, files["ann"], "Ann", identity_id=person.id)
     drawn = shades(leak)
     told: list[float] = []
-    report = adapters.test_leak("Ann", lambda p: told.append(p.fraction))
+    report = exchange.test_leak("Ann", lambda p: told.append(p.fraction))
     assert report.full.leak == pytest.approx(leak, abs=0.03)
     assert report.full.noise < 0.03
     assert report.full.likeness == pytest.approx(1.0, abs=0.05)
@@ -320,36 +326,40 @@ def test_the_leak_is_measured_advised_and_kept(
     assert tested.measures["leak"]["advice"] == report.advice
     sheet = adapters.leak_sheet(tested)
     assert sheet is not None
-    adapters.test_leak("Ann", strengths=[1.0])
-    assert studio.store.media.verify().unused == ()
+    exchange.test_leak("Ann", strengths=[1.0])
+    assert studio.whole.store.files.verify().unused == ()
 
 
-def test_without_photos_strangers_are_compared_with_what_the_adapter_draws(studio, adapters, files, shades) -> None:
+def test_without_photos_strangers_are_compared_with_what_the_adapter_draws(
+    studio, adapters, files, shades, exchange
+) -> None:
     kept(studio, files["ann"], "Ann")
     shades(0.5)
-    report = adapters.test_leak("Ann", strengths=[1.0])
+    report = exchange.test_leak("Ann", strengths=[1.0])
     assert report.center == "drawn"
     assert report.full.leak == pytest.approx(0.5, abs=0.05)
     with pytest.raises(UserInputError, match="above 0"):
-        adapters.test_leak("Ann", strengths=[0.0])
+        exchange.test_leak("Ann", strengths=[0.0])
 
 
-def test_faces_that_nobody_finds_are_said_to_be_so(studio, adapters, files, shades, engines, monkeypatch) -> None:
+def test_faces_that_nobody_finds_are_said_to_be_so(
+    studio, adapters, files, shades, engines, monkeypatch, exchange
+) -> None:
     kept(studio, files["ann"], "Ann")
     shades(0.5)
     monkeypatch.setattr(engines.analyser, "detect", lambda image: ())
-    report = adapters.test_leak("Ann", strengths=[1.0])
+    report = exchange.test_leak("Ann", strengths=[1.0])
     assert (report.full.leak, report.advised_strength) == (None, None)
     assert "Not measurable" in report.advice
 
 
-def test_a_leak_test_is_a_job(studio, adapters, files, shades, tmp_path) -> None:
+def test_a_leak_test_is_a_job(studio, adapters, files, shades, tmp_path, exchange) -> None:
     person = bright_person(studio, tmp_path)
     ann = kept(studio, files["ann"], "Ann", identity_id=person.id)
     shades(0.0)
-    job = adapters.submit_leak_test("Ann")
+    job = exchange.submit_leak_test("Ann")
     assert (job.kind, job.identity_id, job.params) == ("leak_test", person.id, {"adapter_id": ann.id})
-    (ended,) = work_off(Workplace(store=studio.store, kinds=JOB_KINDS, tools=studio))
+    (ended,) = work_off(Workplace(studio.whole.store, JOB_KINDS, services=lambda owner: studio))
     assert (ended.state, ended.fraction) == ("done", 1.0)
     assert ended.outputs["advice"].startswith("Fine")
     assert adapters.get(ann.id).measures["leak"]["advised_strength"] == 1.0
@@ -420,20 +430,22 @@ def hub(monkeypatch):
     thread.join()
 
 
-def test_nothing_of_a_person_is_pushed_without_consent_to_publish(studio, adapters, files, tmp_path, hub) -> None:
+def test_nothing_of_a_person_is_pushed_without_consent_to_publish(
+    studio, adapters, files, tmp_path, hub, exchange
+) -> None:
     before = len(Hub.seen)
     person = a_person(studio, tmp_path, "Ann", "train", "generate")
     kept(studio, files["ann"], "Ann", identity_id=person.id)
     with pytest.raises(ConsentMissingError, match="publish"):
-        adapters.push("Ann", "me/ann", "hf_secret", endpoint=hub)
+        exchange.push("Ann", "me/ann", "hf_secret", endpoint=hub)
     assert len(Hub.seen) == before
 
 
 @pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the hub library's own call of its HTTP client
-def test_a_push_makes_a_private_repository_with_a_card(studio, adapters, files, hub) -> None:
+def test_a_push_makes_a_private_repository_with_a_card(studio, adapters, files, hub, exchange) -> None:
     measured = {"likeness": 0.81, "drift": 0.04, "leak": {"advice": "Fine: nobody leaks."}}
     kept(studio, files["ann"], "Ann", measures=measured)
-    url = adapters.push("Ann", "me/ann", "hf_secret", endpoint=hub)
+    url = exchange.push("Ann", "me/ann", "hf_secret", endpoint=hub)
     assert url == f"{hub}/me/ann"
     by_path = {path: body for path, _, body in Hub.seen}
     assert json.loads(by_path["/api/repos/create"])["visibility"] == "private"
@@ -449,32 +461,32 @@ def test_a_push_makes_a_private_repository_with_a_card(studio, adapters, files, 
         assert words in card
     assert not any(b"hf_secret" in body for _, _, body in Hub.seen)
     assert {a for path, a, _ in Hub.seen if path.startswith("/api")} == {"Bearer hf_secret"}
-    assert "hf_secret" not in (studio.data_dir / "studio.db").read_bytes().decode("latin-1")
+    assert "hf_secret" not in (studio.store.data_dir / "studio.db").read_bytes().decode("latin-1")
     from huggingface_hub import constants
 
     assert constants.HF_HUB_OFFLINE  # online for that one call only
 
 
-def test_a_push_that_the_hub_refuses(studio, adapters, files, hub) -> None:
+def test_a_push_that_the_hub_refuses(studio, adapters, files, hub, exchange) -> None:
     kept(studio, files["ann"], "Ann")
     Hub.status = 403
     with pytest.raises(UserInputError, match="refused to write"):
-        adapters.push("Ann", "me/ann", "hf_x", endpoint=hub)
+        exchange.push("Ann", "me/ann", "hf_x", endpoint=hub)
     Hub.status = 400
     with pytest.raises(EngineError, match="400"):
-        adapters.push("Ann", "me/ann", "hf_x", endpoint=hub)
+        exchange.push("Ann", "me/ann", "hf_x", endpoint=hub)
     with pytest.raises(UserInputError, match="token"):
-        adapters.push("Ann", "me/ann", " ", endpoint=hub)
+        exchange.push("Ann", "me/ann", " ", endpoint=hub)
     for name in ("ann", "me/../x", "me/a b", ""):
         with pytest.raises(UserInputError, match="repository"):
-            adapters.push("Ann", name, "hf_x", endpoint=hub)
+            exchange.push("Ann", name, "hf_x", endpoint=hub)
     with pytest.raises(EngineError, match="cannot be reached"):
-        adapters.push("Ann", "me/ann", "hf_x", endpoint="http://127.0.0.1:9")
+        exchange.push("Ann", "me/ann", "hf_x", endpoint="http://127.0.0.1:9")
 
 
-def test_offline_nothing_is_pushed(studio, adapters, files, hub, monkeypatch) -> None:
+def test_offline_nothing_is_pushed(studio, adapters, files, hub, monkeypatch, exchange) -> None:
     kept(studio, files["ann"], "Ann")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(UserInputError, match="offline"):
-        adapters.push("Ann", "me/ann", "hf_x", endpoint=hub)
+        exchange.push("Ann", "me/ann", "hf_x", endpoint=hub)
     assert Hub.seen == []

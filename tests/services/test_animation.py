@@ -34,7 +34,7 @@ def ask(portrait, speech, **more) -> AnimationRequest:
 
 
 def work(studio):
-    return work_off(Workplace(store=studio.store, kinds=JOB_KINDS, tools=studio))
+    return work_off(Workplace(studio.whole.store, JOB_KINDS, services=lambda owner: studio))
 
 
 requests = st.builds(
@@ -236,11 +236,11 @@ def test_a_job_makes_the_clip_also_when_its_files_are_gone(studio, portrait, spe
     assert render.duration_seconds == pytest.approx(1.0, abs=0.04)
     assert studio.library.page(text="hello").total == 1
     assert studio.jobs.preview(job.id).read_bytes().startswith(b"\x89PNG")
-    assert not list((studio.data_dir / "scratch").glob("clip-*"))
+    assert not list((studio.store.data_dir / "scratch" / "local").glob("clip-*"))
     curves = studio.library.curves(render.id)
     assert len(read_json(curves.json)) == 25
     assert curves.csv.exists()
-    assert studio.library.verify().ok
+    assert studio.whole.upkeep.verify().ok
 
 
 def test_a_job_done_before_its_process_died_is_not_done_twice(studio, portrait, speech) -> None:
@@ -249,7 +249,7 @@ def test_a_job_done_before_its_process_died_is_not_done_twice(studio, portrait, 
     render_id = studio.jobs.get(job.id).outputs["render_id"]
 
     class Context:
-        tools = studio
+        service = studio.animation
 
     Context.job = studio.jobs.get(job.id)
     assert run(ask(portrait, speech), Context())["render_id"] == render_id
@@ -258,9 +258,9 @@ def test_a_job_done_before_its_process_died_is_not_done_twice(studio, portrait, 
 
 def test_cancel_stops_between_two_frames_and_leaves_nothing(studio, portrait, speech, engines) -> None:
     class Context:
-        tools = studio
+        service = studio.animation
         frames = 0
-        work_folder = studio.data_dir / "work" / "a-job"
+        work_folder = studio.store.data_dir / "work" / "a-job"
 
         def progress(self, fraction, message="", preview_png=None):
             self.frames += "Frame" in message
@@ -274,7 +274,7 @@ def test_cancel_stops_between_two_frames_and_leaves_nothing(studio, portrait, sp
         run(ask(portrait, speech), Context())
     assert engines.mover.portraits[0].drawn <= 7
     assert studio.library.page().total == 0
-    assert not list((studio.data_dir / "scratch").glob("*"))
+    assert not list((studio.store.data_dir / "scratch" / "local").glob("*"))
 
 
 def test_an_interrupted_clip_goes_on_behind_its_finished_frames(studio, portrait, speech, engines, tmp_path) -> None:

@@ -14,8 +14,8 @@ from studio.engines.diffusion.bases import downloads
 from studio.errors import ConflictError, NotFoundError, StudioError, UnreadableMediaError, UserInputError
 from studio.jobs.executor import work_off
 from studio.jobs.kinds import Workplace
-from studio.services.bases import Bases, DownloadProgress, base_schema, read_card
-from tests.engines.tiny_base import write_tiny_base
+from studio.services.bases import Bases, base_schema, download_progress, read_card
+from tests.engines.diffusion.tiny_base import write_tiny_base
 
 PRESETS = Path(composition.__file__).resolve().parents[1] / "presets"
 CARDS = sorted((PRESETS / "bases").glob("*.json"))
@@ -76,7 +76,7 @@ def test_what_is_absent_says_how_to_get_it(studio) -> None:
 def test_the_embedded_base_is_ready_when_its_files_are(studio, tiny, tmp_path) -> None:
     def bases(assets):
         return Bases(
-            studio.store, "local", studio._queue, cards=PRESETS / "bases", assets=assets, models=tmp_path / "models"
+            studio.store, studio.jobs._queue, cards=PRESETS / "bases", assets=assets, models=tmp_path / "models"
         )
 
     (tmp_path / "assets").mkdir()
@@ -198,7 +198,7 @@ def test_a_broken_download_is_partial_and_never_used(studio, hub) -> None:
 
 def test_a_download_as_a_job(studio, hub) -> None:
     studio.bases.submit_download("toy")
-    done = work_off(Workplace(store=studio.store, kinds=composition.JOB_KINDS, tools=studio))
+    done = work_off(Workplace(studio.whole.store, composition.JOB_KINDS, services=lambda owner: studio))
     assert [(j.state, j.outputs["name"]) for j in done] == [("done", "toy")]
     with pytest.raises(ConflictError):
         studio.bases.submit_download("toy")
@@ -220,6 +220,6 @@ def test_offline_and_what_is_not_on_the_hub_are_refused_at_once(studio, hub, tin
 
 
 def test_progress_reads_as_a_sentence() -> None:
-    assert DownloadProgress(1_200_000_000, 6_900_000_000, 12.3e6).sentence == "1.2 of 6.9 GB, 12.3 MB/s, 8 min left"
-    assert DownloadProgress(10**6, 2 * 10**6, 0).sentence == "1.0 of 2.0 MB"
-    assert DownloadProgress(10**6, 2 * 10**6, 1e6).seconds_left == 1.0
+    assert download_progress(1_200_000_000, 6_900_000_000, 12.3e6).stage == "1.2 of 6.9 GB, 12.3 MB/s, 8 min left"
+    assert download_progress(10**6, 2 * 10**6, 0).stage == "1.0 of 2.0 MB"
+    assert download_progress(10**6, 2 * 10**6, 1e6).seconds_left == 1.0

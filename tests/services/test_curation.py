@@ -26,7 +26,7 @@ from studio.errors import (
 from studio.jobs.executor import work_off
 from studio.jobs.kinds import Workplace
 from studio.studio import JOB_KINDS
-from tests.services.fakes import FakeEngines
+from tests.services.fakes import FakeEngines, at_home
 
 PEOPLE = {name: np.eye(16, dtype=np.float32)[i] * 0.75 for i, name in enumerate(("ann", "bob", "cem", "dot"))}
 NAMES = ["", *PEOPLE]
@@ -138,7 +138,9 @@ def test_a_folder_is_sorted_and_what_is_no_use_is_said(studio, folder) -> None:
 def test_the_folder_is_left_as_it_was(studio, folder) -> None:
     before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.rglob("*") if p.is_file()}
     done = studio.curation.confirm(looked(studio, folder).id, name="Ann")
-    studio.curation.set_crop(done.people[0].id, studio.identities.photos(done.people[0].id)[0].id, CropBox(0, 0, 64))
+    studio.training_sets.set_crop(
+        done.people[0].id, studio.identities.photos(done.people[0].id)[0].id, CropBox(0, 0, 64)
+    )
     assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.rglob("*") if p.is_file()} == before
 
 
@@ -152,7 +154,7 @@ def test_confirming_makes_a_person_of_the_kept_photos_with_the_right_faces(studi
     photos = {p.file_name: p for p in studio.identities.photos(person.id)}
     assert set(photos) == {"ann0.png", "ann1.png", "ann2.png", "ann3.png", "both.png"}
     assert photos["both.png"].face_index == 1
-    assert len(studio.store.photos.embeddings("local", photos["both.png"].id)) == 1
+    assert len(studio.store.photos.embeddings(photos["both.png"].id)) == 1
     with pytest.raises(ConflictError):
         studio.curation.confirm(intake.id, name="Ann")
     with pytest.raises(ConflictError):
@@ -197,7 +199,7 @@ def test_every_change_can_be_taken_back_also_taking_over(studio, folder) -> None
     assert curation.undo(intake_id=intake.id) is None
     assert states(studio, intake.id) == start
     assert studio.identities.list() == ()
-    assert studio.store.media.verify().ok
+    assert studio.whole.store.files.verify().ok
     assert curation.confirm(intake.id, name="Ann").photos == 5
 
 
@@ -237,7 +239,7 @@ def test_taking_back_spares_a_person_who_was_used(studio, folder) -> None:
 
     intake = looked(studio, folder)
     person = studio.curation.confirm(intake.id, name="Ann").people[0]
-    a_render(studio.store, identity_id=person.id)
+    a_render(studio.whole.store, identity_id=person.id)
     with pytest.raises(ConflictError, match="used since"):
         studio.curation.undo(intake_id=intake.id)
     assert studio.identities.photos(person.id)
@@ -266,7 +268,7 @@ def test_the_same_bytes_are_measured_once(studio, engines, folder) -> None:
 
 def test_an_interrupted_job_goes_on_where_it_was(studio, engines, folder, monkeypatch) -> None:
     job = studio.curation.submit(folder)
-    place = Workplace(store=studio.store, kinds=JOB_KINDS, tools=studio)
+    place = Workplace(studio.whole.store, JOB_KINDS, services=lambda owner: studio)
     whole = engines.analyser.detect
 
     def breaks(image):
@@ -328,9 +330,9 @@ def test_discarding_lets_go_of_everything_but_what_was_taken_over(studio, folder
     assert studio.curation.intakes() == ()
     kept = {p.sha256 for p in studio.identities.photos(person.id)}
     held = {r[0] for r in studio.store.database.rows("SELECT sha256 FROM media")}
-    mattes = {studio.store.measurements.get("local", s, "1").mask_sha256 for s in kept}
+    mattes = {studio.store.measurements.get(s, "1").mask_sha256 for s in kept}
     assert held == kept | mattes
-    assert studio.store.media.verify().ok
+    assert studio.whole.store.files.verify().ok
     with pytest.raises(NotFoundError):
         studio.curation.intake(intake.id)
 
@@ -351,79 +353,79 @@ def ann(studio, folder):
 
 def test_examples_are_crops_with_masks_and_captions(studio, ann) -> None:
     for resolution in (64, 512):
-        made = studio.curation.examples(ann.id, resolution, "sks", "person")
+        made = studio.training_sets.examples(ann.id, resolution, "sks", "person")
         assert len(made) == 5
         for example in made:
             assert example.image.shape == (resolution, resolution, 3)
             assert example.image.dtype == np.uint8
             assert example.mask.shape == (resolution, resolution)
             assert example.caption.startswith("a photo of sks person")
-            assert studio.store.media.has("local", example.sha256)
-    again = studio.curation.examples(ann.id, 64, "sks", "person")
-    first = studio.curation.examples(ann.id, 64, "sks", "person")
+            assert studio.store.media.has(example.sha256)
+    again = studio.training_sets.examples(ann.id, 64, "sks", "person")
+    first = studio.training_sets.examples(ann.id, 64, "sks", "person")
     assert all(
         np.array_equal(a.image, b.image) and np.array_equal(a.mask, b.mask) for a, b in zip(again, first, strict=True)
     )
 
 
 def test_other_people_are_taken_out_of_the_mask(studio, ann) -> None:
-    both = next(c for c in studio.curation.training_set(ann.id, 64) if c.photo.file_name == "both.png")
-    wide = studio.curation.example(both, 256)
+    both = next(c for c in studio.training_sets.training_set(ann.id, 64) if c.photo.file_name == "both.png")
+    wide = studio.training_sets.example(both, 256)
     assert wide.mask.min() == 0
-    alone = next(c for c in studio.curation.training_set(ann.id, 64) if c.photo.file_name == "ann1.png")
-    assert studio.curation.example(alone, 256).mask.min() == 255
+    alone = next(c for c in studio.training_sets.training_set(ann.id, 64) if c.photo.file_name == "ann1.png")
+    assert studio.training_sets.example(alone, 256).mask.min() == 255
 
 
 def test_a_person_without_curation_has_examples_too(studio, tmp_path) -> None:
     person = studio.identities.add("Plain", [shot(tmp_path / "p.png", "ann")])
-    (made,) = studio.curation.examples(person.id, 128, "sks", "woman")
+    (made,) = studio.training_sets.examples(person.id, 128, "sks", "woman")
     assert made.image.shape == (128, 128, 3)
     assert made.caption.startswith("a photo of sks woman")
-    assert studio.curation.coverage(person.id).photos == 1
+    assert studio.training_sets.coverage(person.id).photos == 1
 
 
 def test_left_out_photos_and_own_captions_are_followed(studio, ann) -> None:
     first, second, *_ = studio.identities.photos(ann.id)
-    studio.curation.set_kept(ann.id, [first.id], False)
-    studio.curation.set_caption(ann.id, second.id, "sks person  at the sea", trigger="sks", class_word="person")
-    made = studio.curation.examples(ann.id, 64, "zyx", "woman")
+    studio.training_sets.set_kept(ann.id, [first.id], False)
+    studio.training_sets.set_caption(ann.id, second.id, "sks person  at the sea", trigger="sks", class_word="person")
+    made = studio.training_sets.examples(ann.id, 64, "zyx", "woman")
     assert len(made) == 4
     assert made[0].caption == "zyx woman at the sea"
-    studio.curation.set_caption(ann.id, second.id, "at the sea")
-    assert studio.curation.captions(ann.id, "sks", "person")[second.id] == "a photo of sks person, at the sea"
-    studio.curation.set_caption(ann.id, second.id, "")
-    assert not next(c for c in studio.curation.training_set(ann.id) if c.photo.id == second.id).own_caption
+    studio.training_sets.set_caption(ann.id, second.id, "at the sea")
+    assert studio.training_sets.captions(ann.id, "sks", "person")[second.id] == "a photo of sks person, at the sea"
+    studio.training_sets.set_caption(ann.id, second.id, "")
+    assert not next(c for c in studio.training_sets.training_set(ann.id) if c.photo.id == second.id).own_caption
     with pytest.raises(LimitExceededError):
-        studio.curation.set_caption(ann.id, second.id, "x" * 501)
+        studio.training_sets.set_caption(ann.id, second.id, "x" * 501)
     with pytest.raises(NotFoundError):
-        studio.curation.set_kept(ann.id, ["none"], True)
+        studio.training_sets.set_kept(ann.id, ["none"], True)
     for _ in range(4):
         studio.curation.undo(identity_id=ann.id)
-    assert len(studio.curation.examples(ann.id, 64, "sks", "person")) == 5
-    studio.curation.set_kept(ann.id, [p.id for p in studio.identities.photos(ann.id)], False)
+    assert len(studio.training_sets.examples(ann.id, 64, "sks", "person")) == 5
+    studio.training_sets.set_kept(ann.id, [p.id for p in studio.identities.photos(ann.id)], False)
     with pytest.raises(UserInputError, match="no photo to learn from"):
-        studio.curation.examples(ann.id, 64, "sks", "person")
+        studio.training_sets.examples(ann.id, 64, "sks", "person")
 
 
 def test_crops_are_chosen_inside_the_photo(studio, ann) -> None:
     photo = studio.identities.photos(ann.id)[0]
-    studio.curation.set_crop(ann.id, photo.id, CropBox(10, 20, 100))
-    assert studio.curation.training_set(ann.id)[0].crop == CropBox(10, 20, 100)
+    studio.training_sets.set_crop(ann.id, photo.id, CropBox(10, 20, 100))
+    assert studio.training_sets.training_set(ann.id)[0].crop == CropBox(10, 20, 100)
     for wrong in (CropBox(-1, 0, 100), CropBox(0, 0, 4000), CropBox(0, 0, 4)):
         with pytest.raises(UserInputError, match="not inside"):
-            studio.curation.set_crop(ann.id, photo.id, wrong)
-    studio.curation.set_crop(ann.id, photo.id, None)
-    assert studio.curation.training_set(ann.id)[0].crop != CropBox(10, 20, 100)
+            studio.training_sets.set_crop(ann.id, photo.id, wrong)
+    studio.training_sets.set_crop(ann.id, photo.id, None)
+    assert studio.training_sets.training_set(ann.id)[0].crop != CropBox(10, 20, 100)
 
 
 def test_policies_are_a_persons_own(studio, ann) -> None:
-    assert studio.curation.policies(ann.id)["hair"] == "leave out"
-    studio.curation.set_policy(ann.id, "hair", "describe")
-    assert studio.curation.policies(ann.id)["hair"] == "describe"
+    assert studio.training_sets.policies(ann.id)["hair"] == "leave out"
+    studio.training_sets.set_policy(ann.id, "hair", "describe")
+    assert studio.training_sets.policies(ann.id)["hair"] == "describe"
     studio.curation.undo(identity_id=ann.id)
-    assert studio.curation.policies(ann.id)["hair"] == "leave out"
+    assert studio.training_sets.policies(ann.id)["hair"] == "leave out"
     with pytest.raises(UserInputError, match="no trait"):
-        studio.curation.set_policy(ann.id, "shoes", "describe")
+        studio.training_sets.set_policy(ann.id, "shoes", "describe")
 
 
 def test_a_captioning_model_writes_all_captions_in_one_step(studio, ann, monkeypatch) -> None:
@@ -438,14 +440,14 @@ def test_a_captioning_model_writes_all_captions_in_one_step(studio, ann, monkeyp
 
     monkeypatch.setattr(captioner, "Captioner", Wordy)
     with pytest.raises(UserInputError, match="No captioning model"):
-        studio.curation.submit_captions(ann.id, " ")
-    job = studio.curation.submit_captions(ann.id, "waves")
-    work_off(Workplace(store=studio.store, kinds=JOB_KINDS, tools=studio))
+        studio.training_sets.submit_captions(ann.id, " ")
+    job = studio.training_sets.submit_captions(ann.id, "waves")
+    work_off(Workplace(studio.whole.store, JOB_KINDS, services=lambda owner: studio))
     assert studio.jobs.get(job.id).outputs["captions"] == 5
-    said = studio.curation.captions(ann.id, "zyx", "woman")
+    said = studio.training_sets.captions(ann.id, "zyx", "woman")
     assert set(said.values()) == {"a photo of zyx woman, somebody before 384 waves"}
     studio.curation.undo(identity_id=ann.id)
-    assert not any("waves" in c for c in studio.curation.captions(ann.id, "zyx", "woman").values())
+    assert not any("waves" in c for c in studio.training_sets.captions(ann.id, "zyx", "woman").values())
 
 
 def test_deleting_the_person_takes_the_heap_and_all_measurements(studio, ann) -> None:
@@ -481,7 +483,8 @@ def test_real_faces_are_found_told_apart_and_captioned(tmp_path) -> None:
         Image.fromarray(image).save(tmp_path / f"other{i}.png")
     copy = Image.open(tmp_path / "one0.png").resize((300, 300)).filter(ImageFilter.GaussianBlur(1))
     copy.save(tmp_path / "one0 copy.jpg", quality=60)
-    with composition.Studio(tmp_path / "data") as studio:
+    with composition.Studio(tmp_path / "data") as opened:
+        studio = at_home(opened)
         intake = looked(studio, tmp_path)
         found = states(studio, intake.id)
         kept = {n for n, s in found.items() if s == "keep"}
@@ -493,7 +496,7 @@ def test_real_faces_are_found_told_apart_and_captioned(tmp_path) -> None:
         groups = [{names[i] for i in g} for g in studio.curation.review(intake.id).groups]
         assert any({"one0.png", "one0 copy.jpg"} <= g for g in groups)
         person = studio.curation.confirm(intake.id, name="One").people[0]
-        made = studio.curation.examples(person.id, 64, "sks", "person")
+        made = studio.training_sets.examples(person.id, 64, "sks", "person")
         assert all("blue background" in e.caption for e in made)
         smiling = sum(int(n[3]) % 2 for n in kept)
         assert abs(sum("smiling" in e.caption for e in made) - smiling) <= 1

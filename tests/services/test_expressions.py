@@ -138,7 +138,7 @@ def test_editing_a_bare_file_leaves_the_library_alone(studio, portrait, tmp_path
         assert abs(int(np.asarray(image.convert("RGB"))[50, 50, 0]) - int(edited.image[50, 50, 0])) <= 2
     assert studio.library.recipe_of_file(tmp_path / name)["request"]["values"] == dict(EDIT.values)
     assert studio.library.page().total == 0
-    assert studio.library.verify().checked == 0
+    assert studio.whole.upkeep.verify().checked == 0
 
 
 def test_where_an_edit_cannot_go(studio, portrait, tmp_path) -> None:

@@ -92,9 +92,9 @@ def ann(studio, tmp_path):
 def keep_adapter(studio, tmp_path, name="Ann", person=None, family="sd15", content=None):
     path = tmp_path / f"{name}.safetensors"
     path.write_bytes(content or name.encode())
-    sha256 = studio.store.media.put("local", path)
+    sha256 = studio.store.media.put(path)
     new = NewAdapter(name=name, family=family, media_sha256=sha256, trigger="sks person", identity_id=person)
-    return studio.store.adapters.add("local", new)
+    return studio.store.adapters.add(new)
 
 
 def request(**values) -> GenerationRequest:
@@ -102,7 +102,7 @@ def request(**values) -> GenerationRequest:
 
 
 def off(studio):
-    return work_off(Workplace(store=studio.store, kinds=composition.JOB_KINDS, tools=studio))
+    return work_off(Workplace(studio.whole.store, composition.JOB_KINDS, services=lambda owner: studio))
 
 
 # -- the request ------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def test_adapters_stand_in_recipe_and_inputs_by_hash(studio, generator, ann, tmp
     assert render.identity_id == ann.id
     (file,) = generator.calls[0][2]
     assert (file.name, file.strength) == ("Ann_s_face__0", 0.8)
-    assert studio.store.media.get("local", adapter.media_sha256).samefile(file.path)
+    assert studio.store.media.get(adapter.media_sha256).samefile(file.path)
 
 
 def test_an_adapter_of_another_family_is_refused(studio, generator, tmp_path) -> None:
@@ -355,7 +355,7 @@ def test_a_generated_picture_is_made_again_with_the_same_pixels(studio, generato
     asked = request(adapters=[AdapterUse(adapter_id=adapter.id, strength=0.5)], seed=3, count=2,
                     source=MediaSource.file(picture(tmp_path / "start.png")))  # fmt: skip
     second = studio.generation.generate(asked)[1]
-    studio.store.adapters.change("local", adapter.id, name="another name")
+    studio.store.adapters.change(adapter.id, name="another name")
     again = studio.library.rerun(second.id)
     assert again.same_frames
     assert again.render.parent_id == second.id
@@ -368,7 +368,7 @@ def test_a_generated_picture_is_made_again_with_the_same_pixels(studio, generato
 def test_what_is_gone_is_named_with_its_hash(studio, generator, tmp_path) -> None:
     adapter = keep_adapter(studio, tmp_path, "Mine")
     (render,) = studio.generation.generate(request(adapters=[{"adapter_id": adapter.id}]))
-    studio.store.adapters.delete("local", adapter.id)
+    studio.store.adapters.delete(adapter.id)
     with pytest.raises(NotFoundError, match=f"Mine .*{adapter.media_sha256[:12]}"):
         studio.library.rerun(render.id)
     back = keep_adapter(studio, tmp_path, "Back", content=b"Mine")
@@ -427,5 +427,5 @@ def test_steps_and_guidance_suit_the_base_when_nobody_says(studio, generator) ->
 def test_a_picture_outlives_its_project(studio, generator) -> None:
     project = studio.projects.add("Short")
     (render,) = studio.generation.generate(request(project_id=project.id))
-    studio.store.projects.delete("local", project.id)
+    studio.store.projects.delete(project.id)
     assert studio.library.rerun(render.id).render.project_id is None

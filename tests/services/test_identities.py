@@ -35,7 +35,7 @@ def test_a_person_keeps_photos_faces_and_embeddings(studio, portrait, tmp_path) 
     assert [p.file_name for p in photos] == ["ann.png", "b.png"]
     assert all(p.face is not None and p.face_index == 0 for p in photos)
     assert studio.identities.photo_path(photos[0].id).read_bytes() == portrait.read_bytes()
-    assert [e.embedder for e in studio.store.photos.embeddings("local", photos[0].id)] == ["fake"]
+    assert [e.embedder for e in studio.store.photos.embeddings(photos[0].id)] == ["fake"]
     assert studio.identities.get("ann") == studio.identities.get(person.id)
     assert studio.identities.list()[0].consents[0].agreed_by == "Ann"
 
@@ -44,7 +44,7 @@ def test_without_an_embedder_a_person_can_still_be_added(studio, portrait, engin
     engines.analyser.embedder = False
     person = studio.identities.add("Ann", [portrait])
     photo = studio.identities.photos(person.id)[0]
-    assert studio.store.photos.embeddings("local", photo.id) == ()
+    assert studio.store.photos.embeddings(photo.id) == ()
 
 
 def test_bytes_are_taken_as_well(studio, portrait) -> None:
@@ -68,7 +68,7 @@ def test_all_photos_or_none(studio, portrait, tmp_path) -> None:
     with pytest.raises(NoFaceError, match=r"nobody\.png"):
         studio.identities.add("Ann", [portrait, nobody])
     assert studio.identities.list() == ()
-    assert studio.library.verify().checked == 0
+    assert studio.whole.upkeep.verify().checked == 0
 
 
 def test_a_failure_while_storing_leaves_nobody_behind(studio, portrait, monkeypatch) -> None:
@@ -165,5 +165,5 @@ def test_deleting_says_what_goes_and_takes_it(studio, portrait) -> None:
     assert studio.identities.list() == ()
     with pytest.raises(NotFoundError):
         studio.library.show(render.id)
-    report = studio.library.verify()
+    report = studio.whole.upkeep.verify()
     assert (report.checked, report.ok) == (0, True)

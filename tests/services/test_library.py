@@ -76,11 +76,11 @@ def test_files_of_others_do_not(studio, portrait, tmp_path) -> None:
 
 
 def test_verify_finds_missing_changed_and_orphan_files(studio, renders, portrait) -> None:
-    assert studio.library.verify().ok
+    assert studio.whole.upkeep.verify().ok
     studio.library.path(renders[0]).unlink()
     studio.library.path(renders[1]).write_bytes(b"changed")
-    (studio.data_dir / "media" / "stray.png").write_bytes(b"x")
-    report = studio.library.verify()
+    (studio.store.data_dir / "media" / "stray.png").write_bytes(b"x")
+    report = studio.whole.upkeep.verify()
     assert report.missing == (renders[0].media_sha256,)
     assert report.changed == (renders[1].media_sha256,)
     assert report.orphans == ("media/stray.png",)
@@ -91,13 +91,13 @@ def test_verify_finds_missing_changed_and_orphan_files(studio, renders, portrait
 def test_sweep_removes_old_scratch_files_only(studio, tmp_path) -> None:
     import os
 
-    scratch = studio.data_dir / "scratch"
+    scratch = studio.store.data_dir / "scratch"
     scratch.mkdir(exist_ok=True)
     for name, age in (("old.mp4", 2 * 86400), ("new.mp4", 60)):
         (scratch / name).write_bytes(b"x" * 10)
         past = (scratch / name).stat().st_mtime - age
         os.utime(scratch / name, (past, past))
-    assert studio.library.sweep() == 10
+    assert studio.whole.upkeep.sweep() == 10
     assert [p.name for p in scratch.iterdir()] == ["new.mp4"]
 
 

@@ -115,7 +115,7 @@ def test_real_faces_of_64_pixels_are_told_apart(tmp_path) -> None:
     rng = np.random.default_rng(3)
     people = [sample_person(rng, sex="man", age="old"), sample_person(rng, sex="woman", age="young")]
     with Store(tmp_path) as store:
-        likeness = Likeness(store, "local", engines)
+        likeness = Likeness(store.of("local"), engines)
         pictures = [
             [render(sample_picture(rng, p, direction="straight", glasses="no"), 64)[0] for _ in range(3)]
             for p in people

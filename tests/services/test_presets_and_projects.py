@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-import studio.services.projects as projects
+import studio.services.sample as sample
 import studio.studio as composition
 from studio.domain.expression import ExpressionEdit
 from studio.errors import ConflictError, EngineUnavailableError, NotFoundError, UserInputError
@@ -73,27 +73,27 @@ def test_projects(studio) -> None:
 
 
 def test_the_sample_is_made_once_by_ordinary_jobs(studio, portrait, speech, monkeypatch) -> None:
-    monkeypatch.setattr(projects, "sample_portrait", lambda: portrait)
-    monkeypatch.setattr(projects, "sample_speech", lambda assets: projects.SampleSpeech(speech, "Hello"))
-    studio.start(worker=False)
+    monkeypatch.setattr(sample, "sample_portrait", lambda: portrait)
+    monkeypatch.setattr(sample, "sample_speech", lambda assets: sample.SampleSpeech(speech, "Hello"))
+    studio.whole.start(worker=False)
     assert [j.kind for j in studio.jobs.list()] == ["sample"]
-    work_off(Workplace(store=studio.store, kinds=composition.JOB_KINDS, tools=studio))
+    work_off(Workplace(studio.whole.store, composition.JOB_KINDS, services=lambda owner: studio))
     assert {(j.kind, j.state) for j in studio.jobs.list()} == {("sample", "done"), ("animate", "done")}
     page = studio.library.page()
     assert (page.total, page.renders[0].kind, page.renders[0].title) == (1, "clip", "Hello")
-    studio.start(worker=False)
+    studio.whole.start(worker=False)
     assert len(studio.jobs.list()) == 2
 
 
 def test_a_used_studio_gets_no_sample(studio) -> None:
     studio.projects.add("Mine")
-    assert studio.projects.ensure_sample() is None
+    assert studio.sample.ensure() is None
     assert studio.jobs.list() == ()
 
 
 def test_the_real_sample_is_there() -> None:
-    assert projects.sample_portrait().name == "astronaut.jpg"
-    assert projects.sample_speech(composition.ASSETS).transcript
+    assert sample.sample_portrait().name == "astronaut.jpg"
+    assert sample.sample_speech(composition.ASSETS).transcript
 
 
 def test_sources_are_exactly_one_thing(tmp_path) -> None:

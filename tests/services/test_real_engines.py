@@ -1,11 +1,10 @@
-"""The services on the real engines: speed of a slider, honest cancel, a killed worker, the same frames again."""
+"""The services on the real engines: presets that show, honest cancel, a killed worker, the same frames again."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +16,22 @@ from studio.domain.job import Job
 from studio.engines.media.pictures import read_picture
 from studio.engines.media.video import probe_video
 from studio.services.clips.animation import AnimationRequest
-from studio.services.projects import sample_portrait, sample_speech
+from studio.services.sample import sample_portrait, sample_speech
 from studio.services.sources import MediaSource
-from studio.studio import ASSETS, Studio
+from studio.studio import ASSETS, OwnerServices, Studio
+from tests.patience import PATIENCE_SECONDS, wait_until
+from tests.services.fakes import at_home
 
-ALLOWED = 4.0
-"""A test machine may be this much slower or busier than the one the marks are meant for."""
+SHARE_TO_STOP = 0.35
+"""So much of the clip of `request(frame_rate_hz=60)` may still be made after a wish to stop: 180 frames, some four
+seconds of an idle machine. Work is counted, not time: on a busy machine drawing and looking for the wish slow down
+alike."""
 
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     with Studio(tmp_path_factory.mktemp("real") / "data") as opened:
-        yield opened
+        yield at_home(opened)
 
 
 def request(**more) -> AnimationRequest:
@@ -42,15 +45,16 @@ def request(**more) -> AnimationRequest:
     )
 
 
-def wait_for(studio: Studio, job_id: str, done, seconds: float = 90.0) -> Job:
-    """Look at a job until `done` says so."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        job = studio.jobs.get(job_id)
-        if done(job):
-            return job
-        time.sleep(0.05)
-    raise AssertionError(f"{job} {studio.jobs.log_tail(job_id)}")
+def wait_for(studio: OwnerServices, job_id: str, done) -> Job:
+    """Look at a job until `done` says so; return the job as it was then."""
+    seen: list[Job] = []
+
+    def is_so() -> bool:
+        seen.append(studio.jobs.get(job_id))
+        return bool(done(seen[-1]))
+
+    wait_until(is_so, lambda: f"{seen[-1]} {studio.jobs.log_tail(job_id)}")
+    return seen[-1]
 
 
 def test_an_empty_edit_is_the_photo_and_a_slider_is_not(real: Studio) -> None:
@@ -99,24 +103,23 @@ def test_typed_text_is_spoken_where_a_voice_is_installed(real: Studio, tmp_path:
 def working(tmp_path):
     with Studio(tmp_path / "data") as opened:
         opened.start(sample=False)
-        yield opened
+        yield at_home(opened)
 
 
-def test_cancel_stops_within_a_second(working: Studio) -> None:
+def test_cancel_stops_soon(working: OwnerServices) -> None:
     job = working.animation.submit(request(frame_rate_hz=60))
-    wait_for(working, job.id, lambda j: "Frame" in j.message)
-    start = time.monotonic()
+    drawing = wait_for(working, job.id, lambda j: "Frame" in j.message)
     working.jobs.cancel(job.id)
     stopped = wait_for(working, job.id, lambda j: not j.is_active)
     assert stopped.state == "cancelled"
-    assert time.monotonic() - start <= 1.0 * ALLOWED
+    assert stopped.fraction - drawing.fraction < SHARE_TO_STOP
     assert working.library.page().total == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX; the jobs' own tests cover Windows")
-def test_a_killed_worker_loses_no_row_and_no_finished_part(working: Studio) -> None:
+def test_a_killed_worker_loses_no_row_and_no_finished_part(working: OwnerServices) -> None:
     job = working.animation.submit(request(frame_rate_hz=60, seconds=4.0))
-    parts = working.store.jobs.work_folder(job.id) / "parts"
+    parts = working.whole.store.claims.work_folder(job.id) / "parts"
     running = wait_for(working, job.id, lambda j: (parts / "part-000001.mp4").exists())
     assert running.pid is not None
     kept = sorted(p.name for p in parts.glob("part-*.mp4"))
@@ -141,5 +144,5 @@ def test_closing_the_studio_ends_its_worker(tmp_path) -> None:
     workers = [c for c in children if "studio.jobs.worker" in " ".join(c.cmdline())]
     assert workers
     opened.close()
-    _, alive = psutil.wait_procs(workers, timeout=10)
+    _, alive = psutil.wait_procs(workers, timeout=PATIENCE_SECONDS)
     assert not alive

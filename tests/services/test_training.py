@@ -29,6 +29,7 @@ from studio.errors import (
 from studio.jobs.executor import work_off
 from studio.jobs.kinds import Workplace
 from studio.jobs.process import own_claim
+from tests.patience import wait_until
 from tests.services.fake_training import FITS, FakeBases, FakeGenerator, FakeTrainer
 from tests.services.fakes import picture
 
@@ -69,7 +70,7 @@ def ann(studio, tmp_path, trainer):
 
 
 def off(studio):
-    return work_off(Workplace(store=studio.store, kinds=composition.JOB_KINDS, tools=studio))
+    return work_off(Workplace(studio.whole.store, composition.JOB_KINDS, services=lambda owner: studio))
 
 
 def trained(studio, ann, plan=PLAN):
@@ -91,7 +92,7 @@ def test_training_always_needs_a_consent(studio, trainer, portrait) -> None:
         studio.identities.set_consent(bare.id, given)
         with pytest.raises(ConsentMissingError, match=why):
             studio.training.submit(bare.id, PLAN)
-    assert studio.training.runs() == ()
+    assert studio.runs.list() == ()
 
 
 def test_a_consent_taken_back_while_the_job_waits_stops_it(studio, ann) -> None:
@@ -99,7 +100,7 @@ def test_a_consent_taken_back_while_the_job_waits_stops_it(studio, ann) -> None:
     studio.identities.revoke_consent(ann.id)
     (job,) = off(studio)
     assert (job.state, job.failure.error) == ("failed", "ConsentMissingError")
-    assert "taken back" in studio.training.state(run.id).sentence
+    assert "taken back" in studio.runs.state(run.id).sentence
 
 
 def test_no_photos_and_too_many_are_refused(studio, ann, monkeypatch) -> None:
@@ -117,9 +118,9 @@ def test_one_photo_is_allowed_with_a_warning_and_no_scale(studio, trainer, portr
     bob = studio.identities.add("Bob", [portrait], consent=consent("train", days=100))
     assert "only one photo" in studio.training.advice(bob.id, PLAN)[0]
     run = trained(studio, bob)
-    assert studio.training.run(run.id).calibration is None
-    assert "only one photo" in studio.jobs.log_tail(studio.training.run(run.id).job_id)
-    assert "could not be measured" in studio.training.suggestion(run.id).reason
+    assert studio.runs.get(run.id).calibration is None
+    assert "only one photo" in studio.jobs.log_tail(studio.runs.get(run.id).job_id)
+    assert "could not be measured" in studio.runs.suggestion(run.id).reason
 
 
 def test_a_missing_base_and_one_of_another_family_are_refused(studio, ann) -> None:
@@ -146,46 +147,46 @@ def test_what_will_not_fit_is_said_with_what_will(studio, ann, trainer) -> None:
 
 def test_a_run_keeps_curves_samples_and_checkpoints(studio, ann, trainer) -> None:
     run = trained(studio, ann)
-    curves = studio.training.metrics(run.id)
+    curves = studio.runs.metrics(run.id)
     assert curves["loss"] == [(s, pytest.approx(1 / s)) for s in range(1, 7)]
     assert [s for s, _ in curves["drift"]] == [0, 2, 4, 6]
     assert [v for _, v in curves["faces_found"]] == [1.0] * 4
-    samples = studio.training.samples(run.id, 4)
+    samples = studio.runs.samples(run.id, 4)
     assert [(s.kind, s.seed) for s in samples] == [("person", 1), ("person", 2)] * 2 + [("class", 1), ("class", 2)]
     assert samples[0].prompt == "a photo of sks person"
-    assert studio.training.picture(samples[0].media_sha256).is_file()
-    checkpoints = studio.training.checkpoints(run.id)
+    assert studio.runs.picture(samples[0].media_sha256).is_file()
+    checkpoints = studio.runs.checkpoints(run.id)
     assert [(c.step, c.has_state) for c in checkpoints] == [(2, False), (4, True), (6, True)]
     assert all(c.distance == pytest.approx(0.0) and c.drift == pytest.approx(0.0) for c in checkpoints)
-    weights = studio.store.media.get("local", checkpoints[0].media_sha256)
+    weights = studio.store.media.get(checkpoints[0].media_sha256)
     assert weights.read_bytes() == b"weights of step 2"
-    state = studio.training.state(run.id)
+    state = studio.runs.state(run.id)
     assert (state.state, state.step, state.can_continue) == ("done", 6, False)
-    assert studio.training.run(run.id).photos == tuple(p.sha256 for p in studio.identities.photos(ann.id))
-    assert studio.jobs.preview(studio.training.run(run.id).job_id)
+    assert studio.runs.get(run.id).photos == tuple(p.sha256 for p in studio.identities.photos(ann.id))
+    assert studio.jobs.preview(studio.runs.get(run.id).job_id)
 
 
 def test_drift_is_the_mean_change_of_the_class_pictures(studio, ann) -> None:
     run = trained(studio, ann, PLAN.model_copy(update={"steps": 20, "checkpoint_every": 10, "sample_every": 10}))
     share = 1 - 64 / 64**2  # the corner of the fake pictures never changes
-    assert studio.training.checkpoints(run.id)[0].drift == pytest.approx(share / 255)
-    assert dict(studio.training.metrics(run.id)["drift"])[20] == pytest.approx(2 * share / 255)
+    assert studio.runs.checkpoints(run.id)[0].drift == pytest.approx(share / 255)
+    assert dict(studio.runs.metrics(run.id)["drift"])[20] == pytest.approx(2 * share / 255)
 
 
 def test_pictures_without_a_face_are_counted_and_said(studio, ann, trainer) -> None:
     trainer.faces = 0
     run = trained(studio, ann)
-    assert {v for _, v in studio.training.metrics(run.id)["faces_found"]} == {0.0}
-    assert studio.training.checkpoints(run.id)[-1].distance is None
-    log = studio.jobs.log_tail(studio.training.run(run.id).job_id)
+    assert {v for _, v in studio.runs.metrics(run.id)["faces_found"]} == {0.0}
+    assert studio.runs.checkpoints(run.id)[-1].distance is None
+    log = studio.jobs.log_tail(studio.runs.get(run.id).job_id)
     assert "No face was found in 4 of 4 pictures drawn at step 6." in log
 
 
 def test_without_an_embedder_training_goes_on_and_says_so(studio, ann, engines) -> None:
     engines.analyser.embedder = False
     run = trained(studio, ann)
-    assert "distance" not in studio.training.metrics(run.id)
-    log = studio.jobs.log_tail(studio.training.run(run.id).job_id)
+    assert "distance" not in studio.runs.metrics(run.id)
+    log = studio.jobs.log_tail(studio.runs.get(run.id).job_id)
     assert "Likeness is not measured. There is no embedder." in log
 
 
@@ -193,14 +194,14 @@ def test_curves_are_written_in_batches_and_long_ones_thinned(studio, ann, monkey
     writes = []
     original = studio.store.runs.add_metrics
 
-    def counted(owner, run_id, points):
+    def counted(run_id, points):
         writes.append(len(list(points)))
-        original(owner, run_id, points)
+        original(run_id, points)
 
     monkeypatch.setattr(studio.store.runs, "add_metrics", counted)
     plan = PLAN.model_copy(update={"steps": 6000, "checkpoint_every": 6000, "sample_every": 6000})
     run = trained(studio, ann, plan)
-    losses = studio.training.metrics(run.id)["loss"]
+    losses = studio.runs.metrics(run.id)["loss"]
     assert len(losses) == 2000
     assert losses[0] == (3, pytest.approx((1 + 1 / 2 + 1 / 3) / 3))
     assert len(writes) < 60
@@ -214,19 +215,13 @@ def test_stopping_saves_and_the_run_goes_on_where_it_was(studio, ann, trainer) -
 
     def stop_at_three(step):
         if step == 3:
-            studio.training.stop(run.id)
+            studio.runs.stop(run.id)
+            wait_until(trainer.should_stop)
 
-    def wait_for_the_pulse(step):
-        stop_at_three(step)
-        if step == 3:
-            import time
-
-            time.sleep(0.6)
-
-    trainer.before_step = wait_for_the_pulse
+    trainer.before_step = stop_at_three
     (job,) = off(studio)
     assert job.state == "cancelled"
-    state = studio.training.state(run.id)
+    state = studio.runs.state(run.id)
     assert (state.state, state.step, state.saved_step, state.can_continue) == ("stopped", 3, 3, True)
     assert state.sentence == "Stopped at step 3 of 6."
     trainer.before_step = lambda step: None
@@ -236,9 +231,9 @@ def test_stopping_saves_and_the_run_goes_on_where_it_was(studio, ann, trainer) -
         studio.training.go_on(run.id)
     assert [j.state for j in off(studio)] == ["done"]
     assert trainer.began == [0, 3]
-    assert [s for s, _ in studio.training.metrics(run.id)["loss"]] == [1, 2, 3, 4, 5, 6]
-    assert [c.step for c in studio.training.checkpoints(run.id)] == [2, 3, 4, 6]
-    assert studio.training.state(run.id).state == "done"
+    assert [s for s, _ in studio.runs.metrics(run.id)["loss"]] == [1, 2, 3, 4, 5, 6]
+    assert [c.step for c in studio.runs.checkpoints(run.id)] == [2, 3, 4, 6]
+    assert studio.runs.state(run.id).state == "done"
 
 
 def test_the_same_training_is_not_queued_twice(studio, ann) -> None:
@@ -259,8 +254,8 @@ def test_more_steps_extend_the_same_run(studio, ann, trainer) -> None:
     assert "cosine" in studio.training.schedule_note(run.id, 8)
     studio.training.go_on(run.id, 8)
     off(studio)
-    assert (trainer.began, studio.training.run(run.id).plan.steps) == ([0, 6], 8)
-    assert studio.training.checkpoints(run.id)[-1].step == 8
+    assert (trainer.began, studio.runs.get(run.id).plan.steps) == ([0, 6], 8)
+    assert studio.runs.checkpoints(run.id)[-1].step == 8
 
 
 def test_steps_made_again_after_a_kill_replace_the_lost_ones(studio, ann, trainer) -> None:
@@ -276,15 +271,15 @@ def test_steps_made_again_after_a_kill_replace_the_lost_ones(studio, ann, traine
     run = studio.training.submit(ann.id, PLAN)
     trainer.before_step = kill
     claim = own_claim()
-    job = studio.store.jobs.claim_next(claim)
+    job = studio.whole.store.claims.claim_next(claim)
     context = SimpleNamespace(
-        job=job, tools=studio, progress=lambda *a: None, check_cancelled=lambda: None, log=lambda line: None
+        job=job, service=studio.training, progress=lambda *a: None, check_cancelled=lambda: None, log=lambda line: None
     )
     with pytest.raises(Killed):
         studio.training.worker.train(run.id, context)
     failure = Failure(error="ProcessEnded", message="The worker process was killed.", hint="Resume.", exit_code=-9)
-    studio.store.jobs.finish(job, claim.token, "interrupted", failure=failure)
-    state = studio.training.state(run.id)
+    studio.whole.store.claims.finish(job, claim.token, "interrupted", failure=failure)
+    state = studio.runs.state(run.id)
     assert (state.state, state.out_of_memory, state.can_continue, state.saved_step) == ("interrupted", True, True, 4)
     assert "smaller plan" in state.sentence
     assert studio.training.smaller_plan(run.id).gradient_checkpointing
@@ -293,8 +288,8 @@ def test_steps_made_again_after_a_kill_replace_the_lost_ones(studio, ann, traine
     studio.jobs.resume(job.id)  # what the Jobs tab does
     off(studio)
     assert trainer.began == [0, 4]
-    assert studio.training.metrics(run.id)["loss"][3:] == [(4, pytest.approx(0.25)), (5, 7.0), (6, 7.0)]
-    assert studio.training.state(run.id).state == "done"
+    assert studio.runs.metrics(run.id)["loss"][3:] == [(4, pytest.approx(0.25)), (5, 7.0), (6, 7.0)]
+    assert studio.runs.state(run.id).state == "done"
 
 
 @pytest.mark.parametrize(
@@ -312,10 +307,10 @@ def test_errors_of_the_trainer_are_the_runs_outcome(studio, ann, trainer, error,
     run = studio.training.submit(ann.id, PLAN)
     (job,) = off(studio)
     assert job.state == "failed"
-    state = studio.training.state(run.id)
+    state = studio.runs.state(run.id)
     assert (state.state, state.out_of_memory) == ("failed", memory)
     assert error.message in state.sentence
-    assert error.message in studio.training.run(run.id).outcome
+    assert error.message in studio.runs.get(run.id).outcome
 
 
 def test_a_retry_from_the_jobs_tab_is_the_runs_job_from_then_on(studio, ann, trainer) -> None:
@@ -325,8 +320,8 @@ def test_a_retry_from_the_jobs_tab_is_the_runs_job_from_then_on(studio, ann, tra
     trainer.loss = lambda step: 1.0
     again = studio.jobs.retry(job.id)
     off(studio)
-    assert studio.training.run(run.id).job_id == again.id
-    assert studio.training.state(run.id).state == "done"
+    assert studio.runs.get(run.id).job_id == again.id
+    assert studio.runs.state(run.id).state == "done"
 
 
 def test_a_smaller_plan_is_the_preflights_where_it_knows_one(studio, ann, trainer) -> None:
@@ -341,10 +336,10 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good(studio, a
     run = studio.training.submit(ann.id, PLAN)
     (job,) = off(studio)
     assert (job.state, job.failure.error) == ("failed", "EngineError")
-    outcome = studio.training.run(run.id).outcome
+    outcome = studio.runs.get(run.id).outcome
     assert "no number" in outcome
     assert "last good checkpoint is step 4" in outcome
-    assert [c.step for c in studio.training.checkpoints(run.id)] == [2, 4]
+    assert [c.step for c in studio.runs.checkpoints(run.id)] == [2, 4]
 
 
 def test_a_run_is_never_continued_on_other_photos_or_another_base(studio, ann, trainer, tmp_path) -> None:
@@ -355,7 +350,7 @@ def test_a_run_is_never_continued_on_other_photos_or_another_base(studio, ann, t
     studio.training.go_on(run.id)
     (job,) = off(studio)
     assert "set of photos has changed" in job.failure.message
-    studio.store.photos.delete("local", added.id)
+    studio.store.photos.delete(added.id)
     bases = studio.training._bases
     bases.locations["preview"] = replace(bases.locations["preview"], sha256="other")
     studio.training.go_on(run.id)
@@ -365,17 +360,15 @@ def test_a_run_is_never_continued_on_other_photos_or_another_base(studio, ann, t
 
 def test_the_command_line_trains_here_and_says_why_it_failed(studio, ann, trainer) -> None:
     told, started = [], []
-    run = studio.training.run_now(
-        ann.id, PLAN, "Mine", on_start=started.append, on_progress=lambda *said: told.append(said)
-    )
+    run = studio.training.run_now(ann.id, PLAN, "Mine", on_start=started.append, on_progress=told.append)
     assert (run.name, run.outcome) == ("Mine", "Done: 6 steps.")
     assert started[0].id == run.id
-    assert told[-1][0] == pytest.approx(0.999)
+    assert told[-1].fraction == pytest.approx(0.999)
     assert studio.training.go_on_now(run.id, 8).plan.steps == 8
     trainer.loss = lambda step: math.nan
     with pytest.raises(EngineError, match="no number"):
         studio.training.run_now(ann.id, PLAN)
-    assert studio.jobs.get(studio.training.runs()[0].job_id).state == "failed"
+    assert studio.jobs.get(studio.runs.list()[0].job_id).state == "failed"
 
 
 # -- choosing ---------------------------------------------------------------------------
@@ -383,24 +376,24 @@ def test_the_command_line_trains_here_and_says_why_it_failed(studio, ann, traine
 
 def test_a_checkpoint_becomes_an_adapter_with_its_measures(studio, ann) -> None:
     run = trained(studio, ann)
-    chosen = studio.training.suggestion(run.id).checkpoint
+    chosen = studio.runs.suggestion(run.id).checkpoint
     assert chosen.step == 2, "of equals the earlier"
-    kept = studio.training.keep(chosen.id, "Ann at 2")
+    kept = studio.runs.keep(chosen.id, "Ann at 2")
     assert (kept.trigger, kept.family, kept.rank) == ("sks person", "sd15", PLAN.rank)
     assert (kept.run_id, kept.checkpoint_id, kept.identity_id) == (run.id, chosen.id, ann.id)
     assert kept.measures["likeness"] == pytest.approx(1.0)
-    assert studio.training.picture(kept.thumbnail_sha256).is_file()
+    assert studio.runs.picture(kept.thumbnail_sha256).is_file()
     with pytest.raises(UserInputError):
-        studio.training.keep(chosen.id, " ")
+        studio.runs.keep(chosen.id, " ")
     with pytest.raises(ConflictError):
-        studio.training.keep(chosen.id, "ann at 2")
+        studio.runs.keep(chosen.id, "ann at 2")
     with pytest.raises(NotFoundError):
-        studio.training.keep("nothing", "x")
-    studio.training.delete(run.id)
-    assert studio.store.media.get("local", kept.media_sha256).is_file()
+        studio.runs.keep("nothing", "x")
+    studio.runs.delete(run.id)
+    assert studio.store.media.get(kept.media_sha256).is_file()
     with pytest.raises(NotFoundError):
-        studio.training.run(run.id)
-    assert not (studio.data_dir / "runs" / run.id).exists()
+        studio.runs.get(run.id)
+    assert not (studio.store.data_dir / "runs" / run.id).exists()
 
 
 def test_a_grid_is_drawn_measured_and_voted_on(studio, ann) -> None:
@@ -408,21 +401,21 @@ def test_a_grid_is_drawn_measured_and_voted_on(studio, ann) -> None:
     studio.training.grid(run.id, strengths=(0.5, 1.0), seeds=(1, 2))
     (job,) = off(studio)
     assert (job.state, job.outputs["pictures"]) == ("done", 12)
-    cells = studio.training.grid_cells(run.id)
+    cells = studio.runs.grid_cells(run.id)
     assert {(c.step, c.strength) for c in cells} == {(s, w) for s in (2, 4, 6) for w in (0.5, 1.0)}
     assert {c.prompt for c in cells} == {"a photo of sks person"}
     loved = next(c for c in cells if (c.step, c.strength) == (4, 0.5))
-    assert studio.training.vote(loved.id, 1).vote == 1
-    first = studio.training.grid_summary(run.id)[0]
+    assert studio.runs.vote(loved.id, 1).vote == 1
+    first = studio.runs.grid_summary(run.id)[0]
     assert (first.step, first.strength, first.votes, first.faces, first.pictures) == (4, 0.5, 1, 2, 2)
     studio.training.grid(run.id, strengths=(0.5, 1.0), seeds=(1, 2))
     off(studio)
-    assert studio.training.grid_cells(run.id)[:1] == cells[:1]
-    assert studio.training.grid_summary(run.id)[0].votes == 1
+    assert studio.runs.grid_cells(run.id)[:1] == cells[:1]
+    assert studio.runs.grid_summary(run.id)[0].votes == 1
     with pytest.raises(UserInputError):
-        studio.training.vote(loved.id, 2)
+        studio.runs.vote(loved.id, 2)
     with pytest.raises(NotFoundError):
-        studio.training.vote("nothing", 1)
+        studio.runs.vote("nothing", 1)
 
 
 @pytest.mark.parametrize(
@@ -446,23 +439,23 @@ def test_a_grid_needs_checkpoints(studio, ann) -> None:
     run = studio.training.submit(ann.id, PLAN)
     with pytest.raises(UserInputError, match="no checkpoints"):
         studio.training.grid(run.id)
-    assert studio.training.state(run.id).state == "waiting"
-    studio.training.stop(run.id)
-    assert studio.training.state(run.id).sentence == "Stopped before the first checkpoint."
+    assert studio.runs.state(run.id).state == "waiting"
+    studio.runs.stop(run.id)
+    assert studio.runs.state(run.id).sentence == "Stopped before the first checkpoint."
     with pytest.raises(ConflictError):
-        studio.training.stop(run.id)
+        studio.runs.stop(run.id)
 
 
 def test_a_person_takes_runs_and_folders_along(studio, ann) -> None:
     run = trained(studio, ann)
-    folder = studio.data_dir / "runs" / run.id
+    folder = studio.store.data_dir / "runs" / run.id
     assert folder.is_dir()
     plan = studio.identities.delete_plan(ann.id)
     assert (plan.runs, plan.run_bytes > 0) == (1, True)
     assert "1 training run" in plan.sentence
     studio.identities.delete(ann.id)
     assert not folder.exists()
-    assert studio.store.media.verify().unused == ()
+    assert studio.whole.store.files.verify().unused == ()
 
 
 def test_the_engine_says_when_it_is_missing(studio, ann, engines, monkeypatch) -> None:

@@ -32,6 +32,6 @@ def a_face() -> DetectedFace:
 
 
 def a_render(store: Store, data: bytes = b"picture", owner: str = ME, **values: object) -> Render:
-    sha256 = store.media.put(owner, data, ".png")
+    sha256 = store.of(owner).media.put(data, ".png")
     basis = NewRender(kind="image", media_sha256=sha256, recipe={"seed": 1}, engine="rig", engine_version="1.0")
-    return store.renders.add(owner, NewRender(**(vars(basis) | values)))  # type: ignore[arg-type]
+    return store.of(owner).renders.add(NewRender(**(vars(basis) | values)))  # type: ignore[arg-type]

@@ -18,67 +18,67 @@ PLAN = TrainingPlan(steps=10, sample_prompts=("a photo of {trigger}",), learning
 
 
 def a_run(store: Store, name: str = "Ada", owner: str = ME) -> TrainingRun:
-    person = store.identities.find(owner, name) or store.identities.add(owner, name)
-    run = store.runs.add(owner, person.id, PLAN, name=f" {name}'s ", base_sha256="b", photos=("p1", "p2"))
-    store.runs.folder(run.id).mkdir(parents=True)
-    (store.runs.folder(run.id) / "state").write_bytes(b"12345")
+    person = store.of(owner).identities.find(name) or store.of(owner).identities.add(name)
+    run = store.of(owner).runs.add(person.id, PLAN, name=f" {name}'s ", base_sha256="b", photos=("p1", "p2"))
+    store.run_folders.path(run.id).mkdir(parents=True)
+    (store.run_folders.path(run.id) / "state").write_bytes(b"12345")
     return run
 
 
 def a_sample(store: Store, run: TrainingRun, step: int, picture: bytes, seed: int = 1) -> RunSample:
-    sha256 = store.media.put(run.owner, picture, ".png")
+    sha256 = store.of(run.owner).media.put(picture, ".png")
     sample = RunSample(
         run_id=run.id, step=step, kind="person", prompt="x", seed=seed, media_sha256=sha256, distance=0.4
     )
-    store.runs.add_sample(run.owner, sample)
+    store.of(run.owner).runs.add_sample(sample)
     return sample
 
 
 def a_checkpoint(store: Store, run: TrainingRun, step: int, weights: bytes = b"w"):
-    sha256 = store.media.put(run.owner, weights, ".safetensors")
-    return store.runs.put_checkpoint(run.owner, run.id, step, sha256, loss=0.5, has_state=True)
+    sha256 = store.of(run.owner).media.put(weights, ".safetensors")
+    return store.of(run.owner).runs.put_checkpoint(run.id, step, sha256, loss=0.5, has_state=True)
 
 
 def test_a_run_comes_back_as_it_was(store: Store) -> None:
     run = a_run(store)
     assert (run.name, run.plan, run.photos, run.outcome, run.calibration) == ("Ada's", PLAN, ("p1", "p2"), "", None)
     scale = Calibration("dlib", 0.3, 0.05, 0.6, 4)
-    changed = store.runs.change(ME, run.id, calibration=scale, outcome="Done.", photos=("p3",))
+    changed = store.of(ME).runs.change(run.id, calibration=scale, outcome="Done.", photos=("p3",))
     assert (changed.calibration, changed.outcome, changed.photos, changed.plan) == (scale, "Done.", ("p3",), PLAN)
-    assert store.runs.change(ME, run.id, outcome="").outcome == ""
+    assert store.of(ME).runs.change(run.id, outcome="").outcome == ""
     second = a_run(store, "Bob")
-    assert store.runs.list(ME) == (second, store.runs.get(ME, run.id))
-    assert store.runs.list(ME, identity_id=run.identity_id) == (store.runs.get(ME, run.id),)
+    assert store.of(ME).runs.list() == (second, store.of(ME).runs.get(run.id))
+    assert store.of(ME).runs.list(identity_id=run.identity_id) == (store.of(ME).runs.get(run.id),)
 
 
 def test_runs_of_others_do_not_exist(store: Store) -> None:
     run = a_run(store)
     checkpoint = a_checkpoint(store, run, 1)
     for call in (
-        lambda: store.runs.get("other", run.id),
-        lambda: store.runs.change("other", run.id, name="x"),
-        lambda: store.runs.delete("other", run.id),
-        lambda: store.runs.checkpoint("other", checkpoint.id),
-        lambda: store.runs.vote("other", "cell", 1),
+        lambda: store.of("other").runs.get(run.id),
+        lambda: store.of("other").runs.change(run.id, name="x"),
+        lambda: store.of("other").runs.delete(run.id),
+        lambda: store.of("other").runs.checkpoint(checkpoint.id),
+        lambda: store.of("other").runs.vote("cell", 1),
     ):
         with pytest.raises(NotFoundError):
             call()
-    assert store.runs.metrics("other", run.id) == {}
-    assert store.runs.samples("other", run.id) == ()
+    assert store.of("other").runs.metrics(run.id) == {}
+    assert store.of("other").runs.samples(run.id) == ()
     with pytest.raises(ConflictError):
-        store.runs.add(ME, "nobody", PLAN, name="x", base_sha256="", photos=())
+        store.of(ME).runs.add("nobody", PLAN, name="x", base_sha256="", photos=())
 
 
 def test_curves_are_replaced_where_steps_are_made_again(store: Store) -> None:
     run = a_run(store)
-    store.runs.add_metrics(ME, run.id, [("loss", 1, 1.0), ("loss", 2, 0.5), ("drift", 2, 0.01), ("loss", 3, 0.4)])
+    store.of(ME).runs.add_metrics(run.id, [("loss", 1, 1.0), ("loss", 2, 0.5), ("drift", 2, 0.01), ("loss", 3, 0.4)])
     a_sample(store, run, 1, b"one")
     late = a_sample(store, run, 3, b"three")
-    store.runs.forget_after(ME, run.id, 2)
-    store.runs.add_metrics(ME, run.id, [("loss", 2, 0.6)])
-    assert store.runs.metrics(ME, run.id) == {"drift": [(2, 0.01)], "loss": [(1, 1.0), (2, 0.6)]}
-    assert [s.step for s in store.runs.samples(ME, run.id)] == [1]
-    assert not store.media.has(ME, late.media_sha256)
+    store.of(ME).runs.forget_after(run.id, 2)
+    store.of(ME).runs.add_metrics(run.id, [("loss", 2, 0.6)])
+    assert store.of(ME).runs.metrics(run.id) == {"drift": [(2, 0.01)], "loss": [(1, 1.0), (2, 0.6)]}
+    assert [s.step for s in store.of(ME).runs.samples(run.id)] == [1]
+    assert not store.of(ME).media.has(late.media_sha256)
 
 
 def test_a_sample_drawn_again_takes_its_place(store: Store) -> None:
@@ -86,52 +86,52 @@ def test_a_sample_drawn_again_takes_its_place(store: Store) -> None:
     a_sample(store, run, 1, b"first")
     again = a_sample(store, run, 1, b"second")
     other = a_sample(store, run, 1, b"second", seed=2)
-    assert store.runs.samples(ME, run.id, step=1) == (again, other)
-    assert store.runs.samples(ME, run.id, kind="class") == ()
+    assert store.of(ME).runs.samples(run.id, step=1) == (again, other)
+    assert store.of(ME).runs.samples(run.id, kind="class") == ()
 
 
 def test_checkpoints_keep_their_row_and_say_where_training_can_go_on(store: Store) -> None:
     run = a_run(store)
     first = a_checkpoint(store, run, 2)
-    store.runs.measure_checkpoint(ME, run.id, 2, distance=0.3, drift=0.02)
-    store.runs.measure_checkpoint(ME, run.id, 99, distance=0.3, drift=0.02)
+    store.of(ME).runs.measure_checkpoint(run.id, 2, distance=0.3, drift=0.02)
+    store.of(ME).runs.measure_checkpoint(run.id, 99, distance=0.3, drift=0.02)
     again = a_checkpoint(store, run, 2, b"other weights")
     assert (again.id, again.distance, again.drift) == (first.id, 0.3, 0.02)
     a_checkpoint(store, run, 4)
-    store.runs.keep_states(ME, run.id, [4])
-    assert [(c.step, c.has_state) for c in store.runs.checkpoints(ME, run.id)] == [(2, False), (4, True)]
-    store.runs.keep_states(ME, run.id, [])
-    assert not any(c.has_state for c in store.runs.checkpoints(ME, run.id))
+    store.of(ME).runs.keep_states(run.id, [4])
+    assert [(c.step, c.has_state) for c in store.of(ME).runs.checkpoints(run.id)] == [(2, False), (4, True)]
+    store.of(ME).runs.keep_states(run.id, [])
+    assert not any(c.has_state for c in store.of(ME).runs.checkpoints(run.id))
 
 
 def test_a_cell_drawn_again_keeps_its_vote(store: Store) -> None:
     run = a_run(store)
     checkpoint = a_checkpoint(store, run, 2)
     for strength in (1.0, 0.5):
-        picture = store.media.put(ME, b"picture %f" % strength, ".png")
-        store.runs.put_cell(ME, run.id, checkpoint.id, strength, "x", 1, picture, 0.4)
-    low, high = store.runs.cells(ME, run.id)
+        picture = store.of(ME).media.put(b"picture %f" % strength, ".png")
+        store.of(ME).runs.put_cell(run.id, checkpoint.id, strength, "x", 1, picture, 0.4)
+    low, high = store.of(ME).runs.cells(run.id)
     assert (low.strength, high.strength, low.step) == (0.5, 1.0, 2)
-    store.runs.vote(ME, low.id, -1)
-    again = store.runs.put_cell(ME, run.id, checkpoint.id, 0.5, "x", 1, low.media_sha256, None)
+    store.of(ME).runs.vote(low.id, -1)
+    again = store.of(ME).runs.put_cell(run.id, checkpoint.id, 0.5, "x", 1, low.media_sha256, None)
     assert (again.id, again.vote, again.distance) == (low.id, -1, None)
 
 
 def test_deleting_a_run_takes_its_folder_and_lonely_files(store: Store) -> None:
     run = a_run(store)
-    kept = store.media.put(ME, b"weights kept as an adapter", ".safetensors")
+    kept = store.of(ME).media.put(b"weights kept as an adapter", ".safetensors")
     from studio.domain.adapter import NewAdapter
 
-    store.adapters.add(ME, NewAdapter(name="A", family="sd15", media_sha256=kept))
+    store.of(ME).adapters.add(NewAdapter(name="A", family="sd15", media_sha256=kept))
     a_checkpoint(store, run, 2, b"weights kept as an adapter")
     sample = a_sample(store, run, 2, b"picture")
-    job = store.jobs.add(ME, "train", {"run_id": run.id})
+    job = store.of(ME).jobs.add("train", {"run_id": run.id})
     with pytest.raises(ConflictError):
-        store.runs.delete(ME, run.id)
-    store.jobs.request_cancel(ME, job.id)
-    assert store.runs.delete(ME, run.id) == len(b"picture")
-    assert not store.runs.folder(run.id).exists()
-    assert (store.media.has(ME, sample.media_sha256), store.media.has(ME, kept)) == (False, True)
+        store.of(ME).runs.delete(run.id)
+    store.of(ME).jobs.request_cancel(job.id)
+    assert store.of(ME).runs.delete(run.id) == len(b"picture")
+    assert not store.run_folders.path(run.id).exists()
+    assert (store.of(ME).media.has(sample.media_sha256), store.of(ME).media.has(kept)) == (False, True)
 
 
 def test_a_deleted_person_leaves_no_run_behind(store: Store) -> None:
@@ -139,31 +139,31 @@ def test_a_deleted_person_leaves_no_run_behind(store: Store) -> None:
     sample = a_sample(store, ada, 1, b"drawn")
     a_checkpoint(store, ada, 1)
     shared = a_checkpoint(store, bob, 1)
-    plan = store.identities.plan_deletion(ME, ada.identity_id)
+    plan = store.of(ME).identities.plan_deletion(ada.identity_id)
     assert (plan.runs, plan.run_bytes, plan.files, plan.shared_files) == (1, 5, 1, 1)
-    assert store.runs.folder(ada.id).is_dir()
-    assert store.identities.delete(ME, ada.identity_id) == plan
-    assert not store.runs.folder(ada.id).exists()
-    assert not store.media.has(ME, sample.media_sha256)
-    assert store.media.has(ME, shared.media_sha256)
-    assert store.runs.folder(bob.id).is_dir()
+    assert store.run_folders.path(ada.id).is_dir()
+    assert store.of(ME).identities.delete(ada.identity_id) == plan
+    assert not store.run_folders.path(ada.id).exists()
+    assert not store.of(ME).media.has(sample.media_sha256)
+    assert store.of(ME).media.has(shared.media_sha256)
+    assert store.run_folders.path(bob.id).is_dir()
     assert store.database.value("SELECT count(*) FROM run_metrics WHERE run_id = ?", [ada.id]) == 0
-    assert (store.media.verify().unused, store.database.check()) == ((), ())
+    assert (store.files.verify().unused, store.database.check()) == ((), ())
 
 
 def test_a_person_whose_run_trains_is_not_deleted(store: Store) -> None:
     run = a_run(store)
-    job = store.jobs.add(ME, "grid", {"run_id": run.id})
-    assert store.identities.plan_deletion(ME, run.identity_id).busy_jobs == (job.id,)
+    job = store.of(ME).jobs.add("grid", {"run_id": run.id})
+    assert store.of(ME).identities.plan_deletion(run.identity_id).busy_jobs == (job.id,)
 
 
 def test_folders_of_deleted_runs_go_at_the_next_start(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         run = a_run(store)
-        store.runs.folder("gone").mkdir()
+        store.run_folders.path("gone").mkdir()
     with Store(tmp_path) as store:
-        assert store.runs.folder(run.id).is_dir()
-        assert not store.runs.folder("gone").exists()
+        assert store.run_folders.path(run.id).is_dir()
+        assert not store.run_folders.path("gone").exists()
 
 
 @settings(max_examples=20, deadline=None)
@@ -184,14 +184,14 @@ def test_whatever_runs_share_the_plan_is_what_happens(
             else:
                 checkpoint = a_checkpoint(store, run, index, data)
                 if what == "cell":
-                    store.runs.put_cell(ME, run.id, checkpoint.id, 1.0, "x", 1, checkpoint.media_sha256, None)
-        before = store.media.total_bytes(ME)
+                    store.of(ME).runs.put_cell(run.id, checkpoint.id, 1.0, "x", 1, checkpoint.media_sha256, None)
+        before = store.of(ME).media.total_bytes()
         for run in runs:
-            plan = store.identities.plan_deletion(ME, run.identity_id)
-            assert store.identities.delete(ME, run.identity_id) == plan
+            plan = store.of(ME).identities.plan_deletion(run.identity_id)
+            assert store.of(ME).identities.delete(run.identity_id) == plan
             before -= plan.file_bytes
-            assert store.media.total_bytes(ME) == before
-            report = store.media.verify()
+            assert store.of(ME).media.total_bytes() == before
+            report = store.files.verify()
             assert (report.ok, report.unused) == (True, ())
 
 

@@ -1,23 +1,29 @@
-"""One studio with a window, one Chromium, and pages that remember what went wrong on them."""
+"""One studio with a window, one Chromium, and pages that remember what went wrong on them.
+
+The studio is shared by all tests of a run, in whatever order they come: a test
+makes what it needs under a name of its own, and expects to find more.
+"""
 
 from __future__ import annotations
 
 import http.client
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
-import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
-import psutil
 import pytest
+
+from tests.patience import PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = Path(__file__).parent / "screenshots"
@@ -26,23 +32,36 @@ CHROMIUM_FLAGS = [
     "--disable-sync", "--disable-default-apps", "--no-first-run", "--autoplay-policy=no-user-gesture-required",
     "--disable-dev-shm-usage",
 ]  # fmt: skip
+AT_REST = """() => {
+  const boxes = [...document.querySelectorAll('.block, .card, .job, figure, img')].map((e) => {
+    const b = e.getBoundingClientRect();
+    return [b.left, b.top, b.width, b.height];
+  });
+  const moving = document.getAnimations().some(
+    (a) => a.playState === 'running' && a.effect?.getComputedTiming().iterations !== Infinity);
+  const loading = [...document.images].some(
+    (i) => i.loading !== 'lazy' && i.getBoundingClientRect().width && !i.complete);
+  const seen = JSON.stringify([location.href, boxes]);
+  const rest = window.atRest ??= { seen: '', frames: 0, since: 0 };
+  rest.frames = !moving && !loading && seen === rest.seen ? rest.frames + 1 : 0;
+  if (!rest.frames) rest.since = performance.now();
+  rest.seen = seen;
+  return rest.frames >= 3 && performance.now() - rest.since > 250;
+}"""
+"""Asked once a frame: true after a quarter of a second, and three frames, in which nothing on the page was moved,
+faded or loaded. Lists of jobs are drawn anew every second or so: on a busy machine many more frames never come."""
+CUT_OFF = re.compile("AbortError|Connection errored out")
+"""What a page says about its open requests when it is left."""
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
 
 @dataclass
 class Server:
-    """A running `python app.py`.
-
-    Attributes:
-        seconds_to_answer: from the start of the process to the first answer of the page.
-        processor_seconds: what the process had used of the processor by then.
-    """
+    """A running `python app.py`."""
 
     url: str
     data_dir: Path
     log: Path
-    seconds_to_answer: float
-    processor_seconds: float
 
 
 def free_port() -> int:
@@ -62,27 +81,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "STUDIO_SAMPLE": "no",
         "PYTHONUNBUFFERED": "1",
     }
-    began = time.monotonic()
     with log.open("wb") as out:
         process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=out, stderr=out)
         try:
             url = f"http://127.0.0.1:{port}/"
             wait_for(url, process, log)
-            took, times = time.monotonic() - began, psutil.Process(process.pid).cpu_times()
-            yield Server(url, folder / "data", log, took, times.user + times.system)
+            yield Server(url, folder / "data", log)
         finally:
             process.terminate()
             try:
-                process.wait(20)
+                process.wait(PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(20)
+                process.wait()
 
 
 def fetch(url: str) -> tuple[int, bytes]:
     """Return status and body; leaves no socket open, whatever the answer is."""
     where = urlsplit(url)
-    connection = http.client.HTTPConnection(where.hostname, where.port, timeout=20)
+    connection = http.client.HTTPConnection(where.hostname, where.port, timeout=PATIENCE_SECONDS)
     try:
         connection.request("GET", where.path)
         answer = connection.getresponse()
@@ -92,16 +109,15 @@ def fetch(url: str) -> tuple[int, bytes]:
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 180
-    while time.monotonic() < until:
+    def answers() -> bool:
         if process.poll() is not None:
             pytest.fail(f"app.py ended with {process.returncode}:\n{log.read_text(errors='replace')[-3000:]}")
         try:
-            if fetch(url)[0] == 200:
-                return
+            return fetch(url)[0] == 200
         except OSError:
-            time.sleep(0.05)
-    pytest.fail(f"no answer from {url} within three minutes:\n{log.read_text(errors='replace')[-3000:]}")
+            return False
+
+    wait_until(answers, lambda: f"for {url}:\n{log.read_text(errors='replace')[-3000:]}")
 
 
 @pytest.fixture(scope="session")
@@ -137,6 +153,18 @@ class Visit:
         self.page.click(f"#tab-{name}-button")
         self.page.wait_for_selector(f"#tab-{name}-button[aria-selected=true]")
 
+    def settle(self) -> None:
+        """Wait until the page is at rest."""
+        self.page.evaluate("delete window.atRest")
+        self.page.wait_for_function(AT_REST)
+
+    def reload(self) -> None:
+        """Load the page anew; what the old one says about requests that are cut off is no trouble."""
+        before = len(self.troubles)
+        self.page.reload()
+        self.page.wait_for_selector("#people-list .card")
+        self.troubles[before:] = [t for t in self.troubles[before:] if not CUT_OFF.search(t)]
+
     def toast(self, words: str) -> str:
         """Wait for a notice with the words, return its text, and close all."""
         self.page.wait_for_selector(f".toast-body:has-text({json.dumps(words)})")
@@ -158,7 +186,7 @@ def visit(server: Server, chromium: object) -> Iterator[object]:
         context = chromium.new_context(
             viewport=viewport, color_scheme=scheme, accept_downloads=True, has_touch=viewport == PHONE
         )
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENCE_SECONDS * 1000)
         contexts.append(context)
         made = Visit(context.new_page(), server.url)
         made.page.on("console", lambda m: made.troubles.append(m.text) if m.type == "error" else None)
@@ -178,9 +206,24 @@ def visit(server: Server, chromium: object) -> Iterator[object]:
     assert not found, f"console errors or requests to outside: {found}"
 
 
+@pytest.fixture
+def with_person(server: Server) -> Iterator[object]:
+    """Return a function that adds a person to the studio behind the window, without the window."""
+    from studio.domain.consent import Consent, Scope
+    from studio.domain.identity import Identity
+    from studio.studio import Studio
+
+    def add(name: str, photos: Sequence[Path], *scopes: Scope) -> Identity:
+        agreed = Consent(agreed_by=name, scopes=scopes, granted_at=datetime.now(UTC)) if scopes else None
+        with Studio(server.data_dir) as studio:
+            return studio.identities.add(name, photos, consent=agreed)
+
+    return add
+
+
 @pytest.fixture(scope="session")
 def portrait() -> Path:
-    from studio.services.projects import sample_portrait
+    from studio.services.sample import sample_portrait
 
     return sample_portrait()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.ui.test_story import wait_for_new_picture
+
 
 @pytest.fixture(scope="module")
 def two_people(portrait, tmp_path_factory):
@@ -83,9 +85,7 @@ def test_presets_set_sliders_and_own_ones_can_be_kept_and_deleted(visit, portrai
     before = v.picture_source()
     v.page.wait_for_selector("#preset-list .card")
     v.page.click("#preset-list [data-act=preset] >> nth=0")
-    v.page.wait_for_function(
-        "old => document.querySelectorAll('#expression-picture img')[1].getAttribute('src') !== old", arg=before
-    )
+    wait_for_new_picture(v, before)
     v.page.click("#expression-keep button.label-wrap")
     v.page.wait_for_selector("#preset-name", state="visible")
     v.page.fill("#preset-name textarea, #preset-name input", "Zebra look")
@@ -105,8 +105,9 @@ def test_single_weights_open_with_the_photos_own_marks_and_reset_to_zero(visit, 
     v.page.set_input_files("#expression-upload input[type=file]", str(portrait))
     v.page.wait_for_selector("#expression-picture img")
     v.page.wait_for_selector("#preset-list [data-id=joy]")
+    before = v.picture_source()
     v.page.click("#preset-list [data-id=joy]")
-    v.page.wait_for_timeout(1500)
+    wait_for_new_picture(v, before)
     # the fold is drawn only now, with the preset's values in it
     assert v.page.locator("#control-jawOpen").count() == 0
     v.page.click("#expression-all button.label-wrap")

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+from gradio_client import Client
+
 from tests.ui.conftest import DESKTOP, PHONE, SCREENSHOTS
 
 NAME = "Eileen"
@@ -50,7 +55,7 @@ def test_story(visit, portrait, speech, server, tmp_path):
     shoot(v, "story-1-add")
     page.click("#person-add")
     page.wait_for_selector(f"#person-summary:has-text('{NAME}')")
-    assert "agreed" in page.inner_text("#people-list .card >> nth=0").lower()
+    assert "agreed" in page.inner_text(f"#people-list .card:has-text('{NAME}')").lower()
 
     # sliders: the picture changes on release, adds up, is undone, and is kept
     page.click("#person-to-expression")
@@ -81,11 +86,11 @@ def test_story(visit, portrait, speech, server, tmp_path):
     page.set_input_files("#animate-sound input[type=file]", str(speech))
     page.fill("#animate-transcript textarea", "hello there my friend")
     page.click("#animate-preview")
-    page.wait_for_selector("#animate-video video", timeout=60_000)
+    page.wait_for_selector("#animate-video video")
     assert "Preview" in page.inner_text("#animate-caption")
     page.click("#animate-make")
     page.wait_for_selector("#animate-progress .job, #animate-progress .notice.good")
-    page.wait_for_selector("#animate-progress .notice.good", timeout=90_000)
+    page.wait_for_selector("#animate-progress .notice.good")
     assert_plays_with_sound(page, "#animate-video video")
     shoot(v, "story-3-clip")
     with page.expect_download() as download:
@@ -108,13 +113,18 @@ def test_story(visit, portrait, speech, server, tmp_path):
     w.page.wait_for_selector("#library-video video")
     assert_plays_with_sound(w.page, "#library-video video")
     assert "rig" in w.page.inner_text("#library-about")
+    w.page.click("#library-recipe button.label-wrap")
+    w.page.wait_for_selector("#library-recipe .cm-content:has-text('\"engines\"')")
+    asked = newest_recipe(server.url, tmp_path)["request"]
+    assert asked["expression"] == {"smile": 1.0}
+    assert asked["transcript"] == "hello there my friend"
     shoot(w, "story-4-library")
     w.page.click("#library-drop button.label-wrap")
     w.page.set_input_files("#library-file input[type=file]", str(clip))
     w.page.wait_for_selector("#library-found .notice.good")
     w.page.click("#library-rerun")
     w.page.wait_for_selector("#tab-jobs-button[aria-selected=true]")
-    made = w.page.wait_for_function(NEW_JOB_DONE, arg=before, timeout=90_000).json_value()
+    made = w.page.wait_for_function(NEW_JOB_DONE, arg=before).json_value()
     shoot(w, "story-5-jobs")
     w.page.click(f"#jobs-list [data-job='{made}'] [data-act=show]")
     w.page.wait_for_selector("#library-about:has-text('Made again from')")
@@ -124,30 +134,38 @@ def test_story(visit, portrait, speech, server, tmp_path):
     w.page.wait_for_selector("#library-report .notice.good")
 
 
+def newest_recipe(url: str, folder: Path) -> dict[str, Any]:
+    """Return the recipe of the newest clip, as other programs read it."""
+    client = Client(url, verbose=False, download_files=str(folder))
+    try:
+        newest = client.predict(kind="clip", api_name="/library")["renders"][0]["id"]
+        return dict(client.predict(newest, api_name="/show_render")["recipe"])
+    finally:
+        client.close()
+
+
 def assert_plays_with_sound(page, selector: str) -> None:
     """The clip in the player runs forward, has a picture, and an audio track that is not muted."""
+    page.wait_for_function("s => document.querySelector(s).readyState >= 1", arg=selector)
+    page.eval_on_selector(selector, "video => { video.play(); }")
+    page.wait_for_function("s => document.querySelector(s).currentTime > 0.2", arg=selector)
+    page.wait_for_function("s => document.querySelector(s).webkitAudioDecodedByteCount > 0", arg=selector)
     facts = page.eval_on_selector(
         selector,
-        """async (video) => {
-            if (video.readyState < 1) await new Promise((r) => { video.onloadedmetadata = r; });
-            await video.play();
-            await new Promise((r) => setTimeout(r, 700));
-            const stream = video.captureStream();
-            return { at: video.currentTime, width: video.videoWidth, seconds: video.duration, muted: video.muted,
-                     heard: video.webkitAudioDecodedByteCount, tracks: stream.getAudioTracks().length };
-        }""",
+        "video => ({ width: video.videoWidth, seconds: video.duration, muted: video.muted,"
+        " tracks: video.captureStream().getAudioTracks().length })",
     )
-    assert facts["at"] > 0.2
     assert facts["width"] >= 256
     assert 1.5 < facts["seconds"] < 3.5
-    assert facts["heard"] > 0, facts
     assert facts["tracks"] == 1
+    assert not facts["muted"]
 
 
-def test_every_tab_looks_right_on_every_screen(visit, server):
+def test_every_tab_looks_right_on_every_screen(visit, with_person, portrait):
     """Leaves a picture of every tab; nothing may stick out of the page sideways."""
     from studio.ui.tabs import TABS
 
+    with_person("Tabitha", [portrait], "edit")
     for screen, viewport in (("desktop", DESKTOP), ("phone", PHONE)):
         v = visit(viewport)
         v.open()
@@ -156,13 +174,15 @@ def test_every_tab_looks_right_on_every_screen(visit, server):
             if tab.id == "expression":
                 v.page.click("#expression-people .card >> nth=0")
                 v.page.wait_for_selector("#expression-picture img")
-            v.page.wait_for_timeout(500)
+            v.settle()
             out = v.page.evaluate(STICKING_OUT, f"#tab-{tab.id}")
             assert out == [], f"{tab.id} on {screen}: {out} reach beyond the right edge"
             if tab.id == "expression" and screen == "desktop":
                 v.page.mouse.move(1000, 500)
+                v.page.evaluate("document.addEventListener('scroll', () => { window.scrolled = true }, true)")
                 v.page.mouse.wheel(0, 400)
-                v.page.wait_for_timeout(300)
+                v.page.wait_for_function("window.scrolled")
+                v.settle()
                 top = v.page.evaluate("document.querySelector('#expression-picture').getBoundingClientRect().top")
                 assert top >= 0, "the picture left the screen while the sliders scrolled"
                 v.page.mouse.wheel(0, -400)
@@ -171,26 +191,5 @@ def test_every_tab_looks_right_on_every_screen(visit, server):
                 v.page.wait_for_function(
                     "dark => document.body.classList.contains('dark') === dark", arg=scheme == "dark"
                 )
-                v.page.wait_for_timeout(200)
+                v.settle()
                 shoot(v, f"{tab.id}-{screen}-{scheme}")
-
-
-def test_recipe_holds_what_was_asked(visit, server):
-    from gradio_client import Client
-
-    client = Client(server.url, verbose=False)
-    try:
-        page = client.predict(kind="clip", api_name="/library")
-        recipe = client.predict(page["renders"][0]["id"], api_name="/show_render")["recipe"]
-    finally:
-        client.close()
-    assert recipe["request"]["expression"] == {"smile": 1.0}
-    assert recipe["request"]["transcript"] == "hello there my friend"
-
-    v = visit()
-    v.open("library")
-    v.page.click("#library-grid .card:has(.corner) >> nth=0")
-    v.page.wait_for_selector("#library-about h2")
-    v.page.click("#library-recipe button.label-wrap")
-    v.page.wait_for_selector("#library-recipe .cm-content")
-    assert '"engines"' in v.page.inner_text("#library-recipe .cm-content")

@@ -18,8 +18,10 @@ from tests.ui.test_story import STICKING_OUT, shoot
 NAME = "Ruby"
 SHORT = {"checkpoint_every": "6", "sample_every": "6", "prior_pictures": "2", "sample_steps": "4", "batch": "2"}
 STEPS = 12
-SLOW = 240_000
-"""Milliseconds that a step of the story may take beside other work."""
+NEW_PICTURE_ALONE = """before => {
+  const drawn = [...document.querySelectorAll('#generate-result figure:has(.badge)')];
+  return drawn.length && !drawn.some((d) => before.includes(d.dataset.render));
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -27,30 +29,19 @@ def photos(tmp_path_factory):
     """Four renders of one invented person."""
     from PIL import Image
 
-    from studio.factory.preview_base import people as faces
+    from studio.factory.preview_base.drawing import render
+    from studio.factory.preview_base.people import sample_person, sample_picture
 
     rng = np.random.default_rng(4)
-    person = faces.sample_person(rng, sex="woman", hair_color="red", skin="light", age="young", beard="no")
+    person = sample_person(rng, sex="woman", hair_color="red", skin="light", age="young", beard="no")
     folder = tmp_path_factory.mktemp("photos")
     paths = []
     for expression, background in (("neutral", "gray"), ("smiling", "blue"), ("neutral", "white"), ("sad", "green")):
         fixed = {"expression": expression, "background": background, "direction": "straight", "light": "front"}
-        picture, _ = faces.render(faces.sample_picture(rng, person, glasses="no", **fixed), 512)
+        picture, _ = render(sample_picture(rng, person, glasses="no", **fixed), 512)
         paths.append(folder / f"ruby {background}.png")
         Image.fromarray(picture).save(paths[-1])
     return paths
-
-
-@pytest.fixture
-def patient(visit):
-    """Return a function that opens a browser which waits longer: a trainer works beside it."""
-
-    def start(*args, **options):
-        made = visit(*args, **options)
-        made.page.set_default_timeout(90_000)
-        return made
-
-    return start
 
 
 def told(page, words: str) -> str:
@@ -89,26 +80,34 @@ def agree(page) -> None:
     page.wait_for_selector("#person-summary:has-text('train a model')")
 
 
-def shoot_everywhere(patient, v, tab: str, name: str, ready: str) -> None:
+def draw(page) -> str:
+    """Press Make, and return the new picture's render; an earlier one may stand there until then."""
+    before = page.eval_on_selector_all("#generate-result figure", "drawn => drawn.map((d) => d.dataset.render)")
+    page.click("#generate-make")
+    page.wait_for_function(NEW_PICTURE_ALONE, arg=before)
+    return str(page.get_attribute("#generate-result figure", "data-render"))
+
+
+def shoot_everywhere(visit, v, tab: str, name: str, ready: str) -> None:
     """Leave pictures of a tab on desk and phone, light and dark; nothing may stick out sideways."""
     for screen, viewport in (("desktop", DESKTOP), ("phone", PHONE)):
-        w = v if screen == "desktop" else patient(viewport)
+        w = v if screen == "desktop" else visit(viewport)
         if w is not v:
             w.open(tab)
             w.page.wait_for_selector(ready)
-        w.page.wait_for_timeout(500)
+        w.settle()
         w.page.evaluate("window.scrollTo(0, 0)")
         assert w.page.evaluate(STICKING_OUT, f"#tab-{tab}") == []
         for scheme in ("light", "dark"):
             w.page.emulate_media(color_scheme=scheme)
             w.page.wait_for_function("dark => document.body.classList.contains('dark') === dark", arg=scheme == "dark")
-            w.page.wait_for_timeout(600)
+            w.settle()
             shoot(w, f"{name}-{screen}-{scheme}")
         w.page.emulate_media(color_scheme="light")
 
 
-def test_from_photos_to_a_picture_in_the_library(patient, photos, tmp_path):
-    v = patient()
+def test_from_photos_to_a_picture_in_the_library(visit, photos, tmp_path):
+    v = visit()
     page = v.page
     v.open()
     add_person(page, photos)
@@ -128,7 +127,7 @@ def test_from_photos_to_a_picture_in_the_library(patient, photos, tmp_path):
     page.wait_for_selector("#train-consent:has-text('agreed to training')")
 
     # the plan: few settings, the rest in a fold, and whether it fits
-    page.wait_for_selector("#train-preflight .preflight.fits", timeout=SLOW)
+    page.wait_for_selector("#train-preflight .preflight.fits")
     page.fill("#train-steps input[type=number]", str(STEPS))
     page.keyboard.press("Enter")
     page.click("#train-advanced button.label-wrap")
@@ -141,24 +140,24 @@ def test_from_photos_to_a_picture_in_the_library(patient, photos, tmp_path):
     run = page.get_attribute("#train-run .run", "data-run")
 
     # a second browser finds the same run; its curves appear without a reload
-    other = patient()
+    other = visit()
     other.open("train")
     other.page.wait_for_selector(f"#train-run [data-run='{run}']")
     for w in (v, other):
-        w.page.wait_for_selector("#train-plots svg path.line", timeout=SLOW)
-    page.wait_for_selector(f"#train-run [data-run='{run}'][data-state=done]", timeout=SLOW)
+        w.page.wait_for_selector("#train-plots svg path.line")
+    page.wait_for_selector(f"#train-run [data-run='{run}'][data-state=done]")
     page.wait_for_selector("#train-checkpoints .checkpoint >> nth=1")
     assert page.locator("#train-checkpoints .suggested").count() == 1
     assert page.locator("#train-plots figure svg[role=img]").count() >= 2
     other.page.close()
-    shoot_everywhere(patient, v, "train", "story-6-train", f"#train-run [data-run='{run}']")
+    shoot_everywhere(visit, v, "train", "story-6-train", f"#train-run [data-run='{run}']")
 
     # any checkpoint can be kept; what is exported was read back and is a file that names its word
     page.click(f"#train-checkpoints [data-step='{STEPS}'] [data-act=export]")
     page.wait_for_selector("#adapter-about h2:has-text('Ruby 12')")
     page.click("#adapter-format label:has-text('kohya')")
     page.click("#adapter-write")
-    page.wait_for_selector("#adapter-report .notice.good:has-text('read back')", timeout=SLOW)
+    page.wait_for_selector("#adapter-report .notice.good:has-text('read back')")
     with page.expect_download() as download:
         page.click("#adapter-download")
     download.value.save_as(tmp_path / "ruby.safetensors")
@@ -172,14 +171,12 @@ def test_from_photos_to_a_picture_in_the_library(patient, photos, tmp_path):
     page.wait_for_selector("#generate-adapters:has-text('Ruby 12')")
     assert "sks person" in page.input_value("#generate-prompt textarea")
     page.wait_for_selector("#generate-strength-1:has-text('Ruby 12')")
-    page.click("#generate-make")
-    page.wait_for_selector("#generate-result figure .badge", timeout=SLOW)
-    assert re.search(r"likeness|face", page.inner_text("#generate-result .badge"))
+    drawn = draw(page)
+    assert re.search(r"likeness|face", page.inner_text(f"#generate-result [data-render='{drawn}'] .badge"))
     assert "shown enlarged" in page.inner_text("#generate-result")
     page.click("#generate-result [data-act=star]")
     page.wait_for_selector("#generate-result .star[aria-pressed=true]")
-    drawn = page.get_attribute("#generate-result figure", "data-render")
-    shoot_everywhere(patient, v, "generate", "story-8-generate", f"#generate-result [data-render='{drawn}']")
+    shoot_everywhere(visit, v, "generate", "story-8-generate", f"#generate-result [data-render='{drawn}']")
 
     # it is in the Library with its recipe, can be a source, and goes on to Expression
     page.click("#generate-result [data-act=to-source]")
@@ -201,35 +198,34 @@ def header_of(path) -> str:
     return data[8 : 8 + length].decode()
 
 
-def test_a_run_is_stopped_continued_and_compared(patient, photos):
-    v = patient()
+def test_a_run_is_stopped_continued_and_compared(visit, with_person, photos):
+    with_person("Rosalind", photos, "train", "generate")
+    v = visit()
     page = v.page
     v.open("train")
-    page.wait_for_selector(f"#train-people .card:has-text('{NAME}')")
-    page.click(f"#train-people .card:has-text('{NAME}')")
-    page.wait_for_selector("#train-preflight .preflight.fits", timeout=SLOW)
+    page.click("#train-people .card:has-text('Rosalind')")
+    page.wait_for_selector("#train-people .card[aria-pressed=true]:has-text('Rosalind')")
+    page.wait_for_selector("#train-preflight .preflight.fits")
     page.click("#train-advanced button.label-wrap")
     page.wait_for_selector("#plan-rank", state="visible")
     for name, value in SHORT.items():
         fill(page, f"#plan-{name}", value)
     page.click("#train-start")
-    page.wait_for_selector("#train-run .run[data-state=training] .doing:has-text('Step')", timeout=SLOW)
+    page.wait_for_selector("#train-run .run[data-state=training] .doing:has-text('Step')")
     page.click("#train-run [data-act=stop]")
-    page.wait_for_selector("#train-run .run[data-state=stopped]", timeout=SLOW)
+    page.wait_for_selector("#train-run .run[data-state=stopped]")
     stopped = int(page.inner_text("#train-run .stats b >> nth=0"))
     assert stopped >= 1
     page.click("#train-run [data-act=continue]")
-    page.wait_for_function(
-        "n => +document.querySelector('#train-run .stats b')?.textContent > n", arg=stopped, timeout=SLOW
-    )
+    page.wait_for_function("n => +document.querySelector('#train-run .stats b')?.textContent > n", arg=stopped)
     page.click("#train-run [data-act=stop]")
-    page.wait_for_selector("#train-run .run[data-state=stopped]", timeout=SLOW)
+    page.wait_for_selector("#train-run .run[data-state=stopped]")
 
     page.click("#train-grid button.label-wrap")
     page.wait_for_selector("#train-strengths", state="visible")
     fill(page, "#train-strengths", "0.5")
     page.click("#train-draw-grid")
-    page.wait_for_selector("#train-cells .vote", timeout=SLOW)
+    page.wait_for_selector("#train-cells .vote")
     page.click("#train-cells [data-act=up] >> nth=0")
     page.wait_for_selector("#train-cells .summary:has-text('1 up')")
     shoot(v, "story-9-grid")
@@ -243,13 +239,11 @@ def test_a_run_is_stopped_continued_and_compared(patient, photos):
     told(page, "was deleted")
     v.tab("generate")
     page.wait_for_selector("#generate-strength-1", state="hidden")
-    before = page.get_attribute("#generate-result figure", "data-render")
-    page.click("#generate-make")
-    page.wait_for_selector(f"#generate-result figure:not([data-render='{before}'])", timeout=SLOW)
+    draw(page)
 
 
-def test_what_is_missing_is_asked_for(patient):
-    v = patient()
+def test_what_is_missing_is_asked_for(visit):
+    v = visit()
     v.open("generate")
     v.page.wait_for_selector("#generate-base input")
     v.page.fill("#generate-prompt textarea", "")

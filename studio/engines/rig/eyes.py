@@ -182,7 +182,7 @@ class EyePatch:
         _draw_eye(
             self.photo, self._ball, self._sclera, self._sprite, self._sprite_alpha, self._skin, self._lash,
             self._u, self._v, self._upper, self._lower, self._origin, self._along, self._across,
-            self.length, self.opening, self._brow,
+            self.length, self._brow,
             float(np.clip(motion.close, 0, 1)), float(np.clip(motion.widen, -0.5, 1)),
             float(np.clip(motion.squint, -0.5, 1)), motion.gaze_x * self.iris_radius, motion.gaze_y * self.iris_radius,
             out,
@@ -223,8 +223,8 @@ def _sigmoid(x: float) -> Any:
 @nb.njit(cache=True, nogil=True, fastmath=True)
 def _draw_eye(
     photo: Array, ball: Array, sclera: Array, sprite: Array, sprite_alpha: Array, skin: Array, lash: Array, us: Array,
-    vs: Array, upper: Array, lower: Array, origin: Array, along: Array, across: Array, length: float, opening: float,
-    brow: float, close: float, widen: float, squint: float, gaze_x: float, gaze_y: float, out: Array,
+    vs: Array, upper: Array, lower: Array, origin: Array, along: Array, across: Array, length: float, brow: float,
+    close: float, widen: float, squint: float, gaze_x: float, gaze_y: float, out: Array,
 ) -> None:  # fmt: skip
     """Composite one eye; see EyePatch.  All lengths in pixels."""
     height, width = us.shape

@@ -75,7 +75,7 @@ class RigPortrait:
         self._mouth = Mouth(asset, photo, fit, self._own_vertices, face.landmarks)
         self._contact = LipContact(asset, self._own_vertices)
         self._seam = SeamPull(asset, self._mesh, fit.eye_distance)
-        self._lid_calm = self._calm_lids(face.landmarks)
+        self._lid_calm = self._calm_lids()
         self._own_normals = kernels.vertex_normals(self._unturned(self._own_vertices), self._skin_triangles())
         self._light = np.array([0.0, 0.42, 0.91], np.float32)
         self.mouth = self._response()
@@ -140,7 +140,7 @@ class RigPortrait:
             min(ys.max() + margin, h),
         )
 
-    def _calm_lids(self, landmarks: Array) -> FloatArray:
+    def _calm_lids(self) -> FloatArray:
         """Share of the lid shapes that the mesh itself keeps: none on the lids, all beyond.  # (V, 1)"""
         keep = np.ones(len(self._mesh), np.float32)
         for eye in self._eyes:

@@ -59,7 +59,7 @@ class ListeningProcess(PocketsphinxSpeech):
             duration_seconds=answer["duration_seconds"],
             phones=tuple(Phone(*p) for p in answer["phones"]),
             words=tuple(Word(*w) for w in answer["words"]),
-            path=answer["path"],
+            method=answer["method"],
             notes=tuple(answer["notes"]),
         )
 
@@ -134,7 +134,7 @@ def _answer(speech: PocketsphinxSpeech, question: dict[str, Any], raw: bytes) ->
         "duration_seconds": found.duration_seconds,
         "phones": [[p.label, p.start, p.end] for p in found.phones],
         "words": [[w.text, w.start, w.end] for w in found.words],
-        "path": found.path,
+        "method": found.method,
         "notes": list(found.notes),
     }
 

@@ -1,8 +1,8 @@
-"""The speech analyser: which path a sound takes, and what the person is told.
+"""The speech analyser: by which method its phones are found, and what the person is told.
 
 Transcript and English: forced alignment. English without a text: decode, then
 align the guess. Any other language: phone loop. Nothing recognisable: loudness.
-A path is never changed silently; the path taken and the reason for leaving a
+A method is never changed silently; the method used and the reason for leaving a
 better one stand in the analysis. The lower modules do the work.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.domain.performance import MouthResponse, Performance
-from studio.domain.speech import SILENCE, Phone, PhonePath, SpeechAnalysis, Word, cover
+from studio.domain.speech import SILENCE, Phone, PhoneMethod, SpeechAnalysis, Word, cover
 from studio.engines.base import Amounts, Sound
 from studio.engines.voice import alignment, energy
 from studio.engines.voice.languages import Language, load_languages
@@ -30,7 +30,7 @@ from studio.errors import UserInputError
 FloatArray = NDArray[np.float32]
 
 _LEAST_COVERED = 0.35
-"""Share of the speaking time that phones must cover for a path to be believed."""
+"""Share of the speaking time that phones must cover for a method to be believed."""
 
 
 class PocketsphinxSpeech:
@@ -53,7 +53,7 @@ class PocketsphinxSpeech:
         return dict(self._languages)
 
     def analyse(self, sound: Sound, transcript: str | None = None, language: str = "en") -> SpeechAnalysis:
-        """Find the phones of a sound by the best path that works.
+        """Find the phones of a sound by the best method that works.
 
         Args:
             sound: any rate from 4 kHz up.
@@ -61,7 +61,7 @@ class PocketsphinxSpeech:
             language: code such as "en", "de" or "en-US".
 
         Returns:
-            Phones covering the whole sound; `notes` says why a better path was left.
+            Phones covering the whole sound; `notes` says why a better method was left.
 
         Raises:
             UserInputError: an empty sound or an unknown language.
@@ -75,8 +75,8 @@ class PocketsphinxSpeech:
             return SpeechAnalysis(duration, rest, (), "energy", ("The sound is silent, so the mouth rests.",))
         prosody = measure(samples)
         notes: list[str] = []
-        path, words, phones = self._cascade(samples, prosody, transcript, code, notes)
-        return SpeechAnalysis(duration, cover(phones, duration), words, path, tuple(notes))
+        method, words, phones = self._cascade(samples, prosody, transcript, code, notes)
+        return SpeechAnalysis(duration, cover(phones, duration), words, method, tuple(notes))
 
     def perform(
         self,
@@ -110,8 +110,8 @@ class PocketsphinxSpeech:
 
     def _cascade(
         self, samples: FloatArray, prosody: Prosody, transcript: str | None, code: str, notes: list[str]
-    ) -> tuple[PhonePath, tuple[Word, ...], tuple[Phone, ...]]:
-        """Try the paths in order; every path left is explained in `notes`."""
+    ) -> tuple[PhoneMethod, tuple[Word, ...], tuple[Phone, ...]]:
+        """Try the methods in order; every method left is explained in `notes`."""
         if transcript and transcript.strip():
             found = self._aligned(samples, prosody, transcript, code, notes)
             if found:

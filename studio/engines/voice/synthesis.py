@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from studio.domain.speech import SILENCE, Phone, SpeechAnalysis, Word, cover
-from studio.engines.base import Sound
+from studio.engines.base import Sound, SynthesisVoice
 from studio.engines.voice.languages import Language, load_languages
 from studio.errors import EngineError, EngineUnavailableError, LimitExceededError, UserInputError
 
@@ -74,21 +74,6 @@ class _Voice(ctypes.Structure):
 
 
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
-
-
-@dataclass(frozen=True)
-class SynthesisVoice:
-    """One voice.
-
-    Attributes:
-        name: what `EspeakVoice.speak` takes.
-        language: code such as "en-us".
-        title: for the person.
-    """
-
-    name: str
-    language: str
-    title: str
 
 
 @dataclass(frozen=True)

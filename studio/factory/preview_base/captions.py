@@ -28,7 +28,7 @@ def caption_of(labels: Mapping[str, str]) -> str:
     """Return the caption that asks for some attributes; those left out are not mentioned.
 
     Args:
-        labels: attribute -> value, as in `rendered_faces.ATTRIBUTES`.
+        labels: attribute -> value, as in `people.ATTRIBUTES`.
 
     Returns:
         Such as "a photo of a young woman with long red hair, pale skin, glasses, smiling, blue background,

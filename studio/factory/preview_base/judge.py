@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from studio.errors import EngineUnavailableError
-from studio.factory.preview_base import cache as rendered_faces_cache
-from studio.factory.preview_base.cache import PictureCache
+from studio.factory.preview_base.cache import PictureCache, fill
 from studio.factory.preview_base.people import ATTRIBUTES, mirrored_labels
 
 _WIDTHS = (24, 48, 80, 112)
@@ -147,8 +146,8 @@ def train_classifier(
 
     torch.set_num_threads(1)
     cache_folder = work_folder / "cache"
-    rendered_faces_cache.fill(cache_folder, seed, renders)
-    rendered_faces_cache.fill(cache_folder, HELD_OUT_SEED, held_out)
+    fill(cache_folder, seed, renders)
+    fill(cache_folder, HELD_OUT_SEED, held_out)
     cache = PictureCache(cache_folder, seed, renders)
     torch.manual_seed(seed)
     model = AttributeClassifier() if start is None else load_classifier(start).train().requires_grad_(True)

@@ -5,7 +5,7 @@ head. A `RenderedPerson` fixes everything that makes somebody recognisable
 (geometry, skin, eyes, hair, brows, freckles, beard, frames of the glasses); a
 `RenderedPicture` adds what may change from photo to photo (expression, pose,
 light, background, shirt, framing). Both are plain values drawn from a seeded
-generator, so that a picture can be made again anywhere. `render` draws them.
+generator, so that a picture can be made again anywhere. `drawing` draws them.
 
 The module knows no photographs and makes no claim about real people: its age
 and sex words name directions of a CC0 head model, nothing else.

@@ -204,7 +204,7 @@ def shade(depth: Array, tags: Array, maps: Array, hair_depth: Array, hair_tags: 
     """Shade every sample.
 
     Args:
-        depth, tags, maps: the head; see `rendered_faces_geometry.head_layer`.  # (S, S), (S, S), (S, S, 9)
+        depth, tags, maps: the head; see `geometry.head_layer`.  # (S, S), (S, S), (S, S, 9)
         hair_depth, hair_tags, hair_maps: the hair.  # (S, S), (S, S), (S, S, 6)
         glass_depth, glass_tags, glass_maps: the glasses.  # (S, S), (S, S), (S, S, 3)
         brows: middle line of a brow.  # (5, 2)

@@ -27,8 +27,7 @@ from numpy.typing import NDArray
 
 from studio.engines.diffusion.bases import autoencoder
 from studio.errors import ConflictError, EngineError
-from studio.factory.preview_base import cache as rendered_faces_cache
-from studio.factory.preview_base.cache import PictureCache
+from studio.factory.preview_base.cache import PictureCache, fill
 from studio.factory.preview_base.captions import training_caption
 from studio.factory.preview_base.heads import Critic, Reader, Teller, falling
 from studio.factory.preview_base.networks import LATENTS, BaseShape, model_index, networks, scheduler
@@ -41,7 +40,6 @@ NAME, TITLE, FAMILY = "preview", "Preview base: rendered faces", "sd15"
 LICENSE = "Apache-2.0"
 _FIT_PICTURES = 2048
 _LOG_EVERY = 20
-_READ_AT_ONCE = 96
 _TELLING, _READING, _SHOWING = 0.1, 0.3, 0.04
 
 
@@ -54,7 +52,6 @@ class BasePlan:
         images: pictures to see in all; the learning rate falls over them.
         renders: different pictures to cache.
         batch: pictures per step.
-        reading_steps: steps in which the text encoder learns what captions say, before the first picture.
         falls: of the learning rate, in order: first step, step at which it would arrive, peak. One begins where the
             next does: what joins late is then learned at a rate that moves it (warm restarts, Loshchilov 2016).
         telling_from: step from which the UNet's middle must also tell the attributes.
@@ -68,7 +65,6 @@ class BasePlan:
     renders: int = 32_768
     batch: int = 16
     falls: tuple[tuple[int, int, float], ...] = ((0, 9375, 1e-3), (5984, 9375, 7e-4), (9375, 20_625, 7e-4))
-    reading_steps: int = 300
     telling_from: int = 2217
     reading_from: int = 4677
     showing_from: int = 9375
@@ -111,9 +107,7 @@ def build_base(
     tell = on_progress or (lambda share, text: None)
     work_folder.mkdir(parents=True, exist_ok=True)
     cache_folder = work_folder / "cache"
-    rendered_faces_cache.fill(
-        cache_folder, plan.seed, plan.renders, processes, lambda s: tell(0.1 * s, "Rendering pictures.")
-    )
+    fill(cache_folder, plan.seed, plan.renders, processes, lambda s: tell(0.1 * s, "Rendering pictures."))
     run = _Run(plan, work_folder, PictureCache(cache_folder, plan.seed, plan.renders))
     if (work_folder / "checkpoint.pt").is_file():
         if not resume:
@@ -197,30 +191,6 @@ class _Run:
                 self.save()
                 saved = time.perf_counter()
         self.save()
-
-    def teach_to_read(self) -> None:
-        """Let the text encoder tell the attributes from the captions, before it meets a picture.
-
-        A text encoder without any training spreads a word over 77 tokens of which one carries it; the UNet then
-        learns the colors of a prompt soon and its small words (glasses, age, expression) hardly ever. What is
-        taught here is that every token from the end of the sentence on carries all of it.
-        """
-        rng = np.random.default_rng((self.plan.seed, 4))
-        reader = Reader(self.plan.shape.text_width, self.tokenizer.eos_token_id)
-        parameters = [*self.text_encoder.parameters(), *reader.parameters()]
-        optimizer = torch.optim.AdamW(parameters, 2e-3, weight_decay=1e-3)
-        for step in range(self.plan.reading_steps):
-            labels = [self.cache.labels[r] for r in rng.integers(0, len(self.cache), _READ_AT_ONCE)]
-            tokens = self._tokens([training_caption(label, rng) for label in labels])
-            loss = reader.loss(tokens, self.text_encoder(tokens).last_hidden_state, labels)
-            loss.backward()  # type: ignore[no-untyped-call]
-            for group in optimizer.param_groups:
-                group["lr"] = 2e-3 * min(1.0, (step + 1) / 30) * falling(step / self.plan.reading_steps)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            for average, parameter in zip(self.average, self.parameters, strict=True):
-                average.copy_(parameter)
 
     def _join_teller(self) -> None:
         """Let the attributes be told from the UNet's middle from now on."""

@@ -1,6 +1,6 @@
 """The adapter library at work: adapters carried out and in, merged, tested, pushed.
 
-An adapter is a row and a file in the media store (see `adapter_shelf`). Every
+An adapter is a row and a file in the media store (see `shelf`). Every
 file is loaded once after it was written, on the base it belongs to; what was
 not loaded back is not called exported. Which arithmetic a file holds is the
 engine's matter.
@@ -11,14 +11,24 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from studio.domain.adapter import STRENGTH_RANGE, Adapter, AdapterFile, AdapterFormat, NewAdapter
+from studio.domain.adapter import (
+    STRENGTH_RANGE,
+    WRITTEN_FORMATS,
+    Adapter,
+    AdapterFile,
+    AdapterFormat,
+    AdapterMetadata,
+    ExportReport,
+    NewAdapter,
+    written_format,
+)
 from studio.domain.base_model import FAMILY_TITLES, BaseLocation, BaseModelCard, Family
 from studio.domain.job import Job
 from studio.domain.leak import LeakReport
@@ -27,21 +37,18 @@ from studio.errors import NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.adapters.leaks import STRENGTHS, LeakDrawing
 from studio.services.adapters.model_card import measured_lines, model_card
-from studio.services.adapters.shelf import FORMAT_WORDS, AdapterDeletion, AdapterShelf, LineageStep, checked_name
-from studio.services.clips.animation import told
-from studio.services.clips.making import OnProgress, Progress
+from studio.services.adapters.shelf import AdapterShelf, checked_name
 from studio.services.people.identities import person_named
+from studio.services.progress import OnProgress, Progress, told
 
 if TYPE_CHECKING:
     from studio.engines import Engines
-    from studio.engines.diffusion.adapters.exporting import ExportReport
-    from studio.engines.diffusion.adapters.files import AdapterMetadata
     from studio.jobs.queue import JobQueue
     from studio.services.bases import Bases
     from studio.services.people.likeness import Likeness
-    from studio.store import Store
+    from studio.store import OwnerStore
 
-__all__ = ["AdapterDeletion", "Adapters", "ImportedAdapter", "LeakReport", "LineageStep"]
+__all__ = ["AdapterExchange", "ImportedAdapter", "LeakReport"]
 
 
 @dataclass(frozen=True)
@@ -56,18 +63,19 @@ class ImportedAdapter:
     base: str
 
 
-class Adapters(AdapterShelf):
-    """The adapters of one owner.
+class AdapterExchange:
+    """Carries the adapters of one owner out and in, merges and tests them.
 
     Args:
+        shelf: the adapters that are here.
         scratch: for files on their way into the media store.
         offline: never go to the network.
     """
 
     def __init__(
         self,
-        store: Store,
-        owner: str,
+        store: OwnerStore,
+        shelf: AdapterShelf,
         engines: Engines,
         bases: Bases,
         likeness: Likeness,
@@ -76,7 +84,8 @@ class Adapters(AdapterShelf):
         *,
         offline: bool = False,
     ) -> None:
-        super().__init__(store, owner)
+        self._store = store
+        self._shelf = shelf
         self._engines = engines
         self._bases = bases
         self._likeness = likeness
@@ -93,8 +102,7 @@ class Adapters(AdapterShelf):
 
         Args:
             out: a safetensors file, or a folder.
-            format: "kohya" for ComfyUI, A1111 and kohya's scripts, "peft" for diffusers,
-                "kohya32" as "kohya" without rounding to 16 bits.
+            format: of WRITTEN_FORMATS.
             base: to check on; default the one it was trained on.
 
         Raises:
@@ -102,8 +110,9 @@ class Adapters(AdapterShelf):
             UserInputError: another ending, or the format cannot hold this adapter.
             EngineError: what was written is not what it was written from; no file is left.
         """
-        adapter = self.get(adapter_id)
-        self.require_consent(adapter)
+        written_format(format)
+        adapter = self._shelf.get(adapter_id)
+        self._shelf.require_consent(adapter)
         if out.is_dir():
             out = out / f"{_file_name(adapter.name)}-{format}.safetensors"
         elif out.suffix.lower() != ".safetensors":
@@ -113,10 +122,10 @@ class Adapters(AdapterShelf):
             )
         location = self._base_of(adapter, base)
         report = self._engines.adapters().export(
-            location, self.path(adapter), out, format, self._metadata(adapter, location), self._picture(adapter)
+            location, self._shelf.path(adapter), out, format, self._metadata(adapter, location), self._picture(adapter)
         )
         path = report.path.resolve()
-        self._store.adapters.add_export(self._owner, adapter.id, format, path, report.sha256, report.bytes)
+        self._store.adapters.add_export(adapter.id, format, path, report.sha256, report.bytes)
         return report
 
     def import_file(
@@ -144,16 +153,15 @@ class Adapters(AdapterShelf):
         """
         files = self._engines.adapters()
         header = files.inspect(path)
-        person = person_named(self._store, self._owner, identity_id) if identity_id else None
+        person = person_named(self._store, identity_id) if identity_id else None
         location = self._base_for(header.base_name, header.base_sha256, header.family, base)
         chosen = checked_name(name or header.title or path.stem)
-        if self._store.adapters.find(self._owner, chosen) is not None and not name:
+        if self._store.adapters.find(chosen) is not None and not name:
             chosen = f"{chosen} {secrets.token_hex(2)}"
         with self._part() as part:
             report = files.import_file(location, path, part)
-            sha256 = self._store.media.put(self._owner, part, ".safetensors")
+            sha256 = self._store.media.put(part, ".safetensors")
         adapter = self._store.adapters.add(
-            self._owner,
             NewAdapter(
                 name=chosen, method=header.method, origin="imported", family=location.family, media_sha256=sha256,
                 trigger=header.trigger if trigger is None else trigger.strip(), rank=header.rank,
@@ -178,7 +186,7 @@ class Adapters(AdapterShelf):
             ConsentMissingError: somebody in them agreed to nothing.
         """
         chosen = checked_name(name)
-        parents = [(self.get(id), strength) for id, strength in items]
+        parents = [(self._shelf.get(id), strength) for id, strength in items]
         if len({parent.id for parent, _ in parents}) < len(parents):
             raise UserInputError("An adapter is named twice.", "Name it once, with the sum of the strengths.")
         families = {parent.family for parent, _ in parents}
@@ -187,28 +195,27 @@ class Adapters(AdapterShelf):
             raise UserInputError(f"The adapters are for {words}.", "Merge adapters of one family.")
         low, high = STRENGTH_RANGE
         for parent, strength in parents:
-            self.require_consent(parent)
+            self._shelf.require_consent(parent)
             if not low <= strength <= high:
                 raise UserInputError(f"The strength {strength:g} is outside {low:g} .. {high:g}.", "1 is as trained.")
         if len(parents) < 2:
             raise UserInputError("Merging needs two adapters.", "Name another one as well.")
-        self.refuse_taken(chosen)
+        self._shelf.refuse_taken(chosen)
         first = parents[0][0]
         location = self._base_of(first, base)
         triggers = list(dict.fromkeys(p.trigger for p, _ in parents if p.trigger))
         metadata = self._metadata(first, location, title=chosen, trigger=", ".join(triggers))
         sources = [
-            AdapterFile(path=str(self.path(parent)), name=f"merged_{i}", strength=strength)
+            AdapterFile(path=str(self._shelf.path(parent)), name=f"merged_{i}", strength=strength)
             for i, (parent, strength) in enumerate(parents)
         ]
         with self._part() as part:
             files = self._engines.adapters()
             report = files.merge(location, sources, part, metadata)
             header = files.inspect(part)
-            sha256 = self._store.media.put(self._owner, part, ".safetensors")
+            sha256 = self._store.media.put(part, ".safetensors")
         people = {parent.identity_id for parent, _ in parents}
         adapter = self._store.adapters.add(
-            self._owner,
             NewAdapter(
                 name=chosen, method=header.method, origin="merged", family=location.family, media_sha256=sha256,
                 thumbnail_sha256=first.thumbnail_sha256, trigger=", ".join(triggers), rank=header.rank,
@@ -239,20 +246,24 @@ class Adapters(AdapterShelf):
         from studio.engines.diffusion.adapters.hub import check_push, push_files
 
         check_push(repository, token, offline=self._offline)
-        adapter = self.get(adapter_id)
-        self.require_consent(adapter, publish=True)
+        adapter = self._shelf.get(adapter_id)
+        self._shelf.require_consent(adapter, publish=True)
         location = self._base_of(adapter, None)
         metadata = self._metadata(adapter, location)
         files: dict[str, Path | bytes] = {}
         told_files: dict[str, str] = {}
-        with self._part() as part, self._part() as other:
-            formats: tuple[tuple[AdapterFormat, Path], ...] = (("peft", part), ("kohya", other))
-            for format, place in formats if adapter.method == "lora" else formats[:1]:
-                name = f"{_file_name(adapter.name)}{'' if format == 'peft' else '-kohya'}.safetensors"
-                self._engines.adapters().export(
-                    location, self.path(adapter), place, format, metadata, self._picture(adapter)
+        with ExitStack() as parts:
+            for format in WRITTEN_FORMATS.values():
+                if format.pushed_as is None or not (format.full or adapter.method == "lora"):
+                    continue
+                name, place = (
+                    f"{_file_name(adapter.name)}{format.pushed_as}.safetensors",
+                    parts.enter_context(self._part()),
                 )
-                files[name], told_files[name] = place, f"for {FORMAT_WORDS[format]}"
+                self._engines.adapters().export(
+                    location, self._shelf.path(adapter), place, format.name, metadata, self._picture(adapter)
+                )
+                files[name], told_files[name] = place, f"for {format.programs}"
             files["README.md"] = model_card(adapter, self._card(adapter.base_name), told_files).encode()
             url: str = push_files(
                 repository, files, token=token, private=private, message=f"Add {adapter.name}",
@@ -276,17 +287,15 @@ class Adapters(AdapterShelf):
         """
         from studio.engines.media.pictures import png_bytes
 
-        adapter = self.get(adapter_id)
-        self.require_consent(adapter)
+        adapter = self._shelf.get(adapter_id)
+        self._shelf.require_consent(adapter)
         location = self._base_of(adapter, None)
-        file = AdapterFile(path=str(self.path(adapter)), name="tested")
+        file = AdapterFile(path=str(self._shelf.path(adapter)), name="tested")
         card = self._bases.get(location.name).card
         drawing = LeakDrawing(self._engines.generator(), self._likeness, location, card, adapter, file, on_progress)
         tested = drawing.run(strengths)
-        sheet = self._store.media.put(self._owner, png_bytes(tested.sheet), ".png")
-        self._store.adapters.change(
-            self._owner, adapter.id, measures={"leak": tested.report.values()}, sheet_sha256=sheet
-        )
+        sheet = self._store.media.put(png_bytes(tested.sheet), ".png")
+        self._store.adapters.change(adapter.id, measures={"leak": tested.report.values()}, sheet_sha256=sheet)
         if on_progress is not None:
             on_progress(Progress(1.0, tested.report.advice))
         return tested.report
@@ -297,11 +306,10 @@ class Adapters(AdapterShelf):
         Raises:
             NotFoundError, ConsentMissingError: as `test_leak`.
         """
-        adapter = self.get(adapter_id)
-        self.require_consent(adapter)
+        adapter = self._shelf.get(adapter_id)
+        self._shelf.require_consent(adapter)
         self._base_of(adapter, None)
         return self._queue.submit(
-            self._owner,
             "leak_test",
             {"adapter_id": adapter.id},
             title=f"Leak test: {adapter.name}",
@@ -353,8 +361,6 @@ class Adapters(AdapterShelf):
         self, adapter: Adapter, location: BaseLocation, *, title: str | None = None, trigger: str | None = None
     ) -> AdapterMetadata:
         """Return what is written about an adapter into its file."""
-        from studio.engines.diffusion.adapters.files import AdapterMetadata
-
         return AdapterMetadata(
             family=adapter.family, method=adapter.method, title=title or adapter.name,
             trigger=adapter.trigger if trigger is None else trigger, base_name=adapter.base_name or location.name,
@@ -367,7 +373,7 @@ class Adapters(AdapterShelf):
         """Return the picture that other programs show."""
         from studio.engines.media.pictures import read_picture
 
-        path = self.thumbnail(adapter)
+        path = self._shelf.thumbnail(adapter)
         return None if path is None else read_picture(path).rgb
 
     @contextmanager
@@ -396,10 +402,10 @@ class LeakParams(BaseModel):
 
 def run(params: LeakParams, context: JobContext) -> Mapping[str, Any]:
     """Test an adapter as a job."""
-    studio = context.tools
-    report: LeakReport = studio.adapters.test_leak(params.adapter_id, told(context))
+    exchange: AdapterExchange = context.service
+    report = exchange.test_leak(params.adapter_id, told(context))
     context.log(report.advice)
     return {"adapter_id": params.adapter_id, "advice": report.advice, "leak": report.full.leak}
 
 
-KIND = JobKind("leak_test", "Leak test", LeakParams, run)
+KIND = JobKind("leak_test", "Leak test", LeakParams, run, service="adapter_exchange", lane="long", icon="adapter")

@@ -29,8 +29,8 @@ from studio.domain.leak import (
 )
 from studio.engines.base import Image, PictureOrder
 from studio.errors import UserInputError
-from studio.services.clips.making import OnProgress, Progress
 from studio.services.people.likeness import Likeness, reference_of
+from studio.services.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
     from studio.engines.base import ImageGenerator

@@ -7,24 +7,19 @@ watched: they may be gone. Nothing here needs torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studio.domain import consent as consents
-from studio.domain.adapter import Adapter, AdapterExport, AdapterFormat
+from studio.domain.adapter import WRITTEN_FORMATS, Adapter, AdapterExport
 from studio.errors import ConflictError, NotFoundError, UserInputError
 
 if TYPE_CHECKING:
-    from studio.store import Store
+    from studio.store import OwnerStore
 
-FORMAT_WORDS: Mapping[AdapterFormat, str] = {
-    "peft": "diffusers",
-    "kohya": "ComfyUI and A1111 (kohya)",
-    "kohya32": "ComfyUI and A1111 (kohya, 32 bit)",
-}
 LONGEST_NAME = 80
 
 
@@ -69,15 +64,14 @@ class LineageStep:
 class AdapterShelf:
     """The adapters of one owner, as rows and files."""
 
-    def __init__(self, store: Store, owner: str) -> None:
+    def __init__(self, store: OwnerStore) -> None:
         self._store = store
-        self._owner = owner
 
     # -- looking ---------------------------------------------------------------------
 
     def list(self, identity_id: str | None = None) -> tuple[Adapter, ...]:
         """Return adapters, newest first: all, or those that hold one person's likeness."""
-        return self._store.adapters.list(self._owner, identity_id=identity_id)
+        return self._store.adapters.list(identity_id=identity_id)
 
     def get(self, adapter_id: str) -> Adapter:
         """Return one adapter by id or by name.
@@ -85,7 +79,7 @@ class AdapterShelf:
         Raises:
             NotFoundError: no such adapter.
         """
-        return self._store.adapters.find(self._owner, adapter_id) or self._store.adapters.get(self._owner, adapter_id)
+        return self._store.adapters.find(adapter_id) or self._store.adapters.get(adapter_id)
 
     def path(self, adapter: Adapter) -> Path:
         """Return where the weights lie.
@@ -93,26 +87,24 @@ class AdapterShelf:
         Raises:
             NotFoundError: the file is gone.
         """
-        return self._store.media.get(self._owner, adapter.media_sha256)
+        return self._store.media.get(adapter.media_sha256)
 
     def thumbnail(self, adapter: Adapter) -> Path | None:
         """Return a picture drawn with the adapter, or None."""
-        return (
-            None if adapter.thumbnail_sha256 is None else self._store.media.get(self._owner, adapter.thumbnail_sha256)
-        )
+        return None if adapter.thumbnail_sha256 is None else self._store.media.get(adapter.thumbnail_sha256)
 
     def leak_sheet(self, adapter: Adapter) -> Path | None:
         """Return the pictures of the adapter's last leak test, or None."""
-        return None if adapter.sheet_sha256 is None else self._store.media.get(self._owner, adapter.sheet_sha256)
+        return None if adapter.sheet_sha256 is None else self._store.media.get(adapter.sheet_sha256)
 
     def exports(self, adapter_id: str) -> tuple[AdapterExport, ...]:
         """Return the files an adapter was written to, oldest first."""
-        return self._store.adapters.exports(self._owner, self.get(adapter_id).id)
+        return self._store.adapters.exports(self.get(adapter_id).id)
 
     def people(self, adapter_id: str) -> tuple[str, ...]:
         """Return the names of everybody whose likeness the adapter holds."""
-        ids = self._store.adapters.people(self._owner, self.get(adapter_id).id)
-        return tuple(self._store.identities.get(self._owner, id).name for id in ids)
+        ids = self._store.adapters.people(self.get(adapter_id).id)
+        return tuple(self._store.identities.get(id).name for id in ids)
 
     def lineage(self, adapter_id: str) -> tuple[LineageStep, ...]:
         """Tell an adapter's way: photos, run, checkpoint or parents, adapter, files."""
@@ -122,9 +114,9 @@ class AdapterShelf:
         on = f" for {adapter.base_name}" if adapter.base_name else ""
         text = f"{adapter.name}, {born} on {adapter.created:%Y-%m-%d %H:%M}{on}, sha256 {adapter.media_sha256[:12]}…"
         steps.append(LineageStep("adapter", text, adapter.id))
-        for export in self._store.adapters.exports(self._owner, adapter.id):
+        for export in self._store.adapters.exports(adapter.id):
             text = (
-                f"{export.path} for {FORMAT_WORDS[export.format]}, {export.created:%Y-%m-%d %H:%M}, "
+                f"{export.path} for {WRITTEN_FORMATS[export.format].programs}, {export.created:%Y-%m-%d %H:%M}, "
                 f"sha256 {export.sha256[:12]}…"
             )
             steps.append(LineageStep("file", text, export.id, gone=not Path(export.path).exists()))
@@ -135,15 +127,15 @@ class AdapterShelf:
         if adapter.run_id is None:
             return
         try:
-            run = self._store.runs.get(self._owner, adapter.run_id)
+            run = self._store.runs.get(adapter.run_id)
         except NotFoundError:
             yield LineageStep("run", "a training run that was deleted", adapter.run_id, gone=True)
             return
-        person = self._store.identities.get(self._owner, run.identity_id)
+        person = self._store.identities.get(run.identity_id)
         yield LineageStep("photos", f"{len(run.photos)} photos of {person.name}", run.identity_id)
         text = f"{run.name}, {run.created:%Y-%m-%d %H:%M}, {run.plan.method} on {run.plan.base}, seed {run.plan.seed}"
         yield LineageStep("run", text, run.id)
-        for checkpoint in self._store.runs.checkpoints(self._owner, run.id):
+        for checkpoint in self._store.runs.checkpoints(run.id):
             if checkpoint.id == adapter.checkpoint_id:
                 yield LineageStep("checkpoint", f"step {checkpoint.step} of {run.plan.steps}", checkpoint.id)
 
@@ -151,7 +143,7 @@ class AdapterShelf:
         """Tell which adapters one was merged from."""
         for id, strength in adapter.parents.items():
             try:
-                parent = self._store.adapters.get(self._owner, id)
+                parent = self._store.adapters.get(id)
             except NotFoundError:
                 yield LineageStep("parent", f"an adapter that was deleted, at {strength:g}", id, gone=True)
                 continue
@@ -166,23 +158,23 @@ class AdapterShelf:
             UserInputError: the name is empty or too long.
             ConflictError: the name is taken.
         """
-        return self._store.adapters.change(self._owner, self.get(adapter_id).id, name=checked_name(name))
+        return self._store.adapters.change(self.get(adapter_id).id, name=checked_name(name))
 
     def note(self, adapter_id: str, notes: str) -> Adapter:
         """Write a person's notes about an adapter."""
-        return self._store.adapters.change(self._owner, self.get(adapter_id).id, notes=notes)
+        return self._store.adapters.change(self.get(adapter_id).id, notes=notes)
 
     def delete_plan(self, adapter_id: str) -> AdapterDeletion:
         """Say what deleting would take, and what stays; changes nothing."""
         adapter = self.get(adapter_id)
         children = tuple(a.name for a in self.list() if adapter.id in a.parents)
         size = self.path(adapter).stat().st_size
-        return AdapterDeletion(adapter, size, self._store.adapters.exports(self._owner, adapter.id), children)
+        return AdapterDeletion(adapter, size, self._store.adapters.exports(adapter.id), children)
 
     def delete(self, adapter_id: str) -> AdapterDeletion:
         """Delete an adapter with its weights; files elsewhere and merged adapters stay."""
         plan = self.delete_plan(adapter_id)
-        self._store.adapters.delete(self._owner, plan.adapter.id)
+        self._store.adapters.delete(plan.adapter.id)
         return plan
 
     # -- rules -----------------------------------------------------------------------
@@ -197,8 +189,8 @@ class AdapterShelf:
             ConsentMissingError: naming the person and the reason.
         """
         now = datetime.now(UTC)
-        for id in self._store.adapters.people(self._owner, adapter.id):
-            person = self._store.identities.get(self._owner, id)
+        for id in self._store.adapters.people(adapter.id):
+            person = self._store.identities.get(id)
             if not person.allows("train", now):
                 consents.require(person.consents, "generate", now, person.name)
             if publish:
@@ -210,7 +202,7 @@ class AdapterShelf:
         Raises:
             ConflictError: another adapter has it.
         """
-        if self._store.adapters.find(self._owner, name) is not None:
+        if self._store.adapters.find(name) is not None:
             raise ConflictError(f"There is already an adapter {name!r}.", "Choose another name.")
 
 

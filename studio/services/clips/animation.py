@@ -18,7 +18,7 @@ from studio.domain.render import NewRender, Render
 from studio.engines.base import Amounts
 from studio.errors import UserInputError
 from studio.jobs.kinds import JobContext, JobKind
-from studio.services.clips.making import AnimationResult, ClipMaker, OnProgress, Progress
+from studio.services.clips.making import AnimationResult, ClipMaker
 from studio.services.clips.request import (
     EMOTIONS,
     FRAME_RATES_HZ,
@@ -30,11 +30,12 @@ from studio.services.clips.request import (
 from studio.services.people.identities import photo_of, require_consent
 from studio.services.portraits.expressions import check_engine
 from studio.services.portraits.prepared import Portraits
+from studio.services.progress import OnProgress, told
 from studio.services.sources import Sources
 
 if TYPE_CHECKING:
     from studio.jobs.queue import JobQueue
-    from studio.store import Store
+    from studio.store import OwnerStore
 
 __all__ = [
     "EMOTIONS",
@@ -44,8 +45,6 @@ __all__ = [
     "AnimationRequest",
     "AnimationResult",
     "ClipFormat",
-    "OnProgress",
-    "Progress",
     "checked_request",
 ]
 
@@ -56,10 +55,9 @@ class Animation:
     """Makes talking clips."""
 
     def __init__(
-        self, store: Store, owner: str, sources: Sources, portraits: Portraits, queue: JobQueue, scratch: Path
+        self, store: OwnerStore, sources: Sources, portraits: Portraits, queue: JobQueue, scratch: Path
     ) -> None:
         self._store = store
-        self._owner = owner
         self._sources = sources
         self._portraits = portraits
         self._queue = queue
@@ -87,9 +85,8 @@ class Animation:
         """
         check(request)
         settled = self._settled(self._with_face(request))
-        photo = None if settled.photo_id is None else self._store.photos.get(self._owner, settled.photo_id)
+        photo = None if settled.photo_id is None else self._store.photos.get(settled.photo_id)
         return self._queue.submit(
-            self._owner,
             "animate",
             settled.model_dump(mode="json"),
             title=_title(settled),
@@ -125,7 +122,7 @@ class Animation:
         with atomic_file(out) as part:
             shutil.copyfile(result.path, part)
         if curves is not None:
-            motion = read_json(self._store.media.get(self._owner, render.inputs["curves"]))
+            motion = read_json(self._store.media.get(render.inputs["curves"]))
             (write_livelink_csv if curves.suffix.lower() == ".csv" else write_json)(motion, curves)
         return replace(result, path=out, curves=curves)
 
@@ -134,6 +131,10 @@ class Animation:
         return self._portraits.engines.voices()
 
     # -- for the worker and the library ------------------------------------------------
+
+    def made_by(self, job_id: str) -> tuple[Render, ...]:
+        """Return what a job has made so far, in order."""
+        return self._store.renders.of_job(job_id)
 
     def render(
         self,
@@ -168,9 +169,7 @@ class Animation:
                 path.unlink(missing_ok=True)
             if work_folder is None:
                 shutil.rmtree(parts.parent, ignore_errors=True)
-        return render, replace(
-            result, render_id=render.id, path=self._store.media.get(self._owner, render.media_sha256)
-        )
+        return render, replace(result, render_id=render.id, path=self._store.media.get(render.media_sha256))
 
     def _keep(
         self,
@@ -189,16 +188,15 @@ class Animation:
         inputs = dict(recipe["inputs"])
         photo = None
         if request.photo_id is not None:
-            photo = self._store.photos.get(self._owner, request.photo_id)
-        photo = photo or photo_of(self._store, self._owner, inputs["portrait"], request.face_index)
+            photo = self._store.photos.get(request.photo_id)
+        photo = photo or photo_of(self._store, inputs["portrait"], request.face_index)
         put = self._store.media.put
-        inputs["curves"] = put(self._owner, result.curves)
+        inputs["curves"] = put(result.curves)
         return self._store.renders.add(
-            self._owner,
             NewRender(
                 kind="clip",
-                media_sha256=put(self._owner, result.path),
-                thumbnail_sha256=put(self._owner, poster),
+                media_sha256=put(result.path),
+                thumbnail_sha256=put(poster),
                 recipe=recipe,
                 engine=engine,
                 engine_version=version,
@@ -223,10 +221,10 @@ class Animation:
         """Let a stored photo say which face is meant, and check what its person agreed to."""
         photo = self._sources.photo(request.portrait)
         if photo is None and request.photo_id is not None:
-            photo = self._store.photos.get(self._owner, request.photo_id)
+            photo = self._store.photos.get(request.photo_id)
         if photo is None:
             return request
-        require_consent(self._store, self._owner, photo, "animate")
+        require_consent(self._store, photo, "animate")
         face = request.face_index if request.face_index is not None else photo.face_index
         return request.model_copy(update={"face_index": face, "photo_id": photo.id})
 
@@ -254,26 +252,14 @@ def _title(request: AnimationRequest) -> str:
 
 def run(params: AnimationRequest, context: JobContext) -> Mapping[str, Any]:
     """Make a queued clip; a job that was killed after its clip was kept does not make it twice."""
-    studio = context.tools
-    kept = studio.store.renders.of_job(context.job.owner, context.job.id)
+    animation: Animation = context.service
+    kept = animation.made_by(context.job.id)
     if kept:
         return {"render_id": kept[0].id}
-    render, result = studio.animation.render(
+    render, result = animation.render(
         params, job_id=context.job.id, on_progress=told(context), work_folder=context.work_folder
     )
     return {"render_id": render.id, "seconds": result.seconds, "hints": list(result.hints)}
 
 
-def told(context: JobContext) -> OnProgress:
-    """Return what passes progress on to a job, and stops when the person asked for it."""
-    from studio.engines.media.pictures import fit_longer_side, png_bytes
-
-    def tell(progress: Progress) -> None:
-        context.check_cancelled()
-        picture = None if progress.preview is None else png_bytes(fit_longer_side(progress.preview, 256))
-        context.progress(progress.fraction, progress.stage, picture)
-
-    return tell
-
-
-KIND = JobKind("animate", "Talking clip", AnimationRequest, run)
+KIND = JobKind("animate", "Talking clip", AnimationRequest, run, service="animation", icon="animate")

@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +20,12 @@ from studio.domain.expression import FaceState, resolve
 from studio.domain.performance import Performance
 from studio.domain.pose import HeadPose
 from studio.domain.speech import Phone, SpeechAnalysis, Word
-from studio.engines.base import Image, Sound
+from studio.engines.base import Sound
 from studio.errors import UserInputError
 from studio.services.clips.request import AnimationRequest
 from studio.services.portraits.expressions import THUMBNAIL_PIXELS
 from studio.services.portraits.prepared import Portraits, PreparedPortrait
+from studio.services.progress import OnProgress, Progress
 from studio.services.recipes import file_sha256, new_recipe
 from studio.services.sources import MediaSource, Sources
 
@@ -39,16 +40,6 @@ _SETUP_SHARE = 0.08
 
 
 @dataclass(frozen=True)
-class Progress:
-    """One step forward: fraction 0..1, what is being done, seconds left, the newest frame."""
-
-    fraction: float
-    stage: str
-    seconds_left: float | None = None
-    preview: Image | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True)
 class AnimationResult:
     """A finished clip.
 
@@ -56,7 +47,7 @@ class AnimationResult:
         path: the clip.
         curves: the curves, when asked.
         seconds: stage -> seconds it took, with "total".
-        phone_path: how the phones were found (see SpeechAnalysis.path).
+        phone_path: how the phones were found (see SpeechAnalysis.method).
         hints: one sentence per shortcoming.
     """
 
@@ -71,9 +62,6 @@ class AnimationResult:
     phone_path: str
     hints: tuple[str, ...]
     render_id: str | None = None
-
-
-OnProgress = Callable[[Progress], None]
 
 
 class _Clock:
@@ -155,7 +143,7 @@ class ClipMaker:
         tell(Progress(1.0, "Done"))
         return AnimationResult(
             out, curves, len(performance), performance.frame_rate_hz, width, height, performance.duration_seconds,
-            clock.result(), spoken.analysis.path,
+            clock.result(), spoken.analysis.method,
             tuple(dict.fromkeys((*prepared.hints, *spoken.notes, *spoken.analysis.notes, *hints))),
         )  # fmt: skip
 

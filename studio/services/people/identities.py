@@ -26,7 +26,7 @@ from studio.errors import EngineUnavailableError, UserInputError
 from studio.services.portraits.prepared import FoundFaces, Portraits, choose_face, face_hints, scaled_face
 
 if TYPE_CHECKING:
-    from studio.store import Store
+    from studio.store import OwnerStore
 
 CROP_PIXELS = 192
 _INK, _PAPER = (255, 255, 255), (20, 20, 24)
@@ -78,7 +78,6 @@ class DeletePlan(DeletionPlan):
         """Return the plan as one sentence."""
         counts = {
             "photo": self.photos,
-            "rig": self.rigs,
             "embedding": self.embeddings,
             "training run": self.runs,
             "adapter": self.adapters,
@@ -96,9 +95,8 @@ class DeletePlan(DeletionPlan):
 class Identities:
     """Add, look up, and delete people."""
 
-    def __init__(self, store: Store, owner: str, portraits: Portraits) -> None:
+    def __init__(self, store: OwnerStore, portraits: Portraits) -> None:
         self._store = store
-        self._owner = owner
         self._portraits = portraits
 
     # -- looking at a picture ------------------------------------------------------
@@ -146,16 +144,16 @@ class Identities:
         if not photos:
             raise UserInputError("There is no photo of the person.", "Add at least one picture that shows the face.")
         if project_id is not None:
-            self._store.projects.get(self._owner, project_id)
+            self._store.projects.get(project_id)
         looked = [self._look(photo, face_index) for photo in photos]
-        person = self._store.identities.add(self._owner, name, notes=notes, project_id=project_id)
+        person = self._store.identities.add(name, notes=notes, project_id=project_id)
         try:
             for photo, (found, index) in zip(photos, looked, strict=True):
                 self._keep(person, photo, found, index)
             if consent is not None:
-                self._store.identities.add_consent(self._owner, person.id, consent)
+                self._store.identities.add_consent(person.id, consent)
         except BaseException:
-            self._store.identities.delete(self._owner, person.id)
+            self._store.identities.delete(person.id)
             raise
         return self.get(person.id)
 
@@ -182,9 +180,8 @@ class Identities:
     def _keep(self, person: Identity, photo: Path | bytes, found: FoundFaces, index: int) -> Photo:
         """Store one photo with its face and embedding."""
         face = scaled_face(found.faces[index], found.scale)
-        sha256 = self._store.media.put(self._owner, photo)
+        sha256 = self._store.media.put(photo)
         kept = self._store.photos.add(
-            self._owner,
             sha256,
             file_name=photo.name if isinstance(photo, Path) else "",
             width=found.width,
@@ -200,14 +197,14 @@ class Identities:
         except EngineUnavailableError:
             # Recognition is an extra that needs its own library; a portrait moves without it.
             return kept
-        self._store.photos.put_embedding(self._owner, kept.id, embedding)
+        self._store.photos.put_embedding(kept.id, embedding)
         return kept
 
     # -- looking up ----------------------------------------------------------------
 
     def list(self, project_id: str | None = None) -> tuple[Identity, ...]:
         """Return the people of one project, or of all."""
-        return self._store.identities.list(self._owner, project_id=project_id)
+        return self._store.identities.list(project_id=project_id)
 
     def get(self, identity_id: str) -> Identity:
         """Return one person by id or by unique name.
@@ -215,11 +212,15 @@ class Identities:
         Raises:
             NotFoundError: no such person.
         """
-        return person_named(self._store, self._owner, identity_id)
+        return person_named(self._store, identity_id)
 
     def photos(self, identity_id: str) -> tuple[Photo, ...]:
-        """Return a person's photos, oldest first."""
-        return self._store.photos.list(self._owner, identity_id=identity_id)
+        """Return a person's photos, oldest first.
+
+        Raises:
+            NotFoundError: no such person.
+        """
+        return self._store.photos.list(identity_id=self._store.identities.get(identity_id).id)
 
     def photo_path(self, photo_id: str) -> Path:
         """Return where a photo's bytes lie (for showing it).
@@ -227,7 +228,7 @@ class Identities:
         Raises:
             NotFoundError: no such photo.
         """
-        return self._store.media.get(self._owner, self._store.photos.get(self._owner, photo_id).sha256)
+        return self._store.media.get(self._store.photos.get(photo_id).sha256)
 
     # -- changing ------------------------------------------------------------------
 
@@ -240,34 +241,34 @@ class Identities:
         """
         if not name.strip():
             raise UserInputError("The person has no name.", "Write a name.")
-        return self._store.identities.change(self._owner, identity_id, name=name)
+        return self._store.identities.change(identity_id, name=name)
 
     def set_consent(self, identity_id: str, consent: Consent) -> Identity:
         """Record who agreed, to what scope and until when."""
-        self._store.identities.add_consent(self._owner, identity_id, consent)
-        return self._store.identities.get(self._owner, identity_id)
+        self._store.identities.add_consent(identity_id, consent)
+        return self._store.identities.get(identity_id)
 
     def revoke_consent(self, identity_id: str) -> Identity:
         """Record that all consents were taken back now."""
-        self._store.identities.revoke_consents(self._owner, identity_id, datetime.now(UTC))
-        return self._store.identities.get(self._owner, identity_id)
+        self._store.identities.revoke_consents(identity_id, datetime.now(UTC))
+        return self._store.identities.get(identity_id)
 
     # -- deleting ------------------------------------------------------------------
 
     def delete_plan(self, identity_id: str) -> DeletePlan:
         """Say what deleting would take with it; changes nothing."""
-        return DeletePlan(**vars(self._store.identities.plan_deletion(self._owner, identity_id)))
+        return DeletePlan(**vars(self._store.identities.plan_deletion(identity_id)))
 
     def delete(self, identity_id: str) -> DeletePlan:
-        """Delete the person with photos, rigs, embeddings and renders.
+        """Delete the person with photos, embeddings and renders.
 
         Raises:
             ConflictError: a job of the person waits or runs.
         """
-        return DeletePlan(**vars(self._store.identities.delete(self._owner, identity_id)))
+        return DeletePlan(**vars(self._store.identities.delete(identity_id)))
 
 
-def require_consent(store: Store, owner: str, photo: Photo | None, scope: Scope) -> None:
+def require_consent(store: OwnerStore, photo: Photo | None, scope: Scope) -> None:
     """Refuse an action that a person's recorded consents do not cover.
 
     Args:
@@ -278,7 +279,7 @@ def require_consent(store: Store, owner: str, photo: Photo | None, scope: Scope)
     """
     if photo is None or photo.identity_id is None:
         return
-    person = store.identities.get(owner, photo.identity_id)
+    person = store.identities.get(photo.identity_id)
     if person.consents:
         require_agreement(person, scope)
 
@@ -292,19 +293,19 @@ def require_agreement(person: Identity, scope: Scope) -> None:
     consents.require(person.consents, scope, datetime.now(UTC), person.name)
 
 
-def person_named(store: Store, owner: str, identity_id: str) -> Identity:
+def person_named(store: OwnerStore, identity_id: str) -> Identity:
     """Return one person by unique name or by id.
 
     Raises:
         NotFoundError: no such person.
     """
-    return store.identities.find(owner, identity_id) or store.identities.get(owner, identity_id)
+    return store.identities.find(identity_id) or store.identities.get(identity_id)
 
 
-def photo_of(store: Store, owner: str, sha256: str, face_index: int | None) -> Photo | None:
+def photo_of(store: OwnerStore, sha256: str, face_index: int | None) -> Photo | None:
     """Return the stored photo with these bytes and this face; of several the oldest."""
     found: builtins.list[Photo] = [
-        p for p in store.photos.list(owner, sha256=sha256) if face_index is None or p.face_index in (None, face_index)
+        p for p in store.photos.list(sha256=sha256) if face_index is None or p.face_index in (None, face_index)
     ]
     return found[0] if found else None
 

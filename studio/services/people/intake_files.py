@@ -15,7 +15,7 @@ from studio.errors import LimitExceededError, NotFoundError, UserInputError
 from studio.store.curation import NewFile
 
 if TYPE_CHECKING:
-    from studio.store import Store
+    from studio.store import OwnerStore
 
 PICTURE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp", ".gif")
@@ -23,7 +23,7 @@ PICTURE_SUFFIXES = frozenset(
 """Endings that are looked at in a folder; files given one by one are always looked at."""
 
 
-def taken_in(store: Store, owner: str, given: Sequence[Path]) -> tuple[list[NewFile], list[str]]:
+def taken_in(store: OwnerStore, given: Sequence[Path]) -> tuple[list[NewFile], list[str]]:
     """Copy files into the media store; return a row for each, and what was left out.
 
     Args:
@@ -39,7 +39,7 @@ def taken_in(store: Store, owner: str, given: Sequence[Path]) -> tuple[list[NewF
     seen: dict[str, str] = {}
     rows = []
     for file in files:
-        row = _taken(store, owner, file)
+        row = _taken(store, file)
         if row.sha256 is not None and row.sha256 in seen:
             notes.append(f"{file.name} is the same file as {seen[row.sha256]} and counts once.")
             continue
@@ -49,7 +49,7 @@ def taken_in(store: Store, owner: str, given: Sequence[Path]) -> tuple[list[NewF
     return rows, notes
 
 
-def _taken(store: Store, owner: str, file: Path) -> NewFile:
+def _taken(store: OwnerStore, file: Path) -> NewFile:
     """Copy one file into the media store; what cannot be copied is a row with the reason."""
     from studio.engines.media.pictures import MAX_BYTES
 
@@ -65,7 +65,7 @@ def _taken(store: Store, owner: str, file: Path) -> NewFile:
     except OSError as exc:
         why = f"{file.name} cannot be opened: {exc.strerror or type(exc).__name__}."
         return NewFile(file.name, None, why, "Check that you may read the file.")
-    return NewFile(file.name, store.media.put(owner, file))
+    return NewFile(file.name, store.media.put(file))
 
 
 def _pictures(given: Sequence[Path]) -> tuple[list[Path], list[str]]:

@@ -26,7 +26,7 @@ from studio.engines import Engines
 from studio.engines.base import Image
 
 if TYPE_CHECKING:
-    from studio.store import Store
+    from studio.store import OwnerStore
 
 SMALLEST_SIDE = 256
 """Smaller pictures are enlarged to this: the face detectors were made for faces of some 50 pixels and more."""
@@ -80,9 +80,8 @@ class LikenessScore:
 class Likeness:
     """Measures faces and compares them; safe to call from several threads."""
 
-    def __init__(self, store: Store, owner: str, engines: Engines) -> None:
+    def __init__(self, store: OwnerStore, engines: Engines) -> None:
         self._store = store
-        self._owner = owner
         self._engines = engines
         self._kept: OrderedDict[tuple[object, ...], Reference | None] = OrderedDict()
         self._lock = threading.Lock()
@@ -135,8 +134,8 @@ class Likeness:
         Returns:
             None when no photo shows a measurable face.
         """
-        self._store.identities.get(self._owner, identity_id)
-        photos = self._store.photos.list(self._owner, identity_id=identity_id)
+        self._store.identities.get(identity_id)
+        photos = self._store.photos.list(identity_id=identity_id)
         key = (identity_id, side, tuple(p.id for p in photos))
         with self._lock:
             if key in self._kept:
@@ -171,10 +170,10 @@ class Likeness:
         from studio.engines.media.pictures import fit_longer_side, read_picture
 
         if side is None:
-            stored = self._store.photos.embeddings(self._owner, photo.id)
+            stored = self._store.photos.embeddings(photo.id)
             if stored:
                 return stored[-1]
-        rgb = read_picture(self._store.media.get(self._owner, photo.sha256)).rgb
+        rgb = read_picture(self._store.media.get(photo.sha256)).rgb
         if photo.face is not None:
             rgb = face_square(rgb, photo.face.box)
         elif side is None:

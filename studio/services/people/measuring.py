@@ -19,7 +19,7 @@ from studio.errors import EngineUnavailableError, NotFoundError, UserInputError
 from studio.services.portraits.prepared import FoundFaces, Portraits, scaled_face
 
 if TYPE_CHECKING:
-    from studio.store import Store
+    from studio.store import OwnerStore
 
 VERSION = "1"
 """Of the measurements; counts up whenever they change, and everything is then measured anew when needed."""
@@ -32,25 +32,24 @@ LOOK_SIDE, FACE_SIDE = 360, 144
 class Measuring:
     """Measures stored pictures."""
 
-    def __init__(self, store: Store, owner: str, portraits: Portraits) -> None:
+    def __init__(self, store: OwnerStore, portraits: Portraits) -> None:
         self._store = store
-        self._owner = owner
         self._portraits = portraits
         self._rows = store.measurements
 
     def analysis(self, sha256: str) -> Analysis:
         """Return what was measured in stored bytes, measuring now if need be."""
-        kept = self._rows.get(self._owner, sha256, VERSION)
+        kept = self._rows.get(sha256, VERSION)
         if kept is None:
             self.measure(sha256)
-            kept = self._rows.get(self._owner, sha256, VERSION)
+            kept = self._rows.get(sha256, VERSION)
         assert kept is not None  # written just now
         return kept
 
     def measure(self, sha256: str) -> dict[int, bytes]:
         """Measure stored bytes and keep the result; return small JPEGs of the photo (-1) and of its faces."""
         analysis, looks = self._measured(sha256)
-        self._rows.put(self._owner, analysis, looks)
+        self._rows.put(analysis, looks)
         return looks
 
     def _measured(self, sha256: str) -> tuple[Analysis, dict[int, bytes]]:
@@ -59,7 +58,7 @@ class Measuring:
         from studio.engines.vision.fingerprint import fingerprint
 
         try:
-            found = self._portraits.find_faces(self._store.media.get(self._owner, sha256).read_bytes())
+            found = self._portraits.find_faces(self._store.media.get(sha256).read_bytes())
         except (UserInputError, NotFoundError) as exc:
             return Analysis(sha256=sha256, version=VERSION, problem=exc.message, hint=exc.hint), {}
         print_ = fingerprint(found.image)
@@ -79,7 +78,7 @@ class Measuring:
                 )
                 for index, face in enumerate(found.faces)
             )  # fmt: skip
-        mask = self._store.media.put(self._owner, _gray_png(matte), ".png")
+        mask = self._store.media.put(_gray_png(matte), ".png")
         analysis = Analysis(sha256=sha256, version=VERSION, fingerprint=print_, **size, mask_sha256=mask, faces=faces)
         return analysis, _looks(found)
 
@@ -96,14 +95,14 @@ class Measuring:
         Raises:
             NotFoundError: the photo was not analysed, or has no such face.
         """
-        jpeg = self._rows.look(self._owner, sha256, face_index)
+        jpeg = self._rows.look(sha256, face_index)
         if jpeg is None:
             raise NotFoundError("There is no small picture of that photo.", "Look at the photos again.")
         return jpeg
 
     def path(self, sha256: str) -> Path:
         """Return where a photo's bytes lie (for showing it)."""
-        return self._store.media.get(self._owner, sha256)
+        return self._store.media.get(sha256)
 
 
 # -- pixels --------------------------------------------------------------------------------
@@ -177,15 +176,6 @@ def _looks(found: FoundFaces) -> dict[int, bytes]:
     for number, face in enumerate(found.faces):
         looks[number] = jpeg(cut(found.image, crop_box(width, height, face, 0.62), FACE_SIDE))
     return looks
-
-
-def png(jpeg: bytes) -> bytes:
-    """Turn a small JPEG into a PNG, as previews of jobs are."""
-    from PIL import Image as Pillow
-
-    out = io.BytesIO()
-    Pillow.open(io.BytesIO(jpeg)).save(out, "PNG")
-    return out.getvalue()
 
 
 def jpeg(image: Image) -> bytes:

@@ -15,7 +15,7 @@ from studio.domain.identity import Identity
 from studio.errors import ConflictError, UserInputError
 
 if TYPE_CHECKING:
-    from studio.store import Store
+    from studio.store import OwnerStore
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Confirmation:
         return said + (f" {self.unsure} unsure ones are still in the heap." if self.unsure else "")
 
 
-def take_over(store: Store, owner: str, intake: Intake, found: Review, name: str) -> Confirmation:
+def take_over(store: OwnerStore, intake: Intake, found: Review, name: str) -> Confirmation:
     """Make photos of people out of what is kept; call it in the transaction in which the intake was read.
 
     Args:
@@ -57,56 +57,56 @@ def take_over(store: Store, owner: str, intake: Intake, found: Review, name: str
     if intake.identity_id is None and any(not n for n in names.values()):
         raise UserInputError("The person has no name yet.", "Write a name first.")
     known = {c.key for c in found.clusters if c.is_known}
-    people, created = _people(store, owner, intake, names, known)
+    people, created = _people(store, intake, names, known)
     by_id = {p.id: p for p in intake.photos}
     photos: list[str] = []
     for key, person in people.items():
         for verdict in kept:
             if key in verdict.faces:
                 photo = by_id[verdict.photo_id]
-                photos += _take_photo(store, owner, photo.analysis, photo.file_name, person, verdict.faces[key])
+                photos += _take_photo(store, photo.analysis, photo.file_name, person, verdict.faces[key])
     store.curation.confirm(
-        owner, intake.id, f"Take over {len(kept)} photos", photos=photos, identities=created,
+        intake.id, f"Take over {len(kept)} photos", photos=photos, identities=created,
         people={key: person.id for key, person in people.items() if key},
         names={key: person.name for key, person in people.items()},
     )  # fmt: skip
     unique = dict.fromkeys(person.id for person in people.values())
     return Confirmation(
-        tuple(store.identities.get(owner, id) for id in unique), len(kept), found.count("drop"), found.count("unsure")
+        tuple(store.identities.get(id) for id in unique), len(kept), found.count("drop"), found.count("unsure")
     )
 
 
 def _people(
-    store: Store, owner: str, intake: Intake, names: Mapping[str, str], known: set[str]
+    store: OwnerStore, intake: Intake, names: Mapping[str, str], known: set[str]
 ) -> tuple[dict[str, Identity], list[str]]:
     """Return cluster key -> person, made where there is none of that name, and the ids of those made now."""
     people: dict[str, Identity] = {}
     created: list[str] = []
     for key, name in names.items():
         if intake.identity_id is not None and (key in known or not name):
-            people[key] = store.identities.get(owner, intake.identity_id)
+            people[key] = store.identities.get(intake.identity_id)
             continue
-        person = store.identities.find(owner, name)
+        person = store.identities.find(name)
         if person is None:
-            person = store.identities.add(owner, name)
+            person = store.identities.add(name)
             created.append(person.id)
         people[key] = person
     return people, created
 
 
 def _take_photo(
-    store: Store, owner: str, analysis: Analysis | None, file_name: str, person: Identity, face_key: str
+    store: OwnerStore, analysis: Analysis | None, file_name: str, person: Identity, face_key: str
 ) -> list[str]:
     """Record one photo of a person; return its id, or nothing when the person had it already."""
     assert analysis is not None  # only analysed photos are kept
     found = next(f for f in analysis.faces if f.key == face_key)
-    held = store.photos.list(owner, identity_id=person.id, sha256=analysis.sha256)
+    held = store.photos.list(identity_id=person.id, sha256=analysis.sha256)
     if any(p.face_index == found.index for p in held):
         return []
     photo = store.photos.add(
-        owner, analysis.sha256, file_name=file_name, width=analysis.width, height=analysis.height,
+        analysis.sha256, file_name=file_name, width=analysis.width, height=analysis.height,
         identity_id=person.id, project_id=person.project_id, face_index=found.index, face=found.face,
     )  # fmt: skip
     if found.embedding is not None:
-        store.photos.put_embedding(owner, photo.id, found.embedding)
+        store.photos.put_embedding(photo.id, found.embedding)
     return [photo.id]

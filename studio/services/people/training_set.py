@@ -6,19 +6,26 @@ whose photos were never curated. Originals are never touched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ConfigDict
+
 from studio.domain.curation import CropBox, CuratedPhoto, crop_box, crop_share, flags_of
+from studio.domain.job import Job
 from studio.domain.photo import Photo
 from studio.domain.traits import TRAIT, Coverage, Policy, caption_of, coverage_of, default_policies, rest_of, traits_of
 from studio.engines.base import Matte, TrainingExample
 from studio.errors import LimitExceededError, NotFoundError, UserInputError
+from studio.jobs.kinds import JobContext, JobKind
 from studio.services.people.measuring import Measuring, cut, meant, without_others
+from studio.services.progress import OnProgress, Progress, told
 from studio.store.curation import PhotoChoice
 
 if TYPE_CHECKING:
-    from studio.store import Store
+    from studio.jobs.queue import JobQueue
+    from studio.services.portraits.prepared import Portraits
+    from studio.store import OwnerStore
 
 
 CAPTION_SIDE = 384
@@ -28,10 +35,10 @@ CAPTION_SIDE = 384
 class TrainingSets:
     """People's training sets."""
 
-    def __init__(self, store: Store, owner: str, measuring: Measuring) -> None:
+    def __init__(self, store: OwnerStore, portraits: Portraits, queue: JobQueue) -> None:
         self._store = store
-        self._owner = owner
-        self._measuring = measuring
+        self._measuring = Measuring(store, portraits)
+        self._queue = queue
         self._rows = store.curation
 
     # -- a person's set ----------------------------------------------------------------
@@ -45,11 +52,11 @@ class TrainingSets:
             resolution: of the base; small bases get head-and-shoulders crops only.
             trigger, class_word: for the captions.
         """
-        self._store.identities.get(self._owner, identity_id)
-        choices = self._rows.choices(self._owner, identity_id)
+        self._store.identities.get(identity_id)
+        choices = self._rows.choices(identity_id)
         policies = self.policies(identity_id)
         out, number = [], 0
-        photos = self._store.photos.list(self._owner, identity_id=identity_id)
+        photos = self._store.photos.list(identity_id=identity_id)
         faces = {photo.id: meant(self._measuring.analysis(photo.sha256), photo) for photo in photos}
         rest = rest_of([(face.measures, face.face.head) for face in faces.values() if face is not None])
         for photo in photos:
@@ -108,7 +115,7 @@ class TrainingSets:
         """
         kept = [c for c in self.training_set(identity_id, resolution, trigger=trigger, class_word=class_word) if c.kept]
         if not kept:
-            name = self._store.identities.get(self._owner, identity_id).name
+            name = self._store.identities.get(identity_id).name
             raise UserInputError(f"{name} has no photo to learn from.", "Keep at least one on the Identities tab.")
         return [self.example(c, resolution) for c in kept]
 
@@ -149,14 +156,12 @@ class TrainingSets:
             raise LimitExceededError("The caption is longer than 500 letters.", "Write a shorter one.")
         self._choose(identity_id, {photo_id: {"caption": _unfilled(said, trigger, class_word) or None}}, "Caption")
 
-    def write_captions(
-        self, identity_id: str, model: str, on_photo: Callable[[int, int, str], None] | None = None
-    ) -> dict[str, str]:
+    def write_captions(self, identity_id: str, model: str, on_progress: OnProgress | None = None) -> dict[str, str]:
         """Let a captioning model describe every kept photo's crop; all captions are one step that can be taken back.
 
         Args:
             model: a folder, or a model of the hub that is on this computer.
-            on_photo: told how many are done, of how many, and the file's name.
+            on_progress: told after each photo.
 
         Returns:
             Photo id -> what the model said.
@@ -171,11 +176,26 @@ class TrainingSets:
         said: dict[str, str] = {}
         for number, curated in enumerate(kept, start=1):
             said[curated.photo.id] = captioner.caption(self.example(curated, CAPTION_SIDE).image)
-            if on_photo is not None:
-                on_photo(number, len(kept), curated.photo.file_name)
+            if on_progress is not None:
+                stage = f"{number} of {len(kept)}: {curated.photo.file_name}"
+                on_progress(Progress(number / len(kept), stage))
         captions = {id: {"caption": f"a photo of {{who}}, {words}"} for id, words in said.items() if words}
         self._choose(identity_id, captions, f"Captions by {captioner.name}")
         return said
+
+    def submit_captions(self, identity_id: str, model: str) -> Job:
+        """Let a job write the captions of a person's photos with a captioning model.
+
+        Raises:
+            UserInputError: no model is named.
+        """
+        if not model.strip():
+            raise UserInputError("No captioning model is named.", "Write a folder, or a name such as owner/model.")
+        person = self._store.identities.get(identity_id)
+        return self._queue.submit(
+            CAPTION_KIND.name, CaptionParams(identity_id=identity_id, model=model.strip()),
+            title=f"Write captions for {person.name}", identity_id=identity_id,
+        )  # fmt: skip
 
     def set_crop(self, identity_id: str, photo_id: str, crop: CropBox | None) -> None:
         """Choose what is cut out of a photo; None goes back to the proposed crop.
@@ -183,7 +203,7 @@ class TrainingSets:
         Raises:
             UserInputError: the square is not inside the photo.
         """
-        photo = self._store.photos.get(self._owner, photo_id)
+        photo = self._store.photos.get(photo_id)
         if crop is not None and not (
             crop.side >= 16 and crop.x >= 0 and crop.y >= 0
             and crop.x + crop.side <= photo.width and crop.y + crop.side <= photo.height
@@ -194,14 +214,19 @@ class TrainingSets:
         self._choose(identity_id, {photo_id: {"crop": crop}}, "Crop")
 
     def _choose(self, identity_id: str, choices: Mapping[str, Mapping[str, Any]], title: str) -> None:
-        own = {p.id for p in self._store.photos.list(self._owner, identity_id=identity_id)}
+        own = {p.id for p in self._store.photos.list(identity_id=identity_id)}
         if not set(choices) <= own:
             raise NotFoundError("This person has no such photo.", "Reload the page.")
-        self._rows.choose(self._owner, identity_id, choices, title)
+        self._rows.choose(identity_id, choices, title)
 
     def policies(self, identity_id: str) -> dict[str, Policy]:
-        """Return for every trait whether captions describe it or leave it to be learned."""
-        return {**default_policies(), **self._rows.policies(self._owner, identity_id)}
+        """Return for every trait whether captions describe it or leave it to be learned.
+
+        Raises:
+            NotFoundError: no such person.
+        """
+        self._store.identities.get(identity_id)
+        return {**default_policies(), **self._rows.policies(identity_id)}
 
     def set_policy(self, identity_id: str, trait: str, policy: Policy) -> None:
         """Say whether captions describe a trait (then it stays changeable) or leave it out (then it is learned).
@@ -211,8 +236,8 @@ class TrainingSets:
         """
         if trait not in TRAIT or policy not in ("describe", "leave out"):
             raise UserInputError(f"There is no trait {trait!r} with {policy!r}.", f"Traits: {', '.join(TRAIT)}.")
-        self._store.identities.get(self._owner, identity_id)
-        self._rows.set_policy(self._owner, identity_id, trait, policy)
+        self._store.identities.get(identity_id)
+        self._rows.set_policy(identity_id, trait, policy)
 
 
 # -- captions ------------------------------------------------------------------------------
@@ -229,3 +254,24 @@ def _filled(caption: str, trigger: str, class_word: str) -> str:
     if "{who}" in caption:
         return caption.replace("{who}", who)
     return caption if not trigger.strip() or trigger.strip() in caption else f"a photo of {who}, {caption}"
+
+
+class CaptionParams(BaseModel):
+    """What the job of a captioning model needs; `model` is a folder or a name on the hub."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    identity_id: str
+    model: str
+
+
+def run_captions(params: CaptionParams, context: JobContext) -> Mapping[str, Any]:
+    """Caption a person's kept photos with a model."""
+    context.check_cancelled()
+    sets: TrainingSets = context.service
+    said = sets.write_captions(params.identity_id, params.model, told(context))
+    context.progress(1.0, "Done")
+    return {"identity_id": params.identity_id, "captions": len(said)}
+
+
+CAPTION_KIND = JobKind("caption", "Write captions", CaptionParams, run_captions, service="training_sets", icon="photo")

@@ -22,20 +22,19 @@ from studio.engines.base import Image, PictureOrder
 from studio.errors import EngineUnavailableError, NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.bases import Bases
-from studio.services.clips.animation import told
-from studio.services.clips.making import OnProgress, Progress
 from studio.services.people.identities import require_agreement
 from studio.services.people.likeness import Likeness
 from studio.services.pictures.request import AdapterUse, GenerationRequest, checked_generation
 from studio.services.pictures.start_pictures import StartPictures
 from studio.services.portraits.expressions import THUMBNAIL_PIXELS
+from studio.services.progress import OnProgress, Progress, told
 from studio.services.recipes import new_recipe
 from studio.services.sources import MediaSource, Sources
 
 if TYPE_CHECKING:
     from studio.engines import Engines
     from studio.jobs.queue import JobQueue
-    from studio.store import Store
+    from studio.store import OwnerStore
 
 __all__ = ["AdapterUse", "Generation", "GenerationRequest", "checked_generation"]
 
@@ -66,8 +65,7 @@ class Generation:
 
     def __init__(
         self,
-        store: Store,
-        owner: str,
+        store: OwnerStore,
         engines: Engines,
         queue: JobQueue,
         sources: Sources,
@@ -75,10 +73,9 @@ class Generation:
         likeness: Likeness,
     ) -> None:
         self._store = store
-        self._owner = owner
         self._engines = engines
         self._queue = queue
-        self._starts = StartPictures(store, owner, engines, sources)
+        self._starts = StartPictures(store, engines, sources)
         self._bases = bases
         self._likeness = likeness
 
@@ -93,13 +90,16 @@ class Generation:
         prepared = self._prepared(request)
         settled = prepared.request
         return self._queue.submit(
-            self._owner,
             "generate",
             settled.model_dump(mode="json"),
             title=_title(settled.prompt),
             project_id=settled.project_id,
             identity_id=self._person(prepared),
         )
+
+    def made_by(self, job_id: str) -> tuple[Render, ...]:
+        """Return what a job has made so far, in order."""
+        return self._store.renders.of_job(job_id)
 
     def generate(
         self,
@@ -127,7 +127,7 @@ class Generation:
         source, mask = self._starts.read(settled)
         left = settled.model_copy(update={"seed": settled.seed + skip, "count": settled.count - skip})
         files = [
-            AdapterFile(path=str(self._store.media.get(self._owner, a.media_sha256)), name=name, strength=use.strength)
+            AdapterFile(path=str(self._store.media.get(a.media_sha256)), name=name, strength=use.strength)
             for a, name, use in zip(prepared.adapters, _names(prepared.adapters), settled.adapters, strict=True)
         ]
         tell = _Teller(on_progress)
@@ -186,7 +186,7 @@ class Generation:
                 f"The base model {gone} is not here any more.",
                 f"{here.name} has other weights now ({here.sha256[:12]}…).",
             )
-        by_hash = {a.media_sha256: a for a in self._store.adapters.list(self._owner)}
+        by_hash = {a.media_sha256: a for a in self._store.adapters.list()}
         uses = []
         for noted in recipe["adapters"]:
             found = by_hash.get(noted["sha256"])
@@ -206,12 +206,12 @@ class Generation:
 
         if request.width is not None or request.height is not None:
             check_size(request.width or request.height or 0, request.height or request.width or 0)
-        adapters = tuple(self._store.adapters.get(self._owner, use.adapter_id) for use in request.adapters)
+        adapters = tuple(self._store.adapters.get(use.adapter_id) for use in request.adapters)
         photo = None if request.source is None else self._starts.photo(request.source)
         shown = (photo.identity_id,) if photo is not None and photo.identity_id is not None else ()
         people = tuple(dict.fromkeys((*self._consenting(adapters), *shown)))
         if request.identity_id is not None:
-            self._store.identities.get(self._owner, request.identity_id)
+            self._store.identities.get(request.identity_id)
         location = self._bases.resolve(request.base)
         for adapter in adapters:
             if adapter.family != location.family:
@@ -246,9 +246,9 @@ class Generation:
 
     def _consenting(self, adapters: Sequence[Adapter]) -> tuple[str, ...]:
         """Return everybody in the adapters, after asking whether each agreed."""
-        people = dict.fromkeys(p for a in adapters for p in self._store.adapters.people(self._owner, a.id))
+        people = dict.fromkeys(p for a in adapters for p in self._store.adapters.people(a.id))
         for id in people:
-            require_agreement(self._store.identities.get(self._owner, id), "generate")
+            require_agreement(self._store.identities.get(id), "generate")
         return tuple(people)
 
     # -- keeping -----------------------------------------------------------------------------
@@ -278,11 +278,10 @@ class Generation:
         recipe["measures"] = self._measured(image, prepared)
         put = self._store.media.put
         return self._store.renders.add(
-            self._owner,
             NewRender(
                 kind="image",
-                media_sha256=put(self._owner, png_bytes(image, recipe), ".png"),
-                thumbnail_sha256=put(self._owner, thumbnail_jpeg(image, THUMBNAIL_PIXELS), ".jpg"),
+                media_sha256=put(png_bytes(image, recipe), ".png"),
+                thumbnail_sha256=put(thumbnail_jpeg(image, THUMBNAIL_PIXELS), ".jpg"),
                 recipe=recipe,
                 engine=generator.name,
                 engine_version=generator.version,
@@ -372,12 +371,20 @@ def _title(prompt: str) -> str:
 
 def run(params: GenerationRequest, context: JobContext) -> Mapping[str, Any]:
     """Draw queued pictures; after an interruption only those that are missing."""
-    studio = context.tools
-    kept = studio.store.renders.of_job(context.job.owner, context.job.id)
+    generation: Generation = context.service
+    kept = generation.made_by(context.job.id)
     if len(kept) < params.count:
-        made = studio.generation.generate(params, told(context), job_id=context.job.id, skip=len(kept))
+        made = generation.generate(params, told(context), job_id=context.job.id, skip=len(kept))
         kept = (*kept, *made)
     return {"render_ids": [render.id for render in kept]}
 
 
-KIND = JobKind("generate", "Pictures from words", GenerationRequest, run, cancel_grace_seconds=3.0)
+KIND = JobKind(
+    "generate",
+    "Pictures from words",
+    GenerationRequest,
+    run,
+    service="generation",
+    icon="generate",
+    cancel_grace_seconds=3.0,
+)

@@ -18,7 +18,7 @@ from studio.services.sources import MediaSource, Sources
 if TYPE_CHECKING:
     from studio.domain.photo import Photo
     from studio.engines import Engines
-    from studio.store import Store
+    from studio.store import OwnerStore
 
 _SMALLEST_FOR_FACES = 256
 _LARGEST_SOURCE = 4096
@@ -27,9 +27,8 @@ _LARGEST_SOURCE = 4096
 class StartPictures:
     """The sources and masks of one owner's requests."""
 
-    def __init__(self, store: Store, owner: str, engines: Engines, sources: Sources) -> None:
+    def __init__(self, store: OwnerStore, engines: Engines, sources: Sources) -> None:
         self._store = store
-        self._owner = owner
         self._engines = engines
         self._sources = sources
 
@@ -37,7 +36,7 @@ class StartPictures:
         """Return the stored photo that a source shows, also where it is named by its bytes."""
         photo = self._sources.photo(source)
         if photo is None and source.sha256 is not None:
-            photo = photo_of(self._store, self._owner, source.sha256, None)
+            photo = photo_of(self._store, source.sha256, None)
         return photo
 
     def settled(self, source: MediaSource | None) -> MediaSource | None:
@@ -46,7 +45,7 @@ class StartPictures:
 
         if source is None:
             return None
-        require_consent(self._store, self._owner, self.photo(source), "generate")
+        require_consent(self._store, self.photo(source), "generate")
         read_picture(self._sources.path(source))
         return self._sources.settled(source)
 

@@ -19,7 +19,7 @@ from studio.services.recipes import new_recipe
 from studio.services.sources import MediaSource, Sources
 
 if TYPE_CHECKING:
-    from studio.store import Store
+    from studio.store import OwnerStore
 
 THUMBNAIL_PIXELS = 320
 
@@ -64,9 +64,8 @@ class EditedPicture(NamedTuple):
 class Expressions:
     """Draws expression edits; safe to call from several threads."""
 
-    def __init__(self, store: Store, owner: str, sources: Sources, portraits: Portraits) -> None:
+    def __init__(self, store: OwnerStore, sources: Sources, portraits: Portraits) -> None:
         self._store = store
-        self._owner = owner
         self._sources = sources
         self._portraits = portraits
 
@@ -83,7 +82,7 @@ class Expressions:
             ConsentMissingError.
         """
         photo = self._sources.photo(source)
-        require_consent(self._store, self._owner, photo, "edit")
+        require_consent(self._store, photo, "edit")
         if face_index is None and photo is not None:
             face_index = photo.face_index
         prepared = self._portraits.prepare(self._sources.path(source), face_index=face_index, size=size)
@@ -122,12 +121,11 @@ class Expressions:
         image = self.render(handle, edit).image
         sha256 = self._sources.settled(handle.source).sha256 or ""
         recipe = _recipe(prepared, edit, handle.size)
-        photo = self._sources.photo(handle.source) or photo_of(self._store, self._owner, sha256, handle.face_index)
-        media = self._store.media.put(self._owner, png_bytes(image, recipe), ".png")
-        thumbnail = self._store.media.put(self._owner, thumbnail_jpeg(image, THUMBNAIL_PIXELS), ".jpg")
+        photo = self._sources.photo(handle.source) or photo_of(self._store, sha256, handle.face_index)
+        media = self._store.media.put(png_bytes(image, recipe), ".png")
+        thumbnail = self._store.media.put(thumbnail_jpeg(image, THUMBNAIL_PIXELS), ".jpg")
         moved = ", ".join(name for name, value in edit.values.items() if value)
         return self._store.renders.add(
-            self._owner,
             NewRender(
                 kind="image",
                 media_sha256=media,

@@ -22,7 +22,7 @@ from studio.errors import ConflictError, NotFoundError, UserInputError
 from studio.services.portraits.prepared import Portraits
 
 if TYPE_CHECKING:
-    from studio.store import Store
+    from studio.store import OwnerStore
 
 KIND = "expression"
 THUMBNAIL_PIXELS = 160
@@ -99,10 +99,9 @@ class Presets:
     """Looks up and keeps expression presets."""
 
     def __init__(
-        self, store: Store, owner: str, portraits: Portraits, builtin: Path, sample: Callable[[], Path], cache: Path
+        self, store: OwnerStore, portraits: Portraits, builtin: Path, sample: Callable[[], Path], cache: Path
     ) -> None:
         self._store = store
-        self._owner = owner
         self._portraits = portraits
         self._builtin_folder = builtin
         self._sample = sample
@@ -111,7 +110,7 @@ class Presets:
     def list(self) -> tuple[ExpressionPreset, ...]:
         """Return built-in presets, then the person's own, each by name."""
         builtin = tuple(read_preset(path) for path in sorted(self._builtin_folder.glob("*.json")))
-        return (*builtin, *(_own(p.name, p.values) for p in self._store.presets.list(self._owner, KIND)))
+        return (*builtin, *(_own(p.name, p.values) for p in self._store.presets.list(KIND)))
 
     def get(self, name: str) -> ExpressionPreset:
         """Return one preset by name, in upper or lower case.
@@ -123,7 +122,7 @@ class Presets:
         if builtin is not None:
             return builtin
         try:
-            found = self._store.presets.get(self._owner, KIND, name)
+            found = self._store.presets.get(KIND, name)
         except NotFoundError:
             names = ", ".join(p.name for p in self.list())
             raise NotFoundError(f"There is no expression preset {name!r}.", f"Presets: {names}.") from None
@@ -144,7 +143,7 @@ class Presets:
         if self._builtin(title) is not None:
             raise ConflictError(f"{title!r} is a built-in preset.", "Choose another name.")
         values = {"values": {n: v for n, v in edit.values.items() if v}, "neutralise": edit.neutralise}
-        self._store.presets.put(self._owner, KIND, title, values)
+        self._store.presets.put(KIND, title, values)
         return self.get(title)
 
     def delete(self, name: str) -> None:
@@ -156,7 +155,7 @@ class Presets:
         """
         if self._builtin(name) is not None:
             raise ConflictError(f"{name!r} is a built-in preset.", "Only your own presets can be deleted.")
-        self._store.presets.delete(self._owner, KIND, name)
+        self._store.presets.delete(KIND, name)
 
     def thumbnail(self, name: str) -> Path:
         """Return a small picture of the preset on the sample portrait; drawn at first use."""

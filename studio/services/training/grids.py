@@ -22,10 +22,11 @@ from studio.domain.training import Calibration, GridCell, TrainingRun
 from studio.engines.base import Image, ImageGenerator, PictureOrder
 from studio.errors import EngineUnavailableError, JobCancelled, LimitExceededError, UserInputError
 from studio.services.people.likeness import Likeness, Reference
+from studio.services.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
-    from studio.services.training.recording import Place, Tell
-    from studio.store import Store
+    from studio.services.training.recording import Place
+    from studio.store import OwnerStore
 
 MOST_CELLS = 200
 
@@ -129,8 +130,7 @@ def summarize(cells: Sequence[GridCell], calibration: Calibration | None) -> tup
 
 
 def draw_grid(
-    store: Store,
-    owner: str,
+    store: OwnerStore,
     run: TrainingRun,
     params: GridParams,
     location: BaseLocation,
@@ -138,7 +138,7 @@ def draw_grid(
     likeness: Likeness,
     reference: Reference | None,
     place: Place,
-    tell: Tell | None = None,
+    tell: OnProgress | None = None,
 ) -> Mapping[str, Any]:
     """Draw all cells that are not there yet, and measure them.
 
@@ -148,7 +148,7 @@ def draw_grid(
     from studio.engines.media.pictures import png_bytes
 
     plan = run.plan
-    there = {(c.checkpoint_id, c.strength, c.prompt, c.seed) for c in store.runs.cells(owner, run.id)}
+    there = {(c.checkpoint_id, c.strength, c.prompt, c.seed) for c in store.runs.cells(run.id)}
     wanted = [
         (checkpoint, strength, plan.prompt(prompt), seed)
         for checkpoint in params.checkpoint_ids
@@ -161,8 +161,8 @@ def draw_grid(
         if key in there:
             continue
         checkpoint_id, strength, prompt, seed = key
-        checkpoint = store.runs.checkpoint(owner, checkpoint_id)
-        weights = store.media.get(owner, checkpoint.media_sha256)
+        checkpoint = store.runs.checkpoint(checkpoint_id)
+        weights = store.media.get(checkpoint.media_sha256)
         order = PictureOrder(
             prompt=prompt, seed=seed, steps=plan.sample_steps, guidance=plan.guidance, width=plan.resolution,
             height=plan.resolution,
@@ -173,12 +173,12 @@ def draw_grid(
         if image is None:
             raise JobCancelled("stopped while drawing")
         distance, reference = _measured(likeness, reference, image, place)
-        picture = store.media.put(owner, png_bytes(image), ".png")
-        store.runs.put_cell(owner, run.id, checkpoint_id, strength, prompt, seed, picture, distance)
+        picture = store.media.put(png_bytes(image), ".png")
+        store.runs.put_cell(run.id, checkpoint_id, strength, prompt, seed, picture, distance)
         message = f"Step {checkpoint.step} at strength {strength:g}: picture {index + 1} of {len(wanted)}"
         place.progress((index + 1) / len(wanted), message, png_bytes(image))
         if tell is not None:
-            tell((index + 1) / len(wanted), message, image)
+            tell(Progress((index + 1) / len(wanted), message, None, image))
     return {"run_id": run.id, "pictures": len(wanted)}
 
 

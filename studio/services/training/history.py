@@ -6,6 +6,7 @@ adapter library), starting is in `training`. Nothing here needs torch.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,53 +21,59 @@ from studio.services.training.states import RunState, measures_of, standing
 if TYPE_CHECKING:
     from studio.jobs.queue import JobQueue
     from studio.services.bases import Bases
-    from studio.store import Store
+    from studio.store import OwnerStore
 
 
 class RunHistory:
     """The runs of one owner."""
 
-    def __init__(self, store: Store, owner: str, queue: JobQueue, bases: Bases) -> None:
+    def __init__(self, store: OwnerStore, queue: JobQueue, bases: Bases) -> None:
         self._store = store
-        self._owner = owner
         self._queue = queue
         self._bases = bases
 
     # -- looking ---------------------------------------------------------------------
 
-    def runs(self, identity_id: str | None = None) -> tuple[TrainingRun, ...]:
+    def list(self, identity_id: str | None = None) -> tuple[TrainingRun, ...]:
         """Return runs, newest first, of one person or of all."""
-        return self._store.runs.list(self._owner, identity_id=identity_id)
+        return self._store.runs.list(identity_id=identity_id)
 
-    def run(self, run_id: str) -> TrainingRun:
+    def get(self, run_id: str) -> TrainingRun:
         """Return one run.
 
         Raises:
             NotFoundError: no such run.
         """
-        return self._store.runs.get(self._owner, run_id)
+        return self._store.runs.get(run_id)
 
     def state(self, run_id: str) -> RunState:
         """Say where a run stands."""
-        run = self.run(run_id)
-        job = self._job(run)
+        run = self.get(run_id)
+        job = self.job(run)
         checkpoints = self.checkpoints(run_id)
         saved = max((c.step for c in checkpoints), default=0)
         resumable = max((c.step for c in checkpoints if c.has_state), default=None)
-        step = max(saved, self._store.runs.last_step(self._owner, run_id))
+        step = max(saved, self._store.runs.last_step(run_id))
         state, sentence, memory = standing(run, job, saved)
         return RunState(run, state, step, run.plan.steps, resumable, sentence, memory)
 
-    def metrics(self, run_id: str) -> Mapping[str, list[tuple[int, float]]]:
+    def metrics(self, run_id: str) -> Mapping[str, builtins.list[tuple[int, float]]]:
         """Return curves by name, each (step, value) by step.
 
         Names: loss, learning_rate, steps_per_second; at samples distance, likeness, drift, faces_found (0..1).
+
+        Raises:
+            NotFoundError: no such run.
         """
-        return self._store.runs.metrics(self._owner, run_id)
+        return self._store.runs.metrics(self.get(run_id).id)
 
     def samples(self, run_id: str, step: int | None = None) -> tuple[RunSample, ...]:
-        """Return the pictures drawn while training, of one step or of all; `picture` gives their files."""
-        return self._store.runs.samples(self._owner, run_id, step=step)
+        """Return the pictures drawn while training, of one step or of all; `picture` gives their files.
+
+        Raises:
+            NotFoundError: no such run.
+        """
+        return self._store.runs.samples(self.get(run_id).id, step=step)
 
     def picture(self, media_sha256: str) -> Path:
         """Return where a sample's or cell's picture lies.
@@ -74,15 +81,19 @@ class RunHistory:
         Raises:
             NotFoundError: the file is gone.
         """
-        return self._store.media.get(self._owner, media_sha256)
+        return self._store.media.get(media_sha256)
 
     def checkpoints(self, run_id: str) -> tuple[Checkpoint, ...]:
-        """Return a run's checkpoints by step."""
-        return self._store.runs.checkpoints(self._owner, run_id)
+        """Return a run's checkpoints by step.
+
+        Raises:
+            NotFoundError: no such run.
+        """
+        return self._store.runs.checkpoints(self.get(run_id).id)
 
     def suggestion(self, run_id: str) -> Suggestion | None:
         """Return the checkpoint to keep by likeness minus drift; None without checkpoints."""
-        return suggest_checkpoint(self.checkpoints(run_id), self.run(run_id).calibration)
+        return suggest_checkpoint(self.checkpoints(run_id), self.get(run_id).calibration)
 
     def delete(self, run_id: str) -> None:
         """Delete a run with its pictures and states; adapters kept from it stay.
@@ -90,7 +101,7 @@ class RunHistory:
         Raises:
             ConflictError: its job still waits or runs.
         """
-        self._store.runs.delete(self._owner, run_id)
+        self._store.runs.delete(run_id)
 
     # -- keeping ---------------------------------------------------------------------
 
@@ -104,13 +115,12 @@ class RunHistory:
         """
         if not name.strip():
             raise UserInputError("The adapter has no name.", "Write a name.")
-        checkpoint = self._store.runs.checkpoint(self._owner, checkpoint_id)
-        run = self.run(checkpoint.run_id)
+        checkpoint = self._store.runs.checkpoint(checkpoint_id)
+        run = self.get(checkpoint.run_id)
         location = self._bases.resolve(run.plan.base)
         shown = [s for s in self.samples(run.id, checkpoint.step) if s.kind == "person"]
         full = run.plan.method == "dreambooth"
         return self._store.adapters.add(
-            self._owner,
             NewAdapter(
                 name=name.strip(), method=run.plan.method, origin="trained", family=location.family,
                 media_sha256=checkpoint.media_sha256, thumbnail_sha256=shown[0].media_sha256 if shown else None,
@@ -123,12 +133,16 @@ class RunHistory:
     # -- judging ---------------------------------------------------------------------
 
     def grid_cells(self, run_id: str) -> tuple[GridCell, ...]:
-        """Return the grid's pictures by checkpoint, strength, prompt and seed."""
-        return self._store.runs.cells(self._owner, run_id)
+        """Return the grid's pictures by checkpoint, strength, prompt and seed.
+
+        Raises:
+            NotFoundError: no such run.
+        """
+        return self._store.runs.cells(self.get(run_id).id)
 
     def grid_summary(self, run_id: str) -> tuple[GridSummary, ...]:
         """Return one row per checkpoint and strength: mean likeness, faces found, votes; best votes first."""
-        return summarize(self.grid_cells(run_id), self.run(run_id).calibration)
+        return summarize(self.grid_cells(run_id), self.get(run_id).calibration)
 
     def save_grid(self, run_id: str, out: Path) -> Path:
         """Write the whole grid as one picture with its strengths and steps beside it.
@@ -160,7 +174,7 @@ class RunHistory:
         """
         if vote not in (-1, 0, 1):
             raise UserInputError(f"A vote of {vote} is not possible.", "Vote +1, -1, or 0 for no opinion.")
-        return self._store.runs.vote(self._owner, cell_id, vote)
+        return self._store.runs.vote(cell_id, vote)
 
     def stop(self, run_id: str) -> Job:
         """Ask a run to stop; it saves first, and can be continued.
@@ -168,11 +182,12 @@ class RunHistory:
         Raises:
             ConflictError: it neither waits nor runs.
         """
-        job = self._job(self.run(run_id))
+        job = self.job(self.get(run_id))
         if job is None or not job.is_active:
             raise ConflictError("The run neither waits nor trains.", "Nothing was changed.")
-        return self._queue.cancel(self._owner, job.id)
+        return self._queue.cancel(job.id)
 
-    def _job(self, run: TrainingRun) -> Job | None:
+    def job(self, run: TrainingRun) -> Job | None:
+        """Return the job that trained a run last, or None."""
         """Return the run's last job; None when it never had one, or it was taken off the list."""
-        return None if run.job_id is None else self._queue.get(self._owner, run.job_id)
+        return None if run.job_id is None else self._queue.get(run.job_id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Protocol
@@ -21,18 +21,16 @@ from studio.domain.training import RunSample, TrainingRun
 from studio.engines.base import Image, SamplePicture
 from studio.errors import EngineUnavailableError, JobCancelled
 from studio.services.people.likeness import Likeness, Reference
+from studio.services.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
-    from studio.store import Store
+    from studio.store import OwnerStore
 
 WRITE_SECONDS = 0.5
 CURVE_POINTS = 2000
 """A curve has at most about so many points; longer runs write the mean of several steps."""
 STRIP_PIXELS = 128
 STRIP_PICTURES = 8
-
-Tell = Callable[[float, str, "Image | None"], None]
-"""Takes fraction done, what is being done, and perhaps a picture."""
 
 
 class Place(Protocol):
@@ -60,16 +58,14 @@ class RunRecorder:
 
     def __init__(
         self,
-        store: Store,
-        owner: str,
+        store: OwnerStore,
         run: TrainingRun,
         place: Place,
         likeness: Likeness,
         reference: Reference | None,
-        tell: Tell | None = None,
+        tell: OnProgress | None = None,
     ) -> None:
         self._store = store
-        self._owner = owner
         self._run = run
         self._place = place
         self._likeness = likeness
@@ -92,7 +88,7 @@ class RunRecorder:
         now = time.monotonic()
         if not self._begun:
             self._begun = True
-            self._store.runs.forget_after(self._owner, self._run.id, step - 1)
+            self._store.runs.forget_after(self._run.id, step - 1)
         seconds = math.nan if self._mark is None else now - self._mark
         self._mark, self._step = now, step
         self._bin.append((loss, seconds))
@@ -116,7 +112,7 @@ class RunRecorder:
         found = [d for d in distances if d is not None]
         distance = mean(found) if found else None
         self._measured[step] = (distance, drift)
-        self._store.runs.measure_checkpoint(self._owner, self._run.id, step, distance=distance, drift=drift)
+        self._store.runs.measure_checkpoint(self._run.id, step, distance=distance, drift=drift)
         self._add_measures(step, distance, drift, len(found), len(distances))
         self.flush()
         strip = contact_strip([p.image for p in pictures])
@@ -126,16 +122,16 @@ class RunRecorder:
     def saved(self, step: int, adapter: Path, has_state: bool) -> None:
         """See TrainingEvents."""
         self.flush()
-        sha256 = self._store.media.put(self._owner, adapter, ".safetensors")
+        sha256 = self._store.media.put(adapter, ".safetensors")
         loss = mean(self._losses) if self._losses else None
-        self._store.runs.put_checkpoint(self._owner, self._run.id, step, sha256, loss=loss, has_state=has_state)
+        self._store.runs.put_checkpoint(self._run.id, step, sha256, loss=loss, has_state=has_state)
         # The trainer keeps the newest states only; their folders say from where it can go on.
         states = adapter.parent.parent.glob("step-*/state.json")
         held = [int(path.parent.name.removeprefix("step-")) for path in states]
-        self._store.runs.keep_states(self._owner, self._run.id, held)
+        self._store.runs.keep_states(self._run.id, held)
         if step in self._measured:
             distance, drift = self._measured[step]
-            self._store.runs.measure_checkpoint(self._owner, self._run.id, step, distance=distance, drift=drift)
+            self._store.runs.measure_checkpoint(self._run.id, step, distance=distance, drift=drift)
         self._place.log(f"Saved step {step}.")
         self._mark = None
 
@@ -159,7 +155,7 @@ class RunRecorder:
         points, self._points = self._points, []
         self._written = time.monotonic()
         if points:
-            self._store.runs.add_metrics(self._owner, self._run.id, points)
+            self._store.runs.add_metrics(self._run.id, points)
 
     # -- parts -----------------------------------------------------------------------
 
@@ -169,7 +165,7 @@ class RunRecorder:
         fraction = 0.999 * self._step / self._run.plan.steps
         self._place.progress(fraction, message, None if picture is None else png_bytes(picture))
         if self._tell is not None:
-            self._tell(fraction, message, picture)
+            self._tell(Progress(fraction, message, None, picture))
 
     def _close_bin(self, step: int, learning_rate: float) -> None:
         losses = [loss for loss, _ in self._bin if math.isfinite(loss)]
@@ -196,23 +192,22 @@ class RunRecorder:
 
         sample = RunSample(
             run_id=self._run.id, step=step, kind=picture.kind, prompt=picture.prompt, seed=picture.seed,
-            media_sha256=self._store.media.put(self._owner, png_bytes(picture.image), ".png"), distance=distance,
+            media_sha256=self._store.media.put(png_bytes(picture.image), ".png"), distance=distance,
         )  # fmt: skip
-        self._store.runs.add_sample(self._owner, sample)
+        self._store.runs.add_sample(sample)
 
     def _drift(self, pictures: Sequence[SamplePicture]) -> float | None:
         """Return the mean change of the class pictures since step 0, 0..1; None without any at step 0."""
         from studio.engines.media.pictures import read_picture
 
         first = {
-            (s.prompt, s.seed): s.media_sha256
-            for s in self._store.runs.samples(self._owner, self._run.id, step=0, kind="class")
+            (s.prompt, s.seed): s.media_sha256 for s in self._store.runs.samples(self._run.id, step=0, kind="class")
         }
         changes = []
         for picture in pictures:
             sha256 = first.get((picture.prompt, picture.seed)) if picture.kind == "class" else None
             if sha256 is not None:
-                before = read_picture(self._store.media.get(self._owner, sha256)).rgb
+                before = read_picture(self._store.media.get(sha256)).rgb
                 changes.append(float(np.abs(before.astype(np.int16) - picture.image).mean()) / 255.0)
         return mean(changes) if changes else None
 

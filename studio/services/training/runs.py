@@ -31,9 +31,10 @@ from studio.errors import (
     UserInputError,
 )
 from studio.jobs.executor import run_now
-from studio.jobs.kinds import JobContext, JobKind, Workplace
+from studio.jobs.kinds import JobContext, JobKind
 from studio.services.people.identities import person_named, require_agreement
 from studio.services.people.likeness import Likeness
+from studio.services.progress import OnProgress
 from studio.services.training.grids import GridParams, GridSummary
 from studio.services.training.history import RunHistory
 from studio.services.training.plans import (
@@ -45,15 +46,14 @@ from studio.services.training.plans import (
     schedule_note,
     smaller,
 )
-from studio.services.training.recording import Tell
 from studio.services.training.states import MEMORY_ERRORS
 from studio.services.training.work import RunWork
 
 if TYPE_CHECKING:
     from studio.jobs.queue import JobQueue
     from studio.services.bases import Bases
-    from studio.services.people.curation import Curation
-    from studio.store import Store
+    from studio.services.people.training_set import TrainingSets
+    from studio.store import OwnerStore
 
 MOST_PHOTOS = 200
 
@@ -66,29 +66,33 @@ class TrainParams(BaseModel):
     run_id: str = Field(min_length=1)
 
 
-class Training(RunHistory):
-    """Plans and starts the runs of one owner, beside what RunHistory shows of them.
+class Training:
+    """Plans and starts the runs of one owner.
 
     Args:
-        curation: makes the pictures to learn from.
+        history: what there is of the runs.
+        sets: makes the pictures to learn from.
         presets: the folder of presets/training.
     """
 
     def __init__(
         self,
-        store: Store,
-        owner: str,
+        store: OwnerStore,
         queue: JobQueue,
         engines: Engines,
         bases: Bases,
-        curation: Curation,
+        sets: TrainingSets,
         likeness: Likeness,
+        history: RunHistory,
         presets: Path,
     ) -> None:
-        super().__init__(store, owner, queue, bases)
+        self._store = store
+        self._queue = queue
+        self._bases = bases
+        self._history = history
         self._engines = engines
         self._presets = presets
-        self.worker = RunWork(store, owner, engines, bases, curation, likeness)
+        self.worker = RunWork(store, engines, bases, sets, likeness)
 
     # -- planning --------------------------------------------------------------------
 
@@ -143,11 +147,11 @@ class Training(RunHistory):
         Raises:
             NotFoundError: no such person, or the base is not on this computer.
         """
-        return self._preflight(plan, max(1, len(self._kept(person_named(self._store, self._owner, identity_id)))))
+        return self._preflight(plan, max(1, len(self._kept(person_named(self._store, identity_id)))))
 
     def advice(self, identity_id: str, plan: TrainingPlan) -> tuple[str, ...]:
         """Return one sentence for each thing to know before starting; nothing here forbids it."""
-        return advice(len(self._kept(person_named(self._store, self._owner, identity_id))), plan)
+        return advice(len(self._kept(person_named(self._store, identity_id))), plan)
 
     # -- starting --------------------------------------------------------------------
 
@@ -165,8 +169,8 @@ class Training(RunHistory):
             NotFoundError: no such person, or the base is not on this computer.
             ConflictError: the same plan for this person waits or trains already.
         """
-        person = person_named(self._store, self._owner, identity_id)
-        if any(r.plan == plan and self.state(r.id).can_stop for r in self.runs(person.id)):
+        person = person_named(self._store, identity_id)
+        if any(r.plan == plan and self._history.state(r.id).can_stop for r in self._history.list(person.id)):
             raise ConflictError(
                 f"{person.name} is already being trained with just these settings.",
                 "Wait for it, or change a setting, such as the seed.",
@@ -182,7 +186,7 @@ class Training(RunHistory):
         *,
         anyway: bool = False,
         on_start: Callable[[TrainingRun], None] | None = None,
-        on_progress: Tell | None = None,
+        on_progress: OnProgress | None = None,
     ) -> TrainingRun:
         """Start a new run and train here and now; see `submit` for what is refused.
 
@@ -206,7 +210,7 @@ class Training(RunHistory):
         """
         job_id = self._queued(self._extended(run_id, steps)).job_id
         assert job_id is not None
-        return self._queue.get(self._owner, job_id)
+        return self._queue.get(job_id)
 
     def go_on_now(
         self,
@@ -214,18 +218,18 @@ class Training(RunHistory):
         steps: int | None = None,
         *,
         on_start: Callable[[TrainingRun], None] | None = None,
-        on_progress: Tell | None = None,
+        on_progress: OnProgress | None = None,
     ) -> TrainingRun:
         """Continue a run here and now; see `go_on`."""
         return self._work_here(self._extended(run_id, steps), on_start, on_progress)
 
     def schedule_note(self, run_id: str, steps: int) -> str:
         """Say what continuing to a new total does to the learning rate; empty when nothing changes."""
-        return schedule_note(self.run(run_id).plan, steps)
+        return schedule_note(self._history.get(run_id).plan, steps)
 
     def smaller_plan(self, run_id: str) -> TrainingPlan | None:
         """Return a plan that needs less memory than the run's, or None when nothing smaller is known."""
-        run = self.run(run_id)
+        run = self._history.get(run_id)
         flight = self._preflight(run.plan, max(1, len(run.photos)))
         if flight.instead:
             return changed_plan(run.plan, flight.instead)
@@ -251,10 +255,10 @@ class Training(RunHistory):
         Raises:
             UserInputError: no checkpoints, or more than grids.MOST_CELLS pictures.
         """
-        run = self.run(run_id)
+        run = self._history.get(run_id)
         params = self._grid_params(run, strengths, prompts, seeds, checkpoint_ids)
         return self._queue.submit(
-            self._owner, "grid", params, title=f"Grid of {run.name}", project_id=run.project_id,
+            "grid", params, title=f"Grid of {run.name}", project_id=run.project_id,
             identity_id=run.identity_id,
         )  # fmt: skip
 
@@ -266,22 +270,22 @@ class Training(RunHistory):
         seeds: Sequence[int] = (1,),
         *,
         checkpoint_ids: Sequence[str] = (),
-        on_progress: Tell | None = None,
+        on_progress: OnProgress | None = None,
     ) -> tuple[GridSummary, ...]:
         """Draw a grid here and now; see `grid`."""
-        run = self.run(run_id)
+        run = self._history.get(run_id)
         params = self._grid_params(run, strengths, prompts, seeds, checkpoint_ids)
 
         def here(params: GridParams, context: JobContext) -> Mapping[str, Any]:
             return self.worker.draw_grid(params, context, on_progress)
 
         self._job_here(replace(GRID_KIND, run=here), params, f"Grid of {run.name}", run)
-        return self.grid_summary(run_id)
+        return self._history.grid_summary(run_id)
 
     # -- parts -----------------------------------------------------------------------
 
     def _new_run(self, identity_id: str, plan: TrainingPlan, name: str, anyway: bool) -> TrainingRun:
-        person = person_named(self._store, self._owner, identity_id)
+        person = person_named(self._store, identity_id)
         require_agreement(person, "train")
         photos = self._kept(person)
         if not photos:
@@ -306,17 +310,17 @@ class Training(RunHistory):
             hint = f"This will fit: {fits}." if fits else hint
             raise UserInputError(flight.problems[0], hint)
         return self._store.runs.add(
-            self._owner, person.id, plan, name=name.strip() or f"{person.name}, {datetime.now(UTC):%Y-%m-%d %H:%M}",
+            person.id, plan, name=name.strip() or f"{person.name}, {datetime.now(UTC):%Y-%m-%d %H:%M}",
             base_sha256=location.sha256, photos=photos, project_id=person.project_id,
         )  # fmt: skip
 
     def _extended(self, run_id: str, steps: int | None) -> TrainingRun:
         """Return the run made ready to go on, to its own or to a new total of steps."""
-        run = self.run(run_id)
-        job = self._job(run)
+        run = self._history.get(run_id)
+        job = self._history.job(run)
         if job is not None and job.is_active:
             raise ConflictError("The run still waits or trains.", "Stop it first, or wait until it is done.")
-        done = max((c.step for c in self.checkpoints(run_id)), default=0)
+        done = max((c.step for c in self._history.checkpoints(run_id)), default=0)
         total = run.plan.steps if steps is None else steps
         if total <= done:
             raise UserInputError(
@@ -324,25 +328,25 @@ class Training(RunHistory):
                 f"Give a total of more than {done} steps.",
             )
         plan = changed_plan(run.plan, {"steps": total})
-        return self._store.runs.change(self._owner, run_id, plan=plan, outcome="")
+        return self._store.runs.change(run_id, plan=plan, outcome="")
 
     def _queued(self, run: TrainingRun) -> TrainingRun:
         job = self._queue.submit(
-            self._owner, "train", TrainParams(run_id=run.id), title=f"Training {run.name}",
+            "train", TrainParams(run_id=run.id), title=f"Training {run.name}",
             project_id=run.project_id, identity_id=run.identity_id,
         )  # fmt: skip
-        return self._store.runs.change(self._owner, run.id, job_id=job.id)
+        return self._store.runs.change(run.id, job_id=job.id)
 
     def _work_here(
-        self, run: TrainingRun, on_start: Callable[[TrainingRun], None] | None, on_progress: Tell | None
+        self, run: TrainingRun, on_start: Callable[[TrainingRun], None] | None, on_progress: OnProgress | None
     ) -> TrainingRun:
         def here(params: TrainParams, context: JobContext) -> Mapping[str, Any]:
             if on_start is not None:
-                on_start(self._store.runs.change(self._owner, run.id, job_id=context.job.id))
+                on_start(self._store.runs.change(run.id, job_id=context.job.id))
             return self.worker.train(params.run_id, context, on_progress, job_id=context.job.id)
 
         self._job_here(replace(KIND, run=here), TrainParams(run_id=run.id), f"Training {run.name}", run)
-        return self.run(run.id)
+        return self._history.get(run.id)
 
     def _job_here(self, kind: JobKind[Any], params: BaseModel, title: str, run: TrainingRun) -> None:
         """Run a job in this process, with a row like any other.
@@ -350,11 +354,9 @@ class Training(RunHistory):
         Raises:
             StudioError: what ended it, as the same class; EngineError for a bug.
         """
-        workplace = Workplace(store=self._store, kinds={kind.name: kind})
         job = run_now(
-            self._queue, workplace, self._owner, kind.name, params, title=title, project_id=run.project_id,
-            identity_id=run.identity_id,
-        )  # fmt: skip
+            self._queue, kind, params, self, title=title, project_id=run.project_id, identity_id=run.identity_id
+        )
         if job.failure is not None:
             named = getattr(errors, job.failure.error, EngineError)
             error = OutOfMemoryError if job.failure.error in MEMORY_ERRORS else named
@@ -364,7 +366,7 @@ class Training(RunHistory):
         self, run: TrainingRun, strengths: Sequence[float], prompts: Sequence[str], seeds: Sequence[int],
         checkpoint_ids: Sequence[str],
     ) -> GridParams:  # fmt: skip
-        held = {c.id: c for c in self.checkpoints(run.id)}
+        held = {c.id: c for c in self._history.checkpoints(run.id)}
         if not held:
             raise UserInputError("The run has no checkpoints yet.", "Wait for the first, then draw the grid.")
         chosen = tuple(checkpoint_ids) or tuple(held)[-4:]
@@ -377,8 +379,8 @@ class Training(RunHistory):
 
     def _kept(self, person: Identity) -> list[str]:
         """Return the hashes of the photos that nobody left out; quick, since nothing is looked at."""
-        choices = self._store.curation.choices(self._owner, person.id)
-        photos = self._store.photos.list(self._owner, identity_id=person.id)
+        choices = self._store.curation.choices(person.id)
+        photos = self._store.photos.list(identity_id=person.id)
         return [p.sha256 for p in photos if p.id not in choices or choices[p.id].kept is not False]
 
     def _preflight(self, plan: TrainingPlan, examples: int) -> Preflight:
@@ -388,15 +390,26 @@ class Training(RunHistory):
 
 def run(params: TrainParams, context: JobContext) -> Mapping[str, Any]:
     """Train a queued run."""
-    worker: RunWork = context.tools.training.worker
-    return worker.train(params.run_id, context, job_id=context.job.id)
+    training: Training = context.service
+    return training.worker.train(params.run_id, context, job_id=context.job.id)
 
 
 def run_grid(params: GridParams, context: JobContext) -> Mapping[str, Any]:
     """Draw a queued grid."""
-    worker: RunWork = context.tools.training.worker
-    return worker.draw_grid(params, context)
+    training: Training = context.service
+    return training.worker.draw_grid(params, context)
 
 
-KIND = JobKind("train", "Training", TrainParams, run, cancel_grace_seconds=180.0)
-GRID_KIND = JobKind("grid", "Checkpoint grid", GridParams, run_grid, cancel_grace_seconds=30.0)
+KIND = JobKind(
+    "train", "Training", TrainParams, run, service="training", lane="long", icon="train", cancel_grace_seconds=180.0
+)
+GRID_KIND = JobKind(
+    "grid",
+    "Checkpoint grid",
+    GridParams,
+    run_grid,
+    service="training",
+    lane="long",
+    icon="train",
+    cancel_grace_seconds=30.0,
+)

@@ -17,35 +17,35 @@ from studio.engines.base import TrainingExample, TrainingOutcome
 from studio.errors import ConflictError, EngineError, EngineUnavailableError, StudioError
 from studio.services.people.identities import require_agreement
 from studio.services.people.likeness import Likeness, Reference
+from studio.services.progress import OnProgress
 from studio.services.training.grids import GridParams, draw_grid
 from studio.services.training.plans import advice
-from studio.services.training.recording import Place, RunRecorder, Tell
+from studio.services.training.recording import Place, RunRecorder
 
 if TYPE_CHECKING:
     from studio.services.bases import Bases
-    from studio.services.people.curation import Curation
-    from studio.store import Store
+    from studio.services.people.training_set import TrainingSets
+    from studio.store import OwnerStore
 
 
 class RunWork:
     """Carries out the queued runs and grids of one owner.
 
     Args:
-        curation: makes the pictures to learn from.
+        sets: makes the pictures to learn from.
     """
 
     def __init__(
-        self, store: Store, owner: str, engines: Engines, bases: Bases, curation: Curation, likeness: Likeness
+        self, store: OwnerStore, engines: Engines, bases: Bases, sets: TrainingSets, likeness: Likeness
     ) -> None:
         self._store = store
-        self._owner = owner
         self._engines = engines
         self._bases = bases
-        self._curation = curation
+        self._sets = sets
         self._likeness = likeness
 
     def train(
-        self, run_id: str, place: Place, tell: Tell | None = None, *, job_id: str | None = None
+        self, run_id: str, place: Place, tell: OnProgress | None = None, *, job_id: str | None = None
     ) -> Mapping[str, Any]:
         """Train a queued run to its end, or until the person stops it; goes on where it was left.
 
@@ -58,49 +58,49 @@ class RunWork:
             ConflictError: base or photos are no longer those of the run.
             StudioError: what else ended it; the run's outcome says so.
         """
-        run = self._store.runs.change(self._owner, run_id, job_id=job_id)
+        run = self._store.runs.change(run_id, job_id=job_id)
         try:
             outcome = self._train(run, place, tell)
         except StudioError as exc:
-            self._store.runs.change(self._owner, run_id, outcome=str(exc))
+            self._store.runs.change(run_id, outcome=str(exc))
             raise
         place.check_cancelled()
         return {"run_id": run_id, "step": outcome.step, "finished": outcome.finished}
 
-    def draw_grid(self, params: GridParams, place: Place, tell: Tell | None = None) -> Mapping[str, Any]:
+    def draw_grid(self, params: GridParams, place: Place, tell: OnProgress | None = None) -> Mapping[str, Any]:
         """Draw a queued grid; cells there are already are not drawn again."""
-        run = self._store.runs.get(self._owner, params.run_id)
-        require_agreement(self._store.identities.get(self._owner, run.identity_id), "train")
+        run = self._store.runs.get(params.run_id)
+        require_agreement(self._store.identities.get(run.identity_id), "train")
         location = self._checked_base(run)
         reference = self._reference(run, self._pictures(run.identity_id, run.plan), place)
         return draw_grid(
-            self._store, self._owner, run, params, location, self._engines.generator(), self._likeness, reference,
+            self._store, run, params, location, self._engines.generator(), self._likeness, reference,
             place, tell,
         )  # fmt: skip
 
-    def _train(self, run: TrainingRun, place: Place, tell: Tell | None) -> TrainingOutcome:
-        require_agreement(self._store.identities.get(self._owner, run.identity_id), "train")
+    def _train(self, run: TrainingRun, place: Place, tell: OnProgress | None) -> TrainingOutcome:
+        require_agreement(self._store.identities.get(run.identity_id), "train")
         location = self._checked_base(run)
         examples = self._pictures(run.identity_id, run.plan)
         folder = self._store.runs.folder(run.id)
         photos = tuple(e.sha256 for e in examples)
         if photos != run.photos:
-            if any(c.has_state for c in self._store.runs.checkpoints(self._owner, run.id)):
+            if any(c.has_state for c in self._store.runs.checkpoints(run.id)):
                 raise ConflictError(
                     "The person's set of photos has changed since this run began, so it cannot be continued exactly.",
                     "Start a new run with the new set, or bring the old set back.",
                 )
             # Photos in which no face is found are left out only now that they are looked at.
-            run = self._store.runs.change(self._owner, run.id, photos=photos)
-        self._store.runs.change(self._owner, run.id, outcome="")
+            run = self._store.runs.change(run.id, photos=photos)
+        self._store.runs.change(run.id, outcome="")
         for sentence in advice(len(examples), run.plan):
             place.log(sentence)
         place.progress(0.0, "Measuring the photos")
         reference = self._reference(run, examples, place)
         if reference is not None and reference.calibration is not None:
-            run = self._store.runs.change(self._owner, run.id, calibration=reference.calibration)
+            run = self._store.runs.change(run.id, calibration=reference.calibration)
         folder.mkdir(parents=True, exist_ok=True)
-        recorder = RunRecorder(self._store, self._owner, run, place, self._likeness, reference, tell)
+        recorder = RunRecorder(self._store, run, place, self._likeness, reference, tell)
         place.progress(0.0, "Loading the base model")
         try:
             outcome = self._engines.trainer().train(location, run.plan, examples, folder, recorder)
@@ -118,11 +118,11 @@ class RunWork:
             )
         done = outcome.finished
         sentence = f"Done: {outcome.step} steps." if done else f"Stopped at step {outcome.step} of {run.plan.steps}."
-        self._store.runs.change(self._owner, run.id, outcome=sentence)
+        self._store.runs.change(run.id, outcome=sentence)
         return outcome
 
     def _pictures(self, identity_id: str, plan: TrainingPlan) -> tuple[TrainingExample, ...]:
-        return tuple(self._curation.examples(identity_id, plan.resolution, plan.trigger, plan.class_word))
+        return tuple(self._sets.examples(identity_id, plan.resolution, plan.trigger, plan.class_word))
 
     def _reference(self, run: TrainingRun, examples: Sequence[TrainingExample], place: Place) -> Reference | None:
         """Measure the photos at the size at which the base draws; None, and a line in the log, where that fails."""

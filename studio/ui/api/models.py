@@ -81,27 +81,27 @@ class ModelApi:
 
     def run_row(self, run_id: str) -> Json:
         """Return where a run stands."""
-        state = self.studio.training.state(run_id)
-        best = self.studio.training.suggestion(run_id)
+        state = self.studio.runs.state(run_id)
+        best = self.studio.runs.suggestion(run_id)
         run: Json = self.plain({k: v for k, v in vars(state.run).items() if k != "plan"})
         return {
             **run, "plan": state.run.plan.model_dump(mode="json"), "state": state.state, "step": state.step,
-            "sentence": state.sentence, "checkpoints": self.plain(list(self.studio.training.checkpoints(run_id))),
+            "sentence": state.sentence, "checkpoints": self.plain(list(self.studio.runs.checkpoints(run_id))),
             "suggested": best.checkpoint.id if best else None, "reason": best.reason if best else "",
         }  # fmt: skip
 
     def training_run(self, run_id: str, curves: bool = True) -> dict[str, Any]:
         """Return one run: state, checkpoints, which to keep and why, and its curves as [step, value] by name."""
         row = self.run_row(run_id)
-        return {**row, "curves": self.plain(dict(self.studio.training.metrics(run_id)))} if curves else row
+        return {**row, "curves": self.plain(dict(self.studio.runs.metrics(run_id)))} if curves else row
 
     def list_runs(self, identity_id: str | None = None) -> list[Any]:
         """List runs, newest first, of one person or of all."""
-        return [self.run_row(run.id) for run in self.studio.training.runs(identity_id)]
+        return [self.run_row(run.id) for run in self.studio.runs.list(identity_id)]
 
     def stop_training(self, run_id: str) -> dict[str, Any]:
         """Ask a run to stop; it saves first and can be continued."""
-        return self.job_row(self.studio.training.stop(run_id))
+        return self.job_row(self.studio.runs.stop(run_id))
 
     def continue_training(self, run_id: str, steps: int | None = None) -> dict[str, Any]:
         """Continue a run from its last checkpoint, to its own or to a new total of steps."""
@@ -111,17 +111,17 @@ class ModelApi:
 
     def keep_checkpoint(self, checkpoint_id: str, name: str) -> dict[str, Any]:
         """Put a checkpoint into the adapter library."""
-        return dict(self.plain(self.studio.training.keep(checkpoint_id, name)))
+        return dict(self.plain(self.studio.runs.keep(checkpoint_id, name)))
 
     def list_adapters(self, identity_id: str | None = None) -> list[Any]:
         """List adapters, newest first."""
         return [self.plain(a) for a in self.studio.adapters.list(identity_id)]
 
     def export_adapter(self, adapter_id: str, layout: AdapterFormat = "peft") -> dict[str, Any]:
-        """Write an adapter for diffusers ("peft") or kohya; returns the file and what reading it back has shown."""
+        """Write an adapter for other programs; returns the file and what reading it back has shown."""
         adapter = self.studio.adapters.get(adapter_id)
         out = self.window.shelf.place(file_name(f"{adapter.name} {layout}", ".safetensors"))
-        report = self.studio.adapters.export(adapter_id, out, layout)
+        report = self.studio.adapter_exchange.export(adapter_id, out, layout)
         return {**self.plain(report), "path": None, "file": self.file(out)}
 
     # -- pictures ---------------------------------------------------------------------------

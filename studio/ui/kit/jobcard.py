@@ -64,8 +64,8 @@ def buttons(job: Job, *, with_open: bool = True) -> list[tuple[str, str]]:
     return out
 
 
-def card(job: Job, preview_url: str = "", log_tail: str = "", *, with_open: bool = True) -> str:
-    """Return one job as a card."""
+def card(job: Job, preview_url: str = "", log_tail: str = "", *, with_open: bool = True, icon: str = "library") -> str:
+    """Return one job as a card; `icon` names a file in assets/icons, shown while there is no picture."""
     tone = TONES.get(job.state, "")
     picture = f'<img src="{escape(preview_url)}" alt="Newest frame">' if preview_url else ""
     bar = ""
@@ -91,19 +91,12 @@ def card(job: Job, preview_url: str = "", log_tail: str = "", *, with_open: bool
         failure = text.notice(job.failure.message, job.failure.hint, "bad" if job.state == "failed" else "warn")
         if log_tail:
             failure += f"<details><summary>Last lines of the log</summary><pre>{escape(log_tail)}</pre></details>"
+    glyph = f'<span class="glyph" style="--icon:var(--icon-{icon})" aria-hidden="true"></span>'
     return (
         f'<article class="job {tone}" data-job="{escape(job.id)}" data-state="{job.state}">'
-        f'<span class="picture">{picture or _icon(job)}</span><div class="body"><div class="top">'
+        f'<span class="picture">{picture or glyph}</span><div class="body"><div class="top">'
         f"<strong>{escape(job.title or job.kind)}</strong>"
         f'<span class="state {tone}">{state_words(job)}</span></div>'
         f'<p class="meta">{escape(timing(job))}{again}</p>{doing}{bar}{failure}</div>'
         f'<div class="acts">{acts}</div></article>'
     )
-
-
-ICONS = {"animate": "film", "sample": "film", "train": "train", "grid": "train", "generate": "generate",
-         "leak_test": "adapter", "curate": "identities"}  # fmt: skip
-
-
-def _icon(job: Job) -> str:
-    return f'<span class="glyph" style="--icon:var(--icon-{ICONS.get(job.kind, "library")})" aria-hidden="true"></span>'

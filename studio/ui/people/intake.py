@@ -16,7 +16,7 @@ import gradio as gr
 from studio.domain.curation import Intake, Review
 from studio.errors import NotFoundError, UserInputError
 from studio.services.people.measuring import LOOK_SIDE
-from studio.ui.kit import jobcard, text
+from studio.ui.kit import text
 from studio.ui.kit.controls import clickable, clicked, html, listen
 from studio.ui.people import sorting
 from studio.ui.window import Window
@@ -135,7 +135,7 @@ class HeapPanel:
         job = self._job(intake)
         title = text.heading(intake.title, self._subtitle(intake))
         if job is not None and (job.is_active or (intake.waiting and job.state != "done")):
-            card = jobcard.card(job, self.window.job_picture(job), with_open=False)
+            card = self.window.job_card(job, with_open=False)
             return self._shown(
                 drop=False, sheet=True, head=title + card, confirm=gr.Button(visible=False),
                 undo=gr.Button(visible=False), foot=gr.Row(visible=not job.is_active),

@@ -74,6 +74,7 @@ class TrainingSetPanel:
         """Remember the window."""
         self.window = window
         self.curation = window.studio.curation
+        self.training_sets = window.studio.training_sets
 
     def build(self) -> None:
         """Create the components, inside the person's page."""
@@ -127,9 +128,9 @@ class TrainingSetPanel:
     def show(self, selected: str | None, trigger: str, class_word: str) -> tuple[Any, ...]:
         """Return the updates of `self.parts`."""
         person = self.window.studio.identities.get(self.tab.shown(selected))
-        found = self.curation.training_set(person.id, trigger=trigger, class_word=class_word)
-        coverage = self.curation.coverage(person.id)
-        policies = self.curation.policies(person.id)
+        found = self.training_sets.training_set(person.id, trigger=trigger, class_word=class_word)
+        coverage = self.training_sets.coverage(person.id)
+        policies = self.training_sets.policies(person.id)
         step = self.curation.last_step(identity_id=person.id)
         kept = sum(c.kept for c in found)
         said = f"{kept} of {len(found)} photos are used. Click one to leave it out or take it back."
@@ -165,7 +166,7 @@ class TrainingSetPanel:
         key = f"set-{curated.sha256[:32]}-{crop.x}-{crop.y}-{crop.side}"
 
         def make() -> bytes:
-            example = self.curation.example(curated, SHOWN_SIDE)
+            example = self.training_sets.example(curated, SHOWN_SIDE)
             image = example.image
             if example.mask is not None:
                 amount = 0.45 + 0.55 * (example.mask[..., None] / 255)
@@ -179,33 +180,35 @@ class TrainingSetPanel:
     def _toggle(self, selected: str | None, trigger: str, class_word: str, event: gr.EventData) -> tuple[Any, ...]:
         person = self.tab.shown(selected)
         _, photo_id = clicked(event)
-        found = {c.photo.id: c for c in self.curation.training_set(person)}
-        self.curation.set_kept(person, [photo_id], not found[photo_id].kept)
+        found = {c.photo.id: c for c in self.training_sets.training_set(person)}
+        self.training_sets.set_kept(person, [photo_id], not found[photo_id].kept)
         return self.show(selected, trigger, class_word)
 
     def _set_policies(
         self, selected: str | None, trigger: str, class_word: str, describe: Sequence[str]
     ) -> tuple[Any, ...]:
         person = self.tab.shown(selected)
-        for name, policy in self.curation.policies(person).items():
+        for name, policy in self.training_sets.policies(person).items():
             wanted: Policy = "describe" if name in describe else "leave out"
             if policy != wanted:
-                self.curation.set_policy(person, name, wanted)
+                self.training_sets.set_policy(person, name, wanted)
         return self.show(selected, trigger, class_word)
 
     def _write(
         self, selected: str | None, trigger: str, class_word: str, rows: Sequence[Sequence[str]]
     ) -> tuple[Any, ...]:
         person = self.tab.shown(selected)
-        kept = [c for c in self.curation.training_set(person, trigger=trigger, class_word=class_word) if c.kept]
+        kept = [c for c in self.training_sets.training_set(person, trigger=trigger, class_word=class_word) if c.kept]
         for curated, row in zip(kept, rows, strict=False):  # a row added or removed in the table says nothing
             written = str(row[1] or "").strip()
             if written != curated.caption:
-                self.curation.set_caption(person, curated.photo.id, written, trigger=trigger, class_word=class_word)
+                self.training_sets.set_caption(
+                    person, curated.photo.id, written, trigger=trigger, class_word=class_word
+                )
         return self.show(selected, trigger, class_word)
 
     def _by_model(self, selected: str | None, model: str) -> None:
-        self.curation.submit_captions(self.tab.shown(selected), model)
+        self.training_sets.submit_captions(self.tab.shown(selected), model)
         gr.Info("The captions are being written; the Jobs tab shows how far it is.", title="Started", duration=6)
 
     def _undo(self, selected: str | None, trigger: str, class_word: str) -> tuple[Any, ...]:

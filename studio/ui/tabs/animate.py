@@ -26,7 +26,7 @@ from studio.services.clips.animation import (
 )
 from studio.services.clips.request import USUAL_VOICE
 from studio.services.sources import MediaSource
-from studio.ui.kit import jobcard, text
+from studio.ui.kit import text
 from studio.ui.kit.controls import clickable, clicked, html, listen
 from studio.ui.kit.portrait_chooser import Choice, PortraitChooser, source_of
 from studio.ui.window import Window
@@ -379,7 +379,7 @@ class AnimateTab:
         if state == shown:
             return (job.id, gr.skip(), gr.skip(), *nothing)
         if job.state != "done":
-            return (job.id, state, jobcard.card(job, self.window.job_picture(job), with_open=False), *nothing)
+            return (job.id, state, self.window.job_card(job, with_open=False), *nothing)
         note = text.notice(
             f"Done in {text.span(_seconds(job))}.", "The clip is in the Library, with its recipe.", "good"
         )

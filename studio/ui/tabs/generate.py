@@ -18,7 +18,7 @@ from studio.domain.adapter import Adapter
 from studio.domain.job import Job
 from studio.domain.render import Render
 from studio.errors import NotFoundError
-from studio.ui.kit import jobcard, results, text
+from studio.ui.kit import results, text
 from studio.ui.kit.controls import clickable, clicked, html, listen, scroll_to
 from studio.ui.kit.portrait_chooser import Choice
 from studio.ui.pictures.picture_form import LARGEST_SEED, PictureForm
@@ -185,7 +185,7 @@ class GenerateTab:
         if state == seen:
             return (job.id, gr.skip(), gr.skip(), *nothing)
         if job.state != "done":
-            return (job.id, state, jobcard.card(job, self.window.job_picture(job), with_open=False), *nothing)
+            return (job.id, state, self.window.job_card(job, with_open=False), *nothing)
         return (None, None, "", *self.show(str(job.outputs["render_ids"][0])))
 
     # -- going on with a picture --------------------------------------------------

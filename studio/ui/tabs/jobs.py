@@ -12,7 +12,7 @@ import gradio as gr
 
 from studio.domain.job import Job
 from studio.ui.guard import unasked
-from studio.ui.kit import jobcard, text
+from studio.ui.kit import text
 from studio.ui.kit.controls import clickable, clicked, html, listen
 from studio.ui.window import BUSY_SECONDS, IDLE_SECONDS, Window, made_by
 
@@ -77,9 +77,8 @@ class JobsTab:
         return note + '<div class="joblist">' + "".join(self._card(j) for j in jobs) + "</div>"
 
     def _card(self, job: Job) -> str:
-        preview = self.window.job_picture(job)
         tail = self.window.studio.jobs.log_tail(job.id) if job.state == "failed" else ""
-        return jobcard.card(job, preview, tail)
+        return self.window.job_card(job, tail)
 
     def _tick(self, seen: str, *watch: Any) -> tuple[Any, ...]:
         """Refresh list and watched job; say nothing where nothing has changed."""

@@ -304,7 +304,7 @@ class LibraryTab:
         return note, gr.Code(value=shown, visible=True)
 
     def _verify(self) -> str:
-        report = self.service.verify()
+        report = self.window.upkeep.verify()
         if report.ok:
             return text.notice(f"All {report.checked} files are there and unchanged.", tone="good")
         lines = [
@@ -322,5 +322,5 @@ class LibraryTab:
         ) + text.hints(lines)
 
     def _sweep(self) -> str:
-        freed = self.service.sweep()
+        freed = self.window.upkeep.sweep()
         return text.notice(f"{text.size(freed)} were set free.", tone="good")

@@ -66,7 +66,7 @@ class SettingsTab:
         listen(self.sweep.click, self._sweep, None, self.storage)
 
     def _show(self) -> tuple[str, str]:
-        rows = self.window.doctor() if self.window.doctor else []
+        rows = self.window.upkeep.doctor()
         return self._storage(), text.findings(rows) or '<p class="fine">No checks are available.</p>'
 
     def _storage(self) -> str:

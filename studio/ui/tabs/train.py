@@ -63,6 +63,7 @@ class TrainTab:
         """Remember the window."""
         self.window = window
         self.training = window.studio.training
+        self.runs = window.studio.runs
         self.people = window.studio.identities
         self.form = PlanForm(window)
         self.view = RunView(window)
@@ -130,7 +131,7 @@ class TrainTab:
     def _enter(self, person: str | None, chosen: str | None, filled: bool) -> tuple[Any, ...]:
         """Fill the tab when it is opened: the person (else who was trained last), and the form once."""
         ids = [p.id for p in self.people.list()]
-        trained = [r.identity_id for r in self.training.runs()[:1]]
+        trained = [r.identity_id for r in self.runs.list()[:1]]
         now = next((i for i in (person, chosen, *trained, *ids) if i in ids), None)
         form = (
             tuple(gr.skip() for _ in self.form.outputs)
@@ -179,7 +180,7 @@ class TrainTab:
             raise UserInputError("There is nobody to train on.", "Add a person with photos on the Identities tab.")
         plan = self.form.plan(*values)
         run = self.training.submit(person, plan)
-        if any(r.id != run.id and self.training.state(r.id).can_stop for r in self.training.runs()):
+        if any(r.id != run.id and self.runs.state(r.id).can_stop for r in self.runs.list()):
             gr.Info("It begins when the training before it has ended.", title="Waiting", duration=6)
         return self.view.show(run.id)
 
@@ -191,9 +192,9 @@ class TrainTab:
         if act == "delete":
             return (*self.view.asked_to_delete(run_id), *form)
         if act == "stop":
-            self.training.stop(run_id)
+            self.runs.stop(run_id)
         elif act == "delete-now":
-            self.training.delete(run_id)
+            self.runs.delete(run_id)
             gr.Info("The run was deleted; adapters kept from it stay.", title="Deleted", duration=5)
             return (*self.view.show(None), *form)
         elif act != "leave":
@@ -201,7 +202,7 @@ class TrainTab:
         return (*self.view.show(run_id), *form)
 
     def _go_on(self, act: str, run_id: str) -> None:
-        total = more_steps(self.training.run(run_id).plan.steps) if act == "more" else None
+        total = more_steps(self.runs.get(run_id).plan.steps) if act == "more" else None
         if total is not None:
             note = self.training.schedule_note(run_id, total)
             if note:
@@ -210,7 +211,7 @@ class TrainTab:
 
     def _smaller(self, run_id: str) -> tuple[Any, ...]:
         """Return the form filled with what needs less memory than the run did."""
-        run = self.training.run(run_id)
+        run = self.runs.get(run_id)
         plan = self.training.smaller_plan(run_id)
         if plan is None:
             raise UserInputError("Nothing smaller is known for this run.", "Choose a preset for less memory.")
@@ -224,12 +225,12 @@ class TrainTab:
         for adapter in self.window.studio.adapters.list():
             if adapter.checkpoint_id == checkpoint_id:
                 return adapter
-        run = self.training.run(run_id)
-        step = next(c.step for c in self.training.checkpoints(run_id) if c.id == checkpoint_id)
+        run = self.runs.get(run_id)
+        step = next(c.step for c in self.runs.checkpoints(run_id) if c.id == checkpoint_id)
         person = self.people.get(run.identity_id).name
         name = free_name(f"{person} {step}", {a.name for a in self.window.studio.adapters.list()})
         try:
-            return self.training.keep(checkpoint_id, name)
+            return self.runs.keep(checkpoint_id, name)
         except ConflictError:  # another window kept it under this name a moment ago
             return next(a for a in self.window.studio.adapters.list() if a.name == name)
 

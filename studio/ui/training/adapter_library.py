@@ -2,7 +2,7 @@
 
 Every export is read back at once and drawn once before and after; the report
 is shown, so that nobody carries away a file that does nothing. Rules live in
-services/adapters.py.
+services/adapters.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.domain.adapter import Adapter, AdapterFormat
+from studio.domain.adapter import WRITTEN_FORMATS, Adapter, AdapterFormat
 from studio.errors import NotFoundError, UserInputError
 from studio.ui.kit import text
 from studio.ui.kit.controls import clickable, clicked, html, listen
@@ -22,7 +22,7 @@ from studio.ui.training.adapter_cards import export_card, leak_card, lineage_lis
 from studio.ui.window import Window
 
 IN_QUEUE = "is in the queue."
-FORMATS = [("diffusers / PEFT", "peft"), ("kohya (ComfyUI, A1111)", "kohya"), ("kohya, 32 bit", "kohya32")]
+FORMATS = [(format.title, format.name) for format in WRITTEN_FORMATS.values()]
 NONE = text.empty("No adapters yet", "Keep a checkpoint of a run above, or import a file.", "adapter")
 NOBODY = ""
 ORIGINS = {"trained": "trained here", "imported": "imported", "merged": "merged"}
@@ -35,6 +35,7 @@ class AdapterLibrary:
         """Remember the window."""
         self.window = window
         self.service = window.studio.adapters
+        self.exchange = window.studio.adapter_exchange
 
     # -- layout ---------------------------------------------------------------
 
@@ -65,7 +66,7 @@ class AdapterLibrary:
         self.leak_note = html(elem_id="adapter-leak-note")
         with gr.Accordion("Export", open=False, elem_id="adapter-export") as self.export_fold:
             self.format = gr.Radio(
-                FORMATS, value="peft", label="Layout", info="Who will read the file.", elem_id="adapter-format"
+                FORMATS, value=FORMATS[0][1], label="Layout", info="Who will read the file.", elem_id="adapter-format"
             )
             self.export = gr.Button("Write and check the file", size="sm", elem_id="adapter-write")
             self.report = html(elem_id="adapter-report")
@@ -235,7 +236,7 @@ class AdapterLibrary:
     def _export(self, selected: str, layout: AdapterFormat) -> tuple[str, Any]:
         adapter = self.service.get(selected)
         out = self.window.shelf.place(file_name(f"{adapter.name} {layout}", ".safetensors"))
-        report = self.service.export(selected, out, layout)
+        report = self.exchange.export(selected, out, layout)
         return export_card(report), gr.DownloadButton(value=out, visible=True)
 
     def _save(self, selected: str, name: str, notes: str) -> tuple[Any, ...]:
@@ -256,7 +257,7 @@ class AdapterLibrary:
         return self._closed()
 
     def _test_leak(self, selected: str) -> str:
-        job = self.service.submit_leak_test(selected)
+        job = self.exchange.submit_leak_test(selected)
         return text.notice(f"{job.title} {IN_QUEUE}", "The verdict appears here; the Jobs tab shows how far it is.")
 
     def _tick(self, selected: str | None, shown: str) -> tuple[Any, ...]:
@@ -279,7 +280,7 @@ class AdapterLibrary:
             raise UserInputError("There is no file yet.", "Drop a .safetensors file first.")
         if not base:
             raise UserInputError("There is no base model to try it on.", "Choose one.")
-        found = self.service.import_file(Path(path), name.strip(), base=base, identity_id=person or None)
+        found = self.exchange.import_file(Path(path), name.strip(), base=base, identity_id=person or None)
         keys = f"{found.matched} keys matched, {len(found.unmatched)} not, on {found.base}; layout {found.format}."
         note = text.notice(f"“{found.adapter.name}” was read.", keys, "warn" if found.unmatched else "good")
         return (note, None, *self._every(found.adapter.id))
@@ -291,5 +292,5 @@ class AdapterLibrary:
         if len(chosen or ()) < 2:
             raise UserInputError("Two adapters at least are needed.", "Choose them above.")
         items = list(zip(chosen or (), strengths_of(typed, len(chosen or ())), strict=True))
-        adapter, report = self.service.merge(items, name.strip())
+        adapter, report = self.exchange.merge(items, name.strip())
         return (text.notice(f"“{adapter.name}” was made.", tone="good") + export_card(report), *self._every(adapter.id))

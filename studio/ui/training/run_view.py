@@ -36,6 +36,7 @@ class RunView:
         """Remember the window."""
         self.window = window
         self.training = window.studio.training
+        self.runs = window.studio.runs
 
     # -- layout ---------------------------------------------------------------
 
@@ -88,7 +89,7 @@ class RunView:
 
     def current(self, run_id: str | None, person: str | None = None) -> TrainingRun | None:
         """Return the run to show: the asked one, else the person's newest, else one that trains now."""
-        all_runs = self.training.runs()
+        all_runs = self.runs.list()
         asked = next((r for r in all_runs if r.id == run_id), None)
         if asked is not None:
             return asked
@@ -111,7 +112,7 @@ class RunView:
         """Return the updates of `parts`; with `seen` only of those that changed since."""
         run = self.current(run_id, person)
         if run is None:
-            past = self._history(self.training.runs(), None)
+            past = self._history(self.runs.list(), None)
             closed = (gr.Accordion(visible=False), "") * 2
             return None, {}, NO_RUN, "", "", *closed, gr.Accordion(visible=bool(past)), past
         known = dict(seen or {}) if (seen or {}).get("run") == run.id else {}
@@ -127,18 +128,18 @@ class RunView:
     def _pieces(self, run: TrainingRun, known: dict[str, str]) -> list[tuple[str, str, Callable[[], Any]]]:
         """Return (name, what it depends on, how it is made) of every part."""
         job = self.job(run)
-        metrics = self.training.metrics(run.id)
-        found = self.training.checkpoints(run.id)
-        samples = self.training.samples(run.id)
+        metrics = self.runs.metrics(run.id)
+        found = self.runs.checkpoints(run.id)
+        samples = self.runs.samples(run.id)
         kept = {a.checkpoint_id: a.name for a in self.window.studio.adapters.list() if a.run_id == run.id}
-        suggestion = self.training.suggestion(run.id) if len(found) > 1 else None
+        suggestion = self.runs.suggestion(run.id) if len(found) > 1 else None
         best = suggestion.checkpoint.step if suggestion else None
-        cells = self.training.grid_cells(run.id)
+        cells = self.runs.grid_cells(run.id)
         state = f"{job.state}/{job.message}/{job.seconds_left}/{job.cancel_requested}" if job else "-"
         ends = {n: (len(p), p[-1]) for n, p in metrics.items() if p}
         drawn = f"{len(samples)}/{samples[-1].step if samples else ''}"
         measured = [(c.step, c.distance, c.drift, c.has_state, c.media_sha256[:8]) for c in found]
-        listed = self.training.runs()
+        listed = self.runs.list()
         moving = [
             (j.id, j.state, round(j.fraction, 2))
             for j in self.window.studio.jobs.list()
@@ -171,18 +172,18 @@ class RunView:
 
     def asked_to_delete(self, run_id: str) -> tuple[Any, ...]:
         """Return the updates of `parts` that ask whether a run is really to be deleted."""
-        run = self.training.run(run_id)
-        head = self._head(run, self.job(run), self.training.metrics(run_id), asking=True)
+        run = self.runs.get(run_id)
+        head = self._head(run, self.job(run), self.runs.metrics(run_id), asking=True)
         return tuple(head if part is self.head else gr.skip() for part in self.parts)
 
     def _head(self, run: TrainingRun, job: Job | None, metrics: runs.Metrics, *, asking: bool = False) -> str:
-        state = self.training.state(run.id)
+        state = self.runs.state(run.id)
         tail = self.window.studio.jobs.log_tail(job.id) if job and state.state in ("failed", "interrupted") else ""
         return runs.head(state, job, metrics, tail, asking=asking)
 
     def picture(self, media_sha256: str) -> str:
         """Return the address of a run's picture."""
-        return self.window.picture_url(self.training.picture(media_sha256))
+        return self.window.picture_url(self.runs.picture(media_sha256))
 
     def _sample_view(self, sample: RunSample, scale: Calibration | None) -> checkpoints.SampleView:
         alike = scale.likeness(sample.distance) if scale and sample.distance is not None else None
@@ -233,10 +234,8 @@ class RunView:
             return ""
         rows = []
         for run in listed[:24]:
-            drawn = [s for s in self.training.samples(run.id) if s.kind == "person"]
-            rows.append(
-                (self.training.state(run.id), self.job(run), self.picture(drawn[-1].media_sha256) if drawn else "")
-            )
+            drawn = [s for s in self.runs.samples(run.id) if s.kind == "person"]
+            rows.append((self.runs.state(run.id), self.job(run), self.picture(drawn[-1].media_sha256) if drawn else ""))
         return runs.history(rows, shown.id if shown else None)
 
     # -- handlers ---------------------------------------------------------------
@@ -263,6 +262,6 @@ class RunView:
     def _vote(self, run_id: str, seen: dict[str, str], event: gr.EventData) -> tuple[Any, ...]:
         act, cell_id = clicked(event)
         value = 1 if act == "up" else -1
-        before = next((c.vote for c in self.training.grid_cells(run_id) if c.id == cell_id), 0)
-        self.training.vote(cell_id, 0 if before == value else value)
+        before = next((c.vote for c in self.runs.grid_cells(run_id) if c.id == cell_id), 0)
+        self.runs.vote(cell_id, 0 if before == value else value)
         return self.show(run_id, None, seen)

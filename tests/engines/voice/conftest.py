@@ -52,7 +52,7 @@ def welcome(speech: PocketsphinxSpeech) -> tuple[Sound, SpeechAnalysis]:
     folder = ROOT / "assets" / "speech"
     sound = read_sound(folder / "welcome.wav")
     analysis = speech.analyse(sound, (folder / "welcome.txt").read_text(encoding="utf-8"))
-    assert analysis.path == "aligned", analysis.notes
+    assert analysis.method == "aligned", analysis.notes
     return sound, analysis
 
 

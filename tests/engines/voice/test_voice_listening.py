@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from studio.engines.media.sound import read_sound
 from studio.engines.voice.listening import ListeningProcess
 from studio.engines.voice.speech import PocketsphinxSpeech
 from studio.errors import EngineError, UserInputError
+from tests.patience import wait_until
 
 SPEECH = Path(__file__).resolve().parents[3] / "assets" / "speech"
 
@@ -38,20 +38,21 @@ def test_same_answer_as_in_this_process(listening, sound) -> None:
 
 def test_this_process_goes_on_while_the_child_decodes(listening, sound) -> None:
     listening.analyse(Sound(np.zeros(16000, np.float32), 16000))  # the child is up
-    beats: list[float] = []
+    beats = 0
     done = threading.Event()
 
     def beat() -> None:
-        while not done.is_set():
-            beats.append(time.monotonic())
-            time.sleep(0.01)
+        nonlocal beats
+        while not done.wait(0.01):
+            beats += 1
 
     thread = threading.Thread(target=beat)
     thread.start()
     listening.analyse(sound)
     done.set()
     thread.join()
-    assert max(np.diff(beats)) < 1.0  # decoding this sound here would stop the beat for longer than that
+    # 720 on an idle machine, more on a busy one, where decoding takes longer; 40 when the sound is decoded here.
+    assert beats > 200
 
 
 def test_errors_of_the_child_arrive_as_they_are(listening) -> None:
@@ -65,11 +66,18 @@ def test_a_dead_child_is_told_and_replaced(sound) -> None:
     listening = ListeningProcess()
     silence = Sound(np.zeros(16000, np.float32), 16000)
     listening.analyse(silence)
-    threading.Timer(0.3, listening._child.kill).start()
+    child = psutil.Process(listening._child.pid)
+    before = child.cpu_times().user
+
+    def kill_at_work() -> None:
+        wait_until(lambda: child.cpu_times().user > before + 0.2)
+        child.kill()
+
+    threading.Thread(target=kill_at_work).start()
     long = Sound(np.tile(sound.samples, 20), sound.rate_hz)
     with pytest.raises(EngineError, match="ended unexpectedly"):
         listening.analyse(long)
-    assert listening.analyse(silence).path == "energy"
+    assert listening.analyse(silence).method == "energy"
 
 
 def test_no_child_outlives_a_killed_parent(tmp_path) -> None:
@@ -78,7 +86,7 @@ def test_no_child_outlives_a_killed_parent(tmp_path) -> None:
         "from studio.engines.base import Sound\n"
         "from studio.engines.voice.listening import ListeningProcess\n"
         "l = ListeningProcess(); l.analyse(Sound(np.zeros(16000, np.float32), 16000))\n"
-        "print(l._child.pid, flush=True); time.sleep(60)\n"
+        "print(l._child.pid, flush=True); time.sleep(3600)\n"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=Path(__file__).resolve().parents[3]
@@ -88,9 +96,4 @@ def test_no_child_outlives_a_killed_parent(tmp_path) -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    for _ in range(100):
-        if not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE:
-            break
-        time.sleep(0.1)
-    else:
-        raise AssertionError("the child lives on")
+    wait_until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)

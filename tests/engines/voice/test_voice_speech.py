@@ -26,7 +26,7 @@ def assert_covers(analysis):
 
 
 def test_alignment_finds_the_phones_the_voice_spoke(golden):
-    assert golden.aligned.path == "aligned"
+    assert golden.aligned.method == "aligned"
     assert golden.aligned.notes == ()
     assert_covers(golden.aligned)
     said = [w.strip(".,").lower() for w in golden.text.split()]
@@ -42,7 +42,7 @@ def test_alignment_finds_the_phones_the_voice_spoke(golden):
 def test_wrong_transcript_is_told_and_not_used(speech, golden):
     wrong = "this is quite another story about ships that sail across the silent southern ocean at night " * 2
     analysis = speech.analyse(golden.sound, wrong)
-    assert analysis.path != "aligned"
+    assert analysis.method != "aligned"
     assert any("does not match" in note for note in analysis.notes)
     assert_covers(analysis)
 
@@ -57,7 +57,7 @@ def test_one_wrong_sentence_does_not_spoil_the_rest(speech, golden, minute):
     sentences = [golden.text.strip()] * 4
     sentences[1] = "here somebody typed a sentence that nobody has ever heard in this recording of ours " * 2
     analysis = speech.analyse(sound, " ".join(sentences))
-    assert analysis.path == "aligned"
+    assert analysis.method == "aligned"
     assert any("guessed" in note for note in analysis.notes)
     step = golden.sound.duration_seconds + 1.0
     found = [p for p in analysis.phones if p.label in "PBM"]
@@ -73,7 +73,7 @@ def test_unknown_words_numbers_and_emoji_are_spoken_of(speech):
         pytest.skip("the optional voice espeakng-loader is not installed")
     sound, _ = EspeakVoice().speak("My blimpfurt weighs 23 pounds, maybe more.")
     analysis = speech.analyse(sound, "My blimpfurt weighs 23 pounds, maybe more. 🎈")
-    assert analysis.path == "aligned"
+    assert analysis.method == "aligned"
     assert [w.text for w in analysis.words] == [
         "my",
         "blimpfurt",
@@ -90,13 +90,13 @@ def test_unknown_words_numbers_and_emoji_are_spoken_of(speech):
 
 def test_english_without_text_is_decoded(speech, shared_speech):
     analysis = speech.analyse(read_sound(shared_speech / "librivox_0870.wav"))
-    assert analysis.path == "decoded"
+    assert analysis.method == "decoded"
     assert "leisure" in [w.text for w in analysis.words]
 
 
 def test_other_languages_take_the_phone_loop(speech, golden):
     analysis = speech.analyse(golden.sound, "Guten Tag", language="de-DE")
-    assert analysis.path == "phone_loop"
+    assert analysis.method == "phone_loop"
     assert analysis.words == ()
     assert any("only with English" in note for note in analysis.notes)
     assert_covers(analysis)
@@ -108,10 +108,10 @@ def test_noise_ends_in_loudness_with_notes(speech):
     sound = Sound((0.2 * swell * rng.normal(size=48_000)).clip(-1, 1).astype(np.float32), 16_000)
     analysis = speech.analyse(sound)
     assert_covers(analysis)
-    if analysis.path == "energy":
+    if analysis.method == "energy":
         assert any("loudness" in note for note in analysis.notes)
     else:
-        assert analysis.path in ("decoded", "phone_loop")
+        assert analysis.method in ("decoded", "phone_loop")
 
 
 def test_loudness_alone_finds_syllables_and_some_closures(golden):
@@ -182,7 +182,7 @@ def test_ten_times_the_sound_needs_little_more_memory(speech, golden):
     def peak(sound: Sound) -> int:
         tracemalloc.start()
         analysis = speech.analyse(sound, language="de")
-        assert analysis.path == "phone_loop"
+        assert analysis.method == "phone_loop"
         out = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return out

@@ -24,7 +24,7 @@ def voice() -> EspeakVoice:
 @installed
 def test_speaks_and_tells_its_phones(voice, speech):
     sound, analysis = voice.speak("Bob may put a puppy on my map.")
-    assert analysis.path == "synthesis"
+    assert analysis.method == "synthesis"
     assert sound.rate_hz == 22_050
     assert 1.5 < sound.duration_seconds < 5
     assert analysis.duration_seconds == pytest.approx(sound.duration_seconds)

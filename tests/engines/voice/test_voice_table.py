@@ -162,7 +162,7 @@ def test_paths_without_text_agree_with_the_aligned_one(speech, shared_speech):  
         speech.analyse(sound),
         speech.analyse(sound, language="de"),
     ]
-    assert [a.path for a in analyses] == ["aligned", "decoded", "phone_loop"]
+    assert [a.method for a in analyses] == ["aligned", "decoded", "phone_loop"]
     gaps = [checks.gap(speech.perform(sound, a, AVERAGE_MOUTH, frame_rate_hz=100), AVERAGE_MOUTH) for a in analyses]
     aligned, decoded, loop = (np.maximum(g, 0) for g in gaps)
     assert np.corrcoef(aligned, decoded)[0, 1] >= 0.9

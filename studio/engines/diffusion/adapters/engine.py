@@ -1,6 +1,6 @@
 """Adapter files as one engine: inspecting, exporting, importing, merging.
 
-The functions stand in `adapter_files`, `exporting` and `merging`; this is the
+The functions stand in `inspecting`, `exporting` and `merging`; this is the
 door through which services reach them, so that a missing library is one
 sentence, and tests can put something else behind it.
 """
@@ -10,13 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from studio.domain.adapter import AdapterFile, AdapterFormat
+from studio.domain.adapter import (
+    AdapterFile,
+    AdapterFormat,
+    AdapterHeader,
+    AdapterMetadata,
+    ExportReport,
+    ImportReport,
+)
 from studio.domain.base_model import BaseLocation
 from studio.engines.base import Image
 from studio.engines.diffusion import runtime
 from studio.engines.diffusion.adapters import exporting, merging
-from studio.engines.diffusion.adapters.exporting import ExportReport, ImportReport
-from studio.engines.diffusion.adapters.files import AdapterHeader, AdapterMetadata, inspect_adapter
+from studio.engines.diffusion.adapters.inspecting import inspect_adapter
 
 
 class AdapterFiles:

@@ -10,78 +10,41 @@ from __future__ import annotations
 
 import base64
 import io
-import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from studio.domain.adapter import AdapterFile, AdapterFormat
-from studio.domain.base_model import BaseLocation, Family
-from studio.engines.base import Image
-from studio.engines.diffusion.adapters import kohya
-from studio.engines.diffusion.adapters.files import (
-    CONFIGS_KEY,
-    NOTES_KEY,
+from studio.domain.adapter import (
+    AdapterFile,
+    AdapterFormat,
     AdapterMetadata,
-    inspect_adapter,
+    ExportReport,
+    FileFormat,
+    ImportReport,
+    LoadReport,
+    written_format,
 )
-from studio.engines.diffusion.adapters.keys import AdapterHeader, Part
+from studio.domain.base_model import BaseLocation
+from studio.engines.base import Image
+from studio.engines.diffusion.adapters import peft
+from studio.engines.diffusion.adapters.inspecting import inspect_adapter
+from studio.engines.diffusion.adapters.layouts import LAYOUTS
 from studio.engines.diffusion.adapters.parity import draw_probe, largest_difference
-from studio.engines.diffusion.adapters.reading import AdapterWeights, LoadReport, read_adapter, short_name
+from studio.engines.diffusion.adapters.reading import AdapterWeights, read_adapter
 from studio.engines.diffusion.adapters.tensor_file import write_tensors
-from studio.engines.diffusion.adapters.update import ModuleUpdate
 from studio.engines.diffusion.adapters.wearing import load_adapters, unload_adapters
 from studio.engines.media.atomic import check_place, part_path, settle
 from studio.errors import EngineError, UserInputError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from studio.engines.diffusion.bases.loading import LoadedBase
 
 EXACT = 1e-4
 """Of the range of a picture: what equal weights may differ by, since sums are rounded in another order."""
 HALF_PRECISION = 0.02
 """Of the adapter's effect: what 16-bit floats may change. Measured on random stacks: below .001."""
-_KOHYA_VERSIONS: dict[Family, str] = {"sd15": "sd_v1", "sdxl": "sdxl_base_v1-0"}
 _THUMBNAIL_PIXELS = 256
-_SLOT_KEYS = {
-    "down": "lora_A.weight", "up": "lora_B.weight", "mid": "lora_mid.weight", "magnitude": "lora_magnitude_vector",
-    "weight_change": "diff", "bias_change": "diff_b",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class ExportReport:
-    """What became of a written adapter file when it was read back.
-
-    Attributes:
-        matched, unmatched: keys that found, and did not find, their place on the base.
-        max_difference: largest difference of the fixed picture, before against after, 0..1.
-        effect: largest difference that the adapter itself makes in that picture, 0..1.
-    """
-
-    path: Path
-    format: AdapterFormat
-    matched: int
-    unmatched: tuple[str, ...]
-    max_difference: float
-    effect: float
-    sha256: str
-    bytes: int
-
-
-@dataclass(frozen=True)
-class ImportReport:
-    """What an imported file was, and what of it fits the base."""
-
-    path: Path
-    header: AdapterHeader
-    report: LoadReport
-    sha256: str
 
 
 def export_adapter(
@@ -94,10 +57,10 @@ def export_adapter(
     thumbnail: Image | None = None,
     loaded: LoadedBase | None = None,
 ) -> ExportReport:
-    """Write an adapter for diffusers ("peft") or for kohya, ComfyUI and A1111 ("kohya"), and read it back.
+    """Write an adapter for other programs, and read it back.
 
     Args:
-        format: "kohya32" is kohya's in 32-bit floats: twice the bytes, nothing rounded.
+        format: of WRITTEN_FORMATS.
         source: in any layout.
         thumbnail: a small picture for the programs that show one.  # (H, W, 3)
         loaded: the base, where it is in memory already; what it wears comes off.
@@ -108,15 +71,19 @@ def export_adapter(
         StoreError: disk full or read-only.
     """
     check_place(out, source)
+    chosen = written_format(format)
+    layout = LAYOUTS[chosen.layout]
     base = loaded_base(location, loaded)
     weights = read_adapter(base, source)
-    tensors, noted = _written(base, weights, format, metadata, thumbnail)
-    hashes = {"modelspec.hash_sha256": "0x"} | ({"sshs_model_hash": ""} if format != "peft" else {})
+    _check_holds(chosen, weights, metadata)
+    tensors, noted = layout.written(weights.updates, weights.words, metadata, chosen, base.unet.config)
+    if thumbnail is not None:
+        noted |= {"modelspec.thumbnail": data_uri(thumbnail)}
     with checked_file(out) as part:
-        sha256 = write_tensors(part, tensors, noted, hashes=hashes)
+        sha256 = write_tensors(part, tensors, noted, hashes=layout.HASHES)
         before = [AdapterFile(path=str(source), name="before")]
         report, difference, effect = compare(base, before, part, metadata.trigger)
-        allowed = EXACT + (HALF_PRECISION * effect if format == "kohya" else 0.0)
+        allowed = EXACT + (HALF_PRECISION * effect if chosen.half else 0.0)
         require_same(report, difference, allowed, out)
     return ExportReport(
         out, format, report.matched, report.unmatched, difference, effect, sha256, out.stat().st_size
@@ -142,9 +109,9 @@ def import_adapter(location: BaseLocation, path: Path, out: Path, *, loaded: Loa
         family=location.family, method=header.method, title=header.title or path.stem, trigger=header.trigger,
         base_name=header.base_name, base_sha256=header.base_sha256,
     )  # fmt: skip
-    tensors, noted = own_layout(weights.updates, weights.words, metadata)
+    tensors, noted = peft.own_layout(weights.updates, weights.words, metadata)
     with checked_file(out) as part:
-        sha256 = write_tensors(part, tensors, noted, hashes={"modelspec.hash_sha256": "0x"})
+        sha256 = write_tensors(part, tensors, noted, hashes=peft.HASHES)
         before = [AdapterFile(path=str(path), name="before")]
         report, difference, effect = compare(base, before, part, metadata.trigger)
         require_same(report, difference, EXACT + EXACT * effect, out)
@@ -170,103 +137,23 @@ def compare(base: LoadedBase, before: list[AdapterFile], after: Path, trigger: s
     return report, largest_difference(wanted, got), largest_difference(wanted, plain)
 
 
-def own_layout(
-    updates: Iterable[ModuleUpdate], words: Mapping[str, Tensor], metadata: AdapterMetadata, *, portable: bool = False
-) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return keys and metadata in the studio's own layout.
+def _check_holds(format: FileFormat, weights: AdapterWeights, metadata: AdapterMetadata) -> None:
+    """Refuse a format that has no place for what an adapter is made of.
 
-    Args:
-        portable: text layers get the "text_model." that other programs expect; diffusers takes both.
+    Raises:
+        UserInputError: it holds no full weights, or no learned words.
     """
-    import torch
-
-    tensors: dict[str, Tensor] = dict(words)
-    thin = [u for u in updates if "down" in u.tensors]
-    for update in updates:
-        module = update.module
-        if portable and update.part != "unet":
-            module = "text_model." + short_name(update.part, module)
-        for slot, tensor in update.tensors.items():
-            if slot == "magnitude":  # PEFT's shapes
-                tensor = tensor.reshape((-1,) if update.tensors["up"].dim() == 2 else (1, -1, 1, 1))
-            tensors[f"{update.part}.{module}.{_SLOT_KEYS.get(slot, slot)}"] = tensor
-        if "down" not in update.tensors and update.alpha is not None:
-            tensors[f"{update.part}.{module}.alpha"] = torch.tensor(update.alpha)
-    noted = {"format": "pt", NOTES_KEY: json.dumps(metadata.notes(), sort_keys=True), **metadata.model_spec()}
-    if thin:
-        noted[CONFIGS_KEY] = json.dumps(_configs(thin), sort_keys=True)
-    return tensors, noted
-
-
-def _configs(updates: Iterable[ModuleUpdate]) -> dict[str, Any]:
-    """Return LoRA configs, part by part, as diffusers reads them: ranks and alphas of every layer."""
-    packed: dict[str, Any] = {}
-    by_part: dict[Part, list[ModuleUpdate]] = {}
-    for update in updates:
-        by_part.setdefault(update.part, []).append(update)
-    for part, mine in by_part.items():
-        ranks = {u.module: int(u.tensors["down"].shape[0]) for u in mine}
-        # As if plainly scaled by alpha / rank, whatever the file's own rule was.
-        alphas = {u.module: u.scale * ranks[u.module] for u in mine}
-        rank = Counter(ranks.values()).most_common(1)[0][0]
-        alpha = Counter(alphas.values()).most_common(1)[0][0]
-        fields = {
-            "peft_type": "LORA", "r": rank, "lora_alpha": alpha, "target_modules": sorted(ranks),
-            "rank_pattern": {m: r for m, r in ranks.items() if r != rank},
-            "alpha_pattern": {m: a for m, a in alphas.items() if a != alpha},
-            "use_dora": any("magnitude" in u.tensors for u in mine), "bias": "none",
-        }  # fmt: skip
-        packed |= {f"{part}.{name}": value for name, value in fields.items()}
-    return packed
-
-
-def _written(
-    base: LoadedBase, weights: AdapterWeights, format: AdapterFormat, metadata: AdapterMetadata, thumbnail: Image | None
-) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return what an exported file holds: tensors and metadata."""
-    picture = {} if thumbnail is None else {"modelspec.thumbnail": data_uri(thumbnail)}
-    if format == "peft":
-        tensors, noted = own_layout(weights.updates, weights.words, metadata, portable=True)
-        return tensors, noted | picture
-    if metadata.method == "dreambooth" or any(u.tensors.keys() & {"weight", "bias"} for u in weights.updates):
+    full = metadata.method == "dreambooth" or any(u.tensors.keys() & {"weight", "bias"} for u in weights.updates)
+    if full and not format.full:
         raise UserInputError(
             "Full DreamBooth weights have no place in the LoRA files of other programs.",
             "Export for diffusers, or train a LoRA.",
         )
-    if weights.words:
+    if weights.words and not format.words:
         raise UserInputError(
             "This adapter taught the base a word of its own, which the LoRA files of other programs cannot hold.",
             "Export for diffusers, or train without textual inversion.",
         )
-    short = [
-        ModuleUpdate(u.part, short_name(u.part, u.module), u.tensors, u.alpha, u.rank_scaling) for u in weights.updates
-    ]
-    blocks = kohya.checkpoint_blocks(base.unet.config)
-    noted = kohya_metadata(short, metadata)
-    return kohya.kohya_tensors(short, metadata.family, blocks, half=format == "kohya"), noted | picture
-
-
-def kohya_metadata(updates: list[ModuleUpdate], metadata: AdapterMetadata) -> dict[str, str]:
-    """Return what kohya's scripts write beside the weights, as far as it is known here."""
-    thin = [u for u in updates if "down" in u.tensors and u.part == "unet"] or [
-        u for u in updates if "down" in u.tensors
-    ]
-    ranks = Counter(int(u.tensors["down"].shape[0]) for u in thin)
-    alphas = Counter(u.scale * u.tensors["down"].shape[0] for u in thin)
-    lycoris = any(slot.startswith(("hada_", "lokr_")) for u in updates for slot in u.tensors)
-    said = {
-        "ss_network_module": "lycoris.kohya" if lycoris else "networks.lora",
-        "ss_network_dim": str(ranks.most_common(1)[0][0]) if ranks else "",
-        "ss_network_alpha": f"{alphas.most_common(1)[0][0]:g}" if alphas else "",
-        "ss_base_model_version": _KOHYA_VERSIONS[metadata.family],
-        "ss_v2": "False",
-        "ss_output_name": metadata.title,
-        "ss_sd_model_name": metadata.base_name,
-        "ss_new_sd_model_hash": metadata.base_sha256,
-        "ss_resolution": f"({metadata.resolution}, {metadata.resolution})" if metadata.resolution else "",
-        "ss_training_comment": metadata.description,
-    }
-    return {key: value for key, value in said.items() if value} | metadata.model_spec()
 
 
 def data_uri(picture: Image) -> str:

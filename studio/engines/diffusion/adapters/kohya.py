@@ -1,7 +1,7 @@
 """Adapter files as kohya's scripts, ComfyUI and A1111 read them: names, alphas, numbers.
 
-A layer's name has underscores for dots behind "lora_unet_", "lora_te_" or, for
-XL, "lora_te1_" and "lora_te2_"; text layers begin with "text_model". In the
+A layer's name has underscores for dots behind "lora_unet_" or, for text
+encoders, what the row of the family says; text layers begin with "text_model". In the
 UNet two sets of block names are in use: diffusers' (down_blocks_0_...), which
 kohya's scripts write for Stable Diffusion 1.x, and those of the original
 checkpoints (input_blocks_1_0_...), which they write for XL. Each file we write
@@ -11,16 +11,20 @@ Every layer has its own `.alpha`: without it the update would be scaled by 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from studio.domain.base_model import Family
-from studio.engines.diffusion.adapters.keys import Part
+from studio.domain.adapter import AdapterMetadata, FileFormat
+from studio.domain.base_model import FAMILIES, FAMILY, Family
+from studio.engines.diffusion.adapters.keys import KeyPlace, Part, short_name, split_key
+from studio.engines.diffusion.adapters.update import ModuleUpdate
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from studio.engines.diffusion.adapters.update import ModuleUpdate
+HASHES = {"modelspec.hash_sha256": "0x", "sshs_model_hash": ""}
+"""Metadata that holds the hash of the weights -> what stands in front of it."""
 
 _RESNET = {
     "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",
@@ -31,10 +35,43 @@ _SINGLE = {
     "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
     "add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2",
 }  # fmt: skip
-_PREFIXES: dict[Family, dict[Part, str]] = {
-    "sd15": {"unet": "lora_unet_", "text_encoder": "lora_te_"},
-    "sdxl": {"unet": "lora_unet_", "text_encoder": "lora_te1_", "text_encoder_2": "lora_te2_"},
+_UNET = "lora_unet_"
+_PREFIXES: dict[str, Part] = {
+    _UNET: "unet",
+    **{encoder.kohya_prefix: encoder.part for family in FAMILIES for encoder in family.text},
 }
+
+
+def place_of(key: str) -> KeyPlace | None:
+    """Read one key; None when it is none of this layout."""
+    cut = split_key(key)
+    for prefix, part in _PREFIXES.items():
+        if cut is not None and cut[0].startswith(prefix):
+            return KeyPlace(part, cut[0].removeprefix(prefix), cut[1], "kohya", "kohya")
+    return None
+
+
+def layer_names(part: Part, modules: Iterable[str], unet: Mapping[str, Any]) -> dict[str, str]:
+    """Return every name with underscores that means a layer: name -> layer.
+
+    Args:
+        modules: the part's layers with dots, text layers without `text_model.`.
+        unet: its config.
+    """
+    return flat_names(part, modules, checkpoint_blocks(unet))
+
+
+def written(
+    updates: Iterable[ModuleUpdate],
+    words: Mapping[str, Tensor],
+    metadata: AdapterMetadata,
+    format: FileFormat,
+    unet: Mapping[str, Any],
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return keys and metadata of a file for these programs; learned words have no place in it."""
+    short = [ModuleUpdate(u.part, short_name(u.part, u.module), u.tensors, u.alpha, u.rank_scaling) for u in updates]
+    tensors = kohya_tensors(short, metadata.family, checkpoint_blocks(unet), half=format.half)
+    return tensors, kohya_metadata(short, metadata)
 
 
 def checkpoint_blocks(config: Mapping[str, Any]) -> dict[str, str]:
@@ -109,11 +146,13 @@ def flat_name(part: Part, module: str, family: Family, blocks: Mapping[str, str]
     Args:
         module: with dots, text layers without `text_model.`.
     """
+    row = FAMILY[family]
     if part == "unet":
-        named = checkpoint_name(module, blocks) if family == "sdxl" else module
+        prefix, named = _UNET, checkpoint_name(module, blocks) if row.kohya_blocks == "checkpoint" else module
     else:
+        prefix = next(encoder.kohya_prefix for encoder in row.text if encoder.part == part)
         named = module if module == "text_projection" else f"text_model.{module}"
-    return _PREFIXES[family][part] + named.replace(".", "_")
+    return prefix + named.replace(".", "_")
 
 
 def kohya_tensors(
@@ -151,3 +190,26 @@ def kohya_tensors(
 def _kohya_alpha(update: ModuleUpdate) -> float:
     """Return the alpha with which alpha / rank is the update's true scale."""
     return update.scale * update.tensors["down"].shape[0] if "down" in update.tensors else float(update.alpha or 0.0)
+
+
+def kohya_metadata(updates: Sequence[ModuleUpdate], metadata: AdapterMetadata) -> dict[str, str]:
+    """Return what kohya's scripts write beside the weights, as far as it is known here."""
+    thin = [u for u in updates if "down" in u.tensors and u.part == "unet"] or [
+        u for u in updates if "down" in u.tensors
+    ]
+    ranks = Counter(int(u.tensors["down"].shape[0]) for u in thin)
+    alphas = Counter(u.scale * u.tensors["down"].shape[0] for u in thin)
+    lycoris = any(slot.startswith(("hada_", "lokr_")) for u in updates for slot in u.tensors)
+    said = {
+        "ss_network_module": "lycoris.kohya" if lycoris else "networks.lora",
+        "ss_network_dim": str(ranks.most_common(1)[0][0]) if ranks else "",
+        "ss_network_alpha": f"{alphas.most_common(1)[0][0]:g}" if alphas else "",
+        "ss_base_model_version": FAMILY[metadata.family].kohya_version,
+        "ss_v2": "False",
+        "ss_output_name": metadata.title,
+        "ss_sd_model_name": metadata.base_name,
+        "ss_new_sd_model_hash": metadata.base_sha256,
+        "ss_resolution": f"({metadata.resolution}, {metadata.resolution})" if metadata.resolution else "",
+        "ss_training_comment": metadata.description,
+    }
+    return {key: value for key, value in said.items() if value} | metadata.model_spec()

@@ -14,21 +14,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from studio.domain.adapter import AdapterFile, Method
+from studio.domain.adapter import AdapterFile, AdapterMetadata, ExportReport, Method
 from studio.domain.base_model import BaseLocation
 from studio.engines.diffusion.adapters.changes import change_of
 from studio.engines.diffusion.adapters.exporting import (
     EXACT,
-    ExportReport,
     checked_file,
     compare,
     loaded_base,
-    own_layout,
     require_same,
 )
-from studio.engines.diffusion.adapters.files import AdapterMetadata
 from studio.engines.diffusion.adapters.keys import Part
-from studio.engines.diffusion.adapters.reading import parts_of, read_adapter
+from studio.engines.diffusion.adapters.peft import HASHES, own_layout
+from studio.engines.diffusion.adapters.reading import read_adapter
 from studio.engines.diffusion.adapters.tensor_file import write_tensors
 from studio.engines.diffusion.adapters.update import ModuleUpdate
 from studio.engines.media.atomic import check_place
@@ -82,7 +80,7 @@ def merge_adapters(
     method: Method = "lora" if all(update.low_rank for update in merged) else "dreambooth"
     tensors, noted = own_layout(merged, words, replace(metadata, method=method))
     with checked_file(out) as part:
-        sha256 = write_tensors(part, tensors, noted, hashes={"modelspec.hash_sha256": "0x"})
+        sha256 = write_tensors(part, tensors, noted, hashes=HASHES)
         report, difference, effect = compare(base, used, part, metadata.trigger)
         require_same(report, difference, EXACT + EXACT * effect, out)
     return ExportReport(out, "peft", report.matched, report.unmatched, difference, effect, sha256, out.stat().st_size)
@@ -100,7 +98,7 @@ def _merged(base: LoadedBase, updates: Sequence[_Worn]) -> ModuleUpdate:
         ranks = sum(matrix.shape[0] for matrix in down)
         merged = {"down": torch.cat(_alike(down), 0), "up": torch.cat(_alike(up), 1)}
         return ModuleUpdate(first.part, first.module, merged, float(ranks))
-    layer = parts_of(base)[first.part].get_submodule(first.module)
+    layer = base.parts[first.part].get_submodule(first.module)
     sums: dict[str, Tensor] = {}
     for update, strength in updates:
         for slot, change in change_of(update, layer).items():

@@ -36,7 +36,7 @@ def draw_probe(loaded: LoadedBase, prompt: str, *, seed: int = SEED, steps: int 
     import torch
     from diffusers import DDIMScheduler
 
-    from studio.engines.diffusion.bases.prompts import encode_prompts
+    from studio.engines.diffusion.bases.prompts import added_conditions, encode_prompts
 
     runtime.prepare()
     side = min(loaded.location.resolution, LARGEST_SIDE)
@@ -48,10 +48,7 @@ def draw_probe(loaded: LoadedBase, prompt: str, *, seed: int = SEED, steps: int 
     hint = "Close other programs and try again."
     with torch.inference_mode(), runtime.memory_guard("Checking the adapter", hint):
         words = encode_prompts(loaded, [prompt])
-        added = None
-        if words.pooled is not None:
-            sizes = torch.tensor([[side, side, 0, 0, side, side]], device=loaded.device, dtype=loaded.dtype)
-            added = {"text_embeds": words.pooled, "time_ids": sizes}
+        added = added_conditions(loaded, words.pooled, side, side)
         latents = noise.to(loaded.device)
         for time in scheduler.timesteps:
             predicted = loaded.unet(

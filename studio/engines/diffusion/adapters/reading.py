@@ -7,7 +7,6 @@ onto its layer is told in `wearing`, its arithmetic in `changes`.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -15,10 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.domain.adapter import LoadReport
 from studio.domain.base_model import FAMILY_TITLES
-from studio.engines.diffusion.adapters import kohya
 from studio.engines.diffusion.adapters.changes import check_fit
-from studio.engines.diffusion.adapters.keys import PARTS, KeyPlace, Part, header_of, place_of
+from studio.engines.diffusion.adapters.inspecting import header_of, json_object
+from studio.engines.diffusion.adapters.keys import CONFIGS_KEY, NOTES_KEY, KeyPlace, Part, short_name
+from studio.engines.diffusion.adapters.layouts import LAYOUTS, place_of
 from studio.engines.diffusion.adapters.tensor_file import read_tensors
 from studio.engines.diffusion.adapters.update import ModuleUpdate
 from studio.engines.diffusion.bases.header import read_header
@@ -28,20 +29,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from studio.engines.diffusion.bases.loading import LoadedBase
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What of a file found its place on the base.
-
-    Attributes:
-        matched: keys used.
-        unmatched: keys for which the base has no place, sorted.
-    """
-
-    name: str
-    matched: int
-    unmatched: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -58,16 +45,6 @@ class AdapterWeights:
     metadata: Mapping[str, str] = field(repr=False)
 
 
-def parts_of(loaded: LoadedBase) -> dict[Part, Any]:
-    """Return the networks that adapters can change, by their names in files."""
-    return dict(zip(PARTS, (loaded.unet, *loaded.text_encoders), strict=False))
-
-
-def short_name(part: Part, module: str) -> str:
-    """Return a layer's name as files of all kinds agree on it: text layers without `text_model.`."""
-    return module if part == "unet" else module.removeprefix("text_model.")
-
-
 def layer_names(loaded: LoadedBase) -> dict[Part, dict[str, str]]:
     """Return every layer with numbers of its own: part -> short name -> the model's own name."""
     return {
@@ -76,7 +53,7 @@ def layer_names(loaded: LoadedBase) -> dict[Part, dict[str, str]]:
             for name, module in model.named_modules()
             if name and any(True for _ in module.parameters(recurse=False))
         }
-        for part, model in parts_of(loaded).items()
+        for part, model in loaded.parts.items()
     }
 
 
@@ -91,7 +68,7 @@ def read_adapter(loaded: LoadedBase, path: Path, name: str = "") -> AdapterWeigh
         NotFoundError, UnreadableMediaError: no file, or no whole one.
     """
     header = read_header(path)
-    own = _json_object(header.metadata.get("likeness_studio"))
+    own = json_object(header.metadata.get(NOTES_KEY))
     about = header_of(header.shapes, header.metadata, {k: str(v) for k, v in own.items()})
     location = loaded.location
     if about.family is not None and about.family != location.family:
@@ -104,15 +81,18 @@ def read_adapter(loaded: LoadedBase, path: Path, name: str = "") -> AdapterWeigh
     words: dict[str, Tensor] = {}
     unmatched: list[str] = []
     names = layer_names(loaded)
-    blocks = kohya.checkpoint_blocks(loaded.unet.config)
-    flat = {part: kohya.flat_names(part, names[part], blocks) for part in names}
+    meant = {
+        (layout, part): LAYOUTS[layout].layer_names(part, names[part], loaded.unet.config)
+        for layout in LAYOUTS
+        for part in names
+    }
     tensors = read_tensors(path)
     for key, tensor in tensors.items():
         place = place_of(key)
         if place is not None and place.slot == "embedding" and place.part in names:
             words[key] = tensor
             continue
-        layer = _layer(place, names, flat)
+        layer = _layer(place, names, meant)
         if place is None or layer is None:
             unmatched.append(key)
             continue
@@ -122,29 +102,22 @@ def read_adapter(loaded: LoadedBase, path: Path, name: str = "") -> AdapterWeigh
             f"Nothing in {path.name} fits the base model {location.title}: none of its {len(tensors)} keys is known.",
             "Choose an adapter made for this kind of base model.",
         )
-    configs = _json_object(header.metadata.get("lora_adapter_metadata"))
+    configs = json_object(header.metadata.get(CONFIGS_KEY))
     updates = tuple(_update(loaded, part, layer, slots, configs, path.name) for (part, layer), slots in groups.items())
     report = LoadReport(name or path.stem, len(tensors) - len(unmatched), tuple(sorted(unmatched)))
     return AdapterWeights(updates, words, report, header.metadata)
 
 
 def _layer(
-    place: KeyPlace | None, names: Mapping[Part, Mapping[str, str]], flat: Mapping[Part, Mapping[str, str]]
+    place: KeyPlace | None,
+    names: Mapping[Part, Mapping[str, str]],
+    meant: Mapping[tuple[str, Part], Mapping[str, str]],
 ) -> str | None:
     """Return the model's own name of the layer a key means, or None."""
     if place is None or place.part not in names:
         return None
-    short = flat[place.part].get(place.module) if place.flat else place.module
+    short = meant[place.layout, place.part].get(place.module)
     return None if short is None else names[place.part].get(short)
-
-
-def _json_object(text: str | None) -> dict[str, Any]:
-    """Read a JSON object out of metadata; what is none counts as absent, since others may write what they like."""
-    try:
-        value = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _update(
@@ -163,7 +136,7 @@ def _update(
         float(alpha) if alpha is not None else _configured_alpha(part, layer, configs),
         bool(configs.get(f"{part}.use_rslora")) and alpha is None,
     )
-    check_fit(update, parts_of(loaded)[part].get_submodule(layer), file, loaded.location.title)
+    check_fit(update, loaded.parts[part].get_submodule(layer), file, loaded.location.title)
     return update
 
 

@@ -3,7 +3,7 @@
 The trigger becomes a token of its own, and `TriggerEmbedding` lays its row
 over the encoder's table without touching it; only that row is learned. Files
 keep it as "embedding.<token>" (and "embedding_2.<token>" for a second
-encoder). What the word comes to mean is not known here.
+encoder, as the row of the family says). What the word comes to mean is not known here.
 """
 
 from __future__ import annotations
@@ -18,9 +18,6 @@ from studio.errors import UserInputError
 
 if TYPE_CHECKING:
     from studio.engines.diffusion.bases.loading import LoadedBase
-
-PREFIXES = ("embedding.", "embedding_2.")
-"""Of the rows in adapter files, by text encoder."""
 
 
 class TriggerEmbedding(torch.nn.Module):
@@ -60,14 +57,14 @@ def add_trigger(loaded: LoadedBase, word: str, rows: Mapping[str, torch.Tensor] 
     from tokenizers import AddedToken
 
     tokenizers = []
-    for prefix, tokenizer, encoder in zip(PREFIXES, loaded.tokenizers, loaded.text_encoders, strict=False):
+    for text, tokenizer, encoder in zip(loaded.family.text, loaded.tokenizers, loaded.text_encoders, strict=True):
         table = encoder.get_input_embeddings()
         own = copy.deepcopy(tokenizer)
         if rows is None:
             known = tokenizer(like or word, add_special_tokens=False).input_ids
             row = table.weight[torch.tensor(known, device=table.weight.device)].float().mean(0)
         else:
-            row = _row(rows, prefix + word, table.weight.shape[1], loaded.location.title)
+            row = _row(rows, text.embedding_prefix + word, table.weight.shape[1], loaded.location.title)
         if own.add_tokens([AddedToken(word, single_word=True, normalized=True)]) != 1:
             raise UserInputError(
                 f"{word!r} is a word that the base model knows already.", "Choose a rarer trigger, such as ohwx."
@@ -81,7 +78,7 @@ def add_trigger(loaded: LoadedBase, word: str, rows: Mapping[str, torch.Tensor] 
 def trigger_embeddings(loaded: LoadedBase, word: str) -> dict[str, TriggerEmbedding]:
     """Return file key -> the module that holds its row."""
     tables = [encoder.get_input_embeddings() for encoder in loaded.text_encoders]
-    return {prefix + word: table for prefix, table in zip(PREFIXES, tables, strict=False)}
+    return {text.embedding_prefix + word: table for text, table in zip(loaded.family.text, tables, strict=True)}
 
 
 def _row(rows: Mapping[str, torch.Tensor], key: str, width: int, base: str) -> torch.Tensor:

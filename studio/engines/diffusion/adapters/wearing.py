@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.domain.adapter import STRENGTH_RANGE, AdapterFile
+from studio.domain.adapter import STRENGTH_RANGE, AdapterFile, LoadReport
 from studio.engines.diffusion.adapters.keys import Part
-from studio.engines.diffusion.adapters.reading import AdapterWeights, LoadReport, parts_of, read_adapter
+from studio.engines.diffusion.adapters.reading import AdapterWeights, read_adapter
 from studio.engines.diffusion.adapters.update import ModuleUpdate
 from studio.errors import ConflictError, UserInputError
 
@@ -88,7 +88,7 @@ def unload_adapters(loaded: LoadedBase) -> None:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     worn: _Worn | None = getattr(loaded.unet, _WORN, None)
-    parts = parts_of(loaded)
+    parts = loaded.parts
     if worn is None:
         if any(isinstance(m, BaseTunerLayer) for model in parts.values() for m in model.modules()):
             raise ConflictError("This base model is being trained.", "Load it once more for drawing.")
@@ -128,7 +128,7 @@ def _lay_beside(loaded: LoadedBase, name: str, updates: Iterable[ModuleUpdate], 
     """Lay low-rank matrices beside the layers, scaled by the strength."""
     from peft import LoraConfig, inject_adapter_in_model
 
-    parts = parts_of(loaded)
+    parts = loaded.parts
     by_part: dict[Part, list[ModuleUpdate]] = defaultdict(list)
     for update in updates:
         by_part[update.part].append(update)
@@ -170,12 +170,13 @@ def _fill(layer: Any, name: str, update: ModuleUpdate, strength: float) -> None:
 
 def _learn_words(loaded: LoadedBase, weights: AdapterWeights, worn: _Worn) -> None:
     """Teach the base the words of an adapter."""
-    from studio.engines.diffusion.adapters.trigger import PREFIXES, add_trigger
+    from studio.engines.diffusion.adapters.trigger import add_trigger
 
     if worn.tokenizers is None and weights.words:
         worn.tokenizers = loaded.tokenizers
         worn.tables = tuple(encoder.get_input_embeddings() for encoder in loaded.text_encoders)
-    known = {key.removeprefix(prefix) for key in weights.words for prefix in PREFIXES if key.startswith(prefix)}
+    prefixes = [encoder.embedding_prefix for encoder in loaded.family.text]
+    known = {key.removeprefix(prefix) for key in weights.words for prefix in prefixes if key.startswith(prefix)}
     for word in sorted(known):
         add_trigger(loaded, word, weights.words)
 
@@ -188,7 +189,7 @@ def _change_weights(
 
     from studio.engines.diffusion.adapters.changes import change_of
 
-    parts = parts_of(loaded)
+    parts = loaded.parts
     for (part, layer), updates in changes.items():
         module = parts[part].get_submodule(layer)
         module = module.get_base_layer() if hasattr(module, "get_base_layer") else module

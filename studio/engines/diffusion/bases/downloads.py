@@ -1,5 +1,12 @@
 """Fetching a base model from the hub: resumable, checked, and never by surprise.
 
+huggingface_hub's own download is not used. It goes on after a broken line, but
+not after a stopped job or a killed process: its part files have new names each
+time, and what was fetched is deleted on the way out (read in 2.4). It compares
+sizes, not checksums, only warns where the disk is too small, and can be
+stopped by nothing but its progress bar. With 7 GB on a home line these are
+what matters; what is left of it would be one HTTP request with a range.
+
 Every file is written to a `.part` beside its place and takes its name only
 when its checksum is what the hub says; a broken connection, a stopped job or a
 killed process goes on at the byte where it ended. Room on the disk is looked
@@ -335,7 +342,7 @@ def _place(folder: Path, name: str) -> Path:
     """
     parts = PurePosixPath(name).parts
     if PurePosixPath(name).is_absolute() or ".." in parts or "\\" in name or ":" in name:
-        raise UserInputError(f"{name!r} is no name of a file of a model.", "Mend the card.")
+        raise UserInputError(f"{name!r} is no name of a file of a model.", "Correct the files that the card names.")
     return folder.joinpath(*parts)
 
 

@@ -25,7 +25,7 @@ class PromptEmbeddings:
 
     Attributes:
         hidden: one row of tokens per prompt, k chunks long.  # (B, L * k, D)
-        pooled: the whole prompt as one vector, sdxl only (of its first chunk).  # (B, P)
+        pooled: the whole prompt (its first chunk) as one vector, where the family wants it.  # (B, P)
     """
 
     hidden: torch.Tensor
@@ -51,19 +51,37 @@ def encode_prompts(loaded: LoadedBase, prompts: Sequence[str], *, chunks: int = 
 
     wanted = max([chunks, *(chunk_count(loaded, prompt) for prompt in prompts)])
     hidden, pooled = [], None
-    for tokenizer, encoder in zip(loaded.tokenizers, loaded.text_encoders, strict=True):
+    for row, tokenizer, encoder in zip(loaded.family.text, loaded.tokenizers, loaded.text_encoders, strict=True):
         rows = [_token_rows(tokenizer, prompt, wanted) for prompt in prompts]
         tokens = torch.tensor(rows, device=loaded.device)  # (B, k, L)
-        last = loaded.family == "sd15"
+        last = row.layer == -1
         out = encoder(tokens.flatten(0, 1), output_hidden_states=not last)
-        # XL was trained on the last layer but one, without the final norm.
-        states = out.last_hidden_state if last else out.hidden_states[-2]  # (B * k, L, D)
+        # An inner layer is read as it is, without the final norm.
+        states = out.last_hidden_state if last else out.hidden_states[row.layer]  # (B * k, L, D)
         hidden.append(states.unflatten(0, (len(prompts), wanted)).flatten(1, 2))  # (B, k * L, D)
-        if not last:
-            pooled = getattr(out, "text_embeds", pooled)  # only the second encoder has it
+        if row.pooled:
+            pooled = out.text_embeds
     if pooled is not None:
         pooled = pooled.unflatten(0, (len(prompts), wanted))[:, 0].to(loaded.dtype)  # (B, P)
     return PromptEmbeddings(torch.cat(hidden, dim=-1).to(loaded.dtype), pooled)
+
+
+def added_conditions(
+    loaded: LoadedBase, pooled: torch.Tensor | None, width: int, height: int
+) -> dict[str, torch.Tensor] | None:
+    """Return what the UNet is told besides words (`added_cond_kwargs`); None for families that want nothing.
+
+    Args:
+        pooled: one row per picture.  # (B, P)
+        width, height: of the picture in pixels, which is shown whole.
+    """
+    import torch
+
+    if pooled is None:
+        return None
+    # Original size, the crop's corner, target size.
+    sizes = torch.tensor([[height, width, 0, 0, height, width]], device=loaded.device, dtype=loaded.dtype)
+    return {"text_embeds": pooled, "time_ids": sizes.expand(len(pooled), -1)}
 
 
 def _token_rows(tokenizer: Any, prompt: str, chunks: int) -> list[list[int]]:

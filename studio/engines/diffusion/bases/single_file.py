@@ -3,18 +3,20 @@
 Such a file holds weights only. Shapes in its header tell the family; what the
 weights belong to (configs) and how words become numbers (CLIP's vocabulary,
 MIT licence) comes with the studio, so that no network is needed. Renaming the
-weights is diffusers' own code. Known are text-to-image checkpoints of Stable
-Diffusion 1.x and XL; for others the answer is one sentence.
+weights is diffusers' own code. Known are text-to-image checkpoints of the
+families of `domain.base_model`; for others the answer is one sentence.
 """
 
 from __future__ import annotations
 
 import gzip
+import inspect
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.domain.base_model import Family, PredictionType
+from studio.domain.base_model import FAMILIES, FAMILY, FAMILY_WORDS, BaseLocation, Family, PredictionType
 from studio.engines.diffusion.bases.header import WeightsHeader
 from studio.errors import UserInputError
 
@@ -24,15 +26,10 @@ if TYPE_CHECKING:
 CONFIGS = Path(__file__).parent / "configs"
 _UNET = "model.diffusion_model."
 _FIRST = _UNET + "input_blocks.0.0.weight"
-_TEXT = {
-    "sd15": ("cond_stage_model.transformer.text_model.",),
-    "sdxl": ("conditioner.embedders.0.transformer.text_model.", "conditioner.embedders.1.model."),
-}
-_VAE = "first_stage_model."
-_WIDTHS: dict[int, Family] = {768: "sd15", 2048: "sdxl"}
-"""Width of the words that the UNet attends to -> family."""
+_VAE, _VAE_TITLE = "first_stage_model.", "the autoencoder"
 _OTHERS = {1024: "Stable Diffusion 2", 1280: "the XL refiner"}
-_HINT = "The studio works with Stable Diffusion 1.x and XL checkpoints for text to image."
+"""Width of the words that the UNet of a family attends to which the studio does not know -> its name."""
+_HINT = f"The studio works with {FAMILY_WORDS} checkpoints for text to image."
 _BOS, _EOS = "<|startoftext|>", "<|endoftext|>"
 
 
@@ -50,20 +47,28 @@ def family_of(header: WeightsHeader, name: str) -> Family:
     if _FIRST not in keys:
         raise UserInputError(f"{name} is no checkpoint that the studio knows.", _HINT)
     widths = {keys[k][1] for k in keys if k.startswith(_UNET) and k.endswith("attn2.to_k.weight")}
-    family = next((_WIDTHS[w] for w in widths if w in _WIDTHS), None)
-    if family is None:
+    alike = [family for family in FAMILIES if family.text_width in widths]
+    if not alike:
         known = next((_OTHERS[w] for w in widths if w in _OTHERS), "another family")
         raise UserInputError(f"{name} is a checkpoint of {known}.", _HINT)
-    if keys[_FIRST][1] != 4:
+    lacking = {
+        family.name: [
+            title
+            for title, prefix in [(_VAE_TITLE, _VAE), *((e.title, e.checkpoint_prefix) for e in family.text)]
+            if not any(key.startswith(prefix) for key in keys)
+        ]
+        for family in alike
+    }
+    # Of families of one width, the one whose components are there.
+    found = min(alike, key=lambda family: len(lacking[family.name]))
+    if keys[_FIRST][1] != found.latent_channels:
         raise UserInputError(f"{name} is made for inpainting or editing, not for text to image.", _HINT)
-    texts = ("the text encoder", "the second text encoder")
-    parts = {"the autoencoder": _VAE} | dict(zip(texts, _TEXT[family], strict=False))
-    for title, prefix in parts.items():
-        if not any(key.startswith(prefix) for key in keys):
-            raise UserInputError(
-                f"{name} lacks {title}.", "Get the whole checkpoint; files with the UNet alone cannot be used."
-            )
-    return family
+    if lacking[found.name]:
+        raise UserInputError(
+            f"{name} lacks {lacking[found.name][0]}.",
+            "Get the whole checkpoint; files with the UNet alone cannot be used.",
+        )
+    return found.name
 
 
 def prediction_of(header: WeightsHeader) -> PredictionType:
@@ -72,11 +77,11 @@ def prediction_of(header: WeightsHeader) -> PredictionType:
     return "v_prediction" if "v_pred" in header.shapes or noted in {"v", "v_prediction"} else "epsilon"
 
 
-def load_file(path: Path, family: Family, prediction_type: PredictionType, dtype: torch.dtype) -> dict[str, Any]:
+def load_file(location: BaseLocation, dtype: torch.dtype) -> dict[str, Any]:
     """Load every component of a checkpoint.
 
     Returns:
-        tokenizers, text_encoders, unet, vae, schedule, zero_empty_prompt, as `bases` wants them.
+        tokenizers, text_encoders, unet, vae, schedule, zero_empty_prompt, as `loading` wants them.
 
     Raises:
         UserInputError: as `family_of`.
@@ -87,38 +92,45 @@ def load_file(path: Path, family: Family, prediction_type: PredictionType, dtype
     from studio.engines.diffusion.bases.header import read_header
     from studio.engines.diffusion.bases.schedule import sampler_config
 
+    path, family = Path(location.path), FAMILY[location.family]
     header = read_header(path)
     family_of(header, path.name)
     library: Any = diffusers
-    xl = family == "sdxl"
-    folder = str(CONFIGS / family)
-    tokenizers = tuple(clip_tokenizer(pad) for pad in ((_EOS, "!") if xl else (_EOS,)))
-    given = {"tokenizer": tokenizers[0]} | ({"tokenizer_2": tokenizers[1]} if xl else {"safety_checker": None})
+    folder = CONFIGS / family.name
+    tokenizers = tuple(clip_tokenizer(encoder.padding) for encoder in family.text)
     vae = library.AutoencoderKL.from_single_file(
-        str(path), config=folder, subfolder="vae", torch_dtype=torch.float32, local_files_only=True
+        str(path), config=str(folder), subfolder="vae", torch_dtype=torch.float32, local_files_only=True
     )
-    kind = library.StableDiffusionXLPipeline if xl else library.StableDiffusionPipeline
+    kind = getattr(library, family.pipeline)
+    given = dict(zip((encoder.tokenizer for encoder in family.text), tokenizers, strict=True))
     pipeline = kind.from_single_file(
-        str(path), config=folder, vae=vae, torch_dtype=dtype, local_files_only=True, **given
-    )
+        str(path), config=str(folder), vae=vae, torch_dtype=dtype, local_files_only=True,
+        **given, **taken(kind, {"safety_checker": None}),
+    )  # fmt: skip
     vae.to(torch.float32)
-    schedule = json.loads((CONFIGS / family / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
-    schedule |= {"prediction_type": prediction_type, "rescale_betas_zero_snr": "ztsnr" in header.shapes}
+    schedule = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
+    schedule |= {"prediction_type": location.prediction_type, "rescale_betas_zero_snr": "ztsnr" in header.shapes}
     return {
         "tokenizers": tokenizers,
-        "text_encoders": (pipeline.text_encoder, pipeline.text_encoder_2) if xl else (pipeline.text_encoder,),
+        "text_encoders": tuple(getattr(pipeline, encoder.part) for encoder in family.text),
         "unet": pipeline.unet,
         "vae": vae,
         "schedule": sampler_config(schedule),
-        "zero_empty_prompt": xl,
+        "zero_empty_prompt": family.zero_empty_prompt,
     }
+
+
+def taken(pipeline: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of some options that the constructor of a diffusers pipeline takes."""
+    known = inspect.signature(pipeline.__init__).parameters
+    return {name: value for name, value in options.items() if name in known}
 
 
 def clip_tokenizer(pad: str) -> Any:
     """Return CLIP's tokenizer; its vocabulary is written out from the merges.
 
     Args:
-        pad: the token that fills up: the end token, or "!" for XL's second encoder.
+        pad: the token that fills up.
     """
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPTokenizer

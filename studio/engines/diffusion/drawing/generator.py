@@ -16,7 +16,7 @@ from studio.domain.adapter import AdapterFile
 from studio.domain.base_model import BaseLocation
 from studio.engines.base import Image, Matte, PictureOrder
 from studio.engines.diffusion import runtime
-from studio.engines.diffusion.bases import loading as bases
+from studio.engines.diffusion.bases.loading import LoadedBase, load_base
 from studio.engines.diffusion.drawing import sampling
 from studio.errors import OutOfMemoryError
 
@@ -36,7 +36,7 @@ class DiffusionGenerator:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._loaded: bases.LoadedBase | None = None
+        self._loaded: LoadedBase | None = None
         self._worn: tuple[AdapterFile, ...] = ()
 
     def generate(
@@ -103,13 +103,13 @@ class DiffusionGenerator:
             together=order.count,
         )
 
-    def _dressed(self, location: BaseLocation, adapters: tuple[AdapterFile, ...]) -> bases.LoadedBase:
+    def _dressed(self, location: BaseLocation, adapters: tuple[AdapterFile, ...]) -> LoadedBase:
         """Return the base with exactly these adapters on it."""
-        from studio.engines.diffusion.adapters.files import load_adapters, unload_adapters
+        from studio.engines.diffusion.adapters.wearing import load_adapters, unload_adapters
 
         if self._loaded is None or self._loaded.location != location:
             self._loaded, self._worn = None, ()  # first let go, then load: two may not fit
-            self._loaded = bases.load_base(location)
+            self._loaded = load_base(location)
         loaded = self._loaded
         if self._worn != adapters:
             self._loaded = None  # should an adapter not fit, nobody finds a half-dressed base

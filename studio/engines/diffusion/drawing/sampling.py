@@ -17,7 +17,7 @@ import numpy as np
 
 from studio.engines.base import Image, Matte
 from studio.engines.diffusion import runtime
-from studio.engines.diffusion.bases.prompts import PromptEmbeddings, chunk_count, encode_prompts
+from studio.engines.diffusion.bases.prompts import PromptEmbeddings, added_conditions, chunk_count, encode_prompts
 from studio.errors import EngineError, UserInputError
 
 if TYPE_CHECKING:
@@ -175,14 +175,12 @@ class _Loop:
         words = self._words
         rows = [0] * batch + [1] * batch if guided else [1] * batch
         given = self._scheduler.scale_model_input(torch.cat([latents] * 2) if guided else latents, time)
-        added = None
-        if words.pooled is not None:
-            added = {"text_embeds": words.pooled[rows], "time_ids": words.sizes.expand(len(rows), -1)}
+        pooled = None if words.pooled is None else words.pooled[rows]
         out: torch.Tensor = self._loaded.unet(
             given.to(self._loaded.dtype),
             time,
             encoder_hidden_states=words.hidden[rows],
-            added_cond_kwargs=added,
+            added_cond_kwargs=added_conditions(self._loaded, pooled, words.width, words.height),
             return_dict=False,
         )[0].float()
         if not guided:
@@ -194,18 +192,16 @@ class _Loop:
 class _Conditioning:
     """Negative prompt (row 0) and prompt (row 1) as the UNet takes them."""
 
-    def __init__(self, encoded: PromptEmbeddings, sizes: torch.Tensor) -> None:
+    def __init__(self, encoded: PromptEmbeddings, width: int, height: int) -> None:
         self.hidden = encoded.hidden
         self.pooled = encoded.pooled
-        self.sizes = sizes
+        self.width, self.height = width, height
 
 
 def _conditioning(
     loaded: LoadedBase, prompt: str, negative: str, guidance: float, width: int, height: int
 ) -> _Conditioning:
     """Encode both prompts to the same length."""
-    import torch
-
     guided = guidance != 1.0
     chunks = max(chunk_count(loaded, text) for text in ((negative, prompt) if guided else (prompt,)))
     encoded = encode_prompts(loaded, [negative if guided else "", prompt], chunks=chunks)
@@ -213,9 +209,7 @@ def _conditioning(
         encoded.hidden[0] = 0
         if encoded.pooled is not None:
             encoded.pooled[0] = 0
-    # XL reads: original size, crop's corner, target size.
-    sizes = torch.tensor([[height, width, 0, 0, height, width]], device=loaded.device, dtype=loaded.dtype)
-    return _Conditioning(encoded, sizes)
+    return _Conditioning(encoded, width, height)
 
 
 class _Teller:

@@ -9,7 +9,7 @@
 A checkpoint is written beside its place, synced and renamed, so a kill at any
 moment leaves the one before; the highest step is the newest, whatever `latest`
 says. Older states are thinned, adapters stay. Nothing is pickled. What the
-tensors mean is known to `training` alone.
+tensors mean is known to `trainer` alone.
 """
 
 from __future__ import annotations

@@ -20,17 +20,17 @@ from typing import Any, cast
 import torch
 from torch.overrides import TorchFunctionMode
 
-from studio.domain.base_model import FAMILY_TITLES, BaseLocation, Family
+from studio.domain.base_model import FAMILY, BaseFamily, BaseLocation, Family
 from studio.domain.training import TrainingPlan
-from studio.engines.diffusion.training.trainable import TEXT_PARTS, lora_configs
+from studio.engines.diffusion.bases.single_file import CONFIGS
+from studio.engines.diffusion.training.trainable import lora_configs
 
 _BLOCKS = ("ResnetBlock2D", "BasicTransformerBlock")
 """What diffusers computes twice with gradient checkpointing."""
-_CONFIGS = Path(__file__).with_name("configs")
 
 
 @dataclass(frozen=True)
-class Shapes:
+class Cost:
     """What one picture costs in one forward pass of a base, and what of the base would be trained.
 
     Attributes:
@@ -60,10 +60,10 @@ class Shapes:
         return sum(torch.Size(shape).numel() for shape in self.trained)
 
 
-def shapes_of(location: BaseLocation, plan: TrainingPlan) -> Shapes:
+def cost_of(location: BaseLocation, plan: TrainingPlan) -> Cost:
     """Count what a plan means on a base, without its weights."""
     model = _model(location.path, location.is_file, location.family, plan.resolution)
-    return replace(model.shapes, trained=tuple(_trained(model, plan)))
+    return replace(model.cost, trained=tuple(_trained(model, plan)))
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ class _Model:
     """A base at one size of pictures.
 
     Attributes:
-        shapes: with nothing trained.
+        cost: with nothing trained.
         weights: part -> name of each parameter -> its shape.
         text_widths: of the text encoders' tables.
     """
 
-    shapes: Shapes
+    cost: Cost
     weights: Mapping[str, Mapping[str, tuple[int, ...]]]
     text_widths: tuple[int, ...]
 
@@ -85,18 +85,18 @@ class _Model:
 def _model(path: str, is_file: bool, family: Family, resolution: int) -> _Model:
     from diffusers import UNet2DConditionModel
 
-    folder = _CONFIGS / family if is_file else Path(path)
-    parts = TEXT_PARTS[: 2 if family == "sdxl" else 1]
+    row = FAMILY[family]
+    folder = CONFIGS / family if is_file else Path(path)
     with torch.device("meta"):
         unet = cast("Any", UNet2DConditionModel).from_config(_config(folder, "unet"))
-        encoders = [_text_encoder(_config(folder, part), projected=part == "text_encoder_2") for part in parts]
+        encoders = [_text_encoder(_config(folder, text.part), text.model) for text in row.text]
         autoencoder = _autoencoder(_config(folder, "vae"))
-    modules = {"unet": unet, **dict(zip(parts, encoders, strict=True))}
+    modules = dict(zip(row.parts, (unet, *encoders), strict=True))
     factor = 2 ** (len(autoencoder.config.block_out_channels) - 1)
-    ledger = _run_unet(unet, resolution // factor, encoders)
+    ledger = _run_unet(unet, row, resolution // factor, encoders)
     tokens = encoders[0].config.max_position_embeddings
     autoencoder.requires_grad_(False)
-    shapes = Shapes(
+    cost = Cost(
         base_parameters=sum(p.numel() for module in modules.values() for p in module.parameters()),
         autoencoder_parameters=sum(p.numel() for p in autoencoder.parameters()),
         trained=(),
@@ -108,12 +108,12 @@ def _model(path: str, is_file: bool, family: Family, resolution: int) -> _Model:
         calls=ledger.calls,
     )
     weights = {part: {n: tuple(p.shape) for n, p in module.named_parameters()} for part, module in modules.items()}
-    return _Model(shapes, weights, tuple(encoder.config.hidden_size for encoder in encoders))
+    return _Model(cost, weights, tuple(encoder.config.hidden_size for encoder in encoders))
 
 
 def _trained(model: _Model, plan: TrainingPlan) -> Iterator[tuple[int, ...]]:
     """Yield the shape of every tensor that a plan trains."""
-    configs = lora_configs(plan, len(model.text_widths))
+    configs = lora_configs(plan, [part for part in model.weights if part != "unet"])
     for part, weights in model.weights.items():
         if plan.method == "dreambooth" and (part == "unet" or plan.train_text_encoder):
             yield from weights.values()
@@ -130,7 +130,7 @@ def _trained(model: _Model, plan: TrainingPlan) -> Iterator[tuple[int, ...]]:
 
 def bundled_location(family: Family) -> BaseLocation:
     """Return a place that stands for the real models of a family: shapes are known here, weights are not."""
-    return BaseLocation(name=family, title=FAMILY_TITLES[family], family=family, path="", is_file=True)
+    return BaseLocation(name=family, title=FAMILY[family].title, family=family, path="", is_file=True)
 
 
 def _config(folder: Path, part: str) -> dict[str, Any]:
@@ -138,10 +138,10 @@ def _config(folder: Path, part: str) -> dict[str, Any]:
     return value
 
 
-def _text_encoder(config: dict[str, Any], *, projected: bool) -> Any:
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+def _text_encoder(config: dict[str, Any], model: str) -> Any:
+    import transformers
 
-    return (CLIPTextModelWithProjection if projected else CLIPTextModel)(CLIPTextConfig.from_dict(config))
+    return getattr(transformers, model)(transformers.CLIPTextConfig.from_dict(config))
 
 
 def _autoencoder(config: dict[str, Any]) -> Any:
@@ -175,12 +175,12 @@ class _Ledger:
         return self.outside + self.inputs + self.largest_block
 
 
-def _run_unet(unet: Any, cells: int, encoders: list[Any]) -> _Ledger:
+def _run_unet(unet: Any, family: BaseFamily, cells: int, encoders: list[Any]) -> _Ledger:
     """Run one picture through a UNet on the meta device and write down what it costs."""
     ledger = _Ledger()
     config = unet.config
     added = None
-    if config.addition_embed_type == "text_time":
+    if family.added:
         added = {"text_embeds": _meta(1, encoders[-1].config.projection_dim), "time_ids": _meta(1, 6)}
     latent = _meta(1, config.in_channels, cells, cells).requires_grad_(True)
     words = _meta(1, encoders[0].config.max_position_embeddings, config.cross_attention_dim)

@@ -1,6 +1,6 @@
 """What a training will need: memory, disk and time before anything is loaded.
 
-What the plan costs is counted from shapes (`shapes`), time comes from how fast
+What the plan costs is counted from shapes (`cost`), time comes from how fast
 this machine multiplies right now. Where it does not fit, the plan is made
 smaller change by change (`smaller_plans`), those first that cost the likeness
 least.
@@ -24,7 +24,7 @@ import torch
 from studio.domain.base_model import BaseLocation
 from studio.domain.training import Preflight, TrainingPlan
 from studio.engines.diffusion import runtime
-from studio.engines.diffusion.training.cost import Shapes, shapes_of
+from studio.engines.diffusion.training.cost import Cost, cost_of
 from studio.engines.diffusion.training.lessons import CLASS_STEPS
 from studio.engines.diffusion.training.optimizers import expected_state_bytes
 from studio.engines.diffusion.training.smaller_plans import smaller_steps
@@ -75,20 +75,20 @@ def free_memory(device: str) -> int:
 # -- adding up ----------------------------------------------------------------------------
 
 
-def memory_parts(shapes: Shapes, plan: TrainingPlan, device: str) -> dict[str, int]:
+def memory_parts(cost: Cost, plan: TrainingPlan, device: str) -> dict[str, int]:
     """Return name -> bytes at the peak of a step, largest first."""
     size = runtime.choose_dtype(device, plan.precision).itemsize
     full = plan.method == "dreambooth"
-    trained = shapes.trained_parameters
+    trained = cost.trained_parameters
     pictures = plan.batch * (2 if plan.prior_weight else 1)
-    saved = shapes.saved_checkpointed_bytes if plan.gradient_checkpointing else shapes.saved_bytes
-    weights = shapes.base_parameters * (4 if full else size) + shapes.autoencoder_parameters * 4
+    saved = cost.saved_checkpointed_bytes if plan.gradient_checkpointing else cost.saved_bytes
+    weights = cost.base_parameters * (4 if full else size) + cost.autoencoder_parameters * 4
     if full and size < 4:
         weights += trained * size  # autocast keeps a copy in the smaller format during a step
     parts = {
         "weights": weights + (0 if full else trained * 4),
         "gradients": trained * 4,
-        "optimizer state": expected_state_bytes(plan.optimizer, shapes.trained, plan.projection_rank),
+        "optimizer state": expected_state_bytes(plan.optimizer, cost.trained, plan.projection_rank),
         "activations": int(saved * pictures * size / 4),
         "libraries": LIBRARIES_BYTES[torch.device(device).type],
     }
@@ -98,35 +98,35 @@ def memory_parts(shapes: Shapes, plan: TrainingPlan, device: str) -> dict[str, i
     return dict(sorted(parts.items(), key=lambda item: -item[1]))
 
 
-def disk_bytes(shapes: Shapes, plan: TrainingPlan) -> int:
+def disk_bytes(cost: Cost, plan: TrainingPlan) -> int:
     """Return the bytes that a run leaves on the disk at most."""
-    adapter = shapes.trained_parameters * 4
-    state = expected_state_bytes(plan.optimizer, shapes.trained, plan.projection_rank) + (adapter if plan.ema else 0)
+    adapter = cost.trained_parameters * 4
+    state = expected_state_bytes(plan.optimizer, cost.trained, plan.projection_rank) + (adapter if plan.ema else 0)
     saves = -(-plan.steps // plan.checkpoint_every)
     pictures = plan.resolution**2 * 3 * (plan.prior_pictures if plan.prior_weight else 0)
     # One state more than are kept: the old one goes when the new one is safe.
     return adapter * (saves + 1) + state * min(plan.keep_checkpoints + 1, saves + 1) + pictures
 
 
-def seconds(shapes: Shapes, plan: TrainingPlan, examples: int, device: str) -> float:
+def seconds(cost: Cost, plan: TrainingPlan, examples: int, device: str) -> float:
     """Return how long a run will take on this machine: class pictures, caches, steps and samples."""
     rate = flops_per_second(device, runtime.choose_dtype(device, plan.precision))
     call = CALL_SECONDS[torch.device(device).type]
     pictures = plan.batch * (2 if plan.prior_weight else 1)
     # Backwards costs once more for the signal and, where all weights learn, once more for the weights.
     passes = 2.0 + (plan.method == "dreambooth") + plan.gradient_checkpointing
-    per_picture = shapes.flops * passes
+    per_picture = cost.flops * passes
     if plan.train_text_encoder or plan.textual_inversion:
-        per_picture += 3.0 * shapes.text_flops
+        per_picture += 3.0 * cost.text_flops
     if not plan.cache:
-        per_picture += shapes.encode_flops
-    micro = pictures * per_picture / rate + passes * shapes.calls * call
-    step = plan.accumulation * micro + 6.0 * len(shapes.trained) * call
-    drawing = SAMPLER_ROWS * shapes.flops / rate + shapes.calls * call
+        per_picture += cost.encode_flops
+    micro = pictures * per_picture / rate + passes * cost.calls * call
+    step = plan.accumulation * micro + 6.0 * len(cost.trained) * call
+    drawing = SAMPLER_ROWS * cost.flops / rate + cost.calls * call
     samples = (plan.steps // plan.sample_every + 1) * len(plan.sample_seeds) * plan.sample_steps
     samples *= len(plan.sample_prompts) + len(plan.class_prompts)
     prior = plan.prior_pictures * CLASS_STEPS if plan.prior_weight else 0
-    caches = (examples + plan.prior_pictures) * shapes.encode_flops / rate
+    caches = (examples + plan.prior_pictures) * cost.encode_flops / rate
     return plan.steps * step + (samples + prior) * drawing + caches
 
 
@@ -141,9 +141,9 @@ def preflight(
     """
     runtime.prepare()
     device = device or runtime.choose_device()
-    shapes = shapes_of(location, plan)
-    parts = memory_parts(shapes, plan, device)
-    disk, memory = disk_bytes(shapes, plan), sum(parts.values())
+    cost = cost_of(location, plan)
+    parts = memory_parts(cost, plan, device)
+    disk, memory = disk_bytes(cost, plan), sum(parts.values())
     memory_free, disk_free = free_memory(device), _disk_free(folder)
     problems = []
     if memory > memory_free:
@@ -156,9 +156,9 @@ def preflight(
         memory_free_bytes=memory_free,
         disk_bytes=disk,
         disk_free_bytes=disk_free,
-        seconds=seconds(shapes, plan, examples, device),
+        seconds=seconds(cost, plan, examples, device),
         device=device,
-        trainable_parameters=shapes.trained_parameters,
+        trainable_parameters=cost.trained_parameters,
         parts=parts,
         problems=tuple(problems),
         instead=instead,
@@ -185,16 +185,16 @@ def _that_fits(
     smaller, measured = plan, {"resolution": plan.resolution}
     for change in smaller_steps(plan, disk_too=True):
         smaller = smaller.model_copy(update=change)
-        shapes = _at_resolution(shapes_of(location, smaller.model_copy(update=measured)), plan, smaller)
-        memory = sum(memory_parts(shapes, smaller, device).values())
-        if memory <= memory_free and disk_bytes(shapes, smaller) <= disk_free:
+        cost = _at_resolution(cost_of(location, smaller.model_copy(update=measured)), plan, smaller)
+        memory = sum(memory_parts(cost, smaller, device).values())
+        if memory <= memory_free and disk_bytes(cost, smaller) <= disk_free:
             before = plan.model_dump()
             return {name: value for name, value in smaller.model_dump().items() if before[name] != value}
     return {}
 
 
-def _at_resolution(shapes: Shapes, measured: TrainingPlan, wanted: TrainingPlan) -> Shapes:
+def _at_resolution(cost: Cost, measured: TrainingPlan, wanted: TrainingPlan) -> Cost:
     """Scale what grows with the picture; fused attention keeps no more per pixel in larger pictures."""
     area = (wanted.resolution / measured.resolution) ** 2
-    saved = {name: int(getattr(shapes, name) * area) for name in ("saved_bytes", "saved_checkpointed_bytes")}
-    return replace(shapes, **saved)  # type: ignore[arg-type]
+    saved = {name: int(getattr(cost, name) * area) for name in ("saved_bytes", "saved_checkpointed_bytes")}
+    return replace(cost, **saved)  # type: ignore[arg-type]

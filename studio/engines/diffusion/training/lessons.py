@@ -19,7 +19,7 @@ import torch
 
 from studio.domain.training import TrainingPlan
 from studio.engines.base import Image, TrainingEvents, TrainingExample
-from studio.engines.diffusion.bases.prompts import chunk_count, encode_prompts
+from studio.engines.diffusion.bases.prompts import added_conditions, chunk_count, encode_prompts
 from studio.engines.diffusion.drawing.sampling import draw, encode_picture, fit
 from studio.engines.media.atomic import atomic_file
 from studio.errors import UnreadableMediaError
@@ -142,9 +142,6 @@ class Lessons:
         self._kept: tuple[torch.Tensor, torch.Tensor | None] | None = None
         if not text_learns and plan.cache:
             self._kept = self._embed_all()
-        side = plan.resolution
-        # XL reads: original size, crop's corner, target size.
-        self._sizes = torch.tensor([[side, side, 0, 0, side, side]], device=base.device, dtype=base.dtype)
 
     def draw(self, coming: list[int], coming_class: list[int], generator: torch.Generator) -> Batch:
         """Take the next micro-batch.
@@ -179,7 +176,7 @@ class Lessons:
         )
 
     def words(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
-        """Return a batch's prompts as the UNet takes them, and what XL wants besides.  # (B, L, D)"""
+        """Return a batch's prompts as the UNet takes them, and what the UNet is told besides.  # (B, L, D)"""
         if self._kept is not None:
             hidden, pooled = self._kept
             rows = batch.prompts
@@ -187,10 +184,8 @@ class Lessons:
             distinct = list(dict.fromkeys(batch.prompts))  # most captions of a batch are the class prompt
             hidden, pooled = self._embed(distinct)
             rows = [distinct.index(i) for i in batch.prompts]
-        added = None
-        if pooled is not None:
-            added = {"text_embeds": pooled[rows], "time_ids": self._sizes.expand(len(rows), -1)}
-        return hidden[rows], added
+        chosen, side = None if pooled is None else pooled[rows], self._plan.resolution
+        return hidden[rows], added_conditions(self._base, chosen, side, side)
 
     def _latent(self, index: int, flip: bool) -> torch.Tensor:
         if self._plan.cache:

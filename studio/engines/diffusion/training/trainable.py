@@ -4,13 +4,13 @@ A LoRA lays two thin matrices beside chosen layers (PEFT), full DreamBooth
 moves every weight of UNet and text encoders, textual inversion one row of the
 text encoders' tables. Whichever it is, the rest of training sees a mapping
 from the names used in adapter files to 32-bit parameters. The same configs
-tell `shapes` what is trained before anything is loaded. How the numbers move is
+tell `cost` what is trained before anything is loaded. How the numbers move is
 not known here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -28,15 +28,14 @@ FEED_FORWARD = ("ff.net.0.proj", "ff.net.2", "proj_in", "proj_out")
 CONVOLUTIONS = ("conv1", "conv2")
 TEXT_ATTENTION = ("q_proj", "k_proj", "v_proj", "out_proj")
 TEXT_FEED_FORWARD = ("fc1", "fc2")
-TEXT_PARTS = ("text_encoder", "text_encoder_2")
 ADAPTER_NAME = "default"
 
 
-def lora_configs(plan: TrainingPlan, text_encoders: int) -> dict[str, Any]:
+def lora_configs(plan: TrainingPlan, text_parts: Iterable[str]) -> dict[str, Any]:
     """Return part -> peft LoraConfig of what the plan adapts; empty for full training.
 
     Args:
-        text_encoders: how many the base has.
+        text_parts: the base's text encoders, as adapter files name them.
     """
     if plan.method != "lora":
         return {}
@@ -46,7 +45,7 @@ def lora_configs(plan: TrainingPlan, text_encoders: int) -> dict[str, Any]:
     configs = {"unet": LoraConfig(r=plan.rank, lora_alpha=_number(plan.alpha), target_modules=list(layers))}
     if plan.train_text_encoder:
         layers = TEXT_ATTENTION + TEXT_FEED_FORWARD * plan.feed_forward
-        for part in TEXT_PARTS[:text_encoders]:
+        for part in text_parts:
             configs[part] = LoraConfig(
                 r=plan.text_rank, lora_alpha=_number(plan.text_alpha), target_modules=list(layers)
             )
@@ -64,12 +63,12 @@ def attach(modules: Mapping[str, Any], plan: TrainingPlan) -> tuple[dict[str, to
     """Let the planned numbers of UNet and text encoders ask for gradients.
 
     Args:
-        modules: "unet", "text_encoder", "text_encoder_2" -> module; nothing in them asks for gradients yet.
+        modules: "unet" and the text encoders, by their names in adapter files; nothing asks for gradients yet.
 
     Returns:
         Parameters by their name in adapter files, and the LoRA config of each part.
     """
-    configs = lora_configs(plan, len(modules) - 1)
+    configs = lora_configs(plan, [part for part in modules if part != "unet"])
     named: dict[str, torch.Tensor] = {}
     for part, module in modules.items():
         if part in configs:
@@ -93,10 +92,9 @@ class Trainable:
 
     def __init__(self, loaded: LoadedBase, plan: TrainingPlan) -> None:
         self.plan = plan
-        modules = {"unet": loaded.unet, **dict(zip(TEXT_PARTS, loaded.text_encoders, strict=False))}
         with torch.random.fork_rng(devices=[]):  # PEFT draws its first numbers from the global generator
             torch.manual_seed(plan.seed)
-            self.named, self.configs = attach(modules, plan)
+            self.named, self.configs = attach(loaded.parts, plan)
         if plan.textual_inversion:
             add_trigger(loaded, plan.trigger, like=plan.class_word)
             for key, table in trigger_embeddings(loaded, plan.trigger).items():

@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from studio.domain.adapter import AdapterMetadata
 from studio.domain.base_model import BaseLocation
 from studio.domain.training import Preflight, TrainingPlan
 from studio.engines.base import SamplePicture, TrainingEvents, TrainingExample, TrainingOutcome
@@ -42,7 +43,7 @@ SNR_FLOOR = 0.1
 
 
 class DiffusionTrainer:
-    """Personalizes base models of the sd15 and sdxl families (IdentityTrainer)."""
+    """Personalizes base models of every family (IdentityTrainer)."""
 
     name = "diffusion"
 
@@ -155,7 +156,9 @@ class Run:
                 return self.outcome("stopped")
             loss, rate = self._optimizer_step()
             if not math.isfinite(loss):
-                self.events.note(f"The loss is no number at step {progress.step + 1}: training stops at its last good.")
+                self.events.note(
+                    f"At step {progress.step + 1} the loss is not a number: training stops at its last good."
+                )
                 return self.outcome("diverged")
             progress.step += 1
             progress.losses.append(loss)
@@ -326,9 +329,7 @@ class Run:
     def _made_with(self) -> dict[str, Any]:
         return {**runtime.versions(), "threads": torch.get_num_threads(), "device": self.base.device}
 
-    def _metadata(self) -> Any:
-        from studio.engines.diffusion.adapters.files import AdapterMetadata
-
+    def _metadata(self) -> AdapterMetadata:
         location, plan = self.base.location, self.plan
         return AdapterMetadata(
             method=plan.method,
