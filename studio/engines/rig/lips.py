@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.engines.rig.asset import INNER_LIP_PAIRS, HeadAsset
+from studio.engines.rig.asset import INNER_LIP_PAIRS, OUTER_LIP_ROWS, HeadAsset
 from studio.engines.rig.spread import LipFields
 
 Array = NDArray[Any]
@@ -93,7 +93,10 @@ class SeamPull:
             rows_all.append(rows)
             outward_all.append(np.broadcast_to(sign * normal, (len(rows), 2)))
             distance_all.append(outward[rows])
-            depth_all.append(0.024 * eye_distance * np.sqrt(np.clip(1 - along[rows] ** 2, 0.3, 1)))
+            depth = 0.024 * eye_distance * np.clip(1 - along[rows] ** 2, 0.02, 1) ** 0.7
+            # A thin painted lip must not lose half of its red to the seam.
+            red = np.abs((marks[list(OUTER_LIP_ROWS[side]), :2] - ring) @ normal)
+            depth_all.append(np.minimum(depth, 0.35 * np.interp(along[rows], ring_u, red)))
         self.rows = np.concatenate(rows_all)
         self.outward = np.concatenate(outward_all).astype(np.float32)
         self._distance = np.concatenate(distance_all)

@@ -1,327 +1,264 @@
 """What is seen between the lips.
 
-What a closed mouth hides is drawn: two rows of teeth, a tongue and a throat, lit by the photo (its
-skin tells brightness, tint and saturation, so a black-and-white photo keeps a
-grey mouth). Where the photo shows teeth, they are used and ride on the skull.
-The opening is drawn at several samples per pixel, because the edge of the lips
-is the sharpest line in a talking face.
+The opening is a smooth curve through the inner lips of the posed head, covered with
+fractions of pixels (`opening.py`). In it are drawn a throat, a tongue and two rows of
+teeth that stand where teeth stand (`teeth.py`, `mouth_shading.py`), in the photo's
+colors, softness and grain (`palette.py`). Where the photo itself shows the inside of a
+mouth, that is used (`own_mouth.py`). This module puts the parts together, and draws
+the line where the lips of a laughing photo meet.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import cv2
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.engines.rig import kernels
+from studio.domain.expression import INDEX, Weights
+from studio.engines.rig import mouth_shading
 from studio.engines.rig.asset import INNER_LIP_RING, HeadAsset
+from studio.engines.rig.fit import HeadFit
+from studio.engines.rig.layers import smoothstep
+from studio.engines.rig.opening import OPEN_GAP, SAMPLES, LipCurves, Opening
+from studio.engines.rig.own_mouth import OwnMouth, affine_between, mapped
+from studio.engines.rig.palette import LUMA, measure_palette
+from studio.engines.rig.teeth import LOWER, UPPER, Teeth, hidden_by_lips, rounding_of
 
 Array = NDArray[Any]
 FloatArray = NDArray[np.float32]
+Box = tuple[int, int, int, int]
 
-_CHEEKS = (50, 280, 205, 425, 187, 411, 152, 199, 4)
-# Half widths of the teeth along the arch in radians, middle to back (own measurement
-# on an average dental arch of 8 teeth per side).
-_UPPER_TEETH = np.cumsum([0.0, 0.165, 0.14, 0.15, 0.15, 0.15, 0.2, 0.2, 0.3]).astype(np.float32)
-_LOWER_TEETH = np.cumsum([0.0, 0.11, 0.12, 0.14, 0.15, 0.15, 0.2, 0.2, 0.3]).astype(np.float32)
-OPEN_GAP = 0.045  # of the eye distance: a narrower gap shows a dark seam, no teeth
-_ENAMEL = np.array([240.0, 231.0, 214.0])  # the teeth before light; as in _shade_mouth
-SKIN, CAVITY, UPPER, LOWER, TONGUE = 1, 2, 3, 4, 5
-
-
-@dataclass(frozen=True)
-class MouthLight:
-    """What the photo's skin says about the light in a mouth."""
-
-    level: float
-    tint: FloatArray
-    saturation: float
-
-
-def measure_light(image: Array, landmarks: Array) -> MouthLight:
-    """Measure brightness, tint and saturation of the skin around the mouth."""
-    h, w = image.shape[:2]
-    colors = []
-    for x, y in landmarks[list(_CHEEKS), :2].astype(int):
-        if 2 <= x < w - 3 and 2 <= y < h - 3:
-            colors.append(image[y - 2 : y + 3, x - 2 : x + 3].reshape(-1, 3).mean(0))
-    skin = np.percentile(np.array(colors), 60, axis=0) if colors else np.array([180.0, 150.0, 130.0])
-    level = float(np.clip(skin.max() / 215.0, 0.30, 1.1))
-    tint = np.clip((skin / skin.mean() - 1) * 0.40 + 1, 0.80, 1.2)
-    saturation = float(np.clip((skin.max() - skin.min()) / max(skin.max(), 1.0) / 0.18, 0.0, 1.0))
-    return MouthLight(level, tint.astype(np.float32), saturation)
+_OWN_TEETH = 0.92  # drawn teeth beside own ones: a little darker, because they lie deeper
+_NEAR_OWN_MM = 2.0  # up to this change the photo's own pixels fade into the drawn mouth
+_LIP_SHADE = 0.30  # how dark the rim of a lip gets that closed in the photo
+# A tongue that is put out, millimetres: where its tip is at tongueOut 0 and 1, below the upper edge of the lower teeth.
+_TONGUE_IN_MM, _TONGUE_OUT_MM = -7.0, 23.0
+_TONGUE_HALF_MM = 18.0
+_TONGUE_ROOT_MM = 9.0
 
 
 class Mouth:
     """Draws what is between the lips of one portrait.
 
     Args:
+        asset: the parametric head.
         image: the photo.  # (H, W, 3) float32
-        mesh: the fitted head in the picture.  # (V, 3)
+        fit: the fitted head.
+        own_vertices: the photo's own head, head space.  # (V, 3)
         landmarks: MediaPipe's points.  # (478, 3)
-        eye_distance: pixels.
     """
 
-    def __init__(self, asset: HeadAsset, image: Array, mesh: FloatArray, landmarks: Array, eye_distance: float) -> None:
-        self._asset, self._image, self._mesh, self._eye = asset, image, mesh, eye_distance
-        parts = (
-            ("skin", SKIN),
-            ("mouth_interior", CAVITY),
-            ("teeth_upper", UPPER),
-            ("teeth_lower", LOWER),
-            ("tongue", TONGUE),
-        )
-        near = np.linalg.norm(asset.mean - asset.mean_at_landmarks[13], axis=1) < 0.75
-        triangles, tags = [], []
-        for name, tag in parts:
-            chosen = asset.triangles_of(name)
-            if tag == SKIN:
-                chosen = chosen[near[chosen].all(1)]
-            triangles.append(chosen)
-            tags.append(np.full(len(chosen), tag, np.uint8))
-        self._triangles = np.concatenate(triangles)
-        self._tags = np.concatenate(tags)
-        self._upper_rows = asset.vertices_of("teeth_upper")
-        self._attributes = self._arch_attributes()
-        width = float(np.linalg.norm(landmarks[61, :2] - landmarks[291, :2]))
-        self._samples = int(np.clip(round(200 / max(width, 1.0)), 2, 4))
-        gap = float(np.linalg.norm(landmarks[13, :2] - landmarks[14, :2])) / eye_distance
+    def __init__(self, asset: HeadAsset, image: Array, fit: HeadFit, own_vertices: Array, landmarks: Array) -> None:
+        self._shape = image.shape[:2]
+        self._mm = fit.camera.scale / asset.millimetres_per_unit  # pixels per mm
+        gap = float(np.linalg.norm(landmarks[13, :2] - landmarks[14, :2])) / fit.eye_distance
         self.photo_is_open = gap > OPEN_GAP
-        self._own = self._own_interior(landmarks)
-        light = measure_light(image, landmarks)
-        self._light = self._light_of_own_teeth(light) if self.photo_is_open else light
-
-    def _arch_attributes(self) -> FloatArray:
-        """Angle along the dental arch and height within the tooth.  # (V, 3): angle, height, depth filled per frame"""
-        a = self._asset
-        out = np.zeros((len(a.mean), 3), np.float32)
-        for name in ("teeth_upper", "teeth_lower"):
-            rows = a.vertices_of(name)
-            x = a.mean[rows]
-            out[rows, 0] = np.arctan2(x[:, 0], (x[:, 2] - x[:, 2].min()) * 0.8 + 1e-6)
-            out[rows, 1] = (x[:, 1] - x[:, 1].min()) / np.ptp(x[:, 1])
-        return out
-
-    def _own_interior(self, landmarks: Array) -> FloatArray:
-        """Where the photo itself shows the inside of the mouth.  # (H, W) 0..1"""
-        h, w = self._image.shape[:2]
-        mask = np.zeros((h, w), np.uint8)
+        self.teeth = Teeth(asset, asset.landmarks(fit.neutral))
+        self._asset, self._mm_per_unit = asset, asset.millimetres_per_unit
+        self._own_lips = self._lips(own_vertices)
+        self._curves = LipCurves(asset, fit.camera.project(own_vertices), self.photo_is_open, self._mm)
+        width = float(np.linalg.norm(landmarks[61, :2] - landmarks[291, :2]))
+        self._samples = int(np.clip(round(200 / max(width, 1.0)), 2, 3))
+        palette = measure_palette(image, landmarks, fit.eye_distance)
+        self._own: OwnMouth | None = None
         if self.photo_is_open:
-            ring = np.round(landmarks[list(INNER_LIP_RING), :2] * 16).astype(np.int32)
-            cv2.fillPoly(mask, [ring], 255, cv2.LINE_AA, 4)
-        coverage = self._cover(self._mesh)
-        if coverage is not None:
-            (x0, y0, x1, y1), cover = coverage
-            mask[y0:y1, x0:x1] = np.maximum(mask[y0:y1, x0:x1], (cover * 255).astype(np.uint8))
-        grown = cv2.dilate(mask, np.ones((3, 3)))
-        return np.asarray(cv2.GaussianBlur(grown, (0, 0), max(0.6, 0.008 * self._eye)) / 255, np.float32)
-
-    def _light_of_own_teeth(self, light: MouthLight) -> MouthLight:
-        """Let drawn teeth look like those that the photo shows beside them; dark mouths keep the skin's light."""
-        inside = self._image[self._own > 0.9]
-        if len(inside) < 12:
-            return light
-        teeth = np.percentile(inside, 80, axis=0)
-        if teeth.mean() < 0.45 * 255 * light.level:
-            return light
-        tint = teeth / teeth.mean() * (_ENAMEL.mean() / _ENAMEL)
-        return MouthLight(float(teeth.max() / _ENAMEL.max()), tint.astype(np.float32), 1.0)
-
-    def _box(self, mesh: Array) -> tuple[int, int, int, int] | None:
-        ring = self._asset.landmarks(mesh[None])[0][list(INNER_LIP_RING), :2]
-        margin = 0.06 * self._eye + 2
-        h, w = self._image.shape[:2]
-        x0, y0 = (int(max(v, 0)) for v in ring.min(0) - margin)
-        x1, y1 = int(min(ring[:, 0].max() + margin + 1, w)), int(min(ring[:, 1].max() + margin + 1, h))
-        return (x0, y0, x1, y1) if x1 - x0 > 2 and y1 - y0 > 2 else None
-
-    def _raster(self, mesh: Array, box: tuple[int, int, int, int]) -> tuple[Array, Array]:
-        x0, y0, x1, y1 = box
-        n = self._samples
-        h, w = (y1 - y0) * n, (x1 - x0) * n
-        points = mesh.copy()
-        points[:, 0] = (points[:, 0] - x0 + 0.5) * n - 0.5
-        points[:, 1] = (points[:, 1] - y0 + 0.5) * n - 0.5
-        self._attributes[:, 2] = mesh[:, 2]
-        tag = np.zeros((h, w), np.uint8)
-        maps = np.zeros((h, w, 3), np.float32)
-        buffer = np.full((h, w), -1e30, np.float32)
-        kernels.rasterize(points, self._triangles, self._tags, self._attributes, buffer, tag, maps, 0)
-        return tag, maps
-
-    def _within_lips(self, mesh: Array, box: tuple[int, int, int, int], shape: tuple[int, ...]) -> FloatArray:
-        """Inside the ring of the inner lips; a lip bent far may cut through the mouth's wall.  # (h, w) 0 or 1"""
-        ring = self._asset.landmarks(mesh[None])[0][list(INNER_LIP_RING), :2]
-        points = ((ring - [box[0], box[1]] + 0.5) * self._samples - 0.5) * 16
-        mask = np.zeros(shape, np.uint8)
-        cv2.fillPoly(mask, [np.round(points).astype(np.int32)], 1, cv2.LINE_8, 4)
-        grow = 2 * max(1, round(0.018 * self._eye_samples())) + 1
-        return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (grow, grow))).astype(np.float32)
-
-    def _cover(self, mesh: Array) -> tuple[tuple[int, int, int, int], FloatArray] | None:
-        box = self._box(mesh)
-        if box is None:
-            return None
-        tag, _ = self._raster(mesh, box)
-        inside = (tag >= CAVITY).astype(np.float32)
-        if not inside.any():
-            return None
-        small = cv2.resize(inside, (box[2] - box[0], box[3] - box[1]), interpolation=cv2.INTER_AREA)
-        return box, np.asarray(small, np.float32)
+            self._own = OwnMouth(image, self._curves.own, self._mm, palette)
+            if self._own.teeth is not None:
+                palette = replace(palette, teeth=np.float32(_OWN_TEETH) * self._own.teeth)
+        self._palette = palette
+        self._colors = np.stack([palette.teeth, palette.gum, palette.tongue, palette.throat])
+        self._rest = [fit.camera.project(row) for row in self.teeth.pose(fit.weights)]
 
     def draw(
         self,
+        vertices: FloatArray,
         mesh: FloatArray,
-        rotation_only: FloatArray,
+        weights: Weights,
+        place: Callable[[Array], FloatArray],
         picture: FloatArray,
         offset: tuple[int, int],
-        parted: float = 0.0,
     ) -> None:
         """Draw the mouth's inside into a picture.
 
         Args:
-            mesh: the posed head in the picture, pixels.  # (V, 3)
-            rotation_only: the head posed with the photo's own expression; carries the
-                photo's own teeth.  # (V, 3)
+            vertices: the bent head, head space.  # (V, 3)
+            mesh: the same, posed in the picture, pixels.  # (V, 3)
+            weights: the state.  # (52,)
+            place: moves points of head space to where they are seen in the picture.
             picture: RGB, changed in place.  # (h, w, 3)
             offset: x, y of the picture's corner in the photo.
-            parted: how far closed lips have parted, 0..1; what a closed photo shows
-                between its lips is a dark seam and must not stay behind.
         """
-        box = self._box(mesh)
+        moved_mm = float(np.abs(self._lips(vertices) - self._own_lips).max()) * self._mm_per_unit
+        opening = self._curves.of(mesh, moved_mm)
+        self._mend_seam(opening, picture, offset)
+        if opening.gap.max() < 0.05:
+            return
+        below = _TONGUE_OUT_MM * self._mm * max(float(weights[INDEX["tongueOut"]]), 0.0)
+        box = opening.box(2.0 * self._mm + 3, self._shape, below)
         if box is None:
             return
-        tag, maps = self._raster(mesh, box)
-        if not (tag >= CAVITY).any():
-            return
-        lips = self._asset.landmarks(mesh[None])[0][[0, 17], 2].mean()
-        shaded = np.zeros((*tag.shape, 4), np.float32)
-        _shade_mouth(tag, maps, float(lips), self._eye, self._eye_samples(), _UPPER_TEETH, _LOWER_TEETH, shaded)
+        rows = [place(row) for row in self.teeth.pose(weights)]
+        edges = self._settle(rows, opening, weights)
+        painted = self._paint(box, opening, rows, edges, weights, self._drawn_rows(moved_mm))
+        color, cover = self._colored(painted, box, opening, rows, weights, moved_mm)
+        self._lay_into(picture, offset, box, color, cover, painted[..., 3])
+
+    def _lips(self, vertices: Array) -> FloatArray:
+        """Return the ring of the inner lips.  # (V, 3) -> (20, 3)"""
+        ring = list(INNER_LIP_RING)
+        points = vertices[self._asset.landmark_vertices[ring]] * self._asset.landmark_weights[ring][..., None]
+        return np.asarray(points.sum(1), np.float32)
+
+    # -- parts ---------------------------------------------------------------
+
+    def _settle(self, rows: list[FloatArray], opening: Opening, weights: Weights) -> tuple[float, float]:
+        """Draw the rows back behind the lips; return v of their edges, pixels."""
+        edges = [float((self.teeth.edge_of(row) - opening.origin) @ opening.down) for row in rows]
+        widest = int(np.argmax(opening.gap))
+        shown = (opening.bottom[widest] - edges[1]) / self._mm
+        up, down = hidden_by_lips(shown, weights)
+        rows[0][:, :2] -= (up * self._mm * opening.down).astype(np.float32)
+        rows[1][:, :2] += (down * self._mm * opening.down).astype(np.float32)
+        return edges[0] - up * self._mm, edges[1] + down * self._mm
+
+    def _paint(
+        self, box: Box, opening: Opening, rows: list[FloatArray], edges: tuple[float, float], weights: Weights,
+        drawn: tuple[float, float],
+    ) -> FloatArray:  # fmt: skip
+        """Return the drawn inside, premultiplied.  # (h, w, 4)"""
         x0, y0, x1, y1 = box
-        shaded *= self._within_lips(mesh, box, tag.shape)[..., None]
+        n = self._samples
+        (upper_tag, upper), (lower_tag, lower) = (self.teeth.rasterize(row, box, n) for row in rows)
+        o = opening
+        frame = np.array([
+            o.origin[0] - x0, o.origin[1] - y0, *o.axis, o.u[0], o.u[1] - o.u[0], self._mm, self.teeth.size, n,
+        ])  # fmt: skip
+        state = np.array([*edges, rounding_of(weights), self._palette.side, *drawn])
+        shaded = np.zeros(((y1 - y0) * n, (x1 - x0) * n, 4), np.float32)
+        mouth_shading.paint(frame, o.top, o.bottom, upper_tag, upper, lower_tag, lower, UPPER, LOWER, self._colors,
+                            state, shaded)  # fmt: skip
+        out = float(weights[INDEX["tongueOut"]])
+        if out > 0.02:
+            tip = edges[1] + (_TONGUE_IN_MM + (_TONGUE_OUT_MM - _TONGUE_IN_MM) * out) * self._mm
+            root = min(edges[1], tip) - _TONGUE_ROOT_MM * self._mm
+            half = min(_TONGUE_HALF_MM * self._mm, 0.39 * (o.u[-1] - o.u[0]))
+            mouth_shading.paint_tongue(frame, o.top, root, tip, half, self._palette.tongue, shaded)
         small = cv2.resize(shaded, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
-        cover = small[..., 3:]
-        color = small[..., :3] / np.maximum(cover, 1e-4)
-        color = self._tone(color)
-        color = self._with_own_teeth(color, rotation_only, box, 1.0 if self.photo_is_open else 1.0 - parted)
-        # A trace of softness hides the sampling; lips are never razor sharp.
-        ox, oy = offset
-        h, w = picture.shape[:2]
-        cx0, cy0, cx1, cy1 = max(x0, ox), max(y0, oy), min(x1, ox + w), min(y1, oy + h)
-        if cx1 <= cx0 or cy1 <= cy0:
+        sigma = float(np.sqrt(max(self._palette.blur_pixels**2 - 0.3, 0.04)))  # the samples blur by .55 themselves
+        if sigma > 0.35:
+            small = cv2.GaussianBlur(small, (0, 0), 0.85 * sigma)
+        return np.asarray(small, np.float32)
+
+    def _drawn_rows(self, moved_mm: float) -> tuple[float, float]:
+        """Return how much of the drawn upper and lower row is needed beside the photo's own."""
+        own = self._own
+        if own is None:
+            return 1.0, 1.0
+        if own.shows_upper:
+            return 0.0, 0.0 if own.shows_lower else 1.0
+        missing = 1.0 - own.share(moved_mm)
+        return missing, 0.0 if own.shows_lower else missing
+
+    def _colored(
+        self, painted: FloatArray, box: Box, opening: Opening, rows: list[FloatArray], weights: Weights, moved_mm: float
+    ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+        """Return color (h, w, 3) and coverage (h, w, 1) with own teeth and grain."""
+        color: Array = painted[..., :3] / np.maximum(painted[..., 3:], 1e-3)
+        cover: Array = painted[..., 3:]
+        skull = affine_between(rows[0], self._rest[0])
+        if self._own is not None:
+            cover = cover * np.float32(smoothstep(np.array(moved_mm), 0.0, _NEAR_OWN_MM))
+            jaw = affine_between(rows[1], self._rest[1])
+            color = self._own.lay_over(color, box, skull, jaw, moved_mm, rounding_of(weights))
+        bright = color @ LUMA / max(float(self._palette.teeth @ LUMA), 1.0)
+        grain = self._grain(skull, box) * np.sqrt(np.clip(bright, 0.02, 1.0))  # the dark has less of it
+        return np.asarray(color + grain[..., None], np.float32), cover
+
+    def _grain(self, skull: Array, box: Box) -> FloatArray:
+        x, y = mapped(skull, box)
+        tile = self._palette.grain
+        last = len(tile) - 1
+        return np.asarray(cv2.remap(tile, np.mod(x, last), np.mod(y, last), cv2.INTER_LINEAR), np.float32)
+
+    def _lay_into(
+        self, picture: FloatArray, offset: tuple[int, int], box: Box, color: FloatArray, cover: FloatArray, hole: Array
+    ) -> None:
+        """Lay the mouth over the picture; rims that met in the photo darken towards the hole."""
+        window, target = _overlap(picture, offset, box)
+        if target is None:
             return
-        window = np.s_[cy0 - y0 : cy1 - y0, cx0 - x0 : cx1 - x0]
-        target = picture[cy0 - oy : cy1 - oy, cx0 - ox : cx1 - ox]
+        shade: Array | np.float32 = np.float32(1.0)
+        if not self.photo_is_open:
+            halo = cv2.GaussianBlur(hole, (0, 0), max(0.6, 0.7 * self._mm))[..., None]
+            shade = 1 - _LIP_SHADE * halo[window]
         alpha = cover[window]
-        target[...] = target * (1 - alpha) + color[window] * alpha
+        target[...] = target * shade * (1 - alpha) + color[window] * alpha
 
-    def _eye_samples(self) -> float:
-        return self._eye * self._samples
-
-    def _tone(self, color: Array) -> Array:
-        light = self._light
-        color = color * light.level * light.tint
-        grey = color @ np.array([0.30, 0.59, 0.11], np.float32)
-        return grey[..., None] + (color - grey[..., None]) * light.saturation
-
-    def _with_own_teeth(self, color: Array, posed: FloatArray, box: tuple[int, int, int, int], share: float) -> Array:
-        """Blend in the photo's own mouth, carried by the skull."""
-        rows = self._upper_rows[:: max(1, len(self._upper_rows) // 24)]
-        design = np.concatenate([posed[rows, :2], np.ones((len(rows), 1), np.float32)], 1)
-        affine = np.linalg.lstsq(design, self._mesh[rows, :2], rcond=None)[0]  # picture -> photo
-        x0, y0, x1, y1 = box
-        xx, yy = np.meshgrid(np.arange(x0, x1, dtype=np.float32), np.arange(y0, y1, dtype=np.float32))
-        mx = (affine[0, 0] * xx + affine[1, 0] * yy + affine[2, 0]).astype(np.float32)
-        my = (affine[0, 1] * xx + affine[1, 1] * yy + affine[2, 1]).astype(np.float32)
-        own = cv2.remap(self._own, mx, my, cv2.INTER_LINEAR) * share
-        if own.max() < 0.01:
-            return color
-        photo = cv2.remap(self._image, mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(photo * own[..., None] + color * (1 - own[..., None]))
-
-
-@nb.njit(cache=True, nogil=True, fastmath=True)
-def _tooth(angle: float, edges: Array) -> Any:
-    """Position -1..1 across the tooth at an angle of the arch."""
-    a = abs(angle)
-    j = 0
-    while j < edges.shape[0] - 2 and a >= edges[j + 1]:
-        j += 1
-    t = (a - edges[j]) / (edges[j + 1] - edges[j]) * 2.0 - 1.0
-    return min(max(t, -1.0), 1.0)
+    def _mend_seam(self, opening: Opening, picture: FloatArray, offset: tuple[int, int]) -> None:
+        """Draw the line where lips meet without the steps that one sample per pixel of a mesh leaves."""
+        mm = self._mm
+        end = np.abs(np.linspace(-1, 1, SAMPLES))
+        met = (1 - smoothstep(opening.gap / mm, 0.1, 0.8)) * (1 - smoothstep(end, 0.92, 1.0))
+        box = opening.box(2.0 * mm + 3, self._shape)
+        if met.max() < 0.02 or box is None:
+            return
+        window, target = _overlap(picture, offset, box)
+        if target is None or min(target.shape[:2]) < 5:
+            return
+        corner = box[0] + window[1].start, box[1] + window[0].start
+        h, w = target.shape[:2]
+        u, v = opening.axes_at(*np.meshgrid(np.arange(corner[0], corner[0] + w), np.arange(corner[1], corner[1] + h)))
+        middle = (opening.top + opening.bottom) / 2
+        line = v - np.interp(u, opening.u, middle)
+        here = np.interp(u, opening.u, met, left=0, right=0)
+        soft = max(0.55 * mm, 0.8)
+        band = (np.exp(-((line / (1.3 * soft)) ** 4)) * here)[..., None].astype(np.float32)
+        patch = np.ascontiguousarray(target)
+        if self._own is None:
+            mended: Array = _along(patch, opening, middle, u, line, corner)
+            dark: Array | np.float32 = np.float32(1.0)
+        else:
+            closing = float(smoothstep((self._curves.own.gap.max() - opening.gap.max()) / mm, 0.3, 1.2))
+            band = band * np.float32(closing)
+            mended = cv2.GaussianBlur(cv2.medianBlur(patch, 5), (0, 0), soft)
+            dark = 1 - 0.5 * np.exp(-((line / (0.8 * soft)) ** 2))[..., None].astype(np.float32) * band
+        target += (mended - target) * band
+        target *= dark
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
-def _shade_mouth(
-    tag: Array,
-    maps: Array,
-    lips_z: float,
-    eye: float,
-    eye_samples: float,
-    upper_edges: Array,
-    lower_edges: Array,
-    out: Array,
-) -> None:
-    """Colour the inside of the mouth, premultiplied; `eye` in pixels, `eye_samples` in samples."""
-    height, width = tag.shape
-    for x in range(width):
-        top = -1
-        for y in range(height):
-            t = tag[y, x]
-            if t < 2:
-                top = -1
-                continue
-            if top < 0:
-                top = y
-            depth = max((lips_z - maps[y, x, 2]) / eye - 0.04, 0.0)
-            below = (y - top) / eye_samples  # distance under the upper lip
-            shadow = 1.0 - 0.62 * np.exp(-below / 0.030)
-            r, g, b = 108.0, 42.0, 38.0
-            light = 0.0
-            if t == 2:
-                light = 0.80 * np.exp(-depth * 2.6) * shadow + 0.16
-            elif t == 5:
-                r, g, b = 196.0, 98.0, 94.0
-                wet = 1.0 + 0.16 * np.exp(-(((below - 0.11) / 0.035) ** 2))
-                light = np.exp(-depth * 1.9) * (0.30 + 0.70 * shadow) * 0.92 * wet
-                light *= 0.50 + 0.50 * min(below / 0.22, 1.0)  # the back of the tongue lies in the dark
-            else:
-                h = maps[y, x, 1]
-                if t == 3:
-                    u = _tooth(maps[y, x, 0], upper_edges)
-                    root = min(max((h - 0.84) / 0.12, 0.0), 1.0)
-                    tip = 1.0 - h
-                else:
-                    u = _tooth(maps[y, x, 0], lower_edges)
-                    root = min(max((0.34 - h) / 0.14, 0.0), 1.0)
-                    tip = h
-                u4 = u * u * u * u
-                between = u4 * u4 if t == 3 else 0.45 * u4 * u4  # lower teeth stand closer and darker
-                r, g, b = 240.0, 231.0, 214.0
-                # Teeth are warmer and darker towards the gum and between each other.
-                r *= 1.0 - 0.08 * (1 - tip) - 0.13 * between
-                g *= 1.0 - 0.12 * (1 - tip) - 0.17 * between
-                b *= 1.0 - 0.20 * (1 - tip) - 0.22 * between
-                r += (138.0 - r) * root
-                g += (64.0 - g) * root
-                b += (60.0 - b) * root
-                light = np.exp(-depth * 1.1) * (0.36 + 0.64 * shadow)
-                if t == 4:
-                    light *= 0.72 + 0.22 * tip
-                # Rounded corners of the biting edge let the dark behind show.
-                nip = min(max((u4 * 0.07 - (1.0 - tip)) / 0.06, 0.0), 1.0)
-                light *= 1.0 - 0.40 * nip
-                # Molars sink into the dark of the cheek.
-                back = min(max((abs(maps[y, x, 0]) - 0.40) / 0.55, 0.0), 1.0)
-                r = r * light * (1 - back) + 58.0 * back
-                g = g * light * (1 - back) + 29.0 * back
-                b = b * light * (1 - back) + 26.0 * back
-                light = 1.0
-            out[y, x, 0] = r * light
-            out[y, x, 1] = g * light
-            out[y, x, 2] = b * light
-            out[y, x, 3] = 1.0
+def _along(
+    patch: FloatArray, opening: Opening, middle: Array, u: Array, line: Array, corner: tuple[int, int]
+) -> FloatArray:  # fmt: skip
+    """Average a picture along the line between the lips, which keeps the line and takes its steps.
+
+    Args:
+        patch: RGB.  # (h, w, 3)
+        middle: v of the line over `opening.u`.
+        u, line: of every pixel: along the mouth, and from the line downward.  # (h, w) each
+        corner: x, y of the patch's corner in the picture.
+    """
+    total = np.zeros_like(patch)
+    for step, share in ((-2.0, 0.12), (-1.0, 0.24), (0.0, 0.28), (1.0, 0.24), (2.0, 0.12)):
+        there = u + step
+        height = np.interp(there, opening.u, middle) + line
+        x = opening.origin[0] + there * opening.axis[0] + height * opening.down[0] - corner[0]
+        y = opening.origin[1] + there * opening.axis[1] + height * opening.down[1] - corner[1]
+        total += share * cv2.remap(
+            patch, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+    return np.asarray(total)
+
+
+def _overlap(picture: FloatArray, offset: tuple[int, int], box: Box) -> tuple[tuple[slice, slice], FloatArray | None]:
+    """Return the part of a box that lies in a picture: as slices of the box, and as a view of the picture."""
+    ox, oy = offset
+    h, w = picture.shape[:2]
+    x0, y0, x1, y1 = max(box[0], ox), max(box[1], oy), min(box[2], ox + w), min(box[3], oy + h)
+    window = np.s_[y0 - box[1] : y1 - box[1], x0 - box[0] : x1 - box[0]]
+    if x1 <= x0 or y1 <= y0:
+        return window, None
+    return window, picture[y0 - oy : y1 - oy, x0 - ox : x1 - ox]

@@ -33,6 +33,7 @@ FloatArray = NDArray[np.float32]
 
 PIVOT = np.array([0.0, -1.2, -0.85])  # decimetres: the top of the neck, behind and below the eyes
 FACING = 0.22  # source normals flatter than this carry no texture
+TONGUE_PARTS = 0.2  # jawOpen that a tongue put out all the way asks for
 AMBIENT = 0.55
 RELIEF = 0.75  # the mesh bulges a little more than skin does
 RATIO_RANGE = (0.86, 1.10)  # how far new folds may darken or lighten the skin
@@ -71,7 +72,7 @@ class RigPortrait:
         self._card = layers.build_card(asset, fit, self._mesh, self._drawn, person, self._layers.pad)
         self._box = self._region(person)
         self._eyes = eye_patches(photo, face.landmarks)
-        self._mouth = Mouth(asset, photo, self._mesh, face.landmarks, fit.eye_distance)
+        self._mouth = Mouth(asset, photo, fit, self._own_vertices, face.landmarks)
         self._contact = LipContact(asset, self._own_vertices)
         self._seam = SeamPull(asset, self._mesh, fit.eye_distance)
         self._lid_calm = self._calm_lids()
@@ -153,8 +154,6 @@ class RigPortrait:
         a, mm = self._asset, self._asset.millimetres_per_unit
         marks = a.landmarks(self._fit.neutral)
         basis = a.actions_at_landmarks
-        teeth = self._fit.neutral[a.vertices_of("teeth_upper")]
-        edge = float(np.percentile(teeth[:, 1], 4))
         contact = []
         for upper, lower, blink in ((386, 374, "eyeBlinkLeft"), (159, 145, "eyeBlinkRight")):
             travel = basis[INDEX[blink], lower, 1] - basis[INDEX[blink], upper, 1]
@@ -164,7 +163,7 @@ class RigPortrait:
             gap_per_weight_mm=((basis[:, 13, 1] - basis[:, 14, 1]) * mm).astype(np.float32),
             width_mm=float(marks[291, 0] - marks[61, 0]) * mm,
             width_per_weight_mm=((basis[:, 291, 0] - basis[:, 61, 0]) * mm).astype(np.float32),
-            lower_lip_mm=(float(marks[14, 1]) - edge) * mm,
+            lower_lip_mm=(float(marks[14, 1]) - self._mouth.teeth.edge_y) * mm,
             lower_lip_per_weight_mm=(basis[:, 14, 1] * mm).astype(np.float32),
             protrusion_per_weight_mm=((basis[:, 13, 2] + basis[:, 14, 2]) / 2 * mm).astype(np.float32),
             blink_contact=np.array(contact, np.float32), own=self.own_weights,
@@ -228,8 +227,10 @@ class RigPortrait:
         self._draw_maps(vertices, mesh, card)
         self._edit_eyes(state.weights)
         kernels.look_up(self._maps, self._tag, self._source, self._layers.pad, np.ascontiguousarray(plate), self._rgba)
-        own = self._place(self._own_vertices, head, breath)
-        self._mouth.draw(mesh, own, self._rgba[..., :3], (x0, y0), self._seam_pull(vertices))
+        self._mouth.draw(
+            vertices, mesh, state.weights, lambda points: self._place(points, head, breath), self._rgba[..., :3],
+            (x0, y0),
+        )  # fmt: skip
         return self._rgba
 
     def _shape(self, weights: Weights) -> FloatArray:
@@ -239,12 +240,26 @@ class RigPortrait:
         for side, contact in zip(("Left", "Right"), self.mouth.blink_contact, strict=True):
             blink = INDEX[f"eyeBlink{side}"]
             held[blink] = min(held[blink], max(contact, self.own_weights[blink]))  # lids stop where they meet
-        weights = held
+        jaw, tongue = INDEX["jawOpen"], INDEX["tongueOut"]
+        held[jaw] = max(held[jaw], TONGUE_PARTS * held[tongue])  # a tongue needs room between the teeth
+        weights = self._closed_to_contact(held)
         lids[list(_LID_WEIGHTS)] = (weights - self.own_weights)[list(_LID_WEIGHTS)]
         bent = self._bend(weights - lids)
         if np.any(lids):
             bent += (lids @ self._actions).reshape(-1, 3) * self._lid_calm
         return bent
+
+    def _closed_to_contact(self, weights: Weights) -> Weights:
+        """Let mouthClose take no more than there is of a gap: lips that met do not go on to the nose."""
+        close = INDEX["mouthClose"]
+        wanted = float(weights[close])
+        if wanted <= 0:
+            return weights
+        power = -float(self.mouth.gap_per_weight_mm[close])
+        left = self.mouth.gap_mm + float(weights @ self.mouth.gap_per_weight_mm) + wanted * power
+        held = weights.copy()
+        held[close] = min(wanted, max(left, 0.0) / power)
+        return held
 
     def _turn(self, points: Array, share: Array | float, head: HeadPose) -> Array:
         """Rotate picture-space points about the neck by their share.  # (N, 3)"""

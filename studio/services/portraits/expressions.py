@@ -189,7 +189,9 @@ class Expressions:
         )
         prepared = self._prepared(handle)
         check_engine(recipe, prepared.engine, prepared.engine_version)
-        return self.save(handle, ExpressionEdit(request["values"], request["neutralise"]), parent_id=parent_id)
+        return self.save(
+            handle, ExpressionEdit.from_saved(request["values"], request["neutralise"]), parent_id=parent_id
+        )
 
     def _prepared(self, handle: PortraitHandle) -> PreparedPortrait:
         # Asked for again each time: the shelf may have let it go.

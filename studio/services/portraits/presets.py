@@ -192,4 +192,4 @@ class Presets:
 
 
 def _own(name: str, values: Mapping[str, Any]) -> ExpressionPreset:
-    return ExpressionPreset(name, name, ExpressionEdit(values["values"], values["neutralise"]), False)
+    return ExpressionPreset(name, name, ExpressionEdit.from_saved(values["values"], values["neutralise"]), False)

@@ -1,0 +1,214 @@
+"""The inside of a mouth that the photo itself shows.
+
+A laughing photo has teeth of its own, better than any drawn. They are cut out inside
+the lips, because the ring of landmarks runs over the lips' edge, and split at the dark
+line between the rows: what is above rides on the skull, what is below on the jaw. A
+split counts only where a dark line lies between two bright rows along most of the
+mouth; else all is taken for the upper row, or, where no teeth are seen, the photo's
+mouth fades into the drawn one as soon as it moves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.engines.rig.layers import smoothstep
+from studio.engines.rig.opening import Opening
+from studio.engines.rig.palette import LUMA, MouthPalette
+
+Array = NDArray[Any]
+FloatArray = NDArray[np.float32]
+Affine = Array
+"""Picture to photo: x, y, 1 -> x, y.  # (3, 2)"""
+
+_COLUMNS, _ROWS = 41, 25  # probes along and across the mouth
+_SEARCHED = slice(5, 21)  # rows among which the line between the teeth may lie
+_CENTRAL = slice(9, 32)  # columns that decide
+_UPPER_TEETH, _LOWER_TEETH = 0.55, 0.45  # brightness of the rows as a share of the teeth expected of this photo
+_LINE = 0.16  # how much darker than both rows the line between them is, likewise
+_RING_SHADE = np.float32(0.38)  # light that teeth lose behind lips pushed out to a ring,
+_RING_WARMTH = np.float32(0.45)  # and how much more of it in the colors that the mouth's flesh lacks
+_CONTINUED_MM = 5.0  # own teeth go on this far upward under a raised lip
+
+
+class OwnMouth:
+    """Own teeth of one photo with an open mouth.
+
+    Args:
+        image: the photo.  # (H, W, 3) float32
+        opening: the photo's own lips.
+        pixels_per_mm: scale of the face.
+        palette: what the photo's skin makes likely.
+    """
+
+    def __init__(self, image: Array, opening: Opening, pixels_per_mm: float, palette: MouthPalette) -> None:
+        self._image, self._opening, self._mm = image, opening, pixels_per_mm
+        self._blur = palette.blur_pixels
+        self._ring_shade = _RING_SHADE * (palette.tongue / palette.tongue.max()) ** -_RING_WARMTH
+        box = opening.box(4 * pixels_per_mm, image.shape[:2])
+        self.shows_upper = self.shows_lower = False
+        self.teeth: FloatArray | None = None
+        if box is None:
+            return
+        x0, y0, x1, y1 = box
+        self._corner = (x0, y0)
+        patch = image[y0:y1, x0:x1]
+        u, v = opening.axes_at(*np.meshgrid(np.arange(x0, x1), np.arange(y0, y1)))
+        top = np.interp(u, opening.u, opening.top, left=1e3, right=1e3)
+        bottom = np.interp(u, opening.u, opening.bottom, left=-1e3, right=-1e3)
+        inside = ((v > top) & (v < bottom)).astype(np.uint8)
+        self._depth = cv2.distanceTransform(inside, cv2.DIST_L2, 5).astype(np.float32)
+        columns, split = self._find_split(patch, float(palette.teeth @ LUMA))
+        cut = np.interp(u, columns, split) if self.shows_lower else np.full(u.shape, 2.0)
+        line = top + cut * (bottom - top)
+        soft = 0.5 * pixels_per_mm
+        self._upper = np.clip((line - v) / soft + 0.5, 0, 1).astype(np.float32)
+        self._lower = np.clip((v - line) / soft + 0.5, 0, 1).astype(np.float32)
+        if self.shows_upper and inside.sum() > 12:
+            share = (v - top) / np.maximum(bottom - top, 1e-3)
+            self._upper *= self._without_lip(patch, inside, share)
+            deep = patch[self._depth > 1.5]
+            if len(deep) > 12:
+                luma = deep @ LUMA
+                self.teeth = np.median(deep[luma >= np.percentile(luma, 75)], axis=0).astype(np.float32)
+
+    def _find_split(self, patch: Array, tooth: float) -> tuple[Array, Array]:
+        """Find the line between the rows and what lies on either side of it.
+
+        Returns:
+            u of the columns, and where the line is between upper and lower lip, 0..1.  # (41,) each
+        """
+        o = self._opening
+        luma = cv2.GaussianBlur((patch @ LUMA).astype(np.float32), (0, 0), max(0.6, 0.25 * self._mm))
+        columns = np.linspace(o.u[4], o.u[-5], _COLUMNS)
+        top, bottom = np.interp(columns, o.u, o.top), np.interp(columns, o.u, o.bottom)
+        v = top[:, None] + np.linspace(0, 1, _ROWS) * (bottom - top)[:, None]  # (41, 25)
+        points = o.origin + columns[:, None, None] * o.axis + v[..., None] * o.down - self._corner
+        profile = cv2.remap(
+            luma, points[..., 0].astype(np.float32), points[..., 1].astype(np.float32), cv2.INTER_LINEAR
+        )
+        above = np.maximum.accumulate(profile[:, 2:-2], axis=1)
+        below = np.maximum.accumulate(profile[:, 2:-2][:, ::-1], axis=1)[:, ::-1]
+        dip = np.zeros_like(profile)
+        dip[:, 2:-2] = np.minimum(above, below) - profile[:, 2:-2]
+        row = _SEARCHED.start + _smoothest_path(dip[:, _SEARCHED] / max(tooth, 1.0))
+        at = np.arange(_COLUMNS)
+        found = float(np.median(dip[at, row][_CENTRAL])) > _LINE * tooth
+        lower = np.array([profile[k, row[k] : _ROWS - 2].max() for k in at])
+        upper = np.array([profile[k, 2 : row[k] + 1].max() for k in at])
+        both = (np.median(upper[_CENTRAL]) > _UPPER_TEETH * tooth) & (np.median(lower[_CENTRAL]) > _LOWER_TEETH * tooth)
+        self.shows_lower = bool(found and both)
+        brightest = profile[:, 2 : _ROWS - 4].max(1)
+        self.shows_upper = bool(np.median(brightest[_CENTRAL]) > _UPPER_TEETH * tooth)
+        share = cv2.GaussianBlur((row / (_ROWS - 1))[None].astype(np.float32), (0, 0), 2)[0]
+        return columns, share
+
+    @staticmethod
+    def _without_lip(patch: Array, inside: Array, share: Array) -> FloatArray:
+        """Return 0 where the red of the lower lip reaches into the ring, else 1.  # (h, w)"""
+        soft = cv2.GaussianBlur(patch, (0, 0), 0.6)
+        red = (soft[..., 0] - soft[..., 1]) / (soft @ LUMA + 8)
+        reach = max(1, int(0.12 * np.sqrt(inside.sum())))
+        around = cv2.dilate(inside, np.ones((3, 3)), iterations=reach) - inside
+        luma = patch @ LUMA
+        bright = (inside > 0) & (luma >= np.percentile(luma[inside > 0], 70))
+        if not bright.any() or not around.any():
+            return np.ones(inside.shape, np.float32)
+        lip, tooth = float(np.median(red[around > 0])), float(np.median(red[bright]))
+        if lip - tooth < 0.08:
+            return np.ones(inside.shape, np.float32)
+        flesh = smoothstep((red - tooth) / (lip - tooth), 0.45, 0.8) * smoothstep(share, 0.5, 0.75)
+        return np.asarray(1 - cv2.GaussianBlur(flesh, (0, 0), 0.7), np.float32)
+
+    def share(self, moved_mm: float) -> float:
+        """Return how much of the photo's own inside is still to be seen once the lips have moved, 0..1."""
+        return 1.0 if self.shows_upper else 1.0 - float(smoothstep(np.array(moved_mm), 0.2, 2.0))
+
+    def lay_over(
+        self,
+        color: FloatArray,
+        box: tuple[int, int, int, int],
+        skull: Affine,
+        jaw: Affine,
+        moved_mm: float,
+        rounded: float,
+    ) -> FloatArray:
+        """Lay the photo's own inside over the drawn one.
+
+        Args:
+            color: RGB.  # (h, w, 3)
+            box: x0, y0, x1, y1 of `color` in the picture.
+            skull, jaw: picture to photo, as upper and lower teeth have moved.
+            moved_mm: how far the lips are from where the photo has them.
+            rounded: how far the lips are pushed out into a ring that hides the teeth, 0..1.
+        """
+        share = self.share(moved_mm)
+        if share < 0.01:
+            return color
+        mm = self._mm
+        away = min(moved_mm / 1.5, 1.0)
+        hidden = rounded * away
+        erode, feather = (0.15 + 0.55 * away) * mm, max(0.7 * mm, 1.5 * self._blur)
+        x0, y0 = self._corner
+        for part, affine in ((self._lower, jaw), (self._upper, skull)):
+            if part is self._lower and not self.shows_lower:
+                continue
+            x, y = mapped(affine, box)
+            shade = 1 - hidden * self._ring_shade
+            if part is self._upper:
+                x, y, up = self._continued(x, y, erode + 1.1 * feather)
+                shade = shade * (1 - 0.45 * smoothstep(up / mm, 0.3, 4.0))[..., None]
+            inside = np.clip((cv2.remap(self._depth, x - x0, y - y0, cv2.INTER_LINEAR) - erode) / feather, 0, 1)
+            alpha = inside * cv2.remap(part, x - x0, y - y0, cv2.INTER_LINEAR) * (share * (1 - 0.2 * hidden))
+            photo = cv2.remap(self._image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+            color = color + (photo * shade - color) * alpha[..., None]
+        return np.asarray(color, np.float32)
+
+    def _continued(self, x: FloatArray, y: FloatArray, rim: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Let the first row of own teeth or gum go on above the photo's own lip.
+
+        Returns:
+            x, y in the photo, and by how much they were taken from further down, pixels.
+        """
+        o = self._opening
+        u, v = o.axes_at(x, y)
+        first = np.interp(u, o.u, o.top + np.minimum(0.5 * o.gap, rim))
+        up = np.where((u > o.u[0]) & (u < o.u[-1]), np.clip(first - v, 0, _CONTINUED_MM * self._mm), 0)
+        return (
+            np.asarray(x - up * o.axis[1], np.float32), np.asarray(y + up * o.axis[0], np.float32),
+            np.asarray(up, np.float32),
+        )  # fmt: skip
+
+
+def _smoothest_path(gain: Array, bend: float = 0.06) -> NDArray[np.intp]:
+    """Return one row per column such that the gain is high and the rows change little.  # (C, R) -> (C,)"""
+    columns, rows = gain.shape
+    step = bend * np.abs(np.arange(rows)[:, None] - np.arange(rows)[None])
+    total, back = gain[0].astype(float), np.zeros((columns, rows), np.intp)
+    for k in range(1, columns):
+        reached = total[None] - step
+        back[k] = reached.argmax(1)
+        total = gain[k] + reached.max(1)
+    path = np.empty(columns, np.intp)
+    path[-1] = int(total.argmax())
+    for k in range(columns - 1, 0, -1):
+        path[k - 1] = back[k, path[k]]
+    return path
+
+
+def mapped(affine: Affine, box: tuple[int, int, int, int]) -> tuple[FloatArray, FloatArray]:
+    """Return where the pixels of a box come from.  # (h, w) each"""
+    x0, y0, x1, y1 = box
+    a = affine.astype(np.float32)
+    x, y = np.arange(x0, x1, dtype=np.float32)[None], np.arange(y0, y1, dtype=np.float32)[:, None]
+    return a[0, 0] * x + a[1, 0] * y + a[2, 0], a[0, 1] * x + a[1, 1] * y + a[2, 1]
+
+
+def affine_between(now: Array, own: Array) -> Affine:
+    """Fit the affine map from where points are to where the photo has them.  # (N, 2+) each -> (3, 2)"""
+    design = np.concatenate([now[::4, :2], np.ones((len(now[::4]), 1))], 1)
+    return np.asarray(np.linalg.lstsq(design, own[::4, :2], rcond=None)[0])

@@ -1,0 +1,285 @@
+"""What is between the lips, on a rendered face with shut lips and on a laughing photo."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from studio.domain.expression import INDEX, ExpressionEdit, FaceState, resolve
+from studio.domain.pose import HeadPose
+from studio.engines.rig.asset import INNER_LIP_PAIRS, load_head
+from studio.engines.rig.opening import Opening
+from studio.engines.rig.own_mouth import OwnMouth
+from studio.engines.rig.palette import MouthPalette
+from studio.engines.rig.teeth import Teeth, hidden_by_lips
+from studio.factory.preview_base.drawing import render
+from studio.factory.preview_base.people import sample_picture
+
+ASSETS = Path(__file__).resolve().parents[3] / "assets"
+PALETTE = MouthPalette(
+    *(np.array(c, np.float32) for c in ([225, 215, 195], [150, 80, 80], [160, 80, 75], [30, 15, 12])),
+    side=0.0, blur_pixels=0.6, grain=np.zeros((12, 12), np.float32),
+)  # fmt: skip
+LUMA = np.array([0.30, 0.59, 0.11])
+
+
+@pytest.fixture(scope="module")
+def asset():
+    return load_head(ASSETS / "head.npz")
+
+
+@pytest.fixture(scope="module")
+def shut_photo():
+    """A rendered young face with shut lips, seen from the front."""
+    person = sample_picture(
+        np.random.default_rng(3), expression="neutral", direction="straight", glasses="no", beard="no", light="front",
+        age="young", hair_length="short", skin="light",
+    )  # fmt: skip
+    return np.ascontiguousarray(render(replace(person, yaw=0.0, pitch=0.0, roll=0.0, weights=()), 512)[0])
+
+
+@pytest.fixture(scope="module")
+def shut_face(analyser, shut_photo):
+    return analyser.detect(shut_photo)[0]
+
+
+@pytest.fixture(scope="module")
+def shut(animator, shut_photo, shut_face):
+    return animator.prepare(shut_photo, shut_face)
+
+
+def drawn(portrait, *, seal=0.0, **values):
+    state = resolve(ExpressionEdit(values), portrait.own_weights)
+    return portrait.render(state, lip_seal=seal)
+
+
+def lips_of(portrait, **values):
+    """Landmarks of the mesh itself in the picture: exact where a tracker guesses."""
+    state = resolve(ExpressionEdit(values), portrait.own_weights)
+    vertices = portrait._contact.apply(portrait._shape(state.weights), 0.0)
+    return portrait._asset.landmarks(portrait._place(vertices, HeadPose(), 0.0))
+
+
+def between_lips(portrait, **values):
+    """Return the lightness along the middle of the opening, from the upper to the lower lip."""
+    marks = lips_of(portrait, **values)
+    x, top, bottom = int(marks[13, 0]), int(np.ceil(marks[13, 1])), int(marks[14, 1])
+    return drawn(portrait, **values)[top : bottom + 1, x - 1 : x + 2].astype(float).mean(1) @ LUMA
+
+
+def mouth_area(face, picture, grow=0.35):
+    marks = face.landmarks[:, :2]
+    half = (marks[291, 0] - marks[61, 0]) * (0.5 + grow)
+    x, y = marks[[13, 14]].mean(0)
+    return picture[int(y - half) : int(y + half), int(x - half) : int(x + half)].astype(int)
+
+
+# -- teeth ----------------------------------------------------------------
+
+
+def test_upper_teeth_cover_two_millimetres_of_the_lower_and_part_by_the_jaw(asset):
+    teeth = Teeth(asset, asset.mean_at_landmarks)
+    weights = np.zeros(52, np.float32)
+
+    def gap_mm():
+        upper, lower = teeth.pose(weights)
+        return (teeth.edge_of(upper)[1] - teeth.edge_of(lower)[1]) * asset.millimetres_per_unit / teeth.size
+
+    assert gap_mm() == pytest.approx(-2.0, abs=0.1)
+    weights[INDEX["jawOpen"]] = 0.12
+    assert gap_mm() > 0.5
+
+
+@pytest.mark.parametrize("jaw", [0.12, 0.2, 0.3])
+def test_dark_or_tongue_lies_under_the_upper_row_when_the_jaw_has_opened(shut, jaw):
+    line = between_lips(shut, jawOpen=jaw)
+    tooth = int(np.argmax(line[: len(line) // 2 + 1]))
+    assert line[tooth] > 60
+    assert line[tooth:].min() < 0.5 * line[tooth]
+
+
+def test_lips_show_little_of_the_lower_row_unless_the_lower_lip_is_pulled_down():
+    weights = np.zeros(52, np.float32)
+    _, down = hidden_by_lips(6.0, weights)
+    assert 6.0 - down <= 2.0
+    weights[[INDEX["mouthLowerDownLeft"], INDEX["mouthLowerDownRight"]]] = 1.0
+    assert hidden_by_lips(6.0, weights)[1] < down
+
+
+def test_drawn_teeth_take_the_light_of_the_photo(animator, shut_photo, shut_face, shut):
+    dim = np.ascontiguousarray((shut_photo * 0.45).astype(np.uint8))
+    darker = animator.prepare(dim, shut_face)
+    bright, dark = (between_lips(p, jawOpen=0.15).max() for p in (shut, darker))
+    assert dark < 0.65 * bright
+
+
+def test_teeth_fade_in_and_nothing_pops_as_the_mouth_opens(shut, shut_face):
+    pictures = [mouth_area(shut_face, drawn(shut, jawOpen=v)) for v in np.arange(0.01, 0.16, 0.01)]
+    steps = np.array([np.abs(b - a).mean() for a, b in pairwise(pictures)])
+    assert steps.max() < 2.2 * np.median(steps)
+
+
+# -- opening ----------------------------------------------------------------
+
+
+def test_the_edge_of_the_opening_is_covered_by_fractions(shut, shut_face):
+    """One sample per pixel makes steps: the lower lip's edge would jump by whole pixels from column to column."""
+    picture = drawn(shut, jawOpen=0.35)
+    marks = lips_of(shut, jawOpen=0.35)
+    columns = np.arange(int(marks[87, 0]), int(marks[317, 0]))
+    edges = []
+    for x in columns:
+        y = int(np.interp(x, marks[[87, 14, 317], 0], marks[[87, 14, 317], 1]))
+        line = picture[y - 6 : y + 7, x].astype(float) @ LUMA
+        level = (line[:3].mean() + line[-3:].mean()) / 2
+        k = int(np.argmax(line > level))
+        edges.append(y - 6 + k - (line[k] - level) / max(line[k] - line[k - 1], 1e-3))
+    bend = np.diff(np.array(edges), 2)
+    assert np.abs(bend).mean() < 0.15
+
+
+def opening_of(asset, name, amount=1.0):
+    """Return the gap at each inner-lip pair, and the mouth's width, of an action alone; mm."""
+    marks = asset.mean_at_landmarks + amount * asset.actions_at_landmarks[INDEX[name]]
+    rest = asset.mean_at_landmarks
+    gap = [(marks[u, 1] - marks[d, 1]) - (rest[u, 1] - rest[d, 1]) for u, d in INNER_LIP_PAIRS]
+    width = marks[291, 0] - marks[61, 0]
+    return np.array(gap) * asset.millimetres_per_unit, float(width) * asset.millimetres_per_unit
+
+
+def test_funnel_is_a_ring(asset):
+    gap, width = opening_of(asset, "mouthFunnel")
+    _, rest = opening_of(asset, "mouthFunnel", 0.0)
+    assert width < 0.78 * rest
+    assert gap[4] > 8
+    assert max(abs(gap[0]), abs(gap[-1])) < 0.1 * gap[4]  # the lips touch beside the hole
+    assert gap[3] > 0.85 * gap[4]  # which is round
+
+
+@pytest.mark.parametrize("name", ["mouthUpperUp", "mouthLowerDown"])
+@pytest.mark.parametrize("side", ["Left", "Right"])
+def test_one_raised_lip_leaves_its_corner_shut(asset, name, side):
+    gap, _ = opening_of(asset, name + side)
+    corner = gap[-1] if side == "Left" else gap[0]
+    assert corner < 0.5 * gap.max()
+
+
+def test_closing_undoes_the_jaw_weight_for_weight(asset):
+    jaw, _ = opening_of(asset, "jawOpen")
+    close, _ = opening_of(asset, "mouthClose")
+    assert np.abs(jaw + close).max() < 0.8
+
+
+def test_closing_shut_lips_leaves_them_where_they_are(shut, shut_photo, shut_face):
+    before, after = mouth_area(shut_face, shut_photo), mouth_area(shut_face, drawn(shut, mouthClose=1.0))
+    assert np.abs(after - before).mean() < 5.0
+
+
+def test_an_open_jaw_is_sealed_by_as_much_closing(shut):
+    marks, own = lips_of(shut, jawOpen=0.5, mouthClose=0.5), lips_of(shut)
+    eye = np.linalg.norm(marks[33, :2] - marks[263, :2])
+    for upper, lower in INNER_LIP_PAIRS:
+        more = (marks[lower, 1] - marks[upper, 1]) - (own[lower, 1] - own[upper, 1])
+        assert more / eye * 88.9 < 1.0
+
+
+def test_sealed_lips_show_nothing_of_the_inside(shut, portrait):
+    """P, B and M: whatever the other weights, a full seal leaves no opening to draw."""
+    for p in (shut, portrait):
+        for values in ({"jawOpen": 0.3}, {"jawOpen": 0.15, "smile": 0.6}, {"mouthFunnel": 0.5, "jawOpen": 0.1}):
+            weights = resolve(ExpressionEdit(values), p.own_weights).weights
+            vertices = p._contact.apply(p._shape(weights), 1.0)
+            opening = p._mouth._curves.of(p._place(vertices, HeadPose(), 0.0), 9.0)
+            assert opening.gap.max() / p._mouth._mm < 0.6
+
+
+# -- tongue -------------------------------------------------------------------
+
+
+def test_tongue_comes_out_over_the_lower_lip(shut, shut_face):
+    marks = lips_of(shut, tongueOut=1.0)
+    x, y = marks[17, :2]
+    eye = np.linalg.norm(marks[33, :2] - marks[263, :2])
+    with_tongue = drawn(shut, tongueOut=1.0)
+    without = drawn(shut, jawOpen=0.2)
+    below = np.s_[int(y + 0.02 * eye) : int(y + 0.06 * eye), int(x - 0.05 * eye) : int(x + 0.05 * eye)]
+    assert np.abs(with_tongue[below].astype(int) - without[below]).mean() > 12
+    color = with_tongue[below].reshape(-1, 3).mean(0)
+    assert color[0] > 1.25 * color[1]
+
+
+# -- the photo's own mouth ------------------------------------------------------
+
+
+def mouth_picture(rows):
+    """Paint a mouth 160 x 60 pixels of horizontal bands (share of the height, gray) into skin."""
+    picture = np.full((140, 240, 3), (200, 140, 120), np.float32)
+    for x in range(40, 201):
+        half = 30 * np.sqrt(max(1 - ((x - 120) / 80) ** 2, 0))
+        for y in range(int(70 - half), int(70 + half)):
+            share = (y - (70 - half)) / max(2 * half, 1)
+            picture[y, x] = next(gray for end, gray in rows if share <= end)
+    u = np.linspace(-80, 80, 97)
+    half = 30 * np.sqrt(np.clip(1 - (u / 80) ** 2, 0, 1))
+    opening = Opening(np.array([120.0, 70.0]), np.array([1.0, 0.0]), u, -half, half)
+    return cv2.GaussianBlur(picture, (0, 0), 0.8), opening
+
+
+def test_own_rows_are_split_at_the_dark_line_between_them():
+    picture, opening = mouth_picture([(0.45, 225.0), (0.6, 40.0), (1.0, 205.0)])
+    own = OwnMouth(picture, opening, 3.0, PALETTE)
+    assert own.shows_upper
+    assert own.shows_lower
+    middle = own._lower[:, 120 - own._corner[0]]
+    assert middle[70 - own._corner[1] - 12] < 0.1  # the upper row stays with the skull
+    assert middle[70 - own._corner[1] + 18] > 0.9
+
+
+@pytest.mark.parametrize("rows", [[(1.0, 225.0)], [(0.25, 90.0), (1.0, 225.0)], [(0.55, 225.0), (1.0, 30.0)]])
+def test_one_row_of_own_teeth_is_never_torn(rows):
+    picture, opening = mouth_picture(rows)
+    own = OwnMouth(picture, opening, 3.0, PALETTE)
+    assert own.shows_upper
+    assert not own.shows_lower
+
+
+def test_a_dark_open_mouth_has_no_teeth_of_its_own():
+    picture, opening = mouth_picture([(1.0, 35.0)])
+    own = OwnMouth(picture, opening, 3.0, PALETTE)
+    assert not own.shows_upper
+    assert own.share(0.0) == 1.0
+    assert own.share(3.0) == 0.0
+
+
+def test_a_laughing_photos_teeth_stay_on_the_skull_while_the_jaw_drops(portrait, photo, face):
+    """The teeth of the photo are seen once, where they were, with dark below them."""
+    marks = face.landmarks
+    x, y = marks[13, :2]
+    eye = np.linalg.norm(marks[33, :2] - marks[263, :2])
+    columns = slice(int(x - 0.06 * eye), int(x + 0.06 * eye))
+    teeth = np.s_[int(y + 0.03 * eye) : int(y + 0.07 * eye), columns]
+    open_wide = drawn(portrait, jawOpen=0.4)
+    assert np.abs(open_wide[teeth].astype(int) - photo[teeth]).mean() < 14
+    opened = lips_of(portrait, jawOpen=0.4)
+    low = int(opened[14, 1])
+    dark = open_wide[int(y + 0.16 * eye) : low - 1, columns].astype(float) @ LUMA
+    assert dark.mean() < 0.5 * (photo[teeth].astype(float) @ LUMA).mean()
+
+
+def test_lips_back_at_their_old_gap_but_elsewhere_are_drawn_whole(portrait, face):
+    """An open mouth of the same height in another place is no longer the photo's own."""
+    weights = portrait.own_weights.copy()
+    own_gap = float(weights @ portrait.mouth.gap_per_weight_mm)
+    weights[:] *= np.where(np.isin(np.arange(52), [INDEX[f"mouthUpperUp{s}"] for s in ("Left", "Right")]), 0.0, 1.0)
+    lost = own_gap - float(weights @ portrait.mouth.gap_per_weight_mm)
+    weights[INDEX["jawOpen"]] += lost / float(portrait.mouth.gap_per_weight_mm[INDEX["jawOpen"]]) + 0.08
+    state = FaceState(weights.astype(np.float32), HeadPose())
+    vertices = portrait._contact.apply(portrait._shape(state.weights), 0.0)
+    lips = portrait._mouth._lips(vertices) - portrait._mouth._own_lips
+    moved_mm = float(np.abs(lips).max()) * portrait._asset.millimetres_per_unit
+    assert moved_mm > 2.0
