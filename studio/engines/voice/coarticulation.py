@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from studio.domain.speech import SILENCE, Phone, cover
 from studio.engines.voice import shapes
+from studio.engines.voice.melody import smooth
 from studio.engines.voice.prosody import TICKS_HZ, Prosody
 from studio.engines.voice.shapes import ARTICULATOR, PHONE_SHAPES, STEM, STEMS
 
@@ -30,6 +31,14 @@ _SCHWA_SECONDS = 0.06
 _DIPHTHONG_TURN = 0.6
 _SMOOTH_TICKS = 1.3
 _REACH = 9.0  # e^-9: beyond this a phone no longer counts
+_SWING_OPEN, _SWING_SHUT = 1.9, 1.1
+"""Blended phones swing by two thirds of what real lips do, and shut nearly as far (lip_truth.md section 6)."""
+_TILT_MM = 2.4
+"""Per standard deviation of the spectral tilt; with 1.5 to 2.5 the correlation with real lips is best on both clips."""
+_LOUD = 0.28
+_TILT_TICKS = 2.5
+_MORE_MM = 1.2
+_PLAIN_VOWELS = ("AA", "AE", "AH", "EH", "IH", "IY")
 
 
 def timeline(phones: Sequence[Phone], duration_seconds: float) -> tuple[Phone, ...]:
@@ -78,6 +87,7 @@ def melt(
     targets: dict[str, FloatArray],
     prosody: Prosody,
     *,
+    opening_mm: float,
     jaw: float = 1.0,
     lips: float = 1.0,
     articulation: float = 0.5,
@@ -88,6 +98,7 @@ def melt(
         acts: what `timeline` returned.
         targets: what `shapes.solve_shapes` returned.
         prosody: of the same sound; its ticks are the result's.
+        opening_mm: lip gap per unit of jawOpen on this head.
         jaw, lips: amounts, 0..2, 1 = as measured.
         articulation: 0 mumbled .. 0.5 natural .. 1 over-articulated: the consonants' hold on the mouth.
 
@@ -112,7 +123,43 @@ def melt(
             weight = strength * np.exp(-shape.sharpness * distance)
             hold[first:last, g] += weight
             pull[first:last, g == ARTICULATOR] += weight[:, None] * target[g == ARTICULATOR]
-    return _smoothed(pull / hold[:, ARTICULATOR]).astype(np.float32)
+    curves = _smoothed(pull / hold[:, ARTICULATOR])
+    middle = jaw * float(np.mean([targets[v][STEM["jawOpen"]] for v in _PLAIN_VOWELS]))
+    openness = jaw * _openness_mm(acts, prosody) / max(opening_mm, 1e-3)
+    curves[:, STEM["jawOpen"]] = _widened(curves[:, STEM["jawOpen"]], middle, openness, _voiced(acts, ticks))
+    return curves.astype(np.float32)
+
+
+def _widened(
+    jaw: NDArray[np.float64], middle: float, openness: FloatArray, speaking: FloatArray
+) -> NDArray[np.float64]:
+    """Return the jaw with its full swing: blending has averaged the phones, and the sound says how open they were.
+
+    Args:
+        jaw: blended jawOpen.  # (T,)
+        middle: jawOpen of a middling vowel, about which the swing is widened.
+        openness: what the sound adds, in jawOpen.  # (T,)
+        speaking: 0 silent .. 1 speaking.  # (T,)
+    """
+    off = jaw - middle
+    wide = middle + np.where(off > 0, _SWING_OPEN, _SWING_SHUT) * off + openness
+    return np.asarray(np.clip(jaw + speaking * (wide - jaw), 0, shapes.MAX_JAW))
+
+
+def _openness_mm(acts: Sequence[Phone], prosody: Prosody) -> FloatArray:
+    """Return how much further than usual the lips are apart by the sound's spectral tilt, in millimetres.  # (T,)"""
+    speech = _voiced(acts, len(prosody)) > 0.5
+    tilt = np.clip(_standardized(prosody.tilt_db, speech & prosody.speaking), -2.5, 2.5)
+    return np.asarray(_MORE_MM + _TILT_MM * smooth(tilt * prosody.speaking, _TILT_TICKS), np.float32)
+
+
+def _voiced(acts: Sequence[Phone], ticks: int) -> FloatArray:
+    """Return 1 inside phones and 0 in pauses and silence, with slopes of 30 ms.  # (T,)"""
+    inside = np.zeros(ticks, np.float32)
+    for act in acts:
+        if act.label not in (SILENCE, shapes.PAUSE):
+            inside[int(act.start * TICKS_HZ) : int(act.end * TICKS_HZ)] = 1.0
+    return smooth(inside, 3)
 
 
 def _distances(act: Phone, sharpness: float, ticks: int) -> tuple[int, int, NDArray[np.float64]]:
@@ -144,7 +191,7 @@ def _gains(acts: Sequence[Phone], prosody: Prosody) -> tuple[FloatArray, FloatAr
     for i, (act, span) in enumerate(zip(acts, spans, strict=True)):
         if act.label in shapes.VOWELS and level[span].size:
             stress = 0.05 if pitch[span].mean() > 1 else 0.0
-            loud[i] = np.clip(1 + 0.28 * level[span].mean() + stress, 0.5, 1.4)
+            loud[i] = np.clip(1 + _LOUD * level[span].mean() + stress, 0.5, 1.4)
         elif act.label in shapes.HISSING and high[span].size:
             hiss[i] = np.clip(1 + 0.20 * high[span].mean(), 0.7, 1.3)
     return loud, hiss

@@ -18,6 +18,7 @@ from studio.engines.voice import closure, liveliness, shapes
 from studio.engines.voice.coarticulation import melt, timeline
 from studio.engines.voice.emotion import lay, mood
 from studio.engines.voice.head import head_motion
+from studio.engines.voice.melody import melody
 from studio.engines.voice.prosody import TICKS_HZ, Prosody
 from studio.errors import UserInputError
 
@@ -26,7 +27,7 @@ FloatArray = NDArray[np.float32]
 _OWN_MOUTH_RAMP_SECONDS = 0.15
 _REST_RAMP_SECONDS = 0.25  # in this time the mouth is at rest for good, whatever the last phone still pulls
 _ASYMMETRY = 0.15
-_LAYERS = ("lean", "blink", "gaze", "head", "brows", "breath")
+_LAYERS = ("lean", "blink", "gaze", "head", "brows", "breath", "corners")
 
 
 def write_performance(
@@ -59,16 +60,25 @@ def write_performance(
     felt = mood(emotions)
     acts = timeline(analysis.phones, analysis.duration_seconds)
     targets = shapes.solve_shapes(mouth)
-    curves = melt(acts, targets, prosody, jaw=amounts.jaw, lips=amounts.lips, articulation=amounts.articulation)
+    curves = melt(
+        acts,
+        targets,
+        prosody,
+        opening_mm=float(shapes.stem_response(mouth.gap_per_weight_mm)[shapes.STEM["jawOpen"]]),
+        jaw=amounts.jaw,
+        lips=amounts.lips,
+        articulation=amounts.articulation,
+    )
     activity = speaking_activity(acts, frames, frame_rate_hz, _OWN_MOUTH_RAMP_SECONDS)
     lean = _lean(frames, frame_rate_hz, amounts.asymmetry, streams["lean"])
     speaking = speaking_activity(acts, frames, frame_rate_hz, _REST_RAMP_SECONDS)
     face = shapes.spread_stems(_sampled(curves, frames, frame_rate_hz) * speaking[:, None], lean)
     face += lay(felt, activity, frame_rate_hz)
     rests = tuple(p for p in _named_rests(acts))
-    stresses = liveliness.accents(prosody, rests)
-    face += liveliness.brows(stresses, frames, frame_rate_hz, amounts.brows, streams["brows"])
-    turn = head_motion(rests, stresses, felt, frames, frame_rate_hz, amounts.head, streams["head"])
+    voice = melody(prosody, rests)
+    face += liveliness.brows(voice, frames, frame_rate_hz, amounts.brows, streams["brows"])
+    face += liveliness.corners(voice, activity, frame_rate_hz, amounts.lips, streams["corners"])
+    turn = head_motion(rests, voice, felt, frames, frame_rate_hz, amounts.head, streams["head"])
     face += liveliness.gaze(turn, frame_rate_hz, amounts.gaze, streams["gaze"])
     face += liveliness.blinks(rests, face, mouth, frame_rate_hz, amounts.blink, streams["blink"])
     own_mouth = (1 - (1 - shapes.SPEAKING_OWN_MOUTH) * activity).astype(np.float32)

@@ -76,7 +76,7 @@ def _lips(**weights: float) -> dict[str, float]:
 # speech_to_face.md section 4.2b; IY narrower than there, because real speakers hardly widen for it.
 PHONE_SHAPES: dict[str, PhoneShape] = {
     SILENCE: PhoneShape(None, {}, 12, (0.45, 0.45, 0.45)),
-    PAUSE: PhoneShape(5.0, _lips(lowerDown=0.06, upperUp=0.03), 10, (0.45, 0.45, 0.45)),
+    PAUSE: PhoneShape(7.0, _lips(lowerDown=0.06, upperUp=0.03), 10, (0.45, 0.45, 0.45)),
     "AA": PhoneShape(9.9, _lips(lowerDown=0.10)),
     "AE": PhoneShape(9.4, _lips(stretch=0.20, upperUp=0.15, lowerDown=0.20)),
     "AH": PhoneShape(6.6, _lips(lowerDown=0.10, upperUp=0.05)),
