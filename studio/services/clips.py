@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.domain.expression import FaceState, resolve
-from studio.domain.performance import Performance
+from studio.domain.performance import Performance, take_seed
 from studio.domain.pose import HeadPose
 from studio.domain.speech import Phone, SpeechAnalysis, Word
 from studio.engines.base import Image, Sound
@@ -98,9 +98,13 @@ class _Clock:
 
 @dataclass(frozen=True)
 class _Spoken:
-    """The speech of one clip: samples for the analysis, and the file for the sound track."""
+    """The speech of one clip: samples for the analysis, and the file for the sound track.
+
+    `sha256` is of the whole sound: of the file's bytes, or of the samples of what the offline voice said.
+    """
 
     sound: Sound
+    sha256: str
     path: Path
     start_seconds: float
     notes: tuple[str, ...]
@@ -181,7 +185,7 @@ class ClipMaker:
             analysis = engines.speech().analyse(decoded if whole else sound, request.transcript, request.language)
         if whole:
             analysis = _part_of(analysis, request.start_seconds, sound)
-        return _Spoken(sound, path, request.start_seconds, decoded.notes, analysis)
+        return _Spoken(sound, decoded.sha256, path, request.start_seconds, decoded.notes, analysis)
 
     def _speak(self, request: AnimationRequest) -> _Spoken:
         """Let the offline voice say the text."""
@@ -194,7 +198,8 @@ class ClipMaker:
         path = write_wav(self._scratch / f"spoken-{time.time_ns()}.wav", sound)
         end = None if request.seconds is None else request.start_seconds + request.seconds
         part = trim(sound, request.start_seconds, end)
-        return _Spoken(part, path, request.start_seconds, (), _part_of(analysis, request.start_seconds, part))
+        said = hashlib.sha256(sound.samples.tobytes()).hexdigest()
+        return _Spoken(part, said, path, request.start_seconds, (), _part_of(analysis, request.start_seconds, part))
 
     def _perform(
         self, request: AnimationRequest, prepared: PreparedPortrait, spoken: _Spoken
@@ -209,7 +214,7 @@ class ClipMaker:
                 spoken.analysis,
                 replace(prepared.portrait.mouth, own=base.weights),
                 frame_rate_hz=float(request.frame_rate_hz),
-                seed=request.seed,
+                seed=take_seed(request.seed, spoken.sha256, prepared.sha256),
                 emotions=tuple(request.emotions.items()),
                 amounts=request.amounts,
             )
@@ -279,7 +284,8 @@ class ClipMaker:
             "portrait": f"{prepared.engine} {prepared.engine_version}",
             "speech": self._portraits.engines.speech_name(),
         }
-        return new_recipe("clip", settled.model_dump(mode="json"), engines, inputs)
+        recipe = new_recipe("clip", settled.model_dump(mode="json"), engines, inputs)
+        return {**recipe, "take_seed": take_seed(request.seed, spoken.sha256, prepared.sha256)}
 
 
 def _part_of(analysis: SpeechAnalysis, start: float, sound: Sound) -> SpeechAnalysis:

@@ -31,13 +31,15 @@ _SCHWA_SECONDS = 0.06
 _DIPHTHONG_TURN = 0.6
 _SMOOTH_TICKS = 1.3
 _REACH = 9.0  # e^-9: beyond this a phone no longer counts
+_LOUDER_BY_WORDS, _LOUDER_BY_SOUNDS = 0.28, 0.5  # how much a vowel's loudness opens the jaw, share per SD
 _SWING_OPEN, _SWING_SHUT = 1.9, 1.1
-"""Blended phones swing by two thirds of what real lips do, and shut nearly as far (lip_truth.md section 6)."""
-_TILT_MM = 2.4
-"""Per standard deviation of the spectral tilt; with 1.5 to 2.5 the correlation with real lips is best on both clips."""
-_LOUD = 0.28
-_TILT_TICKS = 2.5
 _MORE_MM = 1.2
+"""Blended phones open half as far above the middle as real lips do, and shut nearly as far (lip_truth.md section 6)."""
+_TILT_MM = 2.4
+"""Per standard deviation of the spectral tilt; from 1.5 to 2.5 the correlation with real lips is best in two clips."""
+_TILT_TICKS = 2.5
+_LOUD_MM = 1.6
+"""The same of loudness, where no words are known: phones of another language are half wrong, loud is open in all."""
 _PLAIN_VOWELS = ("AA", "AE", "AH", "EH", "IH", "IY")
 
 
@@ -88,6 +90,7 @@ def melt(
     prosody: Prosody,
     *,
     opening_mm: float,
+    words_known: bool = True,
     jaw: float = 1.0,
     lips: float = 1.0,
     articulation: float = 0.5,
@@ -99,6 +102,7 @@ def melt(
         targets: what `shapes.solve_shapes` returned.
         prosody: of the same sound; its ticks are the result's.
         opening_mm: lip gap per unit of jawOpen on this head.
+        words_known: the phones come from words; otherwise they are unsure and loudness says more.
         jaw, lips: amounts, 0..2, 1 = as measured.
         articulation: 0 mumbled .. 0.5 natural .. 1 over-articulated: the consonants' hold on the mouth.
 
@@ -109,9 +113,9 @@ def melt(
     pull = np.zeros((ticks, len(STEMS)), np.float64)
     hold = np.full((ticks, 3), 1e-7)
     consonants = float(np.interp(articulation, [0, 0.5, 1], [0.6, 1.0, 1.2]))
-    loudness, hiss = _gains(acts, prosody)
+    louder, hiss = _gains(acts, prosody, _LOUDER_BY_WORDS if words_known else _LOUDER_BY_SOUNDS)
     amounts = np.array([jaw if s == "jawOpen" else lips for s in STEMS])
-    for act, loud, sharp in zip(acts, loudness, hiss, strict=True):
+    for act, loud, sharp in zip(acts, louder, hiss, strict=True):
         shape = PHONE_SHAPES[act.label]
         target = targets[act.label].astype(np.float64)
         target[STEM["jawOpen"]] *= loud
@@ -125,7 +129,7 @@ def melt(
             pull[first:last, g == ARTICULATOR] += weight[:, None] * target[g == ARTICULATOR]
     curves = _smoothed(pull / hold[:, ARTICULATOR])
     middle = jaw * float(np.mean([targets[v][STEM["jawOpen"]] for v in _PLAIN_VOWELS]))
-    openness = jaw * _openness_mm(acts, prosody) / max(opening_mm, 1e-3)
+    openness = jaw * _openness_mm(acts, prosody, 0.0 if words_known else _LOUD_MM) / max(opening_mm, 1e-3)
     curves[:, STEM["jawOpen"]] = _widened(curves[:, STEM["jawOpen"]], middle, openness, _voiced(acts, ticks))
     return curves.astype(np.float32)
 
@@ -146,11 +150,12 @@ def _widened(
     return np.asarray(np.clip(jaw + speaking * (wide - jaw), 0, shapes.MAX_JAW))
 
 
-def _openness_mm(acts: Sequence[Phone], prosody: Prosody) -> FloatArray:
-    """Return how much further than usual the lips are apart by the sound's spectral tilt, in millimetres.  # (T,)"""
-    speech = _voiced(acts, len(prosody)) > 0.5
-    tilt = np.clip(_standardized(prosody.tilt_db, speech & prosody.speaking), -2.5, 2.5)
-    return np.asarray(_MORE_MM + _TILT_MM * smooth(tilt * prosody.speaking, _TILT_TICKS), np.float32)
+def _openness_mm(acts: Sequence[Phone], prosody: Prosody, per_loudness_mm: float) -> FloatArray:
+    """Return how much further than the phones say the lips are apart by tilt and loudness, in millimetres.  # (T,)"""
+    speech = (_voiced(acts, len(prosody)) > 0.5) & prosody.speaking
+    tilt, loud = (np.clip(_standardized(c, speech), -2.5, 2.5) for c in (prosody.tilt_db, prosody.level_db))
+    heard = smooth((_TILT_MM * tilt + per_loudness_mm * loud) * prosody.speaking, _TILT_TICKS)
+    return np.asarray(_MORE_MM + heard, np.float32)
 
 
 def _voiced(acts: Sequence[Phone], ticks: int) -> FloatArray:
@@ -176,7 +181,7 @@ def _distances(act: Phone, sharpness: float, ticks: int) -> tuple[int, int, NDAr
     return first, min(last, ticks), np.maximum(np.maximum(-before - offset, offset - after), 0)
 
 
-def _gains(acts: Sequence[Phone], prosody: Prosody) -> tuple[FloatArray, FloatArray]:
+def _gains(acts: Sequence[Phone], prosody: Prosody, loudness: float) -> tuple[FloatArray, FloatArray]:
     """Return jaw gain on vowels from loudness and pitch, and lip gain on hissing phones, one per phone."""
     loud, hiss = np.ones(len(acts), np.float32), np.ones(len(acts), np.float32)
     speech = np.zeros(len(prosody), bool)
@@ -191,7 +196,7 @@ def _gains(acts: Sequence[Phone], prosody: Prosody) -> tuple[FloatArray, FloatAr
     for i, (act, span) in enumerate(zip(acts, spans, strict=True)):
         if act.label in shapes.VOWELS and level[span].size:
             stress = 0.05 if pitch[span].mean() > 1 else 0.0
-            loud[i] = np.clip(1 + _LOUD * level[span].mean() + stress, 0.5, 1.4)
+            loud[i] = np.clip(1 + loudness * level[span].mean() + stress, 0.4, 1.8)
         elif act.label in shapes.HISSING and high[span].size:
             hiss[i] = np.clip(1 + 0.20 * high[span].mean(), 0.7, 1.3)
     return loud, hiss

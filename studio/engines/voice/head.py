@@ -24,10 +24,10 @@ FloatArray = NDArray[np.float32]
 Degrees = NDArray[np.float64]
 
 # yaw, pitch, roll
-_DRIFT_DEGREES = np.array([1.4, 1.7, 1.0])
-_STROKE_DEGREES = np.array([4.1, 2.5, 1.7])
+_DRIFT_DEGREES = np.array([1.1, 1.9, 1.1])
+_STROKE_DEGREES = np.array([3.8, 2.8, 1.4])
 _POSTURE_DEGREES = np.array([2.0, 1.3, 1.0])
-_SWAY_BEAT_DEGREES = np.array([1.9, 1.6, 0.7])  # per unit of `Melody.beat`
+_SWAY_BEAT_DEGREES = np.array([2.2, 1.6, 0.7])  # per unit of `Melody.beat`
 _SWAY_TUNE_DEGREES = np.array([1.0, 1.2, 0.8])  # per unit of `Melody.tune`
 _NOD_DEGREES = (1.0, 3.4)
 _ROLL_PER_YAW = -0.18  # a head that turns also tilts

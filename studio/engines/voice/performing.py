@@ -65,6 +65,7 @@ def write_performance(
         targets,
         prosody,
         opening_mm=float(shapes.stem_response(mouth.gap_per_weight_mm)[shapes.STEM["jawOpen"]]),
+        words_known=analysis.path not in ("phone_loop", "energy"),
         jaw=amounts.jaw,
         lips=amounts.lips,
         articulation=amounts.articulation,
