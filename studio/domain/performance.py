@@ -33,10 +33,10 @@ def take_seed(seed: int, sound_sha256: str, portrait_sha256: str) -> int:
         portrait_sha256: of the photo's bytes, so that a smaller preview moves as the clip will.
 
     Returns:
-        0..2^63 - 1, a pure function of the three.
+        0..2^31 - 1, a pure function of the three.
     """
     named = f"{seed} {sound_sha256} {portrait_sha256}".encode()
-    return int.from_bytes(hashlib.sha256(named).digest()[:8], "big") >> 1
+    return int.from_bytes(hashlib.sha256(named).digest()[:4], "big") >> 1
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -55,7 +57,7 @@ class AnimationResult:
     Attributes:
         path: the clip.
         curves: the curves, when asked.
-        seconds: stage -> seconds it took, with "total".
+        seconds: stage -> seconds it took, with "total"; "speech" is what was left of it once the portrait was ready.
         phone_path: how the phones were found (see SpeechAnalysis.path).
         hints: one sentence per shortcoming.
     """
@@ -133,6 +135,8 @@ class ClipMaker:
         tell = on_progress or (lambda progress: None)
         clock = _Clock()
         tell(Progress(0.0, "Reading the portrait"))
+        # The recogniser has a process of its own: speech is heard while the portrait is made ready.
+        hearing = _beside(lambda: self._listen(request))
         with clock.stage("portrait"):
             prepared = self._portraits.prepare(
                 self._sources.path(request.portrait),
@@ -142,7 +146,7 @@ class ClipMaker:
             )
         tell(Progress(0.02, "Listening to the speech"))
         with clock.stage("speech"):
-            spoken = self._listen(request)
+            spoken = hearing.result()
         tell(Progress(0.06, "Writing the motion"))
         with clock.stage("motion"):
             performance, base = self._perform(request, prepared, spoken)
@@ -181,7 +185,7 @@ class ClipMaker:
         sound = trim(decoded, request.start_seconds, end)
         # The transcript says what the whole sound says: a part is heard as a part of the whole.
         whole = bool((request.transcript or "").strip())
-        with engines.lock:
+        with engines.speech_lock:
             analysis = engines.speech().analyse(decoded if whole else sound, request.transcript, request.language)
         if whole:
             analysis = _part_of(analysis, request.start_seconds, sound)
@@ -192,7 +196,7 @@ class ClipMaker:
         from studio.engines.media.sound import trim, write_wav
 
         engines = self._portraits.engines
-        with engines.lock:
+        with engines.speech_lock:
             sound, analysis = engines.synthesiser().speak(request.text or "", voice=request.voice)
         self._scratch.mkdir(parents=True, exist_ok=True)
         path = write_wav(self._scratch / f"spoken-{time.time_ns()}.wav", sound)
@@ -208,7 +212,7 @@ class ClipMaker:
         own = prepared.portrait.own_weights
         base = resolve(request.edit, own) if request.expression or request.neutralise else FaceState(own)
         engines = self._portraits.engines
-        with engines.lock:
+        with engines.speech_lock:
             performance = engines.speech().perform(
                 spoken.sound,
                 spoken.analysis,
@@ -286,6 +290,20 @@ class ClipMaker:
         }
         recipe = new_recipe("clip", settled.model_dump(mode="json"), engines, inputs)
         return {**recipe, "take_seed": take_seed(request.seed, spoken.sha256, prepared.sha256)}
+
+
+def _beside(work: Callable[[], _Spoken]) -> Future[_Spoken]:
+    """Do something in a thread that no failure elsewhere has to wait for."""
+    outcome: Future[_Spoken] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as exc:
+            outcome.set_exception(exc)
+
+    threading.Thread(target=run, daemon=True, name="listening").start()
+    return outcome
 
 
 def _part_of(analysis: SpeechAnalysis, start: float, sound: Sound) -> SpeechAnalysis:

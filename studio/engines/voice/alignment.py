@@ -195,7 +195,7 @@ def decode_then_align(recogniser: Recogniser, samples: FloatArray, prosody: Pros
 
 
 def _without_holes(recogniser: Recogniser, samples: FloatArray, prosody: Prosody, found: Found) -> Found:
-    """Fill speech in which no word was found with single sounds: a phrase that does not align must not close the mouth."""
+    """Fill speech in which no word was found with single sounds: a lost phrase must not shut the mouth."""
     empty = prosody.speaking.copy()
     for phone in found.phones:
         empty[round(phone.start * TICKS_HZ) : round(phone.end * TICKS_HZ)] = False

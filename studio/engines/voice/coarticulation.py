@@ -37,7 +37,7 @@ _MORE_MM = 1.2
 """Blended phones open half as far above the middle as real lips do, and shut nearly as far (lip_truth.md section 6)."""
 _TILT_MM = 2.4
 """Per standard deviation of the spectral tilt; from 1.5 to 2.5 the correlation with real lips is best in two clips."""
-_TILT_TICKS = 2.5
+_TILT_TICKS = 3.2
 _LOUD_MM = 1.6
 """The same of loudness, where no words are known: phones of another language are half wrong, loud is open in all."""
 _PLAIN_VOWELS = ("AA", "AE", "AH", "EH", "IH", "IY")
@@ -153,8 +153,10 @@ def _widened(
 def _openness_mm(acts: Sequence[Phone], prosody: Prosody, per_loudness_mm: float) -> FloatArray:
     """Return how much further than the phones say the lips are apart by tilt and loudness, in millimetres.  # (T,)"""
     speech = (_voiced(acts, len(prosody)) > 0.5) & prosody.speaking
-    tilt, loud = (np.clip(_standardized(c, speech), -2.5, 2.5) for c in (prosody.tilt_db, prosody.level_db))
-    heard = smooth((_TILT_MM * tilt + per_loudness_mm * loud) * prosody.speaking, _TILT_TICKS)
+    voiced = speech & (prosody.pitch_hz > 0)  # the tilt of a hiss says nothing of the jaw
+    tilt = np.clip(_standardized(prosody.tilt_db, voiced), -2.5, 2.5) * voiced
+    loud = np.clip(_standardized(prosody.level_db, speech), -2.5, 2.5) * prosody.speaking
+    heard = smooth(_TILT_MM * tilt + per_loudness_mm * loud, _TILT_TICKS)
     return np.asarray(_MORE_MM + heard, np.float32)
 
 

@@ -25,11 +25,12 @@ Degrees = NDArray[np.float64]
 
 # yaw, pitch, roll
 _DRIFT_DEGREES = np.array([1.1, 1.9, 1.1])
-_STROKE_DEGREES = np.array([3.8, 2.8, 1.4])
+_STROKE_DEGREES = np.array([3.5, 2.7, 1.3])
+_LONGEST_STROKE_DEGREES = 6.5
 _POSTURE_DEGREES = np.array([2.0, 1.3, 1.0])
-_SWAY_BEAT_DEGREES = np.array([2.2, 1.6, 0.7])  # per unit of `Melody.beat`
+_SWAY_BEAT_DEGREES = np.array([2.0, 1.6, 0.7])  # per unit of `Melody.beat`
 _SWAY_TUNE_DEGREES = np.array([1.0, 1.2, 0.8])  # per unit of `Melody.tune`
-_NOD_DEGREES = (1.0, 3.4)
+_NOD_DEGREES = (1.0, 3.2)
 _ROLL_PER_YAW = -0.18  # a head that turns also tilts
 _DRIFT_HZ = (0.07, 0.45)
 _REACH_DEGREES = np.array([12.0, 10.0, 8.0])
@@ -121,21 +122,21 @@ def _strokes(accents: Sequence[Accent], at: Degrees, rng: np.random.Generator) -
     for accent, spoken in _with_fillers(accents, float(at[-1]) if len(at) else 0.0, rng):
         weight = 0.65 + 0.6 * accent.strength if spoken else 0.6
         there = -0.3 * here + rng.normal(0, _STROKE_DEGREES) * weight
+        there = here + np.clip(there - here, -_LONGEST_STROKE_DEGREES, _LONGEST_STROKE_DEGREES)
         there[2] += _ROLL_PER_YAW * (there[0] - here[0])
-        length = float(rng.uniform(0.30, 0.46) if spoken else rng.uniform(0.8, 1.2))
+        way = float(np.abs(there - here).max())
+        length = 0.022 * way + float(rng.uniform(0.26, 0.40) if spoken else rng.uniform(0.8, 1.2))
         start = accent.seconds - _LEAD_SECONDS
         out += smoothstep((at - start) / length)[:, None] * (there - here)
         here = there
         depth = float(rng.uniform(*_NOD_DEGREES)) * weight
         if spoken:
-            bump = np.minimum(smoothstep((at - start) / 0.22), 1 - smoothstep((at - start - 0.22) / 0.36))
+            bump = np.minimum(smoothstep((at - start) / 0.26), 1 - smoothstep((at - start - 0.26) / 0.40))
             out[:, 1] -= depth * bump
     return out
 
 
-def _with_fillers(
-    accents: Sequence[Accent], end: float, rng: np.random.Generator
-) -> list[tuple[Accent, bool]]:
+def _with_fillers(accents: Sequence[Accent], end: float, rng: np.random.Generator) -> list[tuple[Accent, bool]]:
     """Return the accents, and turns between them where none is heard for long; True marks a heard one."""
     out: list[tuple[Accent, bool]] = []
     last = 0.0

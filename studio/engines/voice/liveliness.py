@@ -177,9 +177,7 @@ def _jump(
     return there
 
 
-def brows(
-    voice: Melody, frames: int, frame_rate_hz: float, amount: float, rng: np.random.Generator
-) -> FloatArray:
+def brows(voice: Melody, frames: int, frame_rate_hz: float, amount: float, rng: np.random.Generator) -> FloatArray:
     """Return offsets of the brows: flashes on accents, a level per phrase, a frown now and then, idle drift.
 
     Half of the accents flash (120 ms up, 80 held, 220 down) as high as they are

@@ -77,7 +77,7 @@ def melody(prosody: Prosody, phones: Sequence[Phone]) -> Melody:
     share = smooth(voiced, 8)
     tune = smooth(high, 8) / np.maximum(share, 0.1)  # the pitch of voiced moments carried over the gaps
     present = smooth(speech, 12)
-    beat = np.clip(smooth(loud, 6) - smooth(loud, 50), -2, 2) * present
+    beat = np.clip(smooth(loud, 9) - smooth(loud, 50), -2, 2) * present
     tune = np.clip(tune - smooth(tune, 150), -2, 2) * present
     accents = _accents(np.where(voiced, loud + 0.5 * high, -9))
     return Melody(beat.astype(np.float32), tune.astype(np.float32), accents, spoken)

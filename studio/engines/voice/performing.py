@@ -26,6 +26,7 @@ FloatArray = NDArray[np.float32]
 
 _OWN_MOUTH_RAMP_SECONDS = 0.15
 _REST_RAMP_SECONDS = 0.25  # in this time the mouth is at rest for good, whatever the last phone still pulls
+_REST_GAP_MM = 3.0
 _ASYMMETRY = 0.15
 _LAYERS = ("lean", "blink", "gaze", "head", "brows", "breath", "corners")
 
@@ -82,7 +83,7 @@ def write_performance(
     turn = head_motion(rests, voice, felt, frames, frame_rate_hz, amounts.head, streams["head"])
     face += liveliness.gaze(turn, frame_rate_hz, amounts.gaze, streams["gaze"])
     face += liveliness.blinks(rests, face, mouth, frame_rate_hz, amounts.blink, streams["blink"])
-    own_mouth = (1 - (1 - shapes.SPEAKING_OWN_MOUTH) * activity).astype(np.float32)
+    own_mouth = _own_mouth(activity, mouth)
     seal = closure.seal_envelope(analysis.phones, frames, frame_rate_hz)
     touch = closure.touch_envelope(analysis.phones, frames, frame_rate_hz)
     weights = closure.enforce(np.clip(face, 0, 1), own_mouth, seal, touch, mouth)
@@ -101,6 +102,23 @@ def speaking_activity(acts: Sequence[Phone], frames: int, frame_rate_hz: float, 
         else:
             spans.append(closure.Hold(act.start, act.end))
     return closure.envelope(spans, frames, frame_rate_hz, ramp_seconds, ramp_seconds)
+
+
+def _own_mouth(activity: FloatArray, mouth: MouthResponse) -> FloatArray:
+    """Return the share of the photo's own mouth that is kept.
+
+    A photo that laughs would open its mouth in every pause, wider than on any
+    word; between its first and its last word it keeps no more of its own gap
+    than lips that rest.  # (T,) 0.25..1
+    """
+    own_gap = mouth.gap_mm + float(mouth.gap_per_weight_mm @ mouth.own)
+    rest = float(np.clip(_REST_GAP_MM / max(own_gap, 1e-3), shapes.SPEAKING_OWN_MOUTH, 1))
+    speaking = np.flatnonzero(activity >= 1)
+    held = activity.copy()
+    if len(speaking):
+        between = slice(speaking[0], speaking[-1] + 1)
+        held[between] = np.maximum(held[between], (1 - rest) / (1 - shapes.SPEAKING_OWN_MOUTH))
+    return np.asarray(1 - (1 - shapes.SPEAKING_OWN_MOUTH) * held, np.float32)
 
 
 def _named_rests(acts: Sequence[Phone]) -> list[Phone]:

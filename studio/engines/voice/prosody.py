@@ -9,6 +9,7 @@ not know what was said.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,7 +141,7 @@ def _measure_block(piece: FloatArray, ticks: int) -> FloatArray:
 def _tilt(spectrum: FloatArray) -> NDArray[np.float64]:
     """Return the mean level in dB of the bands above 400 Hz, less that of the band below.  # (T, 257) -> (T,)"""
     edges = [round(hz * 512 / RATE_HZ) for hz in _TILT_BANDS_HZ]
-    powers = [spectrum[:, a:b].sum(1) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    powers = [spectrum[:, a:b].sum(1) for a, b in pairwise(edges)]
     levels = 10 * np.log10(np.stack(powers) + 1e-9)
     return np.asarray(levels[1:].mean(0) - levels[0])
 

@@ -33,7 +33,7 @@ STEM: dict[str, int] = {name: i for i, name in enumerate(STEMS)}
 ARTICULATOR: NDArray[np.intp] = np.array([{"jawOpen": 0, "mouthFunnel": 1, "mouthPucker": 1}.get(s, 2) for s in STEMS])
 """Which of the three articulators (0 jaw, 1 rounding, 2 the rest) moves each stem."""
 
-_FULL_SWING = {"mouthFunnel": 1.4, "mouthPucker": 1.4, "mouthStretch": 2.0, "mouthSmile": 2.0, "mouthDimple": 2.0}
+_FULL_SWING = {"mouthFunnel": 1.6, "mouthPucker": 1.6, "mouthStretch": 2.6, "mouthSmile": 2.6, "mouthDimple": 2.6}
 """Phones last 80 ms and melt into their neighbors, so lips reach half of what each asks for. With these factors the
 width of the mouth varies by .04 of the eye distance, as real speakers' does (.03 and .06 in two clips), not by .02."""
 MAX_JAW = 0.6
