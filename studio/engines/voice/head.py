@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from studio.domain.speech import SILENCE, Phone
 from studio.engines.voice.easing import smoothstep
 from studio.engines.voice.emotion import Mood
-from studio.engines.voice.melody import Accent, Melody
+from studio.engines.voice.melody import Accent, Melody, smooth
 from studio.engines.voice.prosody import TICKS_HZ
 
 FloatArray = NDArray[np.float32]
@@ -25,10 +25,10 @@ Degrees = NDArray[np.float64]
 
 # yaw, pitch, roll
 _DRIFT_DEGREES = np.array([1.1, 1.9, 1.1])
-_STROKE_DEGREES = np.array([3.5, 2.7, 1.3])
-_LONGEST_STROKE_DEGREES = 6.5
+_STROKE_DEGREES = np.array([4.6, 2.9, 1.3])
+_LONGEST_STROKE_DEGREES = 7.0
 _POSTURE_DEGREES = np.array([2.0, 1.3, 1.0])
-_SWAY_BEAT_DEGREES = np.array([2.0, 1.6, 0.7])  # per unit of `Melody.beat`
+_SWAY_BEAT_DEGREES = np.array([3.0, 1.7, 0.8])  # per unit of `Melody.beat`
 _SWAY_TUNE_DEGREES = np.array([1.0, 1.2, 0.8])  # per unit of `Melody.tune`
 _NOD_DEGREES = (1.0, 3.2)
 _ROLL_PER_YAW = -0.18  # a head that turns also tilts
@@ -36,6 +36,7 @@ _DRIFT_HZ = (0.07, 0.45)
 _REACH_DEGREES = np.array([12.0, 10.0, 8.0])
 _QUIET = 0.6  # share of the drift that stays in real silence
 _LONGEST_REST_SECONDS = 2.0  # without an accent for so long, the head finds a new direction by itself
+_INERTIA_SECONDS = 0.04  # a head weighs five kilograms: where strokes, nods and sway meet, none of them is sudden
 _LEAD_SECONDS = 0.12  # a stroke begins before its accent
 
 
@@ -70,7 +71,8 @@ def head_motion(
     turn += _strokes(voice.accents, at, rng)
     turn += _sway(voice, at, rng)
     turn = felt.head_gain * turn + felt.head_degrees[None]
-    turn *= amount * smoothstep(at / 1.0)[:, None]  # it begins as the photo is
+    turn = np.stack([smooth(axis, _INERTIA_SECONDS * frame_rate_hz) for axis in turn.T], 1)
+    turn = turn * amount * smoothstep(at / 1.0)[:, None]  # it begins as the photo is
     return np.asarray(_REACH_DEGREES * np.tanh(turn / _REACH_DEGREES), np.float32)
 
 
@@ -162,7 +164,7 @@ def _sway(voice: Melody, at: Degrees, rng: np.random.Generator) -> Degrees:
     sides[:, 1] = (-1.0, 1.0)
     sides[:, ::2] = rng.choice([-1.0, 1.0], (1, 2, 2))
     for start, _ in voice.phrases:
-        chosen = rng.choice([-1.0, 1.0], (2, 2)) * rng.uniform(0.5, 1.3, (2, 2))
+        chosen = rng.choice([-1.0, 1.0], (2, 2)) * rng.uniform(0.5, 1.0, (2, 2))
         share = smoothstep((at - start + 0.2) / 0.4)[:, None, None]
         sides[:, ::2] += share * (chosen - sides[:, ::2])
     return np.asarray(

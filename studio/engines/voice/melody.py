@@ -19,8 +19,8 @@ from studio.engines.voice.prosody import TICKS_HZ, Prosody
 
 FloatArray = NDArray[np.float32]
 
-_ACCENT_SPACING_SECONDS = 0.42
-_WEAKEST_ACCENT = 0.25  # standard deviations of loudness and half those of pitch above the speaker's mean
+_ACCENT_SPACING_SECONDS = 0.36
+_WEAKEST_ACCENT = 0.1  # standard deviations of loudness and half those of pitch above the speaker's mean
 _STRONGEST_ACCENT = 2.2
 _PHRASE_PAUSE_SECONDS = 0.25
 _LONGEST_PHRASE_SECONDS = 3.5
@@ -46,7 +46,7 @@ class Melody:
     Attributes:
         beat: loudness against its own surroundings of a second, about -2..2; 0 in silence.  # (T,) at 100 Hz
         tune: pitch against its own surroundings of three seconds, about -2..2; 0 in silence.  # (T,) at 100 Hz
-        accents: stressed moments, at least 420 ms apart.
+        accents: stressed moments, at least 360 ms apart.
         phrases: start and end in seconds of what is said in one breath.
     """
 
