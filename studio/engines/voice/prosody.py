@@ -138,7 +138,7 @@ def _measure_block(piece: FloatArray, ticks: int) -> FloatArray:
     return np.stack([*decibels, _tilt(spectrum / scale), _pitch(windows)]).astype(np.float32)
 
 
-def _tilt(spectrum: FloatArray) -> NDArray[np.float64]:
+def _tilt(spectrum: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the mean level in dB of the bands above 400 Hz, less that of the band below.  # (T, 257) -> (T,)"""
     edges = [round(hz * 512 / RATE_HZ) for hz in _TILT_BANDS_HZ]
     powers = [spectrum[:, a:b].sum(1) for a, b in pairwise(edges)]
