@@ -25,10 +25,10 @@ Degrees = NDArray[np.float64]
 
 # yaw, pitch, roll
 _DRIFT_DEGREES = np.array([1.1, 1.9, 1.1])
-_STROKE_DEGREES = np.array([4.6, 2.9, 1.3])
+_STROKE_DEGREES = np.array([4.8, 3.1, 1.3])
 _LONGEST_STROKE_DEGREES = 7.0
 _POSTURE_DEGREES = np.array([2.0, 1.3, 1.0])
-_SWAY_BEAT_DEGREES = np.array([3.0, 1.7, 0.8])  # per unit of `Melody.beat`
+_SWAY_BEAT_DEGREES = np.array([3.3, 1.8, 0.8])  # per unit of `Melody.beat`
 _SWAY_TUNE_DEGREES = np.array([1.0, 1.2, 0.8])  # per unit of `Melody.tune`
 _NOD_DEGREES = (1.0, 3.2)
 _ROLL_PER_YAW = -0.18  # a head that turns also tilts
