@@ -38,8 +38,8 @@ _MORE_MM = 1.2
 _TILT_MM = 2.4
 """Per standard deviation of the spectral tilt; from 1.5 to 2.5 the correlation with real lips is best in two clips."""
 _TILT_TICKS = 3.2
-_LOUD_MM = 1.6
-"""The same of loudness, where no words are known: phones of another language are half wrong, loud is open in all."""
+_LOUD_MM_BY_WORDS, _LOUD_MM_BY_SOUNDS = 0.7, 1.6
+"""The same of loudness: phones of another language, or words guessed wrong, are half wrong, loud is open in all."""
 _PLAIN_VOWELS = ("AA", "AE", "AH", "EH", "IH", "IY")
 
 
@@ -129,7 +129,11 @@ def melt(
             pull[first:last, g == ARTICULATOR] += weight[:, None] * target[g == ARTICULATOR]
     curves = _smoothed(pull / hold[:, ARTICULATOR])
     middle = jaw * float(np.mean([targets[v][STEM["jawOpen"]] for v in _PLAIN_VOWELS]))
-    openness = jaw * _openness_mm(acts, prosody, 0.0 if words_known else _LOUD_MM) / max(opening_mm, 1e-3)
+    openness = (
+        jaw
+        * _openness_mm(acts, prosody, _LOUD_MM_BY_WORDS if words_known else _LOUD_MM_BY_SOUNDS)
+        / max(opening_mm, 1e-3)
+    )
     curves[:, STEM["jawOpen"]] = _widened(curves[:, STEM["jawOpen"]], middle, openness, _voiced(acts, ticks))
     return curves.astype(np.float32)
 
