@@ -27,7 +27,11 @@ def main() -> int:
     if not python.exists():
         venv.create(VENV, with_pip=True)
     subprocess.run([str(python), "-m", "pip", "install", "-r", "requirements.txt"], check=True, cwd=ROOT)
-    return _system_libraries(python)
+    code = _system_libraries(python)
+    if code == 0:
+        # The inner loops are compiled at their first use and kept beside the code: better now than in the first clip.
+        subprocess.run([str(python), "-m", "studio.compile_loops"], cwd=ROOT, check=False)
+    return code
 
 
 def _system_libraries(python: Path) -> int:

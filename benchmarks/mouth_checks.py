@@ -1,4 +1,4 @@
-"""Checks of a spoken performance that need no neural judge (speech_to_face.md, table 4.9).
+"""Checks of a spoken performance that need no neural judge (docs/talking_mouth.md).
 
 Shared by the tests, which hold them on speech the test makes, and by the voice
 benchmark, which prints them for any recording. Every check works on the curves
@@ -116,7 +116,8 @@ class Motion:
     Attributes:
         fastest_mm_per_s: 99th percentile of lip speed.
         reversals_per_s: changes of direction by more than 1 mm.
-        jerk_ratio: RMS jerk over that of straight lines between the phones' own gaps at their middles.
+        jerk_ratio: RMS jerk over that of straight lines between the phones' own gaps at their middles, both for
+            the same swing (standard deviation).
     """
 
     fastest_mm_per_s: float
@@ -133,7 +134,7 @@ def motion(performance: Performance, analysis: SpeechAnalysis, mouth: MouthRespo
     keys = [PHONE_SHAPES[a.label].gap_mm if a.label not in "PBM" else 0.0 for a in acts]
     middles = [(a.start + a.end) / 2 for a in acts]
     straight = np.interp(frames, middles, [mouth.gap_mm if k is None else k for k in keys])
-    jerks = [np.sqrt(np.mean(np.diff(curve, 3) ** 2)) for curve in (opening, straight)]
+    jerks = [np.sqrt(np.mean(np.diff(curve, 3) ** 2)) / max(curve.std(), 1e-6) for curve in (opening, straight)]
     speed = np.percentile(np.abs(np.diff(opening)) * performance.frame_rate_hz, 99)
     fine = np.interp(np.arange(int(performance.duration_seconds * 100)) / 100, frames, opening)
     return Motion(float(speed), _reversals(fine) / max(speech, 1e-6), float(jerks[0] / max(jerks[1], 1e-9)))

@@ -5,7 +5,7 @@ millimetres of the canonical face (outer eye corners 88.9 mm apart). Clips
 found in the wild have their sound late by 60..250 ms, so the skew between sound
 and picture is estimated first, from the moment at which the lips really are
 shut for P, B and M; a correlation on the raw clock is worthless
-(lip_truth.md section 3). The landmark model is the only judge here: no person
+(docs/talking_mouth.md). The landmark model is the only judge here: no person
 has watched these clips with sound.
 """
 
@@ -26,6 +26,9 @@ FloatArray = NDArray[np.float64]
 EYE_CORNERS_MM = 88.9
 CLOSED_MM = 1.0
 _LIP_PAIRS = ((13, 14), (82, 87), (312, 317))
+_BROWS = ((105, 33), (107, 133), (334, 263), (336, 362))  # a point of the brow, the eye corner below it
+_LIDS = ((159, 145, 33, 133), (386, 374, 263, 362))  # upper and lower lid, the eye's corners
+_CURVES = ("gap", "head", "width", "brows", "lids")
 _LONGEST_CLOSURE_SECONDS = 0.3
 _SKEW_SECONDS = np.arange(0, 0.3501, 0.01)
 
@@ -38,11 +41,17 @@ class TrackedMouth:
         frame_rate_hz: of the clip.
         gap_mm: inner lip distance; NaN where no face was seen.  # (T,)
         head_degrees: yaw, pitch, roll.  # (T, 3)
+        width: corner to corner, share of the eye distance.  # (T,)
+        brows: mean height of the brows over the eye corners, share of the eye distance.  # (T,)
+        lids: how far the eyes are open, share of their length.  # (T,)
     """
 
     frame_rate_hz: float
     gap_mm: FloatArray
     head_degrees: FloatArray
+    width: FloatArray
+    brows: FloatArray
+    lids: FloatArray
 
 
 def track_mouth(clip: Path, models_dir: Path, cache: Path | None = None) -> TrackedMouth:
@@ -53,17 +62,17 @@ def track_mouth(clip: Path, models_dir: Path, cache: Path | None = None) -> Trac
         models_dir: the studio's assets/models.
         cache: folder in which to keep the result; it holds numbers of a person's face, so never inside a repository.
     """
-    kept = cache / f"{clip.stem}_{clip.stat().st_size}.npz" if cache else None
+    kept = cache / f"{clip.stem}_{clip.stat().st_size}_face.npz" if cache else None
     if kept and kept.exists():
         with np.load(kept) as stored:
-            return TrackedMouth(float(stored["rate"]), stored["gap"], stored["head"])
+            return TrackedMouth(float(stored["rate"]), *(stored[name] for name in _CURVES))
     from studio.engines.media.frames import probe_video, read_frames
     from studio.engines.vision.analyser import VisionAnalyser
     from studio.engines.vision.pose import rotation_from_landmarks
 
     analyser = VisionAnalyser(models_dir)
     points: NDArray[np.float32] | None = None
-    drops, scales, heads = [], [], []
+    rows = []
     for frame in read_frames(clip):
         image = np.ascontiguousarray(frame[..., :3])
         if points is None:
@@ -75,30 +84,36 @@ def track_mouth(clip: Path, models_dir: Path, cache: Path | None = None) -> Trac
                 points = seen.points
             if seen.score < 0.5:
                 points = None
-        drop, scale, head = _measure(points, rotation_from_landmarks)
-        drops.append(drop)
-        scales.append(scale)
-        heads.append(head)
-    gap = np.array(drops) / _smoothed(np.array(scales)) * EYE_CORNERS_MM
-    tracked = TrackedMouth(float(probe_video(clip).frame_rate_hz), gap, np.array(heads))
+        rows.append(_measure(points, rotation_from_landmarks))
+    scale, drop, width, brows, lids, *head = np.array(rows).T
+    scale = _smoothed(scale)
+    curves = (drop / scale * EYE_CORNERS_MM, np.array(head).T, width / scale, brows / scale, lids)
+    tracked = TrackedMouth(float(probe_video(clip).frame_rate_hz), *curves)
     if kept:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(kept, rate=tracked.frame_rate_hz, gap=tracked.gap_mm, head=tracked.head_degrees)
+        np.savez_compressed(kept, rate=tracked.frame_rate_hz, **dict(zip(_CURVES, curves, strict=True)))
     return tracked
 
 
-def _measure(points, rotation_from_landmarks) -> tuple[float, float, FloatArray]:
-    """Return lip distance along the face's own down direction and eye distance, both in pixels, and the head."""
+def _measure(points, rotation_from_landmarks) -> FloatArray:
+    """Return eye distance, lip distance along the face's down direction, mouth width, brow height, lids; and the head.
+
+    Lengths are pixels in the head's own axes, so that a turned head is as wide as one seen from the front.  # (8,)
+    """
     if points is None:
-        return np.nan, np.nan, np.full(3, np.nan)
+        return np.full(8, np.nan)
     from studio.engines.vision.pose import pose_of
 
     rotation, _ = rotation_from_landmarks(points)
-    down = -rotation[:2, 1] * [1, -1]
-    down = down / np.linalg.norm(down)
-    drop = np.mean([(points[b, :2] - points[a, :2]) @ down for a, b in _LIP_PAIRS])
-    scale = np.linalg.norm(points[33] - points[263])
-    return float(drop), float(scale), pose_of(rotation).as_array().astype(float)
+    upright = (points * np.array([1.0, -1.0, -1.0])) @ rotation
+
+    def away(a: int, b: int) -> float:
+        return float(np.linalg.norm(points[a] - points[b]))
+
+    brows = np.mean([upright[b, 1] - upright[e, 1] for b, e in _BROWS])
+    lids = np.mean([(upright[u, 1] - upright[d, 1]) / away(a, b) for u, d, a, b in _LIDS])
+    drop = np.mean([upright[a, 1] - upright[b, 1] for a, b in _LIP_PAIRS])
+    return np.array([away(33, 263), drop, away(61, 291), brows, lids, *pose_of(rotation).as_array()], float)
 
 
 def _smoothed(values: FloatArray, reach: int = 4) -> FloatArray:

@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import mouth_checks, mouth_truth
-from studio.domain.performance import MouthResponse
+from benchmarks import choreography, mouth_checks, mouth_truth
+from studio.domain.performance import MouthResponse, take_seed
 from studio.domain.speech import Phone, SpeechAnalysis, cover
 from studio.engines.base import Sound
 from studio.engines.media.sound import read_sound
@@ -74,6 +74,7 @@ def run(
     return {
         "speed": _speed(speech, spoken, mouth),
         "checks": _checks(speech, spoken, mouth),
+        "motion": _motion(speech, spoken, mouth),
         "truth": _truth(speech, clips, transcripts, cache, mouth),
     }
 
@@ -126,6 +127,18 @@ def _checks(speech: PocketsphinxSpeech, spoken: Sequence[Recording], mouth: Mout
     out["T8 closed on another clip's phones"] = _crossed(speech, spoken, aligned, mouth)
     out["T14"] = _paths_agree(speech, together, analysis, mouth)
     return out
+
+
+def _motion(speech: PocketsphinxSpeech, spoken: Sequence[Recording], mouth: MouthResponse) -> dict[str, Any]:
+    """Return the figures of liveliness, the mean of eight takes, and how alike the takes of four photos are."""
+    together, analysis = joined(spoken, [speech.analyse(r.sound, r.text) for r in spoken])
+    takes = {
+        f"{seed}": speech.perform(together, analysis, mouth, seed=take_seed(0, "sound", f"portrait {seed}"))
+        for seed in range(8)
+    }
+    found = choreography.mean([choreography.of_performance(p, mouth) for p in takes.values()])
+    alike, most = choreography.likeness(takes)
+    return {"curves": asdict(found), "yaw_r_mean": alike, "yaw_r_max": most}
 
 
 def joined(spoken: Sequence[Recording], analyses: Sequence[SpeechAnalysis]) -> tuple[Sound, SpeechAnalysis]:
@@ -188,7 +201,12 @@ def _truth(
         told = speech.analyse(sound, text) if text.strip() else None
         reference = told if told and told.method == "aligned" else guessed
         skew = mouth_truth.estimate_skew(tracked, reference)
-        entry: dict[str, Any] = {"skew_ms": round(1000 * skew), "notes": list(told.notes) if told else []}
+        figures = asdict(choreography.of_tracked(tracked))
+        entry: dict[str, Any] = {
+            "motion": figures,
+            "skew_ms": round(1000 * skew),
+            "notes": list(told.notes) if told else [],
+        }
         for name, analysis in (
             ("without_text", guessed),
             ("with_text", told),
@@ -219,11 +237,25 @@ def report(result: dict[str, Any]) -> str:
     for key, value in checks.items():
         lines.append(f"{key}: {json.dumps(_rounded(value))}")
     lines.append("")
+    lines += _motion_lines(result["motion"], truth["clips"])
     for name, entry in truth["clips"].items():
+        entry = {key: value for key, value in entry.items() if key != "motion"}
         lines.append(f"{name}: {json.dumps(_rounded(entry), ensure_ascii=False)}")
     for name, entry in truth["pooled"].items():
         lines.append(f"pooled {name}: {json.dumps(_rounded(entry))}")
     return "\n".join(lines)
+
+
+def _motion_lines(found: dict[str, Any], clips: dict[str, Any]) -> list[str]:
+    """Return a table: figure, band of real speakers, ours, each tracked clip."""
+    lines = ["liveliness: band of real speakers, our curves, then each tracked clip"]
+    for name, (low, high) in choreography.BANDS.items():
+        ours = found["curves"][name]
+        mark = " " if low <= ours <= high else "!"
+        real = "  ".join(f"{entry['motion'][name]:8.3f}" for entry in clips.values())
+        lines.append(f"  {name:18} {low:7.3f} .. {high:<7.3f} {ours:8.3f} {mark}  {real}".rstrip())
+    alike = f"mean {found['yaw_r_mean']:.2f}, most {found['yaw_r_max']:.2f}"
+    return [*lines, f"  yaw of different clips correlates by: {alike}", ""]
 
 
 def _rounded(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -122,6 +123,7 @@ def animate(
         result = studio.animation.animate_file(
             request, out, curves=curves, on_progress=lambda p: output.progress(p.fraction, p.stage, p.seconds_left)
         )
+        result = _timed(result)
         output.result(result, _clip_text(result))
 
 
@@ -145,6 +147,7 @@ def demo(
         result = studio.animation.animate_file(
             request, out, on_progress=lambda p: output.progress(p.fraction, p.stage, p.seconds_left)
         )
+        result = _timed(result)
         output.result(result, _clip_text(result))
 
 
@@ -176,14 +179,32 @@ def _words(text: str | None) -> str | None:
     return text
 
 
+_STAGES = {
+    "start": "to start up",
+    "portrait": "for the portrait, while the speech is heard",
+    "speech": "for what was left of the speech",
+    "motion": "for the motion",
+    "frames": "for the frames",
+}
+
+
+def _timed(result: AnimationResult) -> AnimationResult:
+    """Return the result with the seconds from the start of this process to the first stage, and all in all."""
+    from psutil import Process
+
+    lived = time.time() - Process().create_time()
+    start = round(max(lived - result.seconds["total"], 0.0), 3)
+    return replace(result, seconds={"start": start, **result.seconds, "total": round(lived, 3)})
+
+
 def _clip_text(result: AnimationResult) -> str:
     """Return the lines printed for a finished clip."""
-    times = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in result.seconds.items())
+    spent = [f"{result.seconds[stage]:.1f} {what}" for stage, what in _STAGES.items()]
     lines = [
         f"{result.path}",
         f"  {result.width}x{result.height}, {result.frames} frames at {result.frame_rate_hz:g} per second, "
         f"{result.duration_seconds:.1f} s; phones by {result.phone_path}",
-        f"  seconds: {times}",
+        f"  {result.seconds['total']:.1f} s: {', '.join(spent)}",
     ]
     lines += [f"  curves: {result.curves}"] if result.curves else []
     return "\n".join([*lines, *(f"  note: {h}" for h in result.hints)])

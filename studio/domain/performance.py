@@ -12,6 +12,7 @@ can promise on every face.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,21 @@ from studio.domain.expression import ARKIT_NAMES, MOUTH_INDEX, FaceState, Weight
 from studio.domain.pose import HeadPose
 
 FloatArray = NDArray[np.float32]
+
+
+def take_seed(seed: int, sound_sha256: str, portrait_sha256: str) -> int:
+    """Return the seed of one take: another sound or another photo moves in its own way under the same seed.
+
+    Args:
+        seed: what the person chose.
+        sound_sha256: of the whole sound, so that a preview of its beginning moves as the clip will.
+        portrait_sha256: of the photo's bytes, so that a smaller preview moves as the clip will.
+
+    Returns:
+        0..2^31 - 1, a pure function of the three.
+    """
+    named = f"{seed} {sound_sha256} {portrait_sha256}".encode()
+    return int.from_bytes(hashlib.sha256(named).digest()[:4], "big") >> 1
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ that says what to install; no engine ever stands in for another.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import threading
@@ -181,23 +182,44 @@ def load(entry: EngineEntry, assets: Path) -> Callable[..., Any]:
         ) from exc
 
 
+def _import(module: str) -> None:
+    """Import a module, and let it make its libraries ready where it knows how."""
+    with contextlib.suppress(ImportError):
+        getattr(importlib.import_module(module), "warm_up", lambda: None)()
+
+
 class Engines:
     """The engines of one process; each is built once, at its first use.
 
-    `lock` is held by whoever uses the face analyser, the speech analyser, or
-    prepares a portrait: engines promise nothing about threads.
+    `lock` is held by whoever uses the face analyser or prepares a portrait,
+    `speech_lock` by whoever uses the speech analyser: engines promise nothing
+    about threads, but speech may be heard while a portrait is made ready.
     """
 
     def __init__(self, assets: Path) -> None:
         self.assets = assets
         self.lock = threading.RLock()
+        self.speech_lock = threading.RLock()
+        self._building = threading.RLock()
         self._built: dict[str, Any] = {}
 
     def _once(self, name: str, *arguments: Callable[[], Any]) -> Any:
-        with self.lock:
+        with self._building:
             if name not in self._built:
                 self._built[name] = load(ENGINE[name], self.assets)(*(a() for a in arguments))
             return self._built[name]
+
+    def warm_up(self, name: str) -> None:
+        """Import an engine's libraries in a thread of its own, while this one waits for something else.
+
+        Half of the time before the first picture of a process is imports. What goes wrong here goes wrong
+        again, and is reported, where the engine is really used.
+        """
+        entry = ENGINE.get(name)
+        if entry is None or name in self._built or entry.missing(self.assets):
+            return
+        module = entry.factory.partition(":")[0]
+        threading.Thread(target=_import, args=(module,), daemon=True, name=f"warm-up {name}").start()
 
     def faces(self) -> FaceAnalyser:
         """Return the face analyser."""

@@ -9,25 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.domain.adapter import (
-    AdapterFile,
-    AdapterFormat,
-    AdapterHeader,
-    AdapterMetadata,
-    ExportReport,
-    ImportReport,
-)
-from studio.domain.base_model import BaseLocation
 from studio.domain.expression import FaceState, Weights
 from studio.domain.face import DetectedFace, FaceEmbedding
 from studio.domain.performance import MouthResponse, Performance
 from studio.domain.speech import SpeechAnalysis
-from studio.domain.training import Preflight, TrainingPlan
+
+if TYPE_CHECKING:  # they bring pydantic, which the recogniser's process never needs
+    from studio.domain.adapter import (
+        AdapterFile,
+        AdapterFormat,
+        AdapterHeader,
+        AdapterMetadata,
+        ExportReport,
+        ImportReport,
+    )
+    from studio.domain.base_model import BaseLocation
+    from studio.domain.training import Preflight, TrainingPlan
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
 Matte = NDArray[np.uint8]  # (H, W), 0 background .. 255 person

@@ -138,7 +138,7 @@ class FakeSpeech:
     def perform(self, sound, analysis, mouth, *, frame_rate_hz=25.0, seed=0, emotions=(), amounts=None):
         frames = round(sound.duration_seconds * frame_rate_hz)
         weights = np.zeros((frames, 52), np.float32)
-        weights[:, INDEX["jawOpen"]] = 0.5 + 0.4 * np.sin(np.arange(frames) / 3 + seed)
+        weights[:, INDEX["jawOpen"]] = 0.5 + 0.15 * np.sin(np.arange(frames) / 3 + seed)
         none = np.zeros(frames, np.float32)
         return Performance(frame_rate_hz, weights, np.zeros((frames, 3), np.float32), none + 1, none, none)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -392,3 +393,43 @@ def test_a_part_of_an_analysis_is_cut_to_its_piece() -> None:
     assert part.duration_seconds == pytest.approx(0.3)
     assert [(p.label, round(p.start, 3), round(p.end, 3)) for p in part.phones] == [("B", 0.0, 0.05), ("IY", 0.05, 0.3)]
     assert part.words[0].end == pytest.approx(0.3)
+
+
+def test_speech_is_heard_while_the_portrait_is_made_ready(studio, engines, portrait, speech, tmp_path, monkeypatch):
+    heard = threading.Event()
+    listen, prepare = engines.listener.analyse, engines.mover.prepare
+
+    def analyse(*args, **named):
+        heard.set()
+        return listen(*args, **named)
+
+    def wait_then_prepare(image, face):
+        assert heard.wait(20), "the portrait was made ready before anybody listened"
+        return prepare(image, face)
+
+    monkeypatch.setattr(engines.listener, "analyse", analyse)
+    monkeypatch.setattr(engines.mover, "prepare", wait_then_prepare)
+    assert studio.animation.animate_file(ask(portrait, speech), tmp_path / "clip.mp4").frames
+
+
+def test_another_photo_or_sound_is_another_take(studio, engines, speech, tmp_path, monkeypatch):
+    """The seed that the engine gets mixes in both; the recipe says it, and the same request gets it again."""
+    seeds = []
+    perform = engines.listener.perform
+
+    def remember(*args, seed=0, **named):
+        seeds.append(seed)
+        return perform(*args, seed=seed, **named)
+
+    monkeypatch.setattr(engines.listener, "perform", remember)
+    first, second = picture(tmp_path / "a.png"), picture(tmp_path / "b.png", shade=90)
+    other = tmp_path / "other.wav"
+    other.write_bytes(speech.read_bytes()[:-400])
+    for portrait, sound in ((first, speech), (first, speech), (second, speech), (first, other)):
+        studio.animation.animate_file(ask(portrait, sound), tmp_path / "clip.mp4")
+        assert read_recipe(tmp_path / "clip.mp4")["take_seed"] == seeds[-1]
+    assert seeds[0] == seeds[1]
+    assert len(set(seeds)) == 3
+    preview = studio.animation.preview(ask(first, speech), seconds=0.5)
+    assert preview.frames
+    assert seeds[-1] == seeds[0], "the preview must move as the clip will"

@@ -24,6 +24,7 @@ ALLOWED = {
     "factory": {"factory", "engines", "domain", "errors"},
     "cli": {"commands", "cli_output", "errors"},
     "commands": {"commands", "studio", "services", "domain", "errors", "settings", "log", "cli_output", "factory"},
+    "compile_loops": {"studio", "services", "engines", "domain"},
     "cli_output": {"errors"},
     "settings": {"errors"},
     "pins": set(),

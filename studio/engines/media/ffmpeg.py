@@ -36,6 +36,12 @@ def binary() -> str:
     """
     import imageio_ffmpeg
 
+    # Its own search runs the program once to see whether it works, half a second that every clip would wait for,
+    # and moviepy asks for the same search again; a program that is named outright is not tried.
+    folder = Path(imageio_ffmpeg.__file__).parent / "binaries"
+    shipped = sorted(p for p in folder.glob("ffmpeg-*") if os.access(p, os.X_OK))
+    if shipped:
+        os.environ.setdefault("IMAGEIO_FFMPEG_EXE", str(shipped[-1]))
     try:
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError as exc:

@@ -183,6 +183,16 @@ class FrameWriter:
             self.abort()
 
 
+def _widen(pipe: IO[bytes]) -> None:
+    """Let a pipe hold a whole small frame, so that the next one is drawn while ffmpeg takes it (Linux only)."""
+    try:
+        import fcntl
+
+        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
+    except (ImportError, AttributeError, OSError):
+        return  # another system, or a limit of this one: the usual 64 KB also work
+
+
 class Encoder:
     """moviepy's frame pipe to ffmpeg, with the exit code and the last words that moviepy drops."""
 
@@ -216,6 +226,7 @@ class Encoder:
             ffmpeg_params=["-nostats", "-filter_threads", "1", "-map", "0:v:0", *parameters],
         )
         self._process = self._writer.proc
+        _widen(self._process.stdin)
 
     def write(self, frame: Frame) -> None:
         """Pipe one frame, past moviepy's own write: that copies every frame and cannot read a binary log."""

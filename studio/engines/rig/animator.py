@@ -5,11 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from studio.domain.face import DetectedFace
 from studio.engines.base import FaceAnalyser, Image
+from studio.engines.rig import kernels
 from studio.engines.rig.asset import load_head
 from studio.engines.rig.fit import HeadFitter
 from studio.engines.rig.portrait import RigPortrait
+
+
+def warm_up() -> None:
+    """Load what a first portrait would wait for: numba's machinery, by one small kernel, and parts of scipy."""
+    import scipy.interpolate
+    import scipy.spatial  # noqa: F401
+
+    one = np.ones(1)
+    kernels.bounded_least_squares(np.ones((1, 1)), one, one, one, one, 1)
 
 
 class RigAnimator:

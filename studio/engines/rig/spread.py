@@ -35,18 +35,24 @@ class ResidualField:
         template = _open_template(asset).astype(np.float64)
         marks = asset.landmarks(template)
         count = len(marks)
-        distance = np.linalg.norm(marks[:, None] - marks[None], axis=2)
+        distance = _distances(marks, marks)
         affine = np.concatenate([np.ones((count, 1)), marks], 1)
         system = np.block([[SMOOTHING * np.eye(count) - distance, affine], [affine.T, np.zeros((4, 4))]])
-        reach = np.linalg.norm(template[:, None] - marks[None], axis=2)
-        evaluate = np.concatenate([-reach, np.ones((len(template), 1)), template], 1)
+        reach = _distances(template, marks)
         fade = np.exp(-((reach.min(1) / REACH) ** 2))[:, None]
-        # evaluate @ inverse: one (V, 468) matrix instead of a solve per photo.
-        self._matrix = (fade * np.linalg.solve(system.T, evaluate.T).T[:, :count]).astype(np.float32)
+        # Two thin factors: their product, a (V, 468) matrix, would take longer to make than all photos of a session.
+        self._coefficients = np.linalg.inv(system)[:, :count]
+        self._evaluate = (fade * np.concatenate([-reach, np.ones((len(template), 1)), template], 1)).astype(np.float32)
 
     def spread(self, displacements: Array) -> NDArray[np.float32]:
         """Return vertex displacements.  # (468, 3) -> (V, 3)"""
-        return np.asarray(self._matrix @ displacements.astype(np.float32), np.float32)
+        return np.asarray(self._evaluate @ (self._coefficients @ displacements).astype(np.float32), np.float32)
+
+
+def _distances(points: Array, others: Array) -> NDArray[np.float64]:
+    """Return every distance between two sets of points.  # (N, 3), (M, 3) -> (N, M)"""
+    squared = (points**2).sum(1)[:, None] + (others**2).sum(1)[None] - 2 * points @ others.T
+    return np.asarray(np.sqrt(np.maximum(squared, 0)))
 
 
 class LipFields:

@@ -10,12 +10,12 @@ search will force any text on any sound.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.domain.speech import Phone, Word
+from studio.domain.speech import SILENCE, Phone, Word
 from studio.engines.voice.prosody import RATE_HZ, TICKS_HZ, Prosody, runs
 from studio.engines.voice.recognition import Alignment, Recogniser
 
@@ -31,6 +31,7 @@ _USUAL_WORDS_PER_SECOND = 2.7
 _TEXT_GROUP_SECONDS = 12.0  # short, so that one wrong sentence does not spoil the next
 _LOST_WORDS = 20
 _MOST_STRAY = 0.5
+_LONGEST_HOLE_SECONDS = 0.35
 _SCORE_LIMIT = -30.0
 """Recordings of people with their own text reach -8..-24, synthetic voices -33, wrong texts -35..-80."""
 _KINDS = ("P B M", "F V", "T D N L S Z TH DH K G NG", "SH ZH CH JH", "R ER W UW UH OW", "AA AE AH AY AW AO OY",
@@ -134,11 +135,12 @@ def align_text(recogniser: Recogniser, samples: FloatArray, prosody: Prosody, wo
         return Found((), (), f"{missing} words at the end of the text are not in the sound")
     fitting = _gathered(found)
     guessed = _decoded(recogniser, samples, strays)
-    return Found(
+    both = Found(
         tuple(sorted(fitting.words + guessed.words, key=lambda w: w.start)),
         tuple(sorted(fitting.phones + guessed.phones, key=lambda p: p.start)),
         lost=tuple((g.start, g.end) for g in strays),
     )
+    return _without_holes(recogniser, samples, prosody, both)
 
 
 def _next_words(
@@ -188,7 +190,23 @@ def _gathered(found: Sequence[tuple[float, Alignment]]) -> Found:
 
 def decode_then_align(recogniser: Recogniser, samples: FloatArray, prosody: Prosody) -> Found:
     """Guess English words, then align the guess: the words are often wrong, their sounds seldom."""
-    return _decoded(recogniser, samples, speech_groups(prosody))
+    found = _decoded(recogniser, samples, speech_groups(prosody))
+    return _without_holes(recogniser, samples, prosody, found) if found.phones else found
+
+
+def _without_holes(recogniser: Recogniser, samples: FloatArray, prosody: Prosody, found: Found) -> Found:
+    """Fill speech in which no word was found with single sounds: a lost phrase must not shut the mouth."""
+    empty = prosody.speaking.copy()
+    for phone in found.phones:
+        empty[round(phone.start * TICKS_HZ) : round(phone.end * TICKS_HZ)] = False
+    sounds: list[Phone] = []
+    for first, last in runs(empty):
+        start, end = first / TICKS_HZ, last / TICKS_HZ
+        if end - start >= _LONGEST_HOLE_SECONDS:
+            heard = recogniser.phone_loop(piece(samples, start, end))
+            sounds += [Phone(p.label, p.start + start, min(p.end + start, end)) for p in heard if p.label.isalpha()]
+    phones = sorted((*found.phones, *(p for p in sounds if p.label != SILENCE)), key=lambda p: p.start)
+    return replace(found, phones=tuple(phones))
 
 
 def _decoded(recogniser: Recogniser, samples: FloatArray, groups: Sequence[Group]) -> Found:

@@ -1,7 +1,7 @@
 """Lips that must meet do meet: the hard pass for P, B, M and for F, V.
 
 It runs last, after smoothing, emotion and every amount, because any of them
-opens a closure again (speech_to_face.md section 4.4: 7 of 29 closures survive
+opens a closure again (docs/talking_mouth.md: 7 of 29 closures survive
 without it, 29 of 29 with it). The gap is computed on the head that will be
 shown, with what is left of the photo's own mouth. Where no blendshape can
 close a head, `lip_seal` asks the engine to.
@@ -24,7 +24,7 @@ from studio.engines.voice.shapes import BILABIALS, LABIODENTALS
 FloatArray = NDArray[np.float32]
 
 # Real closures begin 20 ms before the phone and end 5 ms after it, 95 ms in all (IQR 72..125), with slopes of 25 ms
-# from half-way (lip_truth.md section 6, 67 closures).
+# from half-way (docs/talking_mouth.md, 67 closures).
 _EARLY_SECONDS = 0.005
 _SHORTEST_SECONDS = 0.045
 _LONGEST_SECONDS = 0.07

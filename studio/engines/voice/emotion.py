@@ -1,6 +1,6 @@
 """Feelings under the words: upper face in full, mouth with care.
 
-Eight emotions as ARKit offsets (EMFACS cores, speech_to_face.md section 4.7).
+Eight emotions as ARKit offsets (EMFACS cores, docs/talking_mouth.md).
 The upper face shows them all the time; the corners of the mouth keep 65 %
 while speaking, lips and jaw at most 30 %, and the closure pass afterwards
 takes what is in its way. Nothing is guessed from the voice: valence cannot be

@@ -1,9 +1,9 @@
-"""What a face does besides speaking: blinks, glances, brows, breath.
+"""What a face does besides speaking: blinks, glances, brows, the mouth's corners, breath.
 
 Each is a layer with its own random stream, so that switching one off leaves
 the others exactly as they were. Times follow the speech where people's do:
 blinks wait for pauses, brows rise on accents, breath is drawn between phrases.
-Figures: speech_to_face.md section 4.6. The head has its own module.
+Figures: docs/talking_mouth.md. The head has its own module.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ from studio.domain.expression import ARKIT_NAMES, INDEX
 from studio.domain.performance import MouthResponse
 from studio.domain.speech import SILENCE, Phone
 from studio.engines.voice.easing import smoothstep
-from studio.engines.voice.prosody import Prosody
+from studio.engines.voice.melody import Melody
+from studio.engines.voice.prosody import TICKS_HZ
 
 FloatArray = NDArray[np.float32]
 
 GAZE_DEGREES_PER_WEIGHT = 20.0
 _EYES_ON_VIEWER = 0.8  # share of a head turn that the eyes undo to stay on the viewer
-_BLINK_LOG_MEAN, _BLINK_LOG_SD = 0.80, 0.55  # of seconds between blinks: 25 a minute with doubles, CV .59
+# Of seconds between blinks: 45 a minute with doubles while speaking, the middle of public speakers' 30 to 75
+# (docs/talking_mouth.md); in silence the intervals are longer by this factor.
+_BLINK_LOG_MEAN, _BLINK_LOG_SD = 0.20, 0.58
+_REST_FACTOR = 1.7
 _BLINK_CLOSE, _BLINK_HOLD, _BLINK_OPEN = 0.085, 0.025, 0.18
 _DOUBLE_BLINKS = 0.12
 _PAUSE_SNAP_SECONDS = 0.5
@@ -85,7 +89,9 @@ def _blink_times(phones: Sequence[Phone], duration: float, amount: float, rng: n
             out.append(snapped)
             if rng.random() < _DOUBLE_BLINKS:
                 out.append(snapped + float(rng.uniform(0.32, 0.45)))
-        time += float(np.clip(rng.lognormal(_BLINK_LOG_MEAN, _BLINK_LOG_SD), 0.6, 20)) / amount
+        resting = any(a + 1.0 < time < b for a, b in pauses)
+        wait = float(np.clip(rng.lognormal(_BLINK_LOG_MEAN, _BLINK_LOG_SD), 0.5, 12))
+        time += wait * (_REST_FACTOR if resting else 1.0) / amount
     return [t for t in out if t < duration - 0.2]
 
 
@@ -97,7 +103,7 @@ def _lid(t: FloatArray) -> FloatArray:
 
 
 def contact_shift(side: str) -> FloatArray:
-    """Return by how much other eye weights move the point of contact (speech_to_face.md section 4.1).  # (52,)"""
+    """Return by how much other eye weights move the point of contact (docs/talking_mouth.md).  # (52,)"""
     out = np.zeros(len(ARKIT_NAMES), np.float32)
     for name, millimetres in (("eyeWide", 3.5), ("eyeSquint", -3.2), ("eyeLookDown", -3.5), ("eyeLookUp", 1.2)):
         out[INDEX[name + side]] = millimetres / 11.7
@@ -171,43 +177,77 @@ def _jump(
     return there
 
 
-def accents(prosody: Prosody, phones: Sequence[Phone], spacing_seconds: float = 0.8) -> tuple[float, ...]:
-    """Return the moments of spoken stress: peaks of loudness on raised pitch, in seconds."""
-    speech = np.zeros(len(prosody), bool)
-    for phone in phones:
-        if phone.label != SILENCE:
-            speech[int(phone.start * 100) : int(phone.end * 100)] = True
-    voiced = speech & (prosody.pitch_hz > 0)
-    if voiced.sum() < 20:
-        return ()
-    level = np.convolve(prosody.level_db, np.ones(9) / 9, "same")
-    tune = np.log(np.maximum(prosody.pitch_hz, 1))
-    loud = (level - level[speech].mean()) / (level[speech].std() + 1e-6)
-    high = (tune - tune[voiced].mean()) / (tune[voiced].std() + 1e-6)
-    strength = np.where(voiced, loud + 0.5 * np.clip(high, -2, 2), -9)
-    peaks = np.flatnonzero((strength[1:-1] >= strength[:-2]) & (strength[1:-1] > strength[2:])) + 1
-    chosen: list[int] = []
-    for tick in sorted((p for p in peaks if strength[p] > 0.7), key=lambda p: -strength[p]):
-        if all(abs(tick - other) >= spacing_seconds * 100 for other in chosen):
-            chosen.append(int(tick))
-    return tuple(t / 100 for t in sorted(chosen))
+def brows(voice: Melody, frames: int, frame_rate_hz: float, amount: float, rng: np.random.Generator) -> FloatArray:
+    """Return offsets of the brows: flashes on accents, a level per phrase, a frown now and then, idle drift.
 
-
-def brows(
-    stresses: Sequence[float], frames: int, frame_rate_hz: float, amount: float, rng: np.random.Generator
-) -> FloatArray:
-    """Return offsets that raise the brows on about every second accent: 120 ms up, 80 held, 220 down.  # (T, 52)"""
+    Half of the accents flash (120 ms up, 80 held, 220 down) as high as they are
+    strong; the tune lifts the brows along; every second phrase has a raised or
+    knit brow of its own.  # (T, 52)
+    """
     out = np.zeros((frames, len(ARKIT_NAMES)), np.float32)
     at = np.arange(frames) / frame_rate_hz
-    lift = np.zeros(frames, np.float32)
-    for time in stresses:
-        height = float(rng.uniform(0.10, 0.30)) if rng.random() < 0.55 else 0.0
-        bump = np.minimum(smoothstep((at - time + 0.16) / 0.12), 1 - smoothstep((at - time - 0.04) / 0.22))
+    lift, knit = np.zeros(frames), np.zeros(frames)
+    for accent in voice.accents:
+        height = float(rng.uniform(0.22, 0.62)) * (0.6 + 0.6 * accent.strength) if rng.random() < 0.5 else 0.0
+        since = at - accent.seconds
+        bump = np.minimum(smoothstep((since + 0.18) / 0.14), 1 - smoothstep((since - 0.06) / 0.26))
         lift = np.maximum(lift, height * bump)
-    out[:, INDEX["browInnerUp"]] = 0.8 * amount * lift
+    for start, end in voice.phrases:
+        mood, height = rng.random(), float(rng.uniform(0.10, 0.34))
+        held = np.minimum(smoothstep((at - start + 0.3) / 0.5), 1 - smoothstep((at - end) / 0.6))
+        lift += (height * held) * (mood < 0.35)
+        knit += (height * held) * (mood > 0.75)
+    tune = np.interp(at, np.arange(len(voice.tune)) / TICKS_HZ, voice.tune)
+    lift += 0.07 * np.maximum(tune, 0) + 0.025 * (1 + _wander(at, rng))
+    knit += 0.04 * np.maximum(-tune, 0)
+    out[:, INDEX["browInnerUp"]] = 0.8 * amount * lift * (1 - np.minimum(knit, 1))
     for side in ("Left", "Right"):
-        out[:, INDEX["browOuterUp" + side]] = amount * lift * float(rng.uniform(0.85, 1.15))
-    return out
+        share = float(rng.uniform(0.8, 1.2)) * (1 + 0.25 * _wander(at, rng))
+        out[:, INDEX["browOuterUp" + side]] = amount * lift * share
+        out[:, INDEX["browDown" + side]] = amount * knit
+    return np.clip(out, 0, 0.9)
+
+
+def corners(
+    voice: Melody, activity: FloatArray, frame_rate_hz: float, amount: float, rng: np.random.Generator
+) -> FloatArray:
+    """Return offsets of the mouth's corners that no phone asks for.
+
+    Some phrases are said with a smile, more on one side than on the other; in
+    silence the corners drift a little, without parting the lips.
+
+    Args:
+        voice: its phrases.
+        activity: 0 silent .. 1 speaking, with slopes.  # (T,)
+        frame_rate_hz: rows per second.
+        amount: factor, 0..2.
+        rng: the layer's own random stream.
+
+    Returns:
+        Offsets.  # (T, 52)
+    """
+    frames = len(activity)
+    out = np.zeros((frames, len(ARKIT_NAMES)), np.float32)
+    at = np.arange(frames) / frame_rate_hz
+    smile = np.zeros(frames)
+    for start, end in voice.phrases:
+        height = float(rng.uniform(0.06, 0.20)) * (rng.random() < 0.4)
+        held = np.minimum(smoothstep((at - start + 0.2) / 0.5), 1 - smoothstep((at - end + 0.1) / 0.7))
+        smile = np.maximum(smile, height * held)
+    smile *= activity
+    quiet = 1 - activity
+    for side in ("Left", "Right"):
+        share = float(rng.uniform(0.85, 1.15))
+        drift = 0.5 * (1 + _wander(at, rng))
+        out[:, INDEX["mouthSmile" + side]] = amount * (share * smile + 0.05 * quiet * drift)
+        out[:, INDEX["mouthDimple" + side]] = amount * (0.3 * share * smile + 0.06 * quiet * _wander(at, rng))
+    return np.clip(out, 0, 0.5)
+
+
+def _wander(at: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return slow noise between -1 and 1: four waves of 3 to 20 s.  # (T,)"""
+    rates, phases = rng.uniform(0.05, 0.3, 4), rng.uniform(0, 2 * np.pi, 4)
+    return np.asarray(np.mean(np.sin(2 * np.pi * rates * at[:, None] + phases), axis=1))
 
 
 def breath(

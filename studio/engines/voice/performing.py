@@ -18,6 +18,7 @@ from studio.engines.voice import closure, liveliness, shapes
 from studio.engines.voice.coarticulation import melt, timeline
 from studio.engines.voice.emotion import lay, mood
 from studio.engines.voice.head import head_motion
+from studio.engines.voice.melody import melody
 from studio.engines.voice.prosody import TICKS_HZ, Prosody
 from studio.errors import UserInputError
 
@@ -25,8 +26,9 @@ FloatArray = NDArray[np.float32]
 
 _OWN_MOUTH_RAMP_SECONDS = 0.15
 _REST_RAMP_SECONDS = 0.25  # in this time the mouth is at rest for good, whatever the last phone still pulls
+_REST_GAP_MM = 3.0
 _ASYMMETRY = 0.15
-_LAYERS = ("lean", "blink", "gaze", "head", "brows", "breath")
+_LAYERS = ("lean", "blink", "gaze", "head", "brows", "breath", "corners")
 
 
 def write_performance(
@@ -59,19 +61,29 @@ def write_performance(
     felt = mood(emotions)
     acts = timeline(analysis.phones, analysis.duration_seconds)
     targets = shapes.solve_shapes(mouth)
-    curves = melt(acts, targets, prosody, jaw=amounts.jaw, lips=amounts.lips, articulation=amounts.articulation)
+    curves = melt(
+        acts,
+        targets,
+        prosody,
+        opening_mm=float(shapes.stem_response(mouth.gap_per_weight_mm)[shapes.STEM["jawOpen"]]),
+        words_known=analysis.method not in ("phone_loop", "energy"),
+        jaw=amounts.jaw,
+        lips=amounts.lips,
+        articulation=amounts.articulation,
+    )
     activity = speaking_activity(acts, frames, frame_rate_hz, _OWN_MOUTH_RAMP_SECONDS)
     lean = _lean(frames, frame_rate_hz, amounts.asymmetry, streams["lean"])
     speaking = speaking_activity(acts, frames, frame_rate_hz, _REST_RAMP_SECONDS)
     face = shapes.spread_stems(_sampled(curves, frames, frame_rate_hz) * speaking[:, None], lean)
     face += lay(felt, activity, frame_rate_hz)
     rests = tuple(p for p in _named_rests(acts))
-    stresses = liveliness.accents(prosody, rests)
-    face += liveliness.brows(stresses, frames, frame_rate_hz, amounts.brows, streams["brows"])
-    turn = head_motion(rests, stresses, felt, frames, frame_rate_hz, amounts.head, streams["head"])
+    voice = melody(prosody, rests)
+    face += liveliness.brows(voice, frames, frame_rate_hz, amounts.brows, streams["brows"])
+    face += liveliness.corners(voice, activity, frame_rate_hz, amounts.lips, streams["corners"])
+    turn = head_motion(rests, voice, felt, frames, frame_rate_hz, amounts.head, streams["head"])
     face += liveliness.gaze(turn, frame_rate_hz, amounts.gaze, streams["gaze"])
     face += liveliness.blinks(rests, face, mouth, frame_rate_hz, amounts.blink, streams["blink"])
-    own_mouth = (1 - (1 - shapes.SPEAKING_OWN_MOUTH) * activity).astype(np.float32)
+    own_mouth = _own_mouth(activity, mouth)
     seal = closure.seal_envelope(analysis.phones, frames, frame_rate_hz)
     touch = closure.touch_envelope(analysis.phones, frames, frame_rate_hz)
     weights = closure.enforce(np.clip(face, 0, 1), own_mouth, seal, touch, mouth)
@@ -90,6 +102,23 @@ def speaking_activity(acts: Sequence[Phone], frames: int, frame_rate_hz: float, 
         else:
             spans.append(closure.Hold(act.start, act.end))
     return closure.envelope(spans, frames, frame_rate_hz, ramp_seconds, ramp_seconds)
+
+
+def _own_mouth(activity: FloatArray, mouth: MouthResponse) -> FloatArray:
+    """Return the share of the photo's own mouth that is kept.
+
+    A photo that laughs would open its mouth in every pause, wider than on any
+    word; between its first and its last word it keeps no more of its own gap
+    than lips that rest.  # (T,) 0.25..1
+    """
+    own_gap = mouth.gap_mm + float(mouth.gap_per_weight_mm @ mouth.own)
+    rest = float(np.clip(_REST_GAP_MM / max(own_gap, 1e-3), shapes.SPEAKING_OWN_MOUTH, 1))
+    speaking = np.flatnonzero(activity >= 1)
+    held = activity.copy()
+    if len(speaking):
+        between = slice(speaking[0], speaking[-1] + 1)
+        held[between] = np.maximum(held[between], (1 - rest) / (1 - shapes.SPEAKING_OWN_MOUTH))
+    return np.asarray(1 - (1 - shapes.SPEAKING_OWN_MOUTH) * held, np.float32)
 
 
 def _named_rests(acts: Sequence[Phone]) -> list[Phone]:

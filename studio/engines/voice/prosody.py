@@ -9,6 +9,7 @@ not know what was said.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ _LEVEL_WINDOW = 480  # 30 ms, as in lip_truth section 2
 _PITCH_WINDOW = 640  # 40 ms: two periods of the lowest voice searched
 _PITCH_RANGE_HZ = (70.0, 400.0)
 _VOICED_CORRELATION = 0.45
+_TILT_BANDS_HZ = (80, 400, 700, 1100, 1700, 2700, 4000, 7900)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Prosody:
         level_db: RMS over 30 ms, dB of full scale, floor -100.  # (T,)
         high_db: the same above 4 kHz (first difference twice, see `measure`).  # (T,)
         low_db: the same below about 400 Hz.  # (T,)
+        tilt_db: mean level of six bands above 400 Hz over that below: an open mouth lifts the first formant out of
+            the lowest band, so this follows the opening in any language.  # (T,)
         pitch_hz: voice pitch; 0 where unvoiced.  # (T,)
         speaking: voice activity.  # (T,) bool
     """
@@ -48,6 +52,7 @@ class Prosody:
     level_db: FloatArray
     high_db: FloatArray
     low_db: FloatArray
+    tilt_db: FloatArray
     pitch_hz: FloatArray
     speaking: NDArray[np.bool_]
 
@@ -106,7 +111,7 @@ def measure(samples: FloatArray) -> Prosody:
         Curves with floor(N / 160) + 1 ticks; tick i is centered on i * 10 ms.
     """
     ticks = len(samples) // HOP + 1
-    curves = np.empty((4, ticks), np.float32)
+    curves = np.empty((5, ticks), np.float32)
     reach = _PITCH_WINDOW // 2
     for first in range(0, ticks, _BLOCK_TICKS):
         last = min(first + _BLOCK_TICKS, ticks)
@@ -115,12 +120,12 @@ def measure(samples: FloatArray) -> Prosody:
         inside = samples[max(begin, 0) : min(end, len(samples))]
         piece[max(-begin, 0) : max(-begin, 0) + len(inside)] = inside
         curves[:, first:last] = _measure_block(piece, last - first)
-    level, high, low, pitch = curves
-    return Prosody(level, high, low, pitch, _voice_activity(level))
+    level, high, low, tilt, pitch = curves
+    return Prosody(level, high, low, tilt, pitch, _voice_activity(level))
 
 
 def _measure_block(piece: FloatArray, ticks: int) -> FloatArray:
-    """Return level, high and low dB and pitch of `ticks` windows 10 ms apart.  # (4, ticks)"""
+    """Return level, high and low dB, tilt and pitch of `ticks` windows 10 ms apart.  # (5, ticks)"""
     windows = np.lib.stride_tricks.sliding_window_view(piece, _PITCH_WINDOW)[::HOP][:ticks]
     side = (_PITCH_WINDOW - _LEVEL_WINDOW) // 2
     frames = windows[:, side : side + _LEVEL_WINDOW]
@@ -130,7 +135,15 @@ def _measure_block(piece: FloatArray, ticks: int) -> FloatArray:
     bands = [frames.astype(np.float64) ** 2, spectrum[:, int(4000 / bin_hz) :], spectrum[:, 1 : int(400 / bin_hz) + 1]]
     powers = [bands[0].mean(1), bands[1].sum(1) / scale, bands[2].sum(1) / scale]
     decibels = [10 * np.log10(power + 1e-10) for power in powers]
-    return np.stack([*decibels, _pitch(windows)]).astype(np.float32)
+    return np.stack([*decibels, _tilt(spectrum / scale), _pitch(windows)]).astype(np.float32)
+
+
+def _tilt(spectrum: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the mean level in dB of the bands above 400 Hz, less that of the band below.  # (T, 257) -> (T,)"""
+    edges = [round(hz * 512 / RATE_HZ) for hz in _TILT_BANDS_HZ]
+    powers = [spectrum[:, a:b].sum(1) for a, b in pairwise(edges)]
+    levels = 10 * np.log10(np.stack(powers) + 1e-9)
+    return np.asarray(levels[1:].mean(0) - levels[0])
 
 
 def _pitch(windows: FloatArray) -> FloatArray:
@@ -153,7 +166,7 @@ def _voice_activity(level_db: FloatArray) -> NDArray[np.bool_]:
 
     The gate lies 35 % of the way from the noise floor to the loud end, at least
     9 dB above the floor, and never below -52 dB. Gaps up to 100 ms are filled
-    and islands under 50 ms dropped (speech_to_face.md section 4.3).
+    and islands under 50 ms dropped (docs/talking_mouth.md).
     """
     floor, loud = np.percentile(level_db, [8, 95])
     gate = max(floor + 0.35 * (loud - floor), floor + min(9.0, 0.5 * (loud - floor)), -52.0)

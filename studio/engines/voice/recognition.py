@@ -4,7 +4,7 @@ A single decoder shares its acoustic model and dictionary between four
 searches: forced alignment to a text, alignment to the *beginning* of a text
 (for long sound), free decoding with the language model, and a phone loop.
 Facts the code rests on, measured on read English and real speakers
-(lip_truth.md section 7): a forced alignment needs some padding with faint
+(docs/talking_mouth.md): a forced alignment needs some padding with faint
 noise, must be checked word by word, and its second pass (phones) fails on some
 paddings; so padding and beams are tried in order. Nothing here knows about
 pauses, groups of words or languages; see `alignment`.
@@ -32,7 +32,7 @@ _PADDINGS_SECONDS = ((0.2, 0.3), (0.1, 0.1), (0.0, 0.0), (0.05, 0.2))
 _BEAMS: tuple[float | None, ...] = (None, 1e-80, 1e-200)
 _DEFAULT_BEAMS = {"beam": 1e-48, "wbeam": 7e-29, "pbeam": 1e-48}
 _PHONE_LOOP_BEAM = 1e-20
-_PHONE_LOOP_WEIGHT = 2.0  # lw 2: best closures and correlation of those tried (speech_to_face.md section 4.3)
+_PHONE_LOOP_WEIGHT = 2.0  # lw 2: best closures and correlation of those tried (docs/talking_mouth.md)
 _LANGUAGE_WEIGHT = 6.5
 _DECODING_LIMITS = {"maxhmmpf": 3000, "maxwpf": 20}
 """40 % faster than without, the same words but for one in 60 s of a real speaker."""
@@ -202,6 +202,7 @@ class Recogniser:
                     hmm=str(models / "en-us/en-us"),
                     dict=str(models / "en-us/cmudict-en-us.dict"),
                     lm=None,
+                    fwdflat=False,  # a second pass over the words: a fifth of the time, and no better lips
                     loglevel="FATAL",
                 )
             except (RuntimeError, ValueError, TypeError) as exc:

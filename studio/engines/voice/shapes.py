@@ -2,7 +2,7 @@
 
 ARKit names are standard, meshes are not: the same jawOpen opens one head by
 20 mm and another by 40. So a phone is written as the lip gap people really
-make (measured on real speakers, lip_truth.md section 6) plus the weights that
+make (measured on real speakers, docs/talking_mouth.md) plus the weights that
 give the lips their character, and jawOpen is solved for the gap on the head
 that will be shown. How shapes melt into each other is `coarticulation`'s
 matter; closing the lips is `closure`'s.
@@ -33,6 +33,9 @@ STEM: dict[str, int] = {name: i for i, name in enumerate(STEMS)}
 ARTICULATOR: NDArray[np.intp] = np.array([{"jawOpen": 0, "mouthFunnel": 1, "mouthPucker": 1}.get(s, 2) for s in STEMS])
 """Which of the three articulators (0 jaw, 1 rounding, 2 the rest) moves each stem."""
 
+_FULL_SWING = {"mouthFunnel": 1.6, "mouthPucker": 1.6, "mouthStretch": 2.6, "mouthSmile": 2.6, "mouthDimple": 2.6}
+"""Phones last 80 ms and melt into their neighbors, so lips reach half of what each asks for. With these factors the
+width of the mouth varies by .04 of the eye distance, as real speakers' does (.03 and .06 in two clips), not by .02."""
 MAX_JAW = 0.6
 SPEAKING_OWN_MOUTH = 0.25
 """Share of the photo's own mouth shape that is kept while the mouth speaks."""
@@ -71,12 +74,12 @@ def _lips(**weights: float) -> dict[str, float]:
     return {next(s for s in STEMS if s in (f"mouth{k[0].upper()}{k[1:]}", k)): v for k, v in weights.items()}
 
 
-# Gaps: means over four real speakers, 96 s (lip_truth.md section 6); UH, TH, DH, Y, CH, JH and ZH were too rare there
+# Gaps: means over four real speakers, 96 s (docs/talking_mouth.md); UH, TH, DH, Y, CH, JH and ZH were too rare there
 # and keep the older table's value moved half-way to their neighbors. Lips, sharpness and dominance:
-# speech_to_face.md section 4.2b; IY narrower than there, because real speakers hardly widen for it.
+# docs/talking_mouth.md; IY narrower than there, because real speakers hardly widen for it.
 PHONE_SHAPES: dict[str, PhoneShape] = {
     SILENCE: PhoneShape(None, {}, 12, (0.45, 0.45, 0.45)),
-    PAUSE: PhoneShape(5.0, _lips(lowerDown=0.06, upperUp=0.03), 10, (0.45, 0.45, 0.45)),
+    PAUSE: PhoneShape(7.0, _lips(lowerDown=0.06, upperUp=0.03), 10, (0.45, 0.45, 0.45)),
     "AA": PhoneShape(9.9, _lips(lowerDown=0.10)),
     "AE": PhoneShape(9.4, _lips(stretch=0.20, upperUp=0.15, lowerDown=0.20)),
     "AH": PhoneShape(6.6, _lips(lowerDown=0.10, upperUp=0.05)),
@@ -141,7 +144,7 @@ def solve_shapes(mouth: MouthResponse) -> dict[str, FloatArray]:
     for phone, shape in PHONE_SHAPES.items():
         weights = np.zeros(len(STEMS), np.float32)
         for stem, weight in shape.lips.items():
-            weights[STEM[stem]] = weight
+            weights[STEM[stem]] = min(weight * _FULL_SWING.get(stem, 1.0), 1.0)
         if shape.gap_mm is not None:
             missing = shape.gap_mm - rest - float(per_weight @ weights)
             weights[STEM["jawOpen"]] = np.clip(missing / opening, 0.0, MAX_JAW)
@@ -212,4 +215,4 @@ AVERAGE_MOUTH = MouthResponse(
     blink_contact=np.array([0.79, 0.79], np.float32),
     own=np.zeros(len(ARKIT_NAMES), np.float32),
 )  # fmt: skip
-"""The average head of the embedded engine, for curves without a portrait (speech_to_face.md section 4.1)."""
+"""The average head of the embedded engine, for curves without a portrait (docs/talking_mouth.md)."""

@@ -41,7 +41,7 @@ class PocketsphinxSpeech:
     """
 
     name = "pocketsphinx"
-    version = "1"
+    version = "2"
 
     def __init__(self, languages_dir: Path | None = None) -> None:
         self._languages = load_languages(languages_dir)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.domain.clip_format import clip_format
 from studio.domain.expression import FaceState, resolve
-from studio.domain.performance import Performance
+from studio.domain.performance import Performance, take_seed
 from studio.domain.pose import HeadPose
 from studio.domain.speech import Phone, SpeechAnalysis, Word
 from studio.engines.base import Sound
@@ -47,7 +49,7 @@ class AnimationResult:
     Attributes:
         path: the clip.
         curves: the curves, when asked.
-        seconds: stage -> seconds it took, with "total".
+        seconds: stage -> seconds it took, with "total"; "speech" is what was left of it once the portrait was ready.
         phone_path: how the phones were found (see SpeechAnalysis.method).
         hints: one sentence per shortcoming.
     """
@@ -87,9 +89,13 @@ class _Clock:
 
 @dataclass(frozen=True)
 class _Spoken:
-    """The speech of one clip: samples for the analysis, and the file for the sound track."""
+    """The speech of one clip: samples for the analysis, and the file for the sound track.
+
+    `sha256` is of the whole sound: of the file's bytes, or of the samples of what the offline voice said.
+    """
 
     sound: Sound
+    sha256: str
     path: Path
     start_seconds: float
     notes: tuple[str, ...]
@@ -120,6 +126,8 @@ class ClipMaker:
         tell = on_progress or (lambda progress: None)
         clock = _Clock()
         tell(Progress(0.0, "Reading the portrait"))
+        # The recogniser has a process of its own: speech is heard while the portrait is made ready.
+        hearing = _beside(lambda: self._listen(request))
         with clock.stage("portrait"):
             prepared = self._portraits.prepare(
                 self._sources.path(request.portrait),
@@ -129,7 +137,7 @@ class ClipMaker:
             )
         tell(Progress(0.02, "Listening to the speech"))
         with clock.stage("speech"):
-            spoken = self._listen(request)
+            spoken = hearing.result()
         tell(Progress(0.06, "Writing the motion"))
         with clock.stage("motion"):
             performance, base = self._perform(request, prepared, spoken)
@@ -168,24 +176,25 @@ class ClipMaker:
         sound = trim(decoded, request.start_seconds, end)
         # The transcript says what the whole sound says: a part is heard as a part of the whole.
         whole = bool((request.transcript or "").strip())
-        with engines.lock:
+        with engines.speech_lock:
             analysis = engines.speech().analyse(decoded if whole else sound, request.transcript, request.language)
         if whole:
             analysis = _part_of(analysis, request.start_seconds, sound)
-        return _Spoken(sound, path, request.start_seconds, decoded.notes, analysis)
+        return _Spoken(sound, decoded.sha256, path, request.start_seconds, decoded.notes, analysis)
 
     def _speak(self, request: AnimationRequest) -> _Spoken:
         """Let the offline voice say the text."""
         from studio.engines.media.sound import trim, write_wav
 
         engines = self._portraits.engines
-        with engines.lock:
+        with engines.speech_lock:
             sound, analysis = engines.synthesiser().speak(request.text or "", voice=request.voice)
         self._scratch.mkdir(parents=True, exist_ok=True)
         path = write_wav(self._scratch / f"spoken-{time.time_ns()}.wav", sound)
         end = None if request.seconds is None else request.start_seconds + request.seconds
         part = trim(sound, request.start_seconds, end)
-        return _Spoken(part, path, request.start_seconds, (), _part_of(analysis, request.start_seconds, part))
+        said = hashlib.sha256(sound.samples.tobytes()).hexdigest()
+        return _Spoken(part, said, path, request.start_seconds, (), _part_of(analysis, request.start_seconds, part))
 
     def _perform(
         self, request: AnimationRequest, prepared: PreparedPortrait, spoken: _Spoken
@@ -194,13 +203,13 @@ class ClipMaker:
         own = prepared.portrait.own_weights
         base = resolve(request.edit, own) if request.expression or request.neutralise else FaceState(own)
         engines = self._portraits.engines
-        with engines.lock:
+        with engines.speech_lock:
             performance = engines.speech().perform(
                 spoken.sound,
                 spoken.analysis,
                 replace(prepared.portrait.mouth, own=base.weights),
                 frame_rate_hz=float(request.frame_rate_hz),
-                seed=request.seed,
+                seed=take_seed(request.seed, spoken.sha256, prepared.sha256),
                 emotions=tuple(request.emotions.items()),
                 amounts=request.amounts,
             )
@@ -269,7 +278,22 @@ class ClipMaker:
             "portrait": f"{prepared.engine} {prepared.engine_version}",
             "speech": self._portraits.engines.speech_name(),
         }
-        return new_recipe("clip", settled.model_dump(mode="json"), engines, inputs)
+        recipe = new_recipe("clip", settled.model_dump(mode="json"), engines, inputs)
+        return {**recipe, "take_seed": take_seed(request.seed, spoken.sha256, prepared.sha256)}
+
+
+def _beside(work: Callable[[], _Spoken]) -> Future[_Spoken]:
+    """Do something in a thread that no failure elsewhere has to wait for."""
+    outcome: Future[_Spoken] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as exc:
+            outcome.set_exception(exc)
+
+    threading.Thread(target=run, daemon=True, name="listening").start()
+    return outcome
 
 
 def _part_of(analysis: SpeechAnalysis, start: float, sound: Sound) -> SpeechAnalysis:

@@ -187,6 +187,7 @@ class Portraits:
         return made
 
     def _make(self, picture: Path | bytes, face_index: int | None, size: int | None, engine: str) -> PreparedPortrait:
+        self.engines.warm_up(engine)
         found = self.find_faces(picture)
         index = choose_face(found.faces, face_index)
         longer = max(found.width, found.height)

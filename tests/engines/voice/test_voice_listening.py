@@ -97,3 +97,14 @@ def test_no_child_outlives_a_killed_parent(tmp_path) -> None:
     parent.wait()
     parent.stdout.close()
     wait_until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_recogniser_starts_without_heavy_libraries():
+    """Half of its start would be imports that it never uses."""
+    code = "import sys, studio.engines.voice.listening; print(*sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=SPEECH.parents[1]
+    )
+    loaded = set(found.stdout.split())
+    assert "numpy" in loaded
+    assert not loaded & {"pydantic", "scipy", "cv2", "numba", "onnxruntime", "PIL"}
