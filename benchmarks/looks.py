@@ -23,7 +23,6 @@ import cv2
 import numpy as np
 
 from benchmarks.pose_reading import PoseReader
-from benchmarks.rig import square
 from studio.domain.expression import CONTROLS, ExpressionEdit, resolve
 from studio.domain.face import DetectedFace
 from studio.engines.base import Image
@@ -36,7 +35,8 @@ from studio.errors import NotFoundError
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
-SIDE = 896  # of the square that is looked at: a face of 2.2 times less is about 400 pixels high
+SIDE = 896  # of the square that is looked at
+MARGIN = 2.2  # of it over the face in it, which is then about 400 pixels high
 TILE = 400
 ROWS_PER_PAGE = 6
 FRAMES = 8
@@ -104,10 +104,20 @@ def subjects(folder: Path | None, analyser: VisionAnalyser, side: int) -> Iterat
         found = analyser.detect(image)
         if not found:
             continue
-        crop = square(image, found[0].box, side)
+        crop = _cropped(image, found[0].box, side)
         again = analyser.detect(crop)
         if again:
             yield Subject(name, crop, again[0])
+
+
+def _cropped(image: Image, box: tuple[float, float, float, float], side: int) -> Image:
+    """Cut a face with its surroundings, as far as the picture reaches, so that a whole square would be `side` wide."""
+    size = max(box[2] - box[0], box[3] - box[1]) * MARGIN
+    left, top = max(round((box[0] + box[2] - size) / 2), 0), max(round((box[1] + box[3] - size) / 2), 0)
+    part = image[top : round((box[1] + box[3] + size) / 2), left : round((box[0] + box[2] + size) / 2)]
+    scale = side / size
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(part, None, fx=scale, fy=scale, interpolation=how), np.uint8)
 
 
 def _pictures(folder: Path | None) -> Iterator[tuple[str, Image]]:
@@ -202,7 +212,7 @@ def _place(subject: Subject, part: str, values: Values) -> tuple[np.ndarray, flo
         return marks[[33, 263]].mean(0), 1.55 * eye
     if part == "edge":
         return _edge_of_interest(marks, values), 1.5 * eye
-    return np.array(subject.image.shape[1::-1]) / 2, 0.92 * subject.image.shape[1]
+    return marks[[33, 263, 152]].mean(0), 0.92 * SIDE
 
 
 def _edge_of_interest(marks: np.ndarray, values: Values) -> np.ndarray:
