@@ -2,6 +2,8 @@
 # make demo   portrait + speech -> out/demo.mp4, without a window
 # make test   every check and every test
 # make lint   ruff and mypy only
+# make update renew the versions in constraints.txt, say what moved, run every test
+# make newest try the newest releases that requirements.txt allows, in an environment of their own
 # The same steps as plain pip commands, for systems without make, stand in README.md.
 
 PYTHON ?= python3
@@ -13,7 +15,7 @@ PYTHON := python
 endif
 PY := $(BIN)/python
 
-.PHONY: run demo test lint clean
+.PHONY: run demo test lint update newest clean
 
 run: $(VENV)/.installed
 	$(PY) app.py
@@ -33,8 +35,14 @@ lint: $(VENV)/.installed-dev
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
+update: $(VENV)/.installed-dev
+	$(PY) .ci/pins.py update $(if $(TORCH),--torch $(TORCH))
+
+newest: $(VENV)/.installed-dev
+	$(PY) .ci/pins.py newest $(if $(KEEP),--keep $(KEEP))
+
 # Stamps: the second make does not ask the package index again.
-$(VENV)/.installed: requirements.txt install.py
+$(VENV)/.installed: requirements.txt constraints.txt install.py
 	$(PYTHON) install.py
 	$(PY) -c "open('$@', 'w').close()"
 

@@ -1,4 +1,4 @@
-"""Make .venv in the clone and install requirements.txt into it.
+"""Make .venv in the clone and install requirements.txt into it, in the versions of constraints.txt.
 
 Runs with the standard library of any Python from 3.11, on every system. On
 Linux OpenCV needs two system libraries that bare servers lack; where this
@@ -26,7 +26,7 @@ def main() -> int:
     python = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not python.exists():
         venv.create(VENV, with_pip=True)
-    subprocess.run([str(python), "-m", "pip", "install", "-r", str(ROOT / "requirements.txt")], check=True)
+    subprocess.run([str(python), "-m", "pip", "install", "-r", "requirements.txt"], check=True, cwd=ROOT)
     return _system_libraries(python)
 
 

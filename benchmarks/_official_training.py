@@ -42,8 +42,8 @@ def official_step(location: BaseLocation, plan: TrainingPlan, folder: Path) -> C
     from PIL import Image
     from PIL.ImageOps import exif_transpose
 
-    from studio.engines.diffusion.bases import load_base
-    from studio.engines.diffusion.trainable import lora_configs
+    from studio.engines.diffusion.bases.loading import load_base
+    from studio.engines.diffusion.training.trainable import lora_configs
 
     count = _photos_in(folder)
     base = load_base(location, device="cpu")

@@ -50,9 +50,10 @@ def run(base: Path = BASE, pictures: int = PICTURES) -> dict[str, Any]:
     """
     import torch
 
-    from studio.engines.diffusion.attribute_classifier import accuracy, load_classifier, read_attributes
-    from studio.engines.diffusion.embedded_base import GUIDANCE, STEPS, embedded_pipeline
-    from studio.engines.diffusion.rendered_faces import picture_of_index, render
+    from studio.factory.preview_base.drawing import render
+    from studio.factory.preview_base.judge import accuracy, load_classifier, read_attributes
+    from studio.factory.preview_base.opening import GUIDANCE, STEPS, embedded_pipeline
+    from studio.factory.preview_base.people import picture_of_index
 
     torch.set_num_threads(1)
     began = time.perf_counter()
@@ -88,8 +89,9 @@ def run(base: Path = BASE, pictures: int = PICTURES) -> dict[str, Any]:
 
 def identity(people: int = 6, photos: int = 3) -> dict[str, Any]:
     """Say whether the studio's own analyser finds rendered people and tells them apart, at 256 pixels."""
-    from studio.engines.diffusion.rendered_faces import render, sample_person, sample_picture
     from studio.engines.vision.analyser import VisionAnalyser
+    from studio.factory.preview_base.drawing import render
+    from studio.factory.preview_base.people import sample_person, sample_picture
 
     analyser, rng = VisionAnalyser(ROOT / "assets" / "models"), np.random.default_rng(5)
     found: list[list[NDArray[Any]]] = []
@@ -114,7 +116,7 @@ def sheet(out: Path, base: Path = BASE, columns: int = 8, scale: int = 2) -> Non
     """Write the contact sheet: one row per prompt, the same seeds in every row."""
     from PIL import Image, ImageDraw
 
-    from studio.engines.diffusion.embedded_base import embedded_pipeline, sample_pictures
+    from studio.factory.preview_base.opening import embedded_pipeline, sample_pictures
 
     pipeline = embedded_pipeline(base)
     side, line = 64 * scale, 18
@@ -133,8 +135,8 @@ def sheet(out: Path, base: Path = BASE, columns: int = 8, scale: int = 2) -> Non
 
 def train(work_folder: Path, base: Path = BASE) -> dict[str, float]:
     """Train the classifier anew with the renders of `base build`'s work folder and write it beside the base."""
-    from studio.engines.diffusion.attribute_classifier import train_classifier
-    from studio.engines.diffusion.embedded_base import load_embedded
+    from studio.factory.preview_base.judge import train_classifier
+    from studio.factory.preview_base.opening import load_embedded
 
     return train_classifier(
         base / "classifier.safetensors", work_folder=work_folder, vae=load_embedded(base)["vae"],
@@ -143,8 +145,8 @@ def train(work_folder: Path, base: Path = BASE) -> dict[str, float]:
 
 
 def _drawn(pipeline: Any, wanted: list[dict[str, str]]) -> NDArray[np.uint8]:
-    from studio.engines.diffusion.embedded_base import sample_pictures
-    from studio.engines.diffusion.rendered_faces_captions import caption_of
+    from studio.factory.preview_base.captions import caption_of
+    from studio.factory.preview_base.opening import sample_pictures
 
     prompts = [caption_of(labels) for labels in wanted]
     parts = [
@@ -155,7 +157,7 @@ def _drawn(pipeline: Any, wanted: list[dict[str, str]]) -> NDArray[np.uint8]:
 
 
 def _seconds_per_picture(pipeline: Any, batch: int = 1, repeat: int = 5) -> float:
-    from studio.engines.diffusion.embedded_base import sample_pictures
+    from studio.factory.preview_base.opening import sample_pictures
 
     times = []
     for seed in range(repeat):

@@ -65,7 +65,8 @@ def sorting() -> dict[str, Any]:
     """Count right and wrong verdicts in heaps of one person with copies and strangers."""
     from PIL import Image, ImageFilter
 
-    from studio.engines.diffusion.rendered_faces import render, sample_person, sample_picture
+    from studio.factory.preview_base.drawing import render
+    from studio.factory.preview_base.people import sample_person, sample_picture
     from studio.studio import Studio
 
     total = {"own": 0, "own_kept": 0, "own_unsure": 0, "strangers": 0, "strangers_kept": 0, "strangers_unsure": 0}
@@ -117,8 +118,9 @@ def traits(people: int = 12, pictures: int = 6) -> dict[str, Any]:
     """Compare the words of captions with the labels of renders; where no word is said, nothing is wrong."""
     from studio.domain.traits import rest_of, traits_of
     from studio.engines import Engines
-    from studio.engines.diffusion.rendered_faces import render, sample_person, sample_picture
     from studio.engines.vision.appearance import measure
+    from studio.factory.preview_base.drawing import render
+    from studio.factory.preview_base.people import sample_person, sample_picture
     from studio.studio import ASSETS
 
     faces = Engines(ASSETS).faces()

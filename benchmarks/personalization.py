@@ -37,7 +37,7 @@ from studio.domain.base_model import BaseLocation  # noqa: E402
 from studio.domain.consent import Consent  # noqa: E402
 from studio.domain.training import TrainingPlan, TrainingRun  # noqa: E402
 from studio.engines.base import Image, PictureOrder, SamplePicture, TrainingExample  # noqa: E402
-from studio.engines.diffusion.embedded_base import GUIDANCE, STEPS  # noqa: E402
+from studio.factory.preview_base.opening import GUIDANCE, STEPS  # noqa: E402
 from studio.studio import Studio  # noqa: E402
 
 GOALS = {"overfit gain, dB": 6.0, "overfit, s": 60.0, "whole benchmark, s": 300.0}
@@ -117,8 +117,9 @@ def run(
 
 def _people(studio: Studio, folder: Path) -> tuple[str, str]:
     """Add the person with six photos, and once more with six photos that are not trained on."""
-    from studio.engines.diffusion.rendered_faces import render, sample_person, sample_picture
     from studio.engines.media.pictures import write_png
+    from studio.factory.preview_base.drawing import render
+    from studio.factory.preview_base.people import sample_person, sample_picture
 
     rng = np.random.default_rng(PERSON_SEED)
     person = sample_person(rng, hair_color="red", sex="man", beard="yes", age="young")
@@ -222,7 +223,7 @@ def _judge(
 
 def _obeyed(studio: Studio, location: BaseLocation, who: str, worn: Sequence[AdapterFile]) -> str:
     """Ask for four expressions before two backgrounds, with two seeds, and let the judge of `bench base` look."""
-    from studio.engines.diffusion.attribute_classifier import load_classifier, read_attributes
+    from studio.factory.preview_base.judge import load_classifier, read_attributes
     from studio.studio import ASSETS
 
     asked = [(e, b) for e in ("smiling", "surprised", "sad", "angry") for b in ("blue", "red") for _ in range(2)]

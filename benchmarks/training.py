@@ -78,7 +78,7 @@ def _say(text: str) -> None:
 
 def _bases(folder: Path) -> Iterator[tuple[str, BaseLocation, int]]:
     """Yield name, place and how many steps a round makes."""
-    from studio.engines.diffusion.bases import inspect_base
+    from studio.engines.diffusion.bases.loading import inspect_base
 
     embedded = ROOT / "assets" / "base"
     if (embedded / "model_index.json").exists():
@@ -96,7 +96,7 @@ def _write_base(folder: Path, widths: Sequence[int], autoencoder: Sequence[int],
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    from studio.engines.diffusion.tokenizer import make_tokenizer
+    from studio.factory.preview_base.tokenizer import make_tokenizer
 
     words = make_tokenizer(folder / "tokenizer")
     deep = len(widths) - 1
@@ -191,7 +191,7 @@ class _Studio:
         self._thread: threading.Thread | None = None
 
     def _train(self) -> None:
-        from studio.engines.diffusion.training import DiffusionTrainer
+        from studio.engines.diffusion.training.trainer import DiffusionTrainer
 
         DiffusionTrainer("cpu").train(*self._arguments)
 
@@ -225,9 +225,9 @@ def _bare(location: BaseLocation, plan: TrainingPlan) -> Callable[[], Any]:
     """Return forward, backward and optimizer step on numbers that never change."""
     import torch
 
-    from studio.engines.diffusion.bases import load_base
-    from studio.engines.diffusion.prompts import encode_prompts
-    from studio.engines.diffusion.trainable import Trainable
+    from studio.engines.diffusion.bases.loading import load_base
+    from studio.engines.diffusion.bases.prompts import encode_prompts
+    from studio.engines.diffusion.training.trainable import Trainable
 
     base = load_base(location, device="cpu")
     trainable = Trainable(base, plan)
@@ -271,8 +271,8 @@ def _resume_difference(folder: Path) -> float:
     """Train 12 steps at once, and 6 and 6 with a new process between; return the largest difference of any weight."""
     from safetensors.torch import load_file
 
-    from studio.engines.diffusion.bases import inspect_base
-    from studio.engines.diffusion.training import DiffusionTrainer
+    from studio.engines.diffusion.bases.loading import inspect_base
+    from studio.engines.diffusion.training.trainer import DiffusionTrainer
 
     location = inspect_base(_write_base(folder / "resume-base", (32, 64), (8, 16, 16), 32))
     plan = _plan(location, 12, text=True).model_copy(
@@ -293,7 +293,7 @@ def _resume_difference(folder: Path) -> float:
 
 
 def _go_on(job: dict[str, Any]) -> None:
-    from studio.engines.diffusion.training import DiffusionTrainer
+    from studio.engines.diffusion.training.trainer import DiffusionTrainer
 
     runtime.prepare(threads=1)
     location, plan = BaseLocation(**job["location"]), TrainingPlan(**job["plan"])
@@ -308,7 +308,7 @@ def _optimizers() -> dict[str, Any]:
     import torch
     from diffusers import UNet2DConditionModel
 
-    from studio.engines.diffusion.optimizers import make_optimizer, state_bytes
+    from studio.engines.diffusion.training.optimizers import make_optimizer, state_bytes
 
     found: dict[str, Any] = {}
     for name in ("adamw", "projected_adamw"):
@@ -341,8 +341,8 @@ def _optimizers() -> dict[str, Any]:
 
 
 def _whole_model_megabytes(name: Any) -> int | None:
-    from studio.engines.diffusion.optimizers import expected_state_bytes
-    from studio.engines.diffusion.shapes import bundled_location, shapes_of
+    from studio.engines.diffusion.training.cost import bundled_location, shapes_of
+    from studio.engines.diffusion.training.optimizers import expected_state_bytes
 
     plan = TrainingPlan(method="dreambooth", optimizer=name, resolution=512, train_text_encoder=False)
     shapes = shapes_of(bundled_location("sd15"), plan)

@@ -21,22 +21,22 @@ from studio.errors import NotFoundError, UserInputError
 from studio.jobs.kinds import KindTable, Workplace
 from studio.jobs.queue import JobQueue
 from studio.jobs.supervisor import WorkerSupervisor
-from studio.services.adapters import Adapters
-from studio.services.animation import Animation
+from studio.services.adapters.exchange import Adapters
 from studio.services.bases import Bases
-from studio.services.curation import Curation
-from studio.services.expressions import Expressions
-from studio.services.generation import Generation
+from studio.services.clips.animation import Animation
 from studio.services.health import checkup
-from studio.services.identities import Identities
 from studio.services.jobs import Jobs
 from studio.services.library import Library
-from studio.services.likeness import Likeness
-from studio.services.portraits import Portraits
-from studio.services.presets import Presets
+from studio.services.people.curation import Curation
+from studio.services.people.identities import Identities
+from studio.services.people.likeness import Likeness
+from studio.services.pictures.generation import Generation
+from studio.services.portraits.expressions import Expressions
+from studio.services.portraits.prepared import Portraits
+from studio.services.portraits.presets import Presets
 from studio.services.projects import Projects, sample_portrait
 from studio.services.sources import Sources
-from studio.services.training import Training
+from studio.services.training.runs import Training
 from studio.settings import Settings
 from studio.store import Store
 
@@ -50,16 +50,16 @@ LONG_KINDS = frozenset({"train", "grid", "leak_test", "download"})
 """These run in a worker process of their own, so that hours of training hold up no picture."""
 
 JOB_KINDS: KindTable = {
-    "animate": "studio.services.animation:KIND",
-    "curate": "studio.services.curation:KIND",
-    "caption": "studio.services.curation:CAPTION_KIND",
+    "animate": "studio.services.clips.animation:KIND",
+    "curate": "studio.services.people.curation:KIND",
+    "caption": "studio.services.people.curation:CAPTION_KIND",
     "download": "studio.services.bases:KIND",
-    "generate": "studio.services.generation:KIND",
-    "grid": "studio.services.training:GRID_KIND",
-    "leak_test": "studio.services.adapters:KIND",
+    "generate": "studio.services.pictures.generation:KIND",
+    "grid": "studio.services.training.runs:GRID_KIND",
+    "leak_test": "studio.services.adapters.exchange:KIND",
     "rerun": "studio.services.library:KIND",
     "sample": "studio.services.projects:KIND",
-    "train": "studio.services.training:KIND",
+    "train": "studio.services.training.runs:KIND",
 }
 
 
@@ -121,6 +121,9 @@ class Studio:
 
     def start(self, *, worker: bool = True, sample: bool = True) -> None:
         """Do what a window does first: note interrupted jobs, set up a new studio, start the worker."""
+        from studio.engines.media.pictures import forget_other_formats
+
+        forget_other_formats()  # the window's library opens uploads by itself
         self._queue.recover()
         if sample:
             self.projects.ensure_sample()

@@ -36,7 +36,7 @@ def adapter_list(
 @commands.command("show")
 def adapter_show(adapter: AdapterName, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Show one adapter: what was measured, and its way from the photos to the last file."""
-    from studio.services.model_card import measured_lines
+    from studio.services.adapters.model_card import measured_lines
 
     with opened(data_dir) as studio:
         found = studio.adapters.get(adapter)
@@ -112,7 +112,7 @@ def adapter_test_leak(
     as_json: AsJson = False,
 ) -> None:
     """Draw strangers without and with an adapter: how far do they turn into its person?"""
-    from studio.services.leaks import STRENGTHS
+    from studio.services.adapters.leaks import STRENGTHS
 
     output = Output(as_json)
     with opened(data_dir) as studio:

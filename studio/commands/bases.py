@@ -93,7 +93,7 @@ def base_build(
 ) -> None:
     """Train the embedded base model anew from rendered faces; continues where it was stopped."""
     from studio import settings
-    from studio.build_assets import build_embedded_base
+    from studio.factory.build_assets import build_embedded_base
     from studio.studio import ASSETS
 
     output = Output(as_json)

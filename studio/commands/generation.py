@@ -57,7 +57,7 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Draw pictures from words; they are kept in the library with their recipes."""
-    from studio.services.generation import checked_generation
+    from studio.services.pictures.generation import checked_generation
 
     output = Output(as_json)
     if out is not None and not out.is_dir():

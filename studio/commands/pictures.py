@@ -16,7 +16,7 @@ from studio.domain.expression import ExpressionEdit
 from studio.errors import NotFoundError, UserInputError
 
 if TYPE_CHECKING:
-    from studio.services.animation import AnimationRequest, AnimationResult
+    from studio.services.clips.animation import AnimationRequest, AnimationResult
     from studio.services.sources import MediaSource
     from studio.studio import Studio
 
@@ -146,7 +146,7 @@ def demo(
 
 def _request(**values: Any) -> AnimationRequest:
     """Build the request; a value it refuses is the person's to mend."""
-    from studio.services.animation import checked_request
+    from studio.services.clips.animation import checked_request
 
     return checked_request(values)
 

@@ -43,7 +43,7 @@ def assets_build(
     as_json: AsJson = False,
 ) -> None:
     """Make the head and the small models from the packages they come in."""
-    from studio.build_assets import build
+    from studio.factory.build_assets import build
     from studio.studio import ASSETS
 
     start = time.perf_counter()

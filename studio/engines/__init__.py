@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from studio import pins
 from studio.engines.base import FaceAnalyser, IdentityTrainer, ImageGenerator, PortraitAnimator, SpeechAnalyser
 from studio.errors import EngineUnavailableError
 
@@ -27,7 +28,7 @@ _DIFFUSION = {
     "safetensors": "safetensors",
 }
 if TYPE_CHECKING:
-    from studio.engines.diffusion.adapters import AdapterFiles
+    from studio.engines.diffusion.adapters.engine import AdapterFiles
 
 Role = Literal["faces", "speech", "synthesis", "portrait", "trainer", "generator", "adapters"]
 
@@ -108,7 +109,7 @@ ENGINES: tuple[EngineEntry, ...] = (
         "diffusion",
         "Pictures from words",
         "generator",
-        "studio.engines.diffusion.generator:DiffusionGenerator",
+        "studio.engines.diffusion.drawing.generator:DiffusionGenerator",
         _DIFFUSION,
         (),
         "BSD-3-Clause (torch), Apache-2.0 (diffusers, transformers, peft); base models have licences of their own",
@@ -119,7 +120,7 @@ ENGINES: tuple[EngineEntry, ...] = (
         "diffusion-trainer",
         "Personalization",
         "trainer",
-        "studio.engines.diffusion.training:DiffusionTrainer",
+        "studio.engines.diffusion.training.trainer:DiffusionTrainer",
         _DIFFUSION,
         (),
         "BSD-3-Clause (torch), Apache-2.0 (diffusers, transformers, peft)",
@@ -130,7 +131,7 @@ ENGINES: tuple[EngineEntry, ...] = (
         "adapter-files",
         "Adapter files",
         "adapters",
-        "studio.engines.diffusion.adapters:AdapterFiles",
+        "studio.engines.diffusion.adapters.engine:AdapterFiles",
         _DIFFUSION,
         (),
         "BSD-3-Clause (torch), Apache-2.0 (diffusers, transformers, peft)",
@@ -145,13 +146,16 @@ def load(entry: EngineEntry, assets: Path) -> Callable[..., Any]:
     """Import an engine's class.
 
     Raises:
-        EngineUnavailableError: a library or an asset is missing.
+        EngineUnavailableError: a library or an asset is missing, or a library is of a release that does not fit.
     """
     missing = entry.missing(assets)
     if missing:
         packages = [m for m in missing if m in entry.needs.values()]
         hint = f"pip install {' '.join(packages)}" if packages else "Run `python -m studio assets build`."
         raise EngineUnavailableError(f"{entry.title} cannot start: {', '.join(missing)} is missing.", hint)
+    refused = pins.refused(tuple(entry.needs.values()))
+    if refused:
+        raise EngineUnavailableError(f"{entry.title} cannot start: {pins.sentence(refused)}.", pins.mending())
     module, _, name = entry.factory.partition(":")
     try:
         return cast("Callable[..., Any]", getattr(importlib.import_module(module), name))

@@ -187,7 +187,7 @@ class Bases:
             UserInputError, UnreadableMediaError: the files cannot be used.
             ConflictError: a person's own weights are others than when they were added.
         """
-        from studio.engines.diffusion.bases import inspect_base
+        from studio.engines.diffusion.bases.loading import inspect_base
 
         entry = self.get(name)
         if entry.location is None:
@@ -242,7 +242,7 @@ class Bases:
             UnreadableMediaError: damaged or cut off.
             ConflictError: the name is taken.
         """
-        from studio.engines.diffusion.bases import inspect_base
+        from studio.engines.diffusion.bases.loading import inspect_base
 
         path = path.expanduser().absolute()
         found = inspect_base(path, name=name.strip().lower(), title=title.strip(), on_read=on_read)
@@ -286,8 +286,8 @@ class Bases:
             StoreError: the disk has no room, or refused.
             EngineError: the connection broke off for good, or the bytes are wrong.
         """
-        from studio.engines.diffusion import downloads
-        from studio.engines.diffusion.bases import inspect_base
+        from studio.engines.diffusion.bases import downloads
+        from studio.engines.diffusion.bases.loading import inspect_base
 
         entry = self.get(name)
         if entry.card.source != "hub":
@@ -318,7 +318,7 @@ class Bases:
             NotFoundError, UserInputError: as `download`.
             ConflictError: it is here already.
         """
-        from studio.engines.diffusion import downloads
+        from studio.engines.diffusion.bases import downloads
 
         entry = self.get(name)
         if entry.state == "ready":
@@ -352,7 +352,7 @@ def _bytes_in(folder: Path) -> int:
 
 def _receipt(folder: Path, card: BaseModelCard) -> Mapping[str, Any] | None:
     """Return what the finished download of this card noted; None for none, or one of another revision."""
-    from studio.engines.diffusion.downloads import read_receipt
+    from studio.engines.diffusion.bases.downloads import read_receipt
 
     return read_receipt(folder, card)
 

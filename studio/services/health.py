@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from packaging.requirements import InvalidRequirement
+
+from studio import pins
 from studio.engines import ENGINES
 from studio.errors import StudioError
 
 State = Literal["ok", "warning", "bad"]
 LEAST_FREE_BYTES = 1_000_000_000
-PACKAGES = ("gradio", "numpy", "opencv-python", "onnxruntime", "numba", "moviepy", "sqlite-utils", "pydantic")
 OPTIONAL = {
-    "torch": "training and generation",
-    "insightface": "a second identity embedder (non-commercial models)",
     "espeakng-loader": "offline voices for typed text (GPL)",
 }
 
@@ -38,7 +38,7 @@ def checkup(data_dir: Path, assets: Path) -> tuple[Finding, ...]:
     cores = os.cpu_count() or 1
     found = [
         Finding("Python", "ok", f"{sys.version.split()[0]} on {platform.platform()}, {cores} cores"),
-        *(_package(name) for name in PACKAGES),
+        *_libraries(),
         *(_optional(name, use) for name, use in OPTIONAL.items()),
         *_engines(assets),
         _ffmpeg(),
@@ -47,11 +47,30 @@ def checkup(data_dir: Path, assets: Path) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _package(name: str) -> Finding:
+def _libraries() -> list[Finding]:
+    """Compare what is installed with the versions that were tried."""
     try:
-        return Finding(name, "ok", importlib.metadata.version(name))
-    except importlib.metadata.PackageNotFoundError:
-        return Finding(name, "bad", f"not installed: pip install {name}")
+        named, others = pins.libraries(), pins.others()
+    except InvalidRequirement as exc:
+        return [Finding("Libraries", "bad", f"requirements.txt or constraints.txt is damaged: {exc}")]
+    if not named:
+        return [Finding("Libraries", "warning", "requirements.txt is not beside the studio: nothing to compare with")]
+    found = [Finding(one.name, *_judge(one)) for one in named]
+    moved = [one for one in others if not one.as_tried]
+    if moved:
+        detail = f"not as tried: {pins.sentence(moved)}. To have the tried ones: {pins.mending()}"
+        return [*found, Finding("Libraries of libraries", "warning", detail)]
+    return [*found, Finding("Libraries of libraries", "ok", f"{len(others)} as tried")]
+
+
+def _judge(library: pins.Library) -> tuple[State, str]:
+    if library.installed is None:
+        return "bad", f"not installed: {pins.mending()}"
+    if not library.allowed:
+        return "bad", f"{pins.sentence([library])}; this one does not fit: {pins.mending()}"
+    if not library.as_tried:
+        return "warning", f"{pins.sentence([library])}; it may work. To have the tried one: {pins.mending()}"
+    return "ok", library.installed
 
 
 def _optional(name: str, use: str) -> Finding:

@@ -20,9 +20,9 @@ from studio.domain.render import Render, RenderKind, RenderPage
 from studio.engines.media.atomic import atomic_file
 from studio.errors import UserInputError
 from studio.jobs.kinds import JobContext, JobKind
-from studio.services.animation import Animation, OnProgress, checked_request, told
-from studio.services.expressions import Expressions
-from studio.services.generation import Generation
+from studio.services.clips.animation import Animation, OnProgress, checked_request, told
+from studio.services.pictures.generation import Generation
+from studio.services.portraits.expressions import Expressions
 from studio.services.recipes import checked
 from studio.store import Store, VerifyReport
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from studio.domain.project import Project
 from studio.errors import NotFoundError
 from studio.jobs.kinds import JobContext, JobKind
-from studio.services.animation import AnimationRequest
+from studio.services.clips.animation import AnimationRequest
 from studio.services.sources import MediaSource
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ import gradio as gr
 
 import studio
 from studio.errors import UserInputError
-from studio.ui import api, quick_start, theme
-from studio.ui.controls import html, listen
+from studio.ui import quick_start, theme
+from studio.ui.api import actions as api
+from studio.ui.kit.controls import html, listen
 from studio.ui.shelf import Shelf
 from studio.ui.tabs import TABS
 from studio.ui.theme import ColorScheme

@@ -110,7 +110,7 @@ class Shelf:
 
         out = self.place(path.stem + ".png")
         try:
-            with Image.open(path) as picture:
+            with Image.open(path, formats=["PNG", "JPEG"]) as picture:
                 scale = side / max(picture.size)
                 size = (round(picture.width * scale), round(picture.height * scale))
                 picture.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(out)

@@ -16,21 +16,21 @@ import gradio as gr
 
 from studio.domain.job import Job
 from studio.errors import NotFoundError
-from studio.services.animation import Animation
 from studio.services.bases import Bases
-from studio.services.curation import Curation
-from studio.services.expressions import Expressions
-from studio.services.generation import Generation
-from studio.services.identities import Identities
+from studio.services.clips.animation import Animation
 from studio.services.jobs import Jobs
 from studio.services.library import Library
-from studio.services.presets import Presets
+from studio.services.people.curation import Curation
+from studio.services.people.identities import Identities
+from studio.services.pictures.generation import Generation
+from studio.services.portraits.expressions import Expressions
+from studio.services.portraits.presets import Presets
 from studio.services.projects import Projects
-from studio.services.training import Training
+from studio.services.training.runs import Training
 from studio.ui.shelf import Shelf
 
 if TYPE_CHECKING:
-    from studio.services.adapters import Adapters
+    from studio.services.adapters.exchange import Adapters
 
 BUSY_SECONDS, IDLE_SECONDS = 1.0, 5.0
 """How often the page asks for news, while a job is active and while none is."""

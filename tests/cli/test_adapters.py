@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from studio.engines.diffusion.adapter_files import AdapterMetadata, inspect_adapter, save_adapter
+from studio.engines.diffusion.adapters.files import AdapterMetadata, inspect_adapter, save_adapter
 from studio.studio import Studio
 from tests.cli.test_bad_input import refused
 from tests.engines.tiny_base import write_tiny_base

@@ -31,6 +31,7 @@ def port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.smoke
 def test_the_window_opens_and_its_worker_ends_with_it(tmp_path: Path, port: int) -> None:
     import psutil
 

@@ -87,7 +87,7 @@ def test_a_bug_says_so_and_leaves_a_report(run, monkeypatch) -> None:
     def fail(*arguments, **options):
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("studio.services.identities.Identities.list", fail)
+    monkeypatch.setattr("studio.services.people.identities.Identities.list", fail)
     ran = run("identity", "list")
     assert ran.code == 1
     assert "This is a bug" in ran.err

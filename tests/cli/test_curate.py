@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from studio.engines.diffusion.rendered_faces import render, sample_person, sample_picture
+from studio.factory.preview_base.drawing import render
+from studio.factory.preview_base.people import sample_person, sample_picture
 from studio.services.projects import sample_portrait
 
 

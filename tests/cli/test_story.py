@@ -19,6 +19,7 @@ def data_dir(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("story") / "data"
 
 
+@pytest.mark.smoke
 def test_the_story(data_dir: Path, astronaut: Path, speech: Path, tmp_path: Path) -> None:
     def studio(*arguments: object):
         return program(*map(str, arguments), data_dir=data_dir)
@@ -77,7 +78,7 @@ def test_the_story(data_dir: Path, astronaut: Path, speech: Path, tmp_path: Path
 
 
 def test_jobs_and_library(data_dir: Path, astronaut: Path, speech: Path, tmp_path: Path) -> None:
-    from studio.services.animation import AnimationRequest
+    from studio.services.clips.animation import AnimationRequest
     from studio.services.sources import MediaSource
     from studio.studio import Studio
 

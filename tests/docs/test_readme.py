@@ -51,7 +51,7 @@ def test_the_settings_table_is_the_settings() -> None:
 
 def test_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"make (run|demo|test|lint)", README)):
+    for target in set(re.findall(r"make (run|demo|test|lint|update|newest)", README)):
         assert re.search(rf"^{target}:", makefile, re.M)
 
 
@@ -63,9 +63,9 @@ def test_named_files_exist() -> None:
 
 def test_pins() -> None:
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    wanted = [line for line in lines if line and not line.startswith("#")]
-    assert {"gradio==6.31.0", "gradio_client==2.7.2", "torch==2.13.0"} <= set(wanted)
-    assert all("==" in line or "," in line for line in wanted), "every requirement has an upper bound"
+    wanted = [line for line in lines if line and not line.startswith(("#", "-"))]
+    assert "-c constraints.txt" in lines, "the exact versions come with every way to install"
+    assert all("," in line for line in wanted), "every requirement has an upper bound"
     assert not [line for line in wanted if line.startswith(("opencv-python-headless", "espeakng"))]
 
 

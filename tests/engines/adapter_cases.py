@@ -15,10 +15,10 @@ import torch
 from studio.domain.adapter import AdapterFile
 from studio.domain.base_model import Family
 from studio.domain.training import TrainingPlan
-from studio.engines.diffusion.adapter_files import AdapterMetadata, adapter_tensors, load_adapters, save_adapter
-from studio.engines.diffusion.bases import LoadedBase, load_base
-from studio.engines.diffusion.parity import draw_probe
-from studio.engines.diffusion.trainable import TEXT_PARTS, attach
+from studio.engines.diffusion.adapters.files import AdapterMetadata, adapter_tensors, load_adapters, save_adapter
+from studio.engines.diffusion.adapters.parity import draw_probe
+from studio.engines.diffusion.bases.loading import LoadedBase, load_base
+from studio.engines.diffusion.training.trainable import TEXT_PARTS, attach
 from tests.engines.tiny_base import tiny_location
 
 PROMPT = "a photo of sks person"

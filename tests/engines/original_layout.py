@@ -12,7 +12,7 @@ import json
 import re
 from pathlib import Path
 
-from studio.engines.diffusion.kohya import checkpoint_blocks, checkpoint_name
+from studio.engines.diffusion.adapters.kohya import checkpoint_blocks, checkpoint_name
 
 _VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 

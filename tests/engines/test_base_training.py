@@ -12,20 +12,23 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="diffusion needs torch")
 
-from studio.engines.diffusion import attribute_classifier, autoencoder, base_training  # noqa: E402
-from studio.engines.diffusion.attribute_classifier import (  # noqa: E402
+from studio.engines.diffusion.bases import autoencoder  # noqa: E402
+from studio.errors import ConflictError, EngineError, EngineUnavailableError  # noqa: E402
+from studio.factory.preview_base import judge as attribute_classifier  # noqa: E402
+from studio.factory.preview_base import training as base_training  # noqa: E402
+from studio.factory.preview_base.drawing import render  # noqa: E402
+from studio.factory.preview_base.judge import (  # noqa: E402
     AttributeClassifier,
     accuracy,
     load_classifier,
     read_attributes,
     train_classifier,
 )
-from studio.engines.diffusion.base_networks import BaseShape  # noqa: E402
-from studio.engines.diffusion.base_training import BasePlan, build_base, export_checkpoint  # noqa: E402
-from studio.engines.diffusion.embedded_base import embedded_pipeline, load_embedded, sample_pictures  # noqa: E402
-from studio.engines.diffusion.rendered_faces import ATTRIBUTES, picture_of_index, render  # noqa: E402
-from studio.engines.diffusion.tokenizer import MODEL_MAX_LENGTH, TRIGGERS, WORDS, make_tokenizer  # noqa: E402
-from studio.errors import ConflictError, EngineError, EngineUnavailableError  # noqa: E402
+from studio.factory.preview_base.networks import BaseShape  # noqa: E402
+from studio.factory.preview_base.opening import embedded_pipeline, load_embedded, sample_pictures  # noqa: E402
+from studio.factory.preview_base.people import ATTRIBUTES, picture_of_index  # noqa: E402
+from studio.factory.preview_base.tokenizer import MODEL_MAX_LENGTH, TRIGGERS, WORDS, make_tokenizer  # noqa: E402
+from studio.factory.preview_base.training import BasePlan, build_base, export_checkpoint  # noqa: E402
 
 BASE = Path(__file__).resolve().parents[2] / "assets" / "base"
 TINY = BasePlan(
@@ -46,7 +49,7 @@ TINY = BasePlan(
 @pytest.fixture(scope="module", autouse=True)
 def _few_renders_per_shard() -> Any:
     patch = pytest.MonkeyPatch()
-    patch.setattr("studio.engines.diffusion.rendered_faces_cache.SHARD", 8)
+    patch.setattr("studio.factory.preview_base.cache.SHARD", 8)
     yield
     patch.undo()
 
@@ -101,7 +104,7 @@ def test_every_word_is_one_token_and_no_text_is_unknown(tmp_path: Path) -> None:
 
 
 def test_prompts_of_the_captions_fit_into_one_chunk(tmp_path: Path) -> None:
-    from studio.engines.diffusion.rendered_faces_captions import caption
+    from studio.factory.preview_base.captions import caption
 
     tokenizer = make_tokenizer(tmp_path)
     longest = max(len(tokenizer(caption(picture_of_index(1, i))).input_ids) for i in range(200))

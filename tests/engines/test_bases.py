@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from studio.engines.diffusion import bases, runtime, single_file
-from studio.engines.diffusion.bases import inspect_base, load_base, text_to_image
-from studio.engines.diffusion.prompts import chunk_count, encode_prompts
-from studio.engines.diffusion.weights import read_header, weights_sha256
+from studio.engines.diffusion import runtime
+from studio.engines.diffusion.bases import loading as bases
+from studio.engines.diffusion.bases import single_file
+from studio.engines.diffusion.bases.header import read_header, weights_sha256
+from studio.engines.diffusion.bases.loading import inspect_base, load_base, text_to_image
+from studio.engines.diffusion.bases.prompts import chunk_count, encode_prompts
 from studio.errors import EngineError, NotFoundError, StudioError, UnreadableMediaError, UserInputError
 from tests.engines.original_layout import write_single_file
 from tests.engines.tiny_base import RESOLUTION, tiny_location, write_tiny_base
@@ -49,7 +51,7 @@ def test_looking_at_a_base_needs_no_torch(folders) -> None:
     import subprocess
 
     code = (
-        "import sys; from pathlib import Path; from studio.engines.diffusion.bases import inspect_base;"
+        "import sys; from pathlib import Path; from studio.engines.diffusion.bases.loading import inspect_base;"
         f"inspect_base(Path({str(folders['sdxl'])!r})); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -221,7 +223,7 @@ def test_a_long_prompt_is_chunked_not_cut(loaded, family) -> None:
 
 
 def test_words_are_not_torn_between_chunks(loaded) -> None:
-    from studio.engines.diffusion.prompts import _chunks
+    from studio.engines.diffusion.bases.prompts import _chunks
 
     tokenizer = loaded["sd15"].tokenizers[0]
     parts = _chunks(tokenizer, "portrait " + "unknownword " * 30)

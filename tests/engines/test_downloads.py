@@ -11,8 +11,8 @@ from collections import namedtuple
 import pytest
 
 from studio.domain.base_model import BaseModelCard
-from studio.engines.diffusion import downloads
-from studio.engines.diffusion.downloads import PART, download, read_receipt, write_receipt
+from studio.engines.diffusion.bases import downloads
+from studio.engines.diffusion.bases.downloads import PART, download, read_receipt, write_receipt
 from studio.errors import EngineError, NotFoundError, StoreError, UserInputError
 
 BIG, SMALL = "unet/diffusion_pytorch_model.safetensors", "model_index.json"

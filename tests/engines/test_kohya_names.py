@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studio.domain.base_model import Family
-from studio.engines.diffusion import kohya, runtime
-from studio.engines.diffusion.adapter_keys import Part, place_of
+from studio.engines.diffusion import runtime
+from studio.engines.diffusion.adapters import kohya
+from studio.engines.diffusion.adapters.keys import Part, place_of
 
 HERE = Path(__file__).parent
 CONFIGS = Path(kohya.__file__).parent / "configs"
@@ -70,7 +71,7 @@ def flat_names(family: Family, part: Part) -> dict[str, str]:
 
 def trained(family: Family) -> list[tuple[Part, str]]:
     """Return the layers that the studio's own training adapts."""
-    from studio.engines.diffusion.trainable import (
+    from studio.engines.diffusion.training.trainable import (
         ATTENTION,
         CONVOLUTIONS,
         FEED_FORWARD,

@@ -10,20 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from studio.engines.diffusion.rendered_faces import (
+from studio.errors import UserInputError
+from studio.factory.preview_base.cache import SHARD, PictureCache, fill
+from studio.factory.preview_base.captions import caption, caption_of, training_caption
+from studio.factory.preview_base.drawing import render
+from studio.factory.preview_base.people import (
     ATTRIBUTES,
     PERSON_ATTRIBUTES,
     RenderedPicture,
     mirrored_labels,
     picture_of_index,
-    render,
     sample_person,
     sample_picture,
     with_labels,
 )
-from studio.engines.diffusion.rendered_faces_cache import SHARD, PictureCache, fill
-from studio.engines.diffusion.rendered_faces_captions import caption, caption_of, training_caption
-from studio.errors import UserInputError
 
 seeds = st.integers(0, 2**31)
 
@@ -218,7 +218,7 @@ def test_flipping_swaps_the_sides_only() -> None:
 
 
 def test_the_cache_holds_the_pictures_of_their_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import studio.engines.diffusion.rendered_faces_cache as cache_module
+    import studio.factory.preview_base.cache as cache_module
 
     monkeypatch.setattr(cache_module, "SHARD", 4)
     assert SHARD == 1024

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from studio.domain.adapter import AdapterFile
 from studio.engines.base import PictureOrder
-from studio.engines.diffusion import generator as generator_module
-from studio.engines.diffusion.bases import inspect_base, load_base, text_to_image
-from studio.engines.diffusion.generator import DiffusionGenerator
-from studio.engines.diffusion.redraw_masks import background_mask, face_mask
-from studio.engines.diffusion.sampling import check_size, decode_latents, draw, encode_picture, fit
+from studio.engines.diffusion.bases.loading import inspect_base, load_base, text_to_image
+from studio.engines.diffusion.drawing import generator as generator_module
+from studio.engines.diffusion.drawing.generator import DiffusionGenerator
+from studio.engines.diffusion.drawing.redraw_masks import background_mask, face_mask
+from studio.engines.diffusion.drawing.sampling import check_size, decode_latents, draw, encode_picture, fit
 from studio.errors import EngineError, OutOfMemoryError, UserInputError
 from tests.engines.tiny_base import write_tiny_base
 
@@ -336,7 +336,7 @@ def noisy_adapter(folder, path):
     import torch
     from peft import LoraConfig, get_peft_model_state_dict
 
-    from studio.engines.diffusion.adapter_files import AdapterMetadata, save_adapter
+    from studio.engines.diffusion.adapters.files import AdapterMetadata, save_adapter
 
     location = inspect_base(folder)
     base = load_base(location)

@@ -18,10 +18,11 @@ import torch
 from safetensors.torch import load_file
 
 from studio.domain.base_model import BaseLocation
-from studio.engines.diffusion import checkpoints, training
-from studio.engines.diffusion.bases import load_base
-from studio.engines.diffusion.lessons import Lessons
-from studio.engines.diffusion.training import DiffusionTrainer
+from studio.engines.diffusion.bases.loading import load_base
+from studio.engines.diffusion.training import checkpoints
+from studio.engines.diffusion.training import trainer as training
+from studio.engines.diffusion.training.lessons import Lessons
+from studio.engines.diffusion.training.trainer import DiffusionTrainer
 from studio.errors import ConflictError, EngineError, OutOfMemoryError, StoreError, UserInputError
 from tests.engines.tiny_base import tiny_location
 from tests.engines.training_case import Events, difference, photos, plan_of, same_state, train
@@ -45,6 +46,7 @@ KINDS = {
 }
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("changes", KINDS.values(), ids=KINDS)
 def test_a_stopped_run_goes_on_bit_for_bit(location: BaseLocation, tmp_path: Path, changes: dict[str, object]) -> None:
     plan = plan_of(**changes)
@@ -117,8 +119,8 @@ def test_pictures_on_the_way_change_nothing(location: BaseLocation, tmp_path: Pa
 
 
 def test_samples_show_the_base_first_and_are_not_drawn_twice(location: BaseLocation, tmp_path: Path) -> None:
-    from studio.engines.diffusion.bases import load_base
-    from studio.engines.diffusion.sampling import draw
+    from studio.engines.diffusion.bases.loading import load_base
+    from studio.engines.diffusion.drawing.sampling import draw
 
     plan = plan_of(steps=4, sample_every=2)
     first, second = Events(stop_after=2), Events()
@@ -134,7 +136,7 @@ def test_samples_show_the_base_first_and_are_not_drawn_twice(location: BaseLocat
 def test_a_sample_that_cannot_be_drawn_is_told_and_training_goes_on(
     location: BaseLocation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from studio.engines.diffusion import sampling
+    from studio.engines.diffusion.drawing import sampling
 
     def black(*arguments: object, **options: object) -> None:
         raise EngineError("The picture came out black.")
@@ -149,9 +151,9 @@ def test_a_sample_that_cannot_be_drawn_is_told_and_training_goes_on(
 
 def test_the_adapter_wears_on_the_base_what_was_sampled(location: BaseLocation, tmp_path: Path) -> None:
     from studio.domain.adapter import AdapterFile
-    from studio.engines.diffusion.bases import load_base
-    from studio.engines.diffusion.sampling import draw
-    from studio.engines.diffusion.wearing import load_adapters
+    from studio.engines.diffusion.adapters.wearing import load_adapters
+    from studio.engines.diffusion.bases.loading import load_base
+    from studio.engines.diffusion.drawing.sampling import draw
 
     events = Events()
     plan = plan_of(textual_inversion=True, ema=True)
@@ -167,8 +169,8 @@ def test_the_adapter_wears_on_the_base_what_was_sampled(location: BaseLocation, 
 def test_names_are_those_of_peft(location: BaseLocation, tmp_path: Path) -> None:
     from peft import get_peft_model_state_dict
 
-    from studio.engines.diffusion.bases import load_base
-    from studio.engines.diffusion.trainable import Trainable
+    from studio.engines.diffusion.bases.loading import load_base
+    from studio.engines.diffusion.training.trainable import Trainable
 
     base = load_base(location, device="cpu")
     trainable = Trainable(base, plan_of())
@@ -178,8 +180,8 @@ def test_names_are_those_of_peft(location: BaseLocation, tmp_path: Path) -> None
 
 
 def test_only_what_is_planned_moves(location: BaseLocation) -> None:
-    from studio.engines.diffusion.bases import load_base
-    from studio.engines.diffusion.trainable import Trainable
+    from studio.engines.diffusion.bases.loading import load_base
+    from studio.engines.diffusion.training.trainable import Trainable
 
     for plan, parts in (
         (plan_of(feed_forward=False, convolutions=False, train_text_encoder=False), {"unet"}),
@@ -198,9 +200,9 @@ def test_only_what_is_planned_moves(location: BaseLocation) -> None:
 
 
 def test_a_learned_word_leaves_all_other_words_alone(location: BaseLocation) -> None:
-    from studio.engines.diffusion.bases import load_base
-    from studio.engines.diffusion.prompts import encode_prompts
-    from studio.engines.diffusion.trainable import Trainable
+    from studio.engines.diffusion.bases.loading import load_base
+    from studio.engines.diffusion.bases.prompts import encode_prompts
+    from studio.engines.diffusion.training.trainable import Trainable
 
     base = load_base(location, device="cpu")
     before = encode_prompts(base, ["a photo of a man"]).hidden

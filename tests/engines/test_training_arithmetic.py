@@ -10,7 +10,7 @@ from diffusers import DDPMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studio.engines.diffusion.training import SNR_FLOOR, masked_error, schedule_factor, step_weights
+from studio.engines.diffusion.training.trainer import SNR_FLOOR, masked_error, schedule_factor, step_weights
 from tests.engines.training_case import plan_of
 
 

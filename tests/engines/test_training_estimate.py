@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from studio.domain.base_model import BaseLocation
-from studio.engines.diffusion import estimate
-from studio.engines.diffusion.estimate import disk_bytes, memory_parts, preflight
-from studio.engines.diffusion.shapes import bundled_location, shapes_of
-from studio.engines.diffusion.smaller_plans import smaller_settings
+from studio.engines.diffusion.training import estimate
+from studio.engines.diffusion.training.cost import bundled_location, shapes_of
+from studio.engines.diffusion.training.estimate import disk_bytes, memory_parts, preflight
+from studio.engines.diffusion.training.smaller_plans import smaller_settings
 from tests.engines.tiny_base import tiny_location
 from tests.engines.training_case import plan_of
 
@@ -24,8 +24,8 @@ def location(tmp_path_factory: pytest.TempPathFactory) -> BaseLocation:
 @pytest.mark.parametrize("changes", [{}, {"convolutions": False}, {"feed_forward": False}, {"method": "dreambooth"}])
 @pytest.mark.parametrize("family", ["sd15", "sdxl"])
 def test_trained_shapes_are_those_that_are_trained(tmp_path: Path, family: str, changes: dict[str, object]) -> None:
-    from studio.engines.diffusion.bases import load_base
-    from studio.engines.diffusion.trainable import Trainable
+    from studio.engines.diffusion.bases.loading import load_base
+    from studio.engines.diffusion.training.trainable import Trainable
 
     place = tiny_location(tmp_path, family)  # type: ignore[arg-type]
     for plan in (plan_of(**changes), plan_of(train_text_encoder=False, textual_inversion=True, **changes)):
@@ -45,7 +45,7 @@ def test_stable_diffusion_has_its_published_size() -> None:
 
 
 def test_activations_agree_with_what_autograd_keeps(location: BaseLocation) -> None:
-    from studio.engines.diffusion.bases import load_base
+    from studio.engines.diffusion.bases.loading import load_base
 
     plan = plan_of(method="dreambooth")
     base = load_base(location, device="cpu")

@@ -9,8 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from studio.engines.diffusion import optimizers, runtime
-from studio.engines.diffusion.optimizers import (
+from studio.engines.diffusion import runtime
+from studio.engines.diffusion.training import optimizers
+from studio.engines.diffusion.training.optimizers import (
     ProjectedAdamW,
     calibrated,
     correlated,

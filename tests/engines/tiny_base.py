@@ -11,7 +11,7 @@ from pathlib import Path
 
 from studio.domain.base_model import BaseLocation, Family
 from studio.engines.diffusion import runtime
-from studio.engines.diffusion.bases import inspect_base
+from studio.engines.diffusion.bases.loading import inspect_base
 
 WORDS = (
     "a photo of sks person man woman face portrait smiling neutral angry sad surprised young old blond dark brown red",

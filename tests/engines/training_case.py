@@ -72,7 +72,7 @@ class Events:
 
 def train(location: BaseLocation, plan: TrainingPlan, folder: Path, events: Events | None = None) -> TrainingOutcome:
     """Train on a CPU."""
-    from studio.engines.diffusion.training import DiffusionTrainer
+    from studio.engines.diffusion.training.trainer import DiffusionTrainer
 
     return DiffusionTrainer("cpu").train(location, plan, photos(), folder, events or Events())
 

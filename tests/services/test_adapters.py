@@ -16,12 +16,12 @@ from studio.domain.adapter import NewAdapter
 from studio.domain.consent import Consent
 from studio.domain.face import FaceEmbedding
 from studio.domain.training import TrainingPlan
-from studio.engines.diffusion.adapter_files import AdapterMetadata, inspect_adapter, save_adapter
+from studio.engines.diffusion.adapters.files import AdapterMetadata, inspect_adapter, save_adapter
 from studio.engines.media.pictures import png_bytes
 from studio.errors import ConflictError, ConsentMissingError, EngineError, NotFoundError, UserInputError
 from studio.jobs.executor import work_off
 from studio.jobs.kinds import Workplace
-from studio.services.model_card import CONSENT_NOTE
+from studio.services.adapters.model_card import CONSENT_NOTE
 from studio.studio import JOB_KINDS
 from tests.engines.tiny_base import write_tiny_base
 from tests.services.fakes import picture

@@ -23,7 +23,7 @@ from studio.errors import (
 )
 from studio.jobs.executor import work_off
 from studio.jobs.kinds import Workplace, find_kind
-from studio.services.animation import AnimationRequest, checked_request, run
+from studio.services.clips.animation import AnimationRequest, checked_request, run
 from studio.services.sources import MediaSource
 from studio.studio import JOB_KINDS
 from tests.services.fakes import picture
@@ -367,7 +367,7 @@ def test_typed_text_without_a_voice(studio, portrait, tmp_path, engines, monkeyp
 def test_a_part_of_an_analysis_is_cut_to_its_piece() -> None:
     from studio.domain.speech import Phone, SpeechAnalysis, Word
     from studio.engines.base import Sound
-    from studio.services.clips import _part_of
+    from studio.services.clips.making import _part_of
 
     phones = (Phone("AA", 0.0, 0.4), Phone("B", 0.4, 0.5), Phone("IY", 0.5, 1.0))
     whole = SpeechAnalysis(1.0, phones, (Word("abi", 0.0, 1.0),), "synthesis")

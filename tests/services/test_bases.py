@@ -10,7 +10,7 @@ import pytest
 
 import studio.studio as composition
 from studio.domain.base_model import BaseModelCard
-from studio.engines.diffusion import downloads
+from studio.engines.diffusion.bases import downloads
 from studio.errors import ConflictError, NotFoundError, StudioError, UnreadableMediaError, UserInputError
 from studio.jobs.executor import work_off
 from studio.jobs.kinds import Workplace

@@ -466,7 +466,8 @@ def test_real_faces_are_found_told_apart_and_captioned(tmp_path) -> None:
     """Rendered people: one of them eight times, a second one twice, and a smaller blurred copy."""
     from PIL import Image, ImageFilter
 
-    from studio.engines.diffusion.rendered_faces import render, sample_person, sample_picture
+    from studio.factory.preview_base.drawing import render
+    from studio.factory.preview_base.people import sample_person, sample_picture
 
     rng = np.random.default_rng(11)
     one = sample_person(rng, sex="woman", skin="pale", hair_color="black", age="young")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from studio.domain.expression import ExpressionEdit
 from studio.errors import LimitExceededError, NotFoundError, SeveralFacesError, UserInputError
-from studio.services.portraits import KEPT_PORTRAITS
+from studio.services.portraits.prepared import KEPT_PORTRAITS
 from studio.services.sources import MediaSource
 from tests.services.fakes import picture
 

@@ -26,7 +26,7 @@ from studio.errors import (
 from studio.jobs.executor import work_off
 from studio.jobs.kinds import Workplace
 from studio.services.bases import BaseEntry
-from studio.services.generation import AdapterUse, GenerationRequest, checked_generation
+from studio.services.pictures.generation import AdapterUse, GenerationRequest, checked_generation
 from studio.services.sources import MediaSource
 from tests.services.fakes import picture
 

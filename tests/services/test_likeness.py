@@ -12,7 +12,7 @@ from studio.domain.face import FaceEmbedding
 from studio.domain.training import Calibration
 from studio.engines import Engines
 from studio.errors import EngineUnavailableError, NotFoundError
-from studio.services.likeness import (
+from studio.services.people.likeness import (
     Likeness,
     LikenessScore,
     enlarged,
@@ -105,7 +105,8 @@ def test_without_face_person_or_embedder(studio, engines, tmp_path) -> None:
 
 def test_real_faces_of_64_pixels_are_told_apart(tmp_path) -> None:
     """Two invented people, three pictures each: every picture is nearer to its own person."""
-    from studio.engines.diffusion.rendered_faces import render, sample_person, sample_picture
+    from studio.factory.preview_base.drawing import render
+    from studio.factory.preview_base.people import sample_person, sample_picture
     from studio.store import Store
 
     engines = Engines(composition.ASSETS)

@@ -16,7 +16,7 @@ from studio.domain.expression import ExpressionEdit
 from studio.domain.job import Job
 from studio.engines.media.pictures import read_picture
 from studio.engines.media.video import probe_video
-from studio.services.animation import AnimationRequest
+from studio.services.clips.animation import AnimationRequest
 from studio.services.projects import sample_portrait, sample_speech
 from studio.services.sources import MediaSource
 from studio.studio import ASSETS, Studio

@@ -13,8 +13,9 @@ import pytest
 
 from studio.domain.consent import Consent
 from studio.domain.identity import Identity
-from studio.engines.diffusion.rendered_faces import render, sample_person, sample_picture
 from studio.engines.media.pictures import write_png
+from studio.factory.preview_base.drawing import render
+from studio.factory.preview_base.people import sample_person, sample_picture
 from studio.studio import Studio
 from tests.engines.tiny_base import write_tiny_base
 

@@ -15,7 +15,8 @@ def heap(tmp_path_factory) -> list[Path]:
     """Five pictures of one rendered person, one of them twice, one of a second person, and one without anybody."""
     from PIL import Image
 
-    from studio.engines.diffusion.rendered_faces import render, sample_person, sample_picture
+    from studio.factory.preview_base.drawing import render
+    from studio.factory.preview_base.people import sample_person, sample_picture
 
     root = tmp_path_factory.mktemp("heap")
     rng = np.random.default_rng(11)

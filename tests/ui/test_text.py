@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studio.domain.job import Failure, Job
-from studio.ui import jobcard, text
+from studio.ui.kit import jobcard, text
 from studio.ui.shelf import Shelf, file_name
 
 NASTY = "<script>alert('x')</script>\"'&"

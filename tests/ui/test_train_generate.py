@@ -27,7 +27,7 @@ def photos(tmp_path_factory):
     """Four renders of one invented person."""
     from PIL import Image
 
-    from studio.engines.diffusion import rendered_faces as faces
+    from studio.factory.preview_base import people as faces
 
     rng = np.random.default_rng(4)
     person = faces.sample_person(rng, sex="woman", hair_color="red", skin="light", age="young", beard="no")

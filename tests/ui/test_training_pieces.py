@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 from studio.domain.render import Render
 from studio.domain.training import Calibration, Preflight, TrainingPlan, TrainingRun
 from studio.errors import UserInputError
-from studio.services.run_states import RunState
-from studio.ui import checkpoints, plan_fields, plan_form, plots, results, runs, text
-from studio.ui.adapter_cards import leak_card, strengths_of
-from studio.ui.picture_form import with_trigger
-from studio.ui.runs import more_steps
-from studio.ui.source_picture import drawn_mask
+from studio.services.training.states import RunState
+from studio.ui.kit import plots, results, text
+from studio.ui.pictures.picture_form import with_trigger
+from studio.ui.pictures.source_picture import drawn_mask
 from studio.ui.tabs.train import free_name
+from studio.ui.training import checkpoints, plan_fields, plan_form
+from studio.ui.training import run_parts as runs
+from studio.ui.training.adapter_cards import leak_card, strengths_of
+from studio.ui.training.run_parts import more_steps
 
 NASTY = "<script>alert('x')</script>\"'&"
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)

@@ -208,7 +208,7 @@ def test_a_timer_that_fails_says_nothing_on_the_page(caplog):
 
 
 def test_only_the_stable_names_are_public(server):
-    from studio.ui.api import NAMES
+    from studio.ui.api.actions import NAMES
 
     named = json.loads(fetch(server.url + "gradio_api/info")[1])["named_endpoints"]
     assert set(named) == {f"/{name}" for name in NAMES}

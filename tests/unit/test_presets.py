@@ -9,7 +9,7 @@ import pytest
 
 from studio.domain.expression import CONTROL, CONTROLS
 from studio.errors import UserInputError
-from studio.services.presets import expression_schema, read_preset
+from studio.services.portraits.presets import expression_schema, read_preset
 
 PRESETS = Path(__file__).resolve().parents[2] / "presets"
 FILES = sorted((PRESETS / "expressions").glob("*.json"))

@@ -9,7 +9,7 @@ import pytest
 
 from studio.domain.training import TrainingPlan
 from studio.errors import UserInputError
-from studio.services.plans import (
+from studio.services.training.plans import (
     DEFAULT_PRESET,
     advice,
     changed_plan,

@@ -33,7 +33,8 @@ Pixels = NDArray[np.uint8]
 MAX_PIXELS = 144_000_000  # 12,000 x 12,000
 MAX_BYTES = 256_000_000
 NEUTRAL_GRAY = 128  # what shows through transparent pixels
-_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF")
+"""What is opened at all: Pillow knows thirty more, whose readers nobody needs and somebody attacks."""
 _LONGEST_JPEG_COMMENT = 65_533
 _HINT = "Use a JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP or GIF picture."
 _opening = threading.Lock()
@@ -125,6 +126,22 @@ def _bytes_of(source: str | os.PathLike[str] | bytes, max_bytes: int) -> tuple[b
         ) from exc
 
 
+def forget_other_formats() -> None:
+    """Take the readers of all other formats out of Pillow, for the whole process.
+
+    For a process in which other libraries open what a stranger sent, as the
+    window's does. Formats that are read as another's variant stay ("MPO" is a JPEG).
+    """
+    import pillow_heif
+
+    Image.init()
+    pillow_heif.register_heif_opener()
+    kept = {*FORMATS, "MPO", "DIB", "ICO"}  # a BMP without its head; the browser's icon
+    Image.ID[:] = [name for name in Image.ID if name in kept]
+    for name in [name for name in Image.OPEN if name not in kept]:
+        del Image.OPEN[name]
+
+
 def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
     """Read the header, and refuse what would unpack too large."""
     import pillow_heif
@@ -136,7 +153,7 @@ def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
             Image.init()  # else only five formats are known at the first open
             pillow_heif.register_heif_opener()
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as exc:
         raise UnreadableMediaError(f"{name} is not a picture.", _HINT) from exc
     except Image.DecompressionBombError as exc:

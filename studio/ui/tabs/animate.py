@@ -16,12 +16,19 @@ import gradio as gr
 from studio.domain.expression import CONTROL
 from studio.domain.job import Job
 from studio.errors import NotFoundError, UserInputError
-from studio.services.animation import EMOTIONS, FRAME_RATES_HZ, Amounts, AnimationRequest, ClipFormat, checked_request
-from studio.services.requests import USUAL_VOICE
+from studio.services.clips.animation import (
+    EMOTIONS,
+    FRAME_RATES_HZ,
+    Amounts,
+    AnimationRequest,
+    ClipFormat,
+    checked_request,
+)
+from studio.services.clips.request import USUAL_VOICE
 from studio.services.sources import MediaSource
-from studio.ui import jobcard, text
-from studio.ui.controls import clickable, clicked, html, listen
-from studio.ui.portrait import Choice, PortraitChooser, source_of
+from studio.ui.kit import jobcard, text
+from studio.ui.kit.controls import clickable, clicked, html, listen
+from studio.ui.kit.portrait_chooser import Choice, PortraitChooser, source_of
 from studio.ui.window import Window
 
 PREVIEW_SECONDS = 3.0

@@ -15,11 +15,11 @@ import gradio as gr
 
 from studio.domain.expression import ARKIT_NAMES, CONTROL, CONTROLS, ExpressionEdit
 from studio.errors import UserInputError
-from studio.services.expressions import PortraitHandle
-from studio.ui import text
-from studio.ui.controls import clickable, clicked, html, listen, slider, sliders_by_group
+from studio.services.portraits.expressions import PortraitHandle
 from studio.ui.guard import guarded
-from studio.ui.portrait import Choice, PortraitChooser, source_of
+from studio.ui.kit import text
+from studio.ui.kit.controls import clickable, clicked, html, listen, slider, sliders_by_group
+from studio.ui.kit.portrait_chooser import Choice, PortraitChooser, source_of
 from studio.ui.window import Window
 
 Values = dict[str, float]

@@ -18,10 +18,10 @@ from studio.domain.adapter import Adapter
 from studio.domain.job import Job
 from studio.domain.render import Render
 from studio.errors import NotFoundError
-from studio.ui import jobcard, results, text
-from studio.ui.controls import clickable, clicked, html, listen, scroll_to
-from studio.ui.picture_form import LARGEST_SEED, PictureForm
-from studio.ui.portrait import Choice
+from studio.ui.kit import jobcard, results, text
+from studio.ui.kit.controls import clickable, clicked, html, listen, scroll_to
+from studio.ui.kit.portrait_chooser import Choice
+from studio.ui.pictures.picture_form import LARGEST_SEED, PictureForm
 from studio.ui.window import Window
 
 ENGINE = "diffusion"

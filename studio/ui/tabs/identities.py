@@ -17,11 +17,11 @@ from studio.domain.consent import SCOPES, Consent, Scope
 from studio.domain.identity import Identity
 from studio.domain.photo import Photo
 from studio.errors import UserInputError
-from studio.ui import text
-from studio.ui.controls import PICTURE_TYPES, clickable, clicked, html, listen
-from studio.ui.curation import HeapPanel, is_heap
-from studio.ui.portrait import face_cards
-from studio.ui.training_set import TrainingSetPanel
+from studio.ui.kit import text
+from studio.ui.kit.controls import PICTURE_TYPES, clickable, clicked, html, listen
+from studio.ui.kit.portrait_chooser import face_cards
+from studio.ui.people.intake import HeapPanel, is_heap
+from studio.ui.people.training_set import TrainingSetPanel
 from studio.ui.window import Window
 
 SCOPE_WORDS: dict[Scope, str] = {

@@ -11,9 +11,9 @@ from typing import Any
 import gradio as gr
 
 from studio.domain.job import Job
-from studio.ui import jobcard, text
-from studio.ui.controls import clickable, clicked, html, listen
 from studio.ui.guard import unasked
+from studio.ui.kit import jobcard, text
+from studio.ui.kit.controls import clickable, clicked, html, listen
 from studio.ui.window import BUSY_SECONDS, IDLE_SECONDS, Window, made_by
 
 SHOWN_JOBS = 30

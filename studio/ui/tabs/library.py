@@ -15,8 +15,8 @@ from typing import Any
 import gradio as gr
 
 from studio.domain.render import Render
-from studio.ui import results, text
-from studio.ui.controls import clickable, clicked, html, listen
+from studio.ui.kit import results, text
+from studio.ui.kit.controls import clickable, clicked, html, listen
 from studio.ui.window import Window
 
 PAGE_SIZE = 24

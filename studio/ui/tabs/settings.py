@@ -12,8 +12,8 @@ from typing import Any
 
 import gradio as gr
 
-from studio.ui import text
-from studio.ui.controls import html, listen
+from studio.ui.kit import text
+from studio.ui.kit.controls import html, listen
 from studio.ui.window import Window
 
 SCHEMES = [("As the system", "system"), ("Light", "light"), ("Dark", "dark")]

@@ -18,12 +18,12 @@ from studio.domain import consent as consents
 from studio.domain.adapter import Adapter
 from studio.domain.identity import Identity
 from studio.errors import ConflictError, ConsentMissingError, UserInputError
-from studio.ui import text
-from studio.ui.adapter_library import AdapterLibrary
-from studio.ui.controls import clickable, clicked, html, listen, scroll_to
-from studio.ui.plan_form import CHECKING, PlanForm
-from studio.ui.run_view import RunView
-from studio.ui.runs import more_steps
+from studio.ui.kit import text
+from studio.ui.kit.controls import clickable, clicked, html, listen, scroll_to
+from studio.ui.training.adapter_library import AdapterLibrary
+from studio.ui.training.plan_form import CHECKING, PlanForm
+from studio.ui.training.run_parts import more_steps
+from studio.ui.training.run_view import RunView
 from studio.ui.window import Window
 
 SHOW_CONSENT = """() => setTimeout(() => {

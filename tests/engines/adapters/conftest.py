@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from studio.engines.diffusion.adapter_files import unload_adapters
+from studio.engines.diffusion.adapters.files import unload_adapters
 from tests.engines.adapter_cases import Case, make_case
 
 

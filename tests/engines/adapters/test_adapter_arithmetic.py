@@ -10,17 +10,17 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from studio.domain.adapter import AdapterFile
-from studio.engines.diffusion.adapter_files import (
+from studio.engines.diffusion.adapters.exporting import export_adapter, import_adapter
+from studio.engines.diffusion.adapters.files import (
     inspect_adapter,
     load_adapters,
     save_adapter,
     unload_adapters,
 )
-from studio.engines.diffusion.bases import load_base
-from studio.engines.diffusion.exporting import export_adapter, import_adapter
-from studio.engines.diffusion.merging import merge_adapters
-from studio.engines.diffusion.parity import draw_probe, largest_difference
-from studio.engines.diffusion.trainable import TEXT_PARTS
+from studio.engines.diffusion.adapters.merging import merge_adapters
+from studio.engines.diffusion.adapters.parity import draw_probe, largest_difference
+from studio.engines.diffusion.bases.loading import load_base
+from studio.engines.diffusion.training.trainable import TEXT_PARTS
 from studio.errors import UserInputError
 from tests.engines.adapter_cases import PLAN, PROMPT, RELOADED, STEPS, Case, worn
 

@@ -11,14 +11,15 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from studio.engines.diffusion import adapter_reading, exporting, kohya
-from studio.engines.diffusion.adapter_files import (
+from studio.engines.diffusion.adapters import exporting, kohya
+from studio.engines.diffusion.adapters import reading as adapter_reading
+from studio.engines.diffusion.adapters.exporting import export_adapter, import_adapter
+from studio.engines.diffusion.adapters.files import (
     inspect_adapter,
     save_adapter,
 )
-from studio.engines.diffusion.bases import text_to_image
-from studio.engines.diffusion.exporting import export_adapter, import_adapter
-from studio.engines.diffusion.parity import largest_difference
+from studio.engines.diffusion.adapters.parity import largest_difference
+from studio.engines.diffusion.bases.loading import text_to_image
 from studio.errors import EngineError, UserInputError
 from tests.engines.adapter_cases import PLAN, RELOADED, Case, worn
 

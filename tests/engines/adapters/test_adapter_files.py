@@ -13,15 +13,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from studio.domain.adapter import AdapterFile
-from studio.engines.diffusion.adapter_files import (
+from studio.engines.diffusion.adapters.files import (
     adapter_tensors,
     inspect_adapter,
     load_adapters,
     save_adapter,
     unload_adapters,
 )
-from studio.engines.diffusion.parity import largest_difference
-from studio.engines.diffusion.tensor_file import read_tensors, write_tensors
+from studio.engines.diffusion.adapters.parity import largest_difference
+from studio.engines.diffusion.adapters.tensor_file import read_tensors, write_tensors
 from tests.engines.adapter_cases import RELOADED, Case, worn
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -116,7 +116,7 @@ def test_every_format_of_numbers_is_written_as_safetensors_reads_it(tmp_path: Pa
 
 def test_a_header_is_read_without_torch(small: Case) -> None:
     code = (
-        "import sys; from pathlib import Path; from studio.engines.diffusion.adapter_files import inspect_adapter;"
+        "import sys; from pathlib import Path; from studio.engines.diffusion.adapters.files import inspect_adapter;"
         "h = inspect_adapter(Path(sys.argv[1])); print(h.family, h.rank, h.trigger);"
         "print([m for m in ('torch', 'peft', 'diffusers', 'transformers', 'safetensors') if m in sys.modules])"
     )

@@ -10,14 +10,14 @@ import torch
 from safetensors.torch import save_file
 
 from studio.domain.adapter import AdapterFile
-from studio.engines.diffusion.adapter_files import (
+from studio.engines.diffusion.adapters.files import (
     inspect_adapter,
     load_adapters,
     save_adapter,
     unload_adapters,
 )
-from studio.engines.diffusion.bases import load_base
-from studio.engines.diffusion.trainable import attach
+from studio.engines.diffusion.bases.loading import load_base
+from studio.engines.diffusion.training.trainable import attach
 from studio.errors import ConflictError, NotFoundError, UnreadableMediaError, UserInputError
 from tests.engines.adapter_cases import PLAN, Case
 

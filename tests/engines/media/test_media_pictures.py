@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -327,3 +328,20 @@ def test_phone_jpeg_with_a_second_image(rgb):
     assert picture.format == "MPO"
     assert picture.notes == ()
     assert np.abs(picture.rgb.astype(int) - rgb).mean() < 6
+
+
+def test_a_window_reads_no_other_format_than_ours(tmp_path: Path) -> None:
+    """In a process of its own: it is what the window's library then opens uploads with."""
+    psd = b"8BPS" + b"\x00\x01" + bytes(6) + b"\x00\x03" + b"\x00\x00\x00\x08" * 2 + b"\x00\x08\x00\x03" + bytes(300)
+    (tmp_path / "x.psd").write_bytes(psd)
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom PIL import Image, features\nfrom studio.studio import Studio\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "Image.open(folder / 'x.psd').close()\n"
+        "with Studio(folder / 'data') as studio:\n    studio.start(worker=False, sample=False)\n"
+        "for name in ('png', 'jpg', 'webp', 'tiff', 'bmp', 'gif', 'heic', 'avif'):\n"
+        "    Image.new('RGB', (32, 32)).save(folder / f'x.{name}')\n    Image.open(folder / f'x.{name}').load()\n"
+        "try:\n    Image.open(folder / 'x.psd')\nexcept Image.UnidentifiedImageError:\n    print('refused')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "refused", done.stderr

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from studio.engines.vision import build_models
 from studio.engines.vision.sessions import MODEL_FILES, ModelName, ModelSessions
-from studio.engines.vision.tflite_file import read_tflite
 from studio.errors import EngineError, EngineUnavailableError
+from studio.factory.models import build_models
+from studio.factory.models.tflite_file import read_tflite
 from tests.engines.vision.conftest import MODELS, ROOT
 
 ASSETS = ROOT / "assets"

@@ -1,0 +1,1 @@
+"""Pictures from words: the sampling loop and what it starts from."""

@@ -1,0 +1,1 @@
+"""Builds what ships in assets/; nothing that runs for a person imports it (tests/unit/test_layers.py)."""

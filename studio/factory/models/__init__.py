@@ -1,0 +1,1 @@
+"""Small vision models, converted from the packages that carry them."""

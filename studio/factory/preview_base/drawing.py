@@ -1,0 +1,113 @@
+"""Draws a rendered portrait: layers into maps, maps into colors, colors into bytes.
+
+Head, hair and glasses are rasterized into maps of their own, so that hair can
+be soft at its edge and lenses clear; one compiled pass then shades every
+sample, and samples are averaged to pixels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.engines.rig import kernels
+from studio.errors import UserInputError
+from studio.factory.preview_base import shading
+from studio.factory.preview_base.geometry import (
+    Layer,
+    glasses_layer,
+    hair_layer,
+    head_layer,
+    head_parts,
+)
+from studio.factory.preview_base.people import RenderedPicture
+
+Array = NDArray[Any]
+
+FRAME_HEIGHT = 2.95  # head units from top to bottom at zoom 1
+HEAD_FILE = Path(__file__).resolve().parents[3] / "assets" / "head.npz"
+_MIDDLE_Y = -0.02
+_FAR = -1e30
+
+
+def render(picture: RenderedPicture, size: int = 64) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Draw a picture.
+
+    Args:
+        picture: what to draw.
+        size: side in pixels, 16..1024.
+
+    Returns:
+        RGB (size, size, 3) and the mask of the visible face without hair and neck, 0..255.  # (size, size)
+
+    Raises:
+        UserInputError: the size is out of range.
+        EngineUnavailableError: the head asset is missing.
+    """
+    if not 16 <= size <= 1024:
+        raise UserInputError(f"A picture of {size} pixels cannot be rendered.", "Choose 16 to 1024.")
+    samples = 3 if size <= 96 else 2
+    side = size * samples
+    parts = head_parts(HEAD_FILE)
+    head, vertices = head_layer(parts, picture)
+    maps = _rasterized(head, picture, side, 9)
+    hair = _rasterized(hair_layer(parts, picture, vertices), picture, side, 6)
+    glasses = _rasterized(glasses_layer(parts, picture, vertices), picture, side, 3)
+    color = np.empty((side, side, 3), np.float32)
+    mask = np.empty((side, side), np.float32)
+    shading.shade(
+        *maps, *hair, *glasses, parts.brows, parts.eye_centre, parts.eye_radius, _paints(picture), _traits(picture),
+        _blobs(picture), picture.person.texture_seed, color, mask,
+    )  # fmt: skip
+    blocks = color.reshape(size, samples, size, samples, 3).mean((1, 3))
+    visible = mask.reshape(size, samples, size, samples).mean((1, 3))
+    return (np.sqrt(np.clip(blocks, 0, 1)) * 255 + 0.5).astype(np.uint8), (visible * 255 + 0.5).astype(np.uint8)
+
+
+def _rasterized(layer: Layer | None, picture: RenderedPicture, side: int, channels: int) -> tuple[Array, Array, Array]:
+    """Return depth, tags (0 where empty) and attributes of a layer seen from the front."""
+    depth = np.full((side, side), _FAR, np.float32)
+    tags = np.zeros((side, side), np.uint8)
+    out = np.empty((side, side, channels), np.float32)
+    if layer is not None:
+        scale = side / FRAME_HEIGHT * picture.zoom
+        points = np.empty_like(layer.points)
+        points[:, 0] = (layer.points[:, 0] + picture.shift[0]) * scale + side / 2 - 0.5
+        points[:, 1] = (_MIDDLE_Y - layer.points[:, 1] - picture.shift[1]) * scale + side / 2 - 0.5
+        points[:, 2] = layer.points[:, 2]
+        kernels.rasterize(points, layer.triangles, layer.tags, layer.attributes, depth, tags, out, 0)
+    return depth, tags, out
+
+
+def _paints(picture: RenderedPicture) -> Array:
+    """Return the colors of PAINTS in linear light (gamma 2).  # (P, 3)"""
+    person = picture.person
+    skin = np.array(person.skin_rgb)
+    lip = skin * (1 - 0.5 * person.lip_tint) + np.array([0.70, 0.16, 0.20]) * 0.5 * person.lip_tint
+    lip = lip * [0.92, 0.72, 0.74]
+    rows = [skin, lip, person.hair_rgb, person.brow_rgb, person.iris_rgb, picture.shirt_rgb, person.frame_rgb,
+            picture.background_rgb]  # fmt: skip
+    return (np.array(rows) ** 2).astype(np.float32)
+
+
+def _traits(picture: RenderedPicture) -> Array:
+    """Return the numbers of TRAITS.  # (T,)"""
+    person = picture.person
+    short = 1.0 if person.hair_length in ("short", "bun") else 0.0
+    values = {
+        "light_x": picture.light_direction[0], "light_y": picture.light_direction[1],
+        "light_z": picture.light_direction[2], "key": picture.key, "ambient": picture.ambient,
+        "gaze_x": picture.gaze[0], "gaze_y": picture.gaze[1], "brow": person.brow_thickness,
+        "freckles": person.freckles, "wrinkles": person.wrinkles, "beard": person.beard_length,
+        "slope_x": picture.gradient[0], "slope_y": picture.gradient[1], "short": short, "waves": person.waves,
+        "woman": float(person.sex == "woman"), "brow_inner": picture.brows[0], "brow_outer": picture.brows[1],
+        "flush": picture.flush,
+    }  # fmt: skip
+    return np.array([values[n] for n in shading.TRAITS], np.float32)
+
+
+def _blobs(picture: RenderedPicture) -> Array:
+    return np.array(picture.blobs, np.float32).reshape(-1, 4)

@@ -1,0 +1,1 @@
+"""The adapter library: what is there, carried out and in, merged, tested, pushed."""

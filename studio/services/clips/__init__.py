@@ -1,0 +1,1 @@
+"""A portrait speaks: from the request to the kept clip."""

@@ -1,0 +1,279 @@
+"""A portrait speaks: checked, queued or made at once, and kept in the library.
+
+How a clip is made stands in `clips`; here is what may be asked, whose consent
+it needs, and what the library remembers of it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio.domain.job import Job
+from studio.domain.render import NewRender, Render
+from studio.engines.base import Amounts
+from studio.errors import UserInputError
+from studio.jobs.kinds import JobContext, JobKind
+from studio.services.clips.making import AnimationResult, ClipMaker, OnProgress, Progress
+from studio.services.clips.request import (
+    EMOTIONS,
+    FRAME_RATES_HZ,
+    AnimationRequest,
+    ClipFormat,
+    check,
+    checked_request,
+)
+from studio.services.people.identities import photo_of, require_consent
+from studio.services.portraits.expressions import check_engine
+from studio.services.portraits.prepared import Portraits
+from studio.services.sources import Sources
+
+if TYPE_CHECKING:
+    from studio.jobs.queue import JobQueue
+    from studio.store import Store
+
+__all__ = [
+    "EMOTIONS",
+    "FRAME_RATES_HZ",
+    "Amounts",
+    "Animation",
+    "AnimationRequest",
+    "AnimationResult",
+    "ClipFormat",
+    "OnProgress",
+    "Progress",
+    "checked_request",
+]
+
+PREVIEW_SIDE = 512
+
+
+class Animation:
+    """Makes talking clips."""
+
+    def __init__(
+        self, store: Store, owner: str, sources: Sources, portraits: Portraits, queue: JobQueue, scratch: Path
+    ) -> None:
+        self._store = store
+        self._owner = owner
+        self._sources = sources
+        self._portraits = portraits
+        self._queue = queue
+        self._scratch = scratch
+        self._maker = ClipMaker(sources, portraits, scratch)
+
+    # -- for the window and the command line -----------------------------------------
+
+    def preview(self, request: AnimationRequest, seconds: float = 3.0) -> AnimationResult:
+        """Draw the first seconds at 512 px at once, into the studio's scratch folder (not in the library)."""
+        check(request)
+        size = min(request.size or PREVIEW_SIDE, PREVIEW_SIDE)
+        short = request.model_copy(update={"seconds": seconds, "size": size})
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        return self._maker.make(self._with_face(short), self._scratch / f"preview-{time.time_ns()}{_suffix(short)}")
+
+    def submit(self, request: AnimationRequest) -> Job:
+        """Check the request and put it into the queue; the worker makes the clip.
+
+        Files are copied into the media store first, so that they may move or
+        change while the job waits.
+
+        Raises:
+            UserInputError, NotFoundError, UnreadableMediaError, ConsentMissingError.
+        """
+        check(request)
+        settled = self._settled(self._with_face(request))
+        photo = None if settled.photo_id is None else self._store.photos.get(self._owner, settled.photo_id)
+        return self._queue.submit(
+            self._owner,
+            "animate",
+            settled.model_dump(mode="json"),
+            title=_title(settled),
+            project_id=settled.project_id or (photo.project_id if photo else None),
+            identity_id=photo.identity_id if photo else None,
+        )
+
+    def animate_file(
+        self,
+        request: AnimationRequest,
+        out: Path,
+        *,
+        curves: Path | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> AnimationResult:
+        """Make the clip here and now, into `out`; a stored photo's clip is kept in the library too.
+
+        Raises:
+            UserInputError: bad request, portrait, sound or file name; and StoreError, EngineError.
+        """
+        from studio.engines.media.atomic import atomic_file, check_place
+        from studio.engines.media.curves import read_json, write_json, write_livelink_csv
+
+        check(request)
+        if curves is not None and curves.suffix.lower() not in {".csv", ".json"}:
+            raise UserInputError(f"{curves.name} names no format for curves.", "End it in .csv or .json.")
+        sound = None if request.sound is None else request.sound.path
+        for place in filter(None, (out, curves)):
+            check_place(place, request.portrait.path, sound)
+        if request.portrait.photo_id is None:
+            return self._maker.make(self._with_face(request), out, curves=curves, on_progress=on_progress)
+        render, result = self.render(request, on_progress=on_progress)
+        with atomic_file(out) as part:
+            shutil.copyfile(result.path, part)
+        if curves is not None:
+            motion = read_json(self._store.media.get(self._owner, render.inputs["curves"]))
+            (write_livelink_csv if curves.suffix.lower() == ".csv" else write_json)(motion, curves)
+        return replace(result, path=out, curves=curves)
+
+    def voices(self) -> tuple[str, ...]:
+        """Return the offline voices; empty when no synthesis engine is installed."""
+        return self._portraits.engines.voices()
+
+    # -- for the worker and the library ------------------------------------------------
+
+    def render(
+        self,
+        request: AnimationRequest,
+        *,
+        job_id: str | None = None,
+        parent_id: str | None = None,
+        on_progress: OnProgress | None = None,
+        made_by: Mapping[str, Any] | None = None,
+        work_folder: Path | None = None,
+    ) -> tuple[Render, AnimationResult]:
+        """Make a clip and keep it in the library with its curves and its whole recipe.
+
+        Args:
+            work_folder: outlives the process; an mp4 goes on behind the frames found there.
+            made_by: the recipe that is made once more; its engine must be this one.
+        """
+        settled = self._settled(self._with_face(request))
+        if made_by is not None:
+            animator = self._portraits.engines.animator(settled.engine)
+            check_engine(made_by, animator.name, animator.version)
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        out = self._scratch / f"clip-{time.time_ns()}{_suffix(settled)}"
+        curves, poster = out.with_suffix(".curves.json"), out.with_suffix(".jpg")
+        # Written in parts also when nothing could resume it: a rerun must give the same bytes.
+        parts = (work_folder or out.with_suffix(".work")) / "parts"
+        try:
+            result = self._maker.make(settled, out, curves=curves, on_progress=on_progress, poster=poster, parts=parts)
+            render = self._keep(settled, result, poster, job_id, parent_id)
+        finally:
+            for path in (out, curves, poster):
+                path.unlink(missing_ok=True)
+            if work_folder is None:
+                shutil.rmtree(parts.parent, ignore_errors=True)
+        return render, replace(
+            result, render_id=render.id, path=self._store.media.get(self._owner, render.media_sha256)
+        )
+
+    def _keep(
+        self,
+        request: AnimationRequest,
+        result: AnimationResult,
+        poster: Path,
+        job_id: str | None,
+        parent_id: str | None,
+    ) -> Render:
+        """Put a finished clip into the library."""
+        from studio.engines.media.recipe import read_recipe
+
+        assert result.curves is not None  # render() always asks for them
+        recipe = read_recipe(result.path) or {}
+        engine, version = str(recipe["engines"]["portrait"]).split(" ", 1)
+        inputs = dict(recipe["inputs"])
+        photo = None
+        if request.photo_id is not None:
+            photo = self._store.photos.get(self._owner, request.photo_id)
+        photo = photo or photo_of(self._store, self._owner, inputs["portrait"], request.face_index)
+        put = self._store.media.put
+        inputs["curves"] = put(self._owner, result.curves)
+        return self._store.renders.add(
+            self._owner,
+            NewRender(
+                kind="clip",
+                media_sha256=put(self._owner, result.path),
+                thumbnail_sha256=put(self._owner, poster),
+                recipe=recipe,
+                engine=engine,
+                engine_version=version,
+                inputs=inputs,
+                seconds=result.seconds["total"],
+                title=_title(request),
+                search_text=" ".join(filter(None, (request.transcript, request.text, *request.emotions))),
+                project_id=request.project_id or (photo.project_id if photo else None),
+                identity_id=photo.identity_id if photo else None,
+                photo_id=photo.id if photo else None,
+                parent_id=parent_id,
+                job_id=job_id,
+                width=result.width,
+                height=result.height,
+                duration_seconds=result.duration_seconds,
+            ),
+        )
+
+    # -- the request made ready ----------------------------------------------------------
+
+    def _with_face(self, request: AnimationRequest) -> AnimationRequest:
+        """Let a stored photo say which face is meant, and check what its person agreed to."""
+        photo = self._sources.photo(request.portrait)
+        if photo is None and request.photo_id is not None:
+            photo = self._store.photos.get(self._owner, request.photo_id)
+        if photo is None:
+            return request
+        require_consent(self._store, self._owner, photo, "animate")
+        face = request.face_index if request.face_index is not None else photo.face_index
+        return request.model_copy(update={"face_index": face, "photo_id": photo.id})
+
+    def _settled(self, request: AnimationRequest) -> AnimationRequest:
+        """Name portrait and sound by their bytes, after a look whether they can be read at all."""
+        from studio.engines.media.sound import probe
+
+        if request.sound is not None:
+            probe(self._sources.path(request.sound))
+        sound = None if request.sound is None else self._sources.settled(request.sound)
+        return request.model_copy(update={"portrait": self._sources.settled(request.portrait), "sound": sound})
+
+
+def _suffix(request: AnimationRequest) -> str:
+    return {"mp4": ".mp4", "webm": ".webm", "gif": ".gif", "png": ".zip"}[request.format]
+
+
+def _title(request: AnimationRequest) -> str:
+    """Return one line for the gallery: the first words that are said."""
+    words = " ".join((request.transcript or request.text or "").split())
+    if not words:
+        return "Talking clip"
+    return words if len(words) <= 60 else words[:57].rsplit(" ", 1)[0] + "…"
+
+
+def run(params: AnimationRequest, context: JobContext) -> Mapping[str, Any]:
+    """Make a queued clip; a job that was killed after its clip was kept does not make it twice."""
+    studio = context.tools
+    kept = studio.store.renders.of_job(context.job.owner, context.job.id)
+    if kept:
+        return {"render_id": kept[0].id}
+    render, result = studio.animation.render(
+        params, job_id=context.job.id, on_progress=told(context), work_folder=context.work_folder
+    )
+    return {"render_id": render.id, "seconds": result.seconds, "hints": list(result.hints)}
+
+
+def told(context: JobContext) -> OnProgress:
+    """Return what passes progress on to a job, and stops when the person asked for it."""
+    from studio.engines.media.pictures import fit_longer_side, png_bytes
+
+    def tell(progress: Progress) -> None:
+        context.check_cancelled()
+        picture = None if progress.preview is None else png_bytes(fit_longer_side(progress.preview, 256))
+        context.progress(progress.fraction, progress.stage, picture)
+
+    return tell
+
+
+KIND = JobKind("animate", "Talking clip", AnimationRequest, run)

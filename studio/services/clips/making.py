@@ -1,0 +1,335 @@
+"""Makes clips: sound to phones, phones to motion, motion to frames, frames into the encoder.
+
+Every way to a clip ends in `ClipMaker.make`. No list of frames is ever held, so
+that ten minutes need no more memory than ten seconds. Knows nothing of people,
+projects or the library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio.domain.expression import FaceState, resolve
+from studio.domain.performance import Performance
+from studio.domain.pose import HeadPose
+from studio.domain.speech import Phone, SpeechAnalysis, Word
+from studio.engines.base import Image, Sound
+from studio.errors import UserInputError
+from studio.services.clips.request import AnimationRequest
+from studio.services.portraits.expressions import THUMBNAIL_PIXELS
+from studio.services.portraits.prepared import Portraits, PreparedPortrait
+from studio.services.recipes import file_sha256, new_recipe
+from studio.services.sources import MediaSource, Sources
+
+if TYPE_CHECKING:
+    from studio.engines.media.writer import FrameWriter
+
+PREVIEW_EVERY_SECONDS = 2.0
+HINT_FRAMES = 12
+"""Every so many frames the engine is asked what the picture suffers from."""
+_SETUP_SHARE = 0.08
+"""Part of the progress bar for what comes before the first frame."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step forward: fraction 0..1, what is being done, seconds left, the newest frame."""
+
+    fraction: float
+    stage: str
+    seconds_left: float | None = None
+    preview: Image | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class AnimationResult:
+    """A finished clip.
+
+    Attributes:
+        path: the clip.
+        curves: the curves, when asked.
+        seconds: stage -> seconds it took, with "total".
+        phone_path: how the phones were found (see SpeechAnalysis.path).
+        hints: one sentence per shortcoming.
+    """
+
+    path: Path
+    curves: Path | None
+    frames: int
+    frame_rate_hz: float
+    width: int
+    height: int
+    duration_seconds: float
+    seconds: dict[str, float]
+    phone_path: str
+    hints: tuple[str, ...]
+    render_id: str | None = None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class _Clock:
+    """Adds up the seconds of each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._start = time.perf_counter()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def result(self) -> dict[str, float]:
+        total = time.perf_counter() - self._start
+        return {name: round(value, 3) for name, value in {**self.seconds, "total": total}.items()}
+
+
+@dataclass(frozen=True)
+class _Spoken:
+    """The speech of one clip: samples for the analysis, and the file for the sound track."""
+
+    sound: Sound
+    path: Path
+    start_seconds: float
+    notes: tuple[str, ...]
+    analysis: SpeechAnalysis
+
+
+class ClipMaker:
+    """Makes clips for one owner."""
+
+    def __init__(self, sources: Sources, portraits: Portraits, scratch: Path) -> None:
+        self._sources = sources
+        self._portraits = portraits
+        self._scratch = scratch
+
+    def make(
+        self,
+        request: AnimationRequest,
+        out: Path,
+        *,
+        curves: Path | None = None,
+        on_progress: OnProgress | None = None,
+        poster: Path | None = None,
+        parts: Path | None = None,
+    ) -> AnimationResult:
+        """Make a clip into `out`; everything that makes clips comes through here."""
+        tell = on_progress or (lambda progress: None)
+        clock = _Clock()
+        tell(Progress(0.0, "Reading the portrait"))
+        with clock.stage("portrait"):
+            prepared = self._portraits.prepare(
+                self._sources.path(request.portrait),
+                face_index=request.face_index,
+                size=request.size,
+                engine=request.engine,
+            )
+        tell(Progress(0.02, "Listening to the speech"))
+        with clock.stage("speech"):
+            spoken = self._listen(request)
+        tell(Progress(0.06, "Writing the motion"))
+        with clock.stage("motion"):
+            performance, base = self._perform(request, prepared, spoken)
+        with clock.stage("frames"):
+            recipe = self._recipe(request, prepared, spoken)
+            try:
+                hints = self._draw(request, prepared, performance, base, spoken, out, recipe, tell, poster, parts)
+            finally:
+                if request.sound is None:  # what the offline voice said lies in the clip now
+                    spoken.path.unlink(missing_ok=True)
+        if curves is not None:
+            _write_curves(performance, curves)
+        width, height = prepared.portrait.size
+        tell(Progress(1.0, "Done"))
+        return AnimationResult(
+            out, curves, len(performance), performance.frame_rate_hz, width, height, performance.duration_seconds,
+            clock.result(), spoken.analysis.path,
+            tuple(dict.fromkeys((*prepared.hints, *spoken.notes, *spoken.analysis.notes, *hints))),
+        )  # fmt: skip
+
+    def _listen(self, request: AnimationRequest) -> _Spoken:
+        """Decode (or speak) the sound and find its phones."""
+        from studio.engines.media.sound import read_sound, trim
+
+        engines = self._portraits.engines
+        if request.sound is None:
+            return self._speak(request)
+        path = self._sources.path(request.sound)
+        decoded = read_sound(path)
+        if request.start_seconds >= decoded.duration_seconds:
+            raise UserInputError(
+                f"The part starts at {request.start_seconds:g} s, the sound ends at {decoded.duration_seconds:.1f} s.",
+                "Choose an earlier start.",
+            )
+        end = None if request.seconds is None else request.start_seconds + request.seconds
+        sound = trim(decoded, request.start_seconds, end)
+        # The transcript says what the whole sound says: a part is heard as a part of the whole.
+        whole = bool((request.transcript or "").strip())
+        with engines.lock:
+            analysis = engines.speech().analyse(decoded if whole else sound, request.transcript, request.language)
+        if whole:
+            analysis = _part_of(analysis, request.start_seconds, sound)
+        return _Spoken(sound, path, request.start_seconds, decoded.notes, analysis)
+
+    def _speak(self, request: AnimationRequest) -> _Spoken:
+        """Let the offline voice say the text."""
+        from studio.engines.media.sound import trim, write_wav
+
+        engines = self._portraits.engines
+        with engines.lock:
+            sound, analysis = engines.synthesiser().speak(request.text or "", voice=request.voice)
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        path = write_wav(self._scratch / f"spoken-{time.time_ns()}.wav", sound)
+        end = None if request.seconds is None else request.start_seconds + request.seconds
+        part = trim(sound, request.start_seconds, end)
+        return _Spoken(part, path, request.start_seconds, (), _part_of(analysis, request.start_seconds, part))
+
+    def _perform(
+        self, request: AnimationRequest, prepared: PreparedPortrait, spoken: _Spoken
+    ) -> tuple[Performance, FaceState]:
+        """Write the motion, and the face it moves from."""
+        own = prepared.portrait.own_weights
+        base = resolve(request.edit, own) if request.expression or request.neutralise else FaceState(own)
+        engines = self._portraits.engines
+        with engines.lock:
+            performance = engines.speech().perform(
+                spoken.sound,
+                spoken.analysis,
+                replace(prepared.portrait.mouth, own=base.weights),
+                frame_rate_hz=float(request.frame_rate_hz),
+                seed=request.seed,
+                emotions=tuple(request.emotions.items()),
+                amounts=request.amounts,
+            )
+        return performance, base
+
+    def _draw(
+        self,
+        request: AnimationRequest,
+        prepared: PreparedPortrait,
+        performance: Performance,
+        base: FaceState,
+        spoken: _Spoken,
+        out: Path,
+        recipe: Mapping[str, Any],
+        tell: OnProgress,
+        poster: Path | None,
+        parts: Path | None,
+    ) -> tuple[str, ...]:
+        """Draw every frame into the encoder; return what the picture suffers from."""
+        from studio.engines.media.pictures import thumbnail_jpeg
+        from studio.engines.media.video import FORMATS
+
+        portrait = prepared.portrait
+        draw_one = portrait.render_with_alpha if FORMATS[request.format].needs_alpha else portrait.render
+        frames = len(performance)
+        states = [_frame_state(performance, i, base) for i in range(0, frames, HINT_FRAMES)]
+        hints = dict.fromkeys(hint for state in states for hint in portrait.hints(state))
+
+        def draw(frame: int) -> Any:
+            state = _frame_state(performance, frame, base)
+            seal, breath = float(performance.lip_seal[frame]), float(performance.breath[frame])
+            return draw_one(state, lip_seal=seal, breath=breath)
+
+        with prepared.lock, _open_clip(request, portrait.size, spoken, out, recipe, parts) as clip:
+            if poster is not None:
+                poster.write_bytes(thumbnail_jpeg(draw(frames // 3), THUMBNAIL_PIXELS))
+            first = clip.frames  # more than 0 where an earlier process was interrupted
+            start = shown = time.perf_counter()
+            for frame in range(first, frames):
+                picture = draw(frame)
+                clip.write(picture)
+                now, preview = time.perf_counter(), None
+                if frame == first or now - shown > PREVIEW_EVERY_SECONDS:
+                    preview, shown = picture[:, :, :3], now
+                drawn = frame + 1 - first
+                left = (now - start) / drawn * (frames - frame - 1) if drawn > 8 else None
+                fraction = _SETUP_SHARE + (0.98 - _SETUP_SHARE) * (frame + 1) / frames
+                tell(Progress(fraction, f"Frame {frame + 1} of {frames}", left, preview))
+            tell(Progress(0.99, "Finishing the file"))
+        return tuple(hints)
+
+    def _recipe(self, request: AnimationRequest, prepared: PreparedPortrait, spoken: _Spoken) -> dict[str, Any]:
+        """Return the recipe that the file carries: sources by their bytes, never by path."""
+        inputs = {"portrait": prepared.sha256}
+        if request.sound is not None:
+            inputs["sound"] = request.sound.sha256 or file_sha256(spoken.path)
+        settled = request.model_copy(
+            update={
+                "portrait": MediaSource.media(prepared.sha256),
+                "face_index": prepared.face_index,
+                "sound": MediaSource.media(inputs["sound"]) if "sound" in inputs else None,
+                "project_id": None,
+                "photo_id": None,
+            }
+        )
+        engines = {
+            "portrait": f"{prepared.engine} {prepared.engine_version}",
+            "speech": self._portraits.engines.speech_name(),
+        }
+        return new_recipe("clip", settled.model_dump(mode="json"), engines, inputs)
+
+
+def _part_of(analysis: SpeechAnalysis, start: float, sound: Sound) -> SpeechAnalysis:
+    """Return the analysis of a piece of the sound that begins at `start` seconds."""
+    length = sound.duration_seconds
+
+    def held(seconds: float) -> float:
+        return min(max(seconds - start, 0.0), length)
+
+    def inside(piece: Phone | Word) -> bool:
+        return held(piece.end) > held(piece.start)
+
+    phones = tuple(replace(p, start=held(p.start), end=held(p.end)) for p in analysis.phones if inside(p))
+    words = tuple(replace(w, start=held(w.start), end=held(w.end)) for w in analysis.words if inside(w))
+    return replace(analysis, duration_seconds=length, phones=phones, words=words)
+
+
+def _open_clip(
+    request: AnimationRequest,
+    size: tuple[int, int],
+    spoken: _Spoken,
+    out: Path,
+    recipe: Mapping[str, Any],
+    parts: Path | None,
+) -> FrameWriter:
+    """Open the writer; with a folder for parts an mp4 survives the end of its process."""
+    from studio.engines.media.resumable import ResumableClipWriter
+    from studio.engines.media.video import open_writer
+
+    sound: dict[str, Any] = {"sound_path": spoken.path, "sound_start_seconds": spoken.start_seconds}
+    if request.format == "mp4" and parts is not None:
+        fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+        return ResumableClipWriter(
+            out, size, request.frame_rate_hz, parts_folder=parts, fingerprint=fingerprint, recipe=recipe, **sound
+        )
+    return open_writer(request.format, out, size, request.frame_rate_hz, recipe=recipe, **sound)
+
+
+def _frame_state(performance: Performance, frame: int, base: FaceState) -> FaceState:
+    """Return one frame's face on top of the expression that lies under the clip."""
+    state = performance.state(frame, base.weights)
+    head = state.head.as_array() + base.head.as_array()
+    return FaceState(state.weights, HeadPose(*(float(a) for a in head)).clamped())
+
+
+def _write_curves(performance: Performance, path: Path) -> None:
+    """Write the motion beside the clip, in the format that the name asks for."""
+    from studio.engines.media.curves import write_json, write_livelink_csv
+
+    if path.suffix.lower() == ".csv":
+        write_livelink_csv(performance, path)
+    else:
+        write_json(performance, path)

@@ -1,0 +1,138 @@
+"""What a talking clip is asked to be: one value that round-trips through JSON.
+
+The window, the command line, waiting jobs and recipes all hold the same
+request; what no engine could make is refused here, before anything starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from studio.domain.expression import ExpressionEdit
+from studio.engines.base import Amounts
+from studio.errors import UserInputError
+from studio.services.portraits.prepared import LARGEST_SIDE, SMALLEST_SIDE
+from studio.services.sources import MediaSource
+
+ClipFormat = Literal["mp4", "webm", "gif", "png"]
+USUAL_VOICE = "en-us"
+EMOTIONS: tuple[str, ...] = ("joy", "sadness", "surprise", "fear", "anger", "disgust", "contempt")
+FRAME_RATES_HZ: tuple[int, ...] = (24, 25, 30, 60)
+_LARGEST_AMOUNT = 2.0
+_FRAME_RATES = f"Use {', '.join(map(str, FRAME_RATES_HZ[:-1]))} or {FRAME_RATES_HZ[-1]}."
+
+
+class AnimationRequest(BaseModel):
+    """Everything a talking clip is made from; round-trips through JSON.
+
+    Attributes:
+        portrait: the photo.
+        face_index: which face, 0 = largest; None where the photo has one or knows its own.
+        sound: the speech; None when `text` is spoken by the offline voice.
+        text, voice: words for the offline voice (optional engine).
+        transcript: what the sound says; improves the lips, never required.
+        emotions: name -> strength 0..1.
+        amounts: how much of each layer of motion.
+        expression, neutralise: slider values under the whole clip.
+        size: longer side in pixels, 256..2048; default the photo's own, at most 1024.
+        start_seconds, seconds: part of the sound; None is to its end.
+        project_id: where the clip is kept; None is the photo's own project.
+        photo_id: the photo it came from, for the library only.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    portrait: MediaSource
+    face_index: int | None = Field(default=None, ge=0)
+    sound: MediaSource | None = None
+    text: str | None = None
+    voice: str = USUAL_VOICE
+    transcript: str | None = None
+    language: str = "en"
+    emotions: dict[str, float] = Field(default_factory=dict)
+    amounts: Amounts = Amounts()
+    expression: dict[str, float] = Field(default_factory=dict)
+    neutralise: bool = False
+    seed: int = 0
+    frame_rate_hz: Literal[24, 25, 30, 60] = 25
+    size: int | None = Field(default=None, ge=SMALLEST_SIDE, le=LARGEST_SIDE)
+    format: ClipFormat = "mp4"
+    engine: str = "rig"
+    start_seconds: float = Field(default=0.0, ge=0.0)
+    seconds: float | None = Field(default=None, gt=0.0)
+    project_id: str | None = None
+    photo_id: str | None = None
+
+    @model_validator(mode="after")
+    def _one_voice(self) -> AnimationRequest:
+        if (self.sound is None) == (not (self.text or "").strip()):
+            raise ValueError("give either a sound or a text to speak")
+        return self
+
+    @property
+    def edit(self) -> ExpressionEdit:
+        """The expression under the whole clip.
+
+        Raises:
+            UserInputError: an unknown control or a value out of range.
+        """
+        return ExpressionEdit(self.expression, self.neutralise)
+
+
+def checked_request(values: Mapping[str, Any]) -> AnimationRequest:
+    """Build a request, from a command line or JSON.
+
+    Raises:
+        UserInputError: the first value that cannot be used.
+    """
+    try:
+        request = AnimationRequest.model_validate(dict(values))
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        where = _where(first["loc"])
+        if where == "frame_rate_hz":
+            raise UserInputError(f"{first['input']} frames per second are not offered.", _FRAME_RATES) from exc
+        if where.startswith("amounts.") and first["type"] == "unexpected_keyword_argument":
+            name = where.removeprefix("amounts.")
+            layers = ", ".join(field.name for field in fields(Amounts))
+            raise UserInputError(f"There is no layer of motion named {name!r}.", f"Layers: {layers}.") from exc
+        raise refusal(exc) from exc
+    check(request)
+    return request
+
+
+def refusal(exc: ValidationError) -> UserInputError:
+    """Put the first value that a request cannot use into one sentence."""
+    first = exc.errors()[0]
+    where, reason = _where(first["loc"]), first["msg"].removeprefix("Value error, ")
+    message = f"{where}: {reason}." if where else f"{reason[0].upper()}{reason[1:]}."
+    return UserInputError(message, "Change it and try again.")
+
+
+def _where(place: tuple[int | str, ...]) -> str:
+    return ".".join(part for part in place if isinstance(part, str))
+
+
+def check(request: AnimationRequest) -> None:
+    """Refuse what no engine could make, before anything is started.
+
+    Raises:
+        UserInputError: emotions, amounts or slider values that do not exist or are out of range.
+    """
+    for name, strength in request.emotions.items():
+        if name not in EMOTIONS:
+            raise UserInputError(f"There is no emotion named {name!r}.", f"Emotions: {', '.join(EMOTIONS)}.")
+        if not 0.0 <= strength <= 1.0:
+            raise UserInputError(f"The strength of {name} is {strength:g}, but goes from 0 to 1.", "Write joy:0.6 .")
+    for name, amount in vars(request.amounts).items():
+        if not 0.0 <= amount <= _LARGEST_AMOUNT:
+            raise UserInputError(
+                f"The amount of {name} is {amount:g}, but goes from 0 to {_LARGEST_AMOUNT:g}.", "1 is natural."
+            )
+    if request.frame_rate_hz not in FRAME_RATES_HZ:
+        raise UserInputError(f"{request.frame_rate_hz} frames per second are not offered.", _FRAME_RATES)
+    _ = request.edit

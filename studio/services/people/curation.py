@@ -1,0 +1,336 @@
+"""Curation: from a heap of dropped files to one person's training set.
+
+Dropping copies the files into the media store; analysing measures each of them
+once (a job, which goes on where it stopped); reviewing, answering and deciding
+only change rows; confirming makes photos of people out of what is kept. The
+originals are never touched, and every decision can be taken back.
+
+What a person's photos become for training (crop, mask, caption) is computed
+from the same measurements, also for people whose photos were never curated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from studio.domain.curation import Decision, Intake, KnownFace, Review
+from studio.domain.job import Job
+from studio.domain.review import review
+from studio.errors import ConflictError, NotFoundError, UserInputError
+from studio.jobs.kinds import JobContext, JobKind
+from studio.jobs.queue import JobQueue
+from studio.services.people.intake_files import PICTURE_SUFFIXES, taken_in
+from studio.services.people.measuring import VERSION, Measuring, png
+from studio.services.people.taking_over import Confirmation, take_over
+from studio.services.people.training_set import TrainingSets
+from studio.services.portraits.prepared import Portraits
+from studio.store.curation_steps import Step
+
+if TYPE_CHECKING:
+    from studio.store import Store
+
+__all__ = ["PICTURE_SUFFIXES", "Confirmation", "Curation"]
+
+OnPhoto = Callable[[int, int, str, bytes | None], None]
+"""Told after each photo: how many are done, of how many, the file's name, a small JPEG of the face."""
+
+
+class Curation(TrainingSets):
+    """Sorts dropped photos; what they leave is a person's training set."""
+
+    def __init__(self, store: Store, owner: str, portraits: Portraits, queue: JobQueue) -> None:
+        super().__init__(store, owner, Measuring(store, owner, portraits))
+        self._queue = queue
+
+    # -- dropping ------------------------------------------------------------------
+
+    def start(self, sources: Path | Iterable[Path], *, identity_id: str | None = None, title: str = "") -> Intake:
+        """Take files in; nothing is measured yet.
+
+        Args:
+            sources: a folder (with what is in it), a file, or several of both.
+            identity_id: whose photos they are meant to be; None lets the review find the people.
+            title: one line for the person, such as the folder's name.
+
+        Raises:
+            NotFoundError: no such file, folder or person.
+            UserInputError: there is no picture among them.
+            LimitExceededError: more than MOST_PHOTOS.
+            StoreError: the disk is full.
+        """
+        given = [sources] if isinstance(sources, Path) else list(sources)
+        if identity_id is not None:
+            self._store.identities.get(self._owner, identity_id)
+        rows, notes = taken_in(self._store, self._owner, given)
+        name = title or (given[0].name if len(given) == 1 and given[0].is_dir() else f"{len(rows)} photos")
+        id = self._rows.add_intake(self._owner, name, rows, identity_id=identity_id, notes=notes)
+        return self.intake(id)
+
+    def submit(self, sources: Path | Iterable[Path], *, identity_id: str | None = None, title: str = "") -> Job:
+        """Take files in and let a job analyse them; `job.params["intake_id"]` names the intake.
+
+        Raises:
+            See `start`.
+        """
+        intake = self.start(sources, identity_id=identity_id, title=title)
+        job = self._queue.submit(
+            self._owner, KIND.name, CurateParams(intake_id=intake.id), title=f"Look at {intake.title}",
+            identity_id=identity_id,
+        )  # fmt: skip
+        self._rows.set_job(self._owner, intake.id, job.id)
+        return job
+
+    def submit_captions(self, identity_id: str, model: str) -> Job:
+        """Let a job write the captions of a person's photos with a captioning model.
+
+        Raises:
+            UserInputError: no model is named.
+        """
+        if not model.strip():
+            raise UserInputError("No captioning model is named.", "Write a folder, or a name such as owner/model.")
+        person = self._store.identities.get(self._owner, identity_id)
+        return self._queue.submit(
+            self._owner, CAPTION_KIND.name, CaptionParams(identity_id=identity_id, model=model.strip()),
+            title=f"Write captions for {person.name}", identity_id=identity_id,
+        )  # fmt: skip
+
+    # -- analysing -----------------------------------------------------------------
+
+    def analyse(self, intake_id: str, on_photo: OnPhoto | None = None) -> Intake:
+        """Measure every photo that was not measured yet, here and now; a photo that fails is said, not raised.
+
+        Raises:
+            NotFoundError: no such intake.
+            EngineError: the engines cannot work at all.
+        """
+        photos = self.intake(intake_id).photos
+        waiting = [p for p in photos if p.waits]
+        for number, photo in enumerate(waiting, start=len(photos) - len(waiting) + 1):
+            assert photo.sha256 is not None  # else it would have a problem and not wait
+            looks = self._measuring.measure(photo.sha256)
+            if on_photo is not None:
+                on_photo(number, len(photos), photo.file_name, looks.get(0))
+        return self.intake(intake_id)
+
+    # -- looking -------------------------------------------------------------------
+
+    def intake(self, intake_id: str) -> Intake:
+        """Return one intake with its photos.
+
+        Raises:
+            NotFoundError: no such intake.
+        """
+        return self._rows.intake(self._owner, intake_id, VERSION)
+
+    def intakes(self) -> tuple[Intake, ...]:
+        """Return all intakes, newest first, without their photos."""
+        return self._rows.intakes(self._owner)
+
+    def review(self, intake_id: str) -> Review:
+        """Read an intake as people, groups and verdicts."""
+        return self._review(self.intake(intake_id))
+
+    def _review(self, intake: Intake) -> Review:
+        if intake.identity_id is None:
+            return review(intake)
+        person = self._store.identities.get(self._owner, intake.identity_id)
+        return review(intake, self._known(person.id), person.name)
+
+    def _known(self, identity_id: str) -> tuple[KnownFace, ...]:
+        """Return the faces that are surely of a person."""
+        found = []
+        for photo in self._store.photos.list(self._owner, identity_id=identity_id):
+            found += [
+                KnownFace(key=f"known:{photo.id}", embedding=e)
+                for e in self._store.photos.embeddings(self._owner, photo.id)[:1]
+            ]
+        return tuple(found)
+
+    def look(self, sha256: str, face_index: int = -1) -> bytes:
+        """Return a small JPEG of a photo, or of one of its faces.
+
+        Raises:
+            NotFoundError: the photo was not analysed, or has no such face.
+        """
+        return self._measuring.look(sha256, face_index)
+
+    def path(self, sha256: str) -> Path:
+        """Return where a photo's bytes lie (for showing it)."""
+        return self._measuring.path(sha256)
+
+    # -- deciding ------------------------------------------------------------------
+
+    def name_cluster(self, intake_id: str, cluster_key: str, name: str) -> Review:
+        """Give the cluster around a face a name; an empty one takes the name away. Equal names make one person.
+
+        Raises:
+            UserInputError: the name is too long, or there is no such cluster.
+            ConflictError: the intake was confirmed already.
+        """
+        intake = self._open(intake_id)
+        if len(name.strip()) > 200:
+            raise UserInputError("The name is longer than 200 letters.", "Write a shorter name.")
+        cluster = next((c for c in self._review(intake).clusters if cluster_key in c.faces), None)
+        if cluster is None:
+            raise NotFoundError("There is no such person in these photos.", "Reload the page.")
+        others = [f for f in cluster.faces if f in intake.names and f != cluster.key]
+        self._rows.name_face(self._owner, intake_id, cluster.key, name.strip(), clear=others)
+        return self.review(intake_id)
+
+    def answer(self, intake_id: str, first: str, second: str, same: bool | None) -> Review:
+        """Say whether two faces are one person; None takes the answer back.
+
+        Args:
+            first, second: face keys, as in a Question.
+
+        Raises:
+            ConflictError: the intake was confirmed already.
+        """
+        self._open(intake_id)
+        title = {True: "The same person", False: "Two people", None: "No answer"}[same]
+        self._rows.link(self._owner, intake_id, first, second, same, title)
+        return self.review(intake_id)
+
+    def set_decision(self, intake_id: str, photo_ids: Sequence[str], decision: Decision | None) -> Review:
+        """Keep or leave out photos of an intake; None leaves them to the studio again.
+
+        Raises:
+            UserInputError: a photo that cannot be used is to be kept.
+            ConflictError: the intake was confirmed already.
+        """
+        intake = self._open(intake_id)
+        by_id = {p.id: p for p in intake.photos}
+        for id in photo_ids:
+            if id not in by_id:
+                raise NotFoundError("There is no such photo in this heap.", "Reload the page.")
+            if decision == "keep" and by_id[id].trouble[0]:
+                raise UserInputError(f"{by_id[id].file_name}: {by_id[id].trouble[0]}", by_id[id].trouble[1])
+        words = {"keep": "Keep", "drop": "Leave out", None: "Undecided"}[decision]
+        self._rows.decide(self._owner, intake_id, list(photo_ids), decision, f"{words} {len(photo_ids)}")
+        return self.review(intake_id)
+
+    def last_step(self, *, intake_id: str | None = None, identity_id: str | None = None) -> Step | None:
+        """Return the newest change that `undo` would take back, or None."""
+        return self._rows.steps.last(self._owner, intake_id=intake_id, identity_id=identity_id)
+
+    def undo(self, *, intake_id: str | None = None, identity_id: str | None = None) -> Step | None:
+        """Take back the newest change of an intake or of a person's set; None when there is none.
+
+        Taking back a confirmation deletes the photos it added, and people who have nothing else.
+
+        Raises:
+            ConflictError: a person it added has been used since.
+        """
+        step = self._rows.steps.last(self._owner, intake_id=intake_id, identity_id=identity_id)
+        if step is None:
+            return None
+        for person in step.identities:
+            used = self._store.renders.page(self._owner, identity_id=person, limit=1).renders
+            if used or self._store.runs.list(self._owner, identity_id=person):
+                name = self._store.identities.get(self._owner, person).name
+                raise ConflictError(f"{name} has been used since.", "Delete the person instead, if that is meant.")
+        done = self._rows.steps.undo(self._owner, intake_id=intake_id, identity_id=identity_id)
+        for photo in step.photos:
+            self._delete_photo(photo)
+        for person in step.identities:
+            empty = not self._store.photos.list(self._owner, identity_id=person)
+            if empty and not self._store.identities.get(self._owner, person).consents:
+                self._store.identities.delete(self._owner, person)
+        return done
+
+    def _delete_photo(self, photo_id: str) -> None:
+        try:
+            self._store.photos.delete(self._owner, photo_id)
+        except NotFoundError:
+            return  # it was deleted by hand since, which is what is wanted
+
+    def discard(self, intake_id: str) -> None:
+        """Forget an intake with what was measured only for it; photos that were taken over stay.
+
+        Raises:
+            ConflictError: its job still waits or runs.
+        """
+        intake = self.intake(intake_id)
+        if intake.job_id is not None and self._queue.get(self._owner, intake.job_id).is_active:
+            raise ConflictError("The photos are still being looked at.", "Cancel that first.")
+        self._rows.delete_intake(self._owner, intake_id)
+
+    def _open(self, intake_id: str) -> Intake:
+        intake = self.intake(intake_id)
+        if intake.confirmed is not None:
+            raise ConflictError("These photos were taken over already.", "Undo that first.")
+        return intake
+
+    # -- confirming ----------------------------------------------------------------
+
+    def confirm(self, intake_id: str, *, name: str = "") -> Confirmation:
+        """Make photos of people out of what is kept: all of it, or nothing.
+
+        Args:
+            name: for the one proposed person where nobody was named yet.
+
+        Raises:
+            UserInputError: nobody is named, or nothing is kept.
+            ConflictError: confirmed already, or photos still wait to be analysed.
+        """
+        with self._store.database.transaction():
+            intake = self._open(intake_id)
+            return take_over(self._store, self._owner, intake, self._review(intake), name)
+
+
+# -- the job -------------------------------------------------------------------------------
+
+
+class CurateParams(BaseModel):
+    """What the job needs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    intake_id: str
+
+
+def run(params: CurateParams, context: JobContext) -> Mapping[str, Any]:
+    """Analyse an intake; after an interruption only what was not analysed yet."""
+
+    def tell(done: int, total: int, name: str, face: bytes | None) -> None:
+        context.check_cancelled()
+        context.progress(done / max(total, 1), f"{done} of {total}: {name}", None if face is None else png(face))
+
+    context.check_cancelled()
+    studio = context.tools
+    studio.curation.analyse(params.intake_id, tell)
+    found = studio.curation.review(params.intake_id)
+    context.progress(1.0, "Done")
+    return {"intake_id": params.intake_id, "kept": found.count("keep"), "unsure": found.count("unsure")}
+
+
+KIND = JobKind("curate", "Look at photos", CurateParams, run)
+
+
+class CaptionParams(BaseModel):
+    """What the job of a captioning model needs; `model` is a folder or a name on the hub."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    identity_id: str
+    model: str
+
+
+def run_captions(params: CaptionParams, context: JobContext) -> Mapping[str, Any]:
+    """Caption a person's kept photos with a model."""
+
+    def tell(done: int, total: int, name: str) -> None:
+        context.check_cancelled()
+        context.progress(done / max(total, 1), f"{done} of {total}: {name}")
+
+    context.check_cancelled()
+    said = context.tools.curation.write_captions(params.identity_id, params.model, tell)
+    context.progress(1.0, "Done")
+    return {"identity_id": params.identity_id, "captions": len(said)}
+
+
+CAPTION_KIND = JobKind("caption", "Write captions", CaptionParams, run_captions)

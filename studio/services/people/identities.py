@@ -1,0 +1,325 @@
+"""People: their photos, and what they agreed to.
+
+A person without any consent on record may be edited and animated (the window
+says that none is recorded); once there is one, it is the law: an action it
+does not cover, or no longer covers, is refused. Training always needs one.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from studio.domain import consent as consents
+from studio.domain.consent import Consent, Scope
+from studio.domain.face import Likely, PhotoQuality
+from studio.domain.identity import DeletionPlan, Identity
+from studio.domain.photo import Photo
+from studio.engines.base import Image
+from studio.errors import EngineUnavailableError, UserInputError
+from studio.services.portraits.prepared import FoundFaces, Portraits, choose_face, face_hints, scaled_face
+
+if TYPE_CHECKING:
+    from studio.store import Store
+
+CROP_PIXELS = 192
+_INK, _PAPER = (255, 255, 255), (20, 20, 24)
+
+
+@dataclass(frozen=True)
+class FaceChoice:
+    """One face of an inspected picture, as shown to a person who picks.
+
+    Attributes:
+        index: what to pass as `face_index`; 0 is the largest face.
+        box: x0, y0, x1, y1 in pixels of the picture as decoded.
+        crop: the face with its number (index + 1) drawn in a corner.  # (192, 192, 3)
+        hints: one sentence per shortcoming.
+    """
+
+    index: int
+    box: tuple[float, float, float, float]
+    quality: PhotoQuality
+    likely: Likely
+    crop: Image
+    hints: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PhotoInspection:
+    """What a picture holds; `faces` is empty when none was found.
+
+    Attributes:
+        width, height: of the picture as decoded.
+        image: the picture, at most 2048 pixels on its longer side.  # (H, W, 3)
+        hints: what was done to the picture on reading.
+    """
+
+    sha256: str
+    width: int
+    height: int
+    image: Image
+    faces: tuple[FaceChoice, ...]
+    hints: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DeletePlan(DeletionPlan):
+    """What deleting an identity takes with it; `sentence` says it in words."""
+
+    @property
+    def sentence(self) -> str:
+        """Return the plan as one sentence."""
+        counts = {
+            "photo": self.photos,
+            "rig": self.rigs,
+            "embedding": self.embeddings,
+            "training run": self.runs,
+            "adapter": self.adapters,
+            "render": self.renders,
+            "consent": self.consents,
+            "job": self.jobs,
+            "database backup": self.backups,
+        }
+        parts = [f"{n} {word}{'' if n == 1 else 's'}" for word, n in counts.items() if n]
+        listed = ", ".join(parts) or "nothing else"
+        size = f"{(self.file_bytes + self.run_bytes) / 1e6:.1f} MB in {self.files} file{'' if self.files == 1 else 's'}"
+        return f"Deleting {self.name} also deletes {listed} ({size}). This cannot be undone."
+
+
+class Identities:
+    """Add, look up, and delete people."""
+
+    def __init__(self, store: Store, owner: str, portraits: Portraits) -> None:
+        self._store = store
+        self._owner = owner
+        self._portraits = portraits
+
+    # -- looking at a picture ------------------------------------------------------
+
+    def inspect(self, photo: Path | bytes) -> PhotoInspection:
+        """Decode a picture and find its faces; raises only when it cannot be read.
+
+        Raises:
+            UnreadableMediaError, LimitExceededError: see engines/media.
+        """
+        found = self._portraits.find_faces(photo)
+        choices = []
+        for index, face in enumerate(found.faces):
+            x0, y0, x1, y1 = scaled_face(face, found.scale).box
+            crop = _numbered_crop(found.image, face.box, index + 1)
+            choices.append(FaceChoice(index, (x0, y0, x1, y1), face.quality, face.likely, crop, face_hints(face)))
+        return PhotoInspection(found.sha256, found.width, found.height, found.image, tuple(choices), found.notes)
+
+    # -- adding --------------------------------------------------------------------
+
+    def add(
+        self,
+        name: str,
+        photos: Sequence[Path | bytes],
+        *,
+        consent: Consent | None = None,
+        face_index: int | None = None,
+        project_id: str | None = None,
+        notes: str = "",
+    ) -> Identity:
+        """Create a person from one or more photos; all of them are kept, or none.
+
+        Args:
+            face_index: which face, 0 = largest; needed when a photo has several.
+            project_id: None leaves the person without a project.
+
+        Raises:
+            NoFaceError, SeveralFacesError, UnreadableMediaError, LimitExceededError,
+            ConflictError (the name is taken).
+        """
+        if not name.strip():
+            raise UserInputError("The person has no name.", "Write a name.")
+        if len(name.strip()) > 200:
+            raise UserInputError("The name is longer than 200 letters.", "Write a shorter name.")
+        if not photos:
+            raise UserInputError("There is no photo of the person.", "Add at least one picture that shows the face.")
+        if project_id is not None:
+            self._store.projects.get(self._owner, project_id)
+        looked = [self._look(photo, face_index) for photo in photos]
+        person = self._store.identities.add(self._owner, name, notes=notes, project_id=project_id)
+        try:
+            for photo, (found, index) in zip(photos, looked, strict=True):
+                self._keep(person, photo, found, index)
+            if consent is not None:
+                self._store.identities.add_consent(self._owner, person.id, consent)
+        except BaseException:
+            self._store.identities.delete(self._owner, person.id)
+            raise
+        return self.get(person.id)
+
+    def add_photo(self, identity_id: str, photo: Path | bytes, *, face_index: int | None = None) -> Photo:
+        """Add one photo to a person.
+
+        Raises:
+            NotFoundError, NoFaceError, SeveralFacesError, UnreadableMediaError, LimitExceededError.
+        """
+        person = self.get(identity_id)
+        found, index = self._look(photo, face_index)
+        return self._keep(person, photo, found, index)
+
+    def _look(self, photo: Path | bytes, face_index: int | None) -> tuple[FoundFaces, int]:
+        """Find the faces of a picture and choose the one that is meant."""
+        found = self._portraits.find_faces(photo)
+        try:
+            return found, choose_face(found.faces, face_index)
+        except UserInputError as exc:
+            if isinstance(photo, Path):
+                exc.message = f"{photo.name}: {exc.message[0].lower()}{exc.message[1:]}"
+            raise
+
+    def _keep(self, person: Identity, photo: Path | bytes, found: FoundFaces, index: int) -> Photo:
+        """Store one photo with its face and embedding."""
+        face = scaled_face(found.faces[index], found.scale)
+        sha256 = self._store.media.put(self._owner, photo)
+        kept = self._store.photos.add(
+            self._owner,
+            sha256,
+            file_name=photo.name if isinstance(photo, Path) else "",
+            width=found.width,
+            height=found.height,
+            identity_id=person.id,
+            project_id=person.project_id,
+            face_index=index,
+            face=face,
+        )
+        try:
+            with self._portraits.engines.lock:
+                embedding = self._portraits.engines.faces().embed(found.image, found.faces[index])
+        except EngineUnavailableError:
+            # Recognition is an extra that needs its own library; a portrait moves without it.
+            return kept
+        self._store.photos.put_embedding(self._owner, kept.id, embedding)
+        return kept
+
+    # -- looking up ----------------------------------------------------------------
+
+    def list(self, project_id: str | None = None) -> tuple[Identity, ...]:
+        """Return the people of one project, or of all."""
+        return self._store.identities.list(self._owner, project_id=project_id)
+
+    def get(self, identity_id: str) -> Identity:
+        """Return one person by id or by unique name.
+
+        Raises:
+            NotFoundError: no such person.
+        """
+        return person_named(self._store, self._owner, identity_id)
+
+    def photos(self, identity_id: str) -> tuple[Photo, ...]:
+        """Return a person's photos, oldest first."""
+        return self._store.photos.list(self._owner, identity_id=identity_id)
+
+    def photo_path(self, photo_id: str) -> Path:
+        """Return where a photo's bytes lie (for showing it).
+
+        Raises:
+            NotFoundError: no such photo.
+        """
+        return self._store.media.get(self._owner, self._store.photos.get(self._owner, photo_id).sha256)
+
+    # -- changing ------------------------------------------------------------------
+
+    def rename(self, identity_id: str, name: str) -> Identity:
+        """Change a person's name.
+
+        Raises:
+            UserInputError: the name is empty.
+            ConflictError: the name is taken.
+        """
+        if not name.strip():
+            raise UserInputError("The person has no name.", "Write a name.")
+        return self._store.identities.change(self._owner, identity_id, name=name)
+
+    def set_consent(self, identity_id: str, consent: Consent) -> Identity:
+        """Record who agreed, to what scope and until when."""
+        self._store.identities.add_consent(self._owner, identity_id, consent)
+        return self._store.identities.get(self._owner, identity_id)
+
+    def revoke_consent(self, identity_id: str) -> Identity:
+        """Record that all consents were taken back now."""
+        self._store.identities.revoke_consents(self._owner, identity_id, datetime.now(UTC))
+        return self._store.identities.get(self._owner, identity_id)
+
+    # -- deleting ------------------------------------------------------------------
+
+    def delete_plan(self, identity_id: str) -> DeletePlan:
+        """Say what deleting would take with it; changes nothing."""
+        return DeletePlan(**vars(self._store.identities.plan_deletion(self._owner, identity_id)))
+
+    def delete(self, identity_id: str) -> DeletePlan:
+        """Delete the person with photos, rigs, embeddings and renders.
+
+        Raises:
+            ConflictError: a job of the person waits or runs.
+        """
+        return DeletePlan(**vars(self._store.identities.delete(self._owner, identity_id)))
+
+
+def require_consent(store: Store, owner: str, photo: Photo | None, scope: Scope) -> None:
+    """Refuse an action that a person's recorded consents do not cover.
+
+    Args:
+        photo: the photo used; None, or one of nobody, asks for nothing.
+
+    Raises:
+        ConsentMissingError: there are consents, but none for this scope now.
+    """
+    if photo is None or photo.identity_id is None:
+        return
+    person = store.identities.get(owner, photo.identity_id)
+    if person.consents:
+        require_agreement(person, scope)
+
+
+def require_agreement(person: Identity, scope: Scope) -> None:
+    """Refuse an action unless one of a person's recorded consents covers it now.
+
+    Raises:
+        ConsentMissingError: none does.
+    """
+    consents.require(person.consents, scope, datetime.now(UTC), person.name)
+
+
+def person_named(store: Store, owner: str, identity_id: str) -> Identity:
+    """Return one person by unique name or by id.
+
+    Raises:
+        NotFoundError: no such person.
+    """
+    return store.identities.find(owner, identity_id) or store.identities.get(owner, identity_id)
+
+
+def photo_of(store: Store, owner: str, sha256: str, face_index: int | None) -> Photo | None:
+    """Return the stored photo with these bytes and this face; of several the oldest."""
+    found: builtins.list[Photo] = [
+        p for p in store.photos.list(owner, sha256=sha256) if face_index is None or p.face_index in (None, face_index)
+    ]
+    return found[0] if found else None
+
+
+def _numbered_crop(image: Image, box: tuple[float, float, float, float], number: int) -> Image:
+    """Cut a face out with some air around it and write its number into the corner.  # (192, 192, 3)"""
+    from PIL import Image as Pillow
+    from PIL import ImageDraw, ImageFont
+
+    x0, y0, x1, y1 = box
+    half = 0.75 * max(x1 - x0, y1 - y0)
+    center_x, center_y = (x0 + x1) / 2, (y0 + y1) / 2
+    area = (round(center_x - half), round(center_y - half), round(center_x + half), round(center_y + half))
+    crop = Pillow.fromarray(image).crop(area).resize((CROP_PIXELS, CROP_PIXELS), Pillow.Resampling.LANCZOS)
+    draw = ImageDraw.Draw(crop)
+    draw.ellipse((6, 6, 42, 42), fill=_PAPER, outline=_INK, width=2)
+    draw.text((24, 24), str(number), fill=_INK, font=ImageFont.load_default(20), anchor="mm")
+    return np.array(crop, np.uint8)

@@ -1,0 +1,1 @@
+"""Pictures from words: from the request to the kept picture."""

@@ -1,0 +1,1 @@
+"""One photo made ready to move: expressions, presets, edits."""

@@ -1,0 +1,225 @@
+"""Sliders on a photo: open a portrait, draw an edit of it, keep the picture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from studio.domain.expression import ARKIT_NAMES, ExpressionEdit, resolve
+from studio.domain.face import Likely
+from studio.domain.render import NewRender, Render
+from studio.engines.base import Image
+from studio.errors import UserInputError
+from studio.services.people.identities import photo_of, require_consent
+from studio.services.portraits.prepared import Portraits, PreparedPortrait
+from studio.services.recipes import new_recipe
+from studio.services.sources import MediaSource, Sources
+
+if TYPE_CHECKING:
+    from studio.store import Store
+
+THUMBNAIL_PIXELS = 320
+
+
+@dataclass(frozen=True)
+class PortraitHandle:
+    """A prepared portrait, as a small value that a window may keep and copy.
+
+    The heavy portrait stays in the service; a handle whose portrait was pushed
+    out is prepared again at its next use.
+
+    Attributes:
+        key: names photo bytes, face, size and engine version.
+        source: what was opened.
+        face_index: which face, 0 = largest.
+        width, height: size of the drawn pictures in pixels.
+        own_values: the photo's own ARKit weights, 0..1, for showing at the sliders.
+        likely: what the face seems to be.
+        hints: shortcomings of the photo, one sentence each.
+        size: the longer side that was asked for.
+    """
+
+    key: str
+    source: MediaSource
+    sha256: str
+    face_index: int
+    width: int
+    height: int
+    own_values: Mapping[str, float] = field(repr=False)
+    likely: Likely
+    hints: tuple[str, ...]
+    size: int | None = None
+
+
+class EditedPicture(NamedTuple):
+    """A drawn edit and one sentence for each way in which it suffers."""
+
+    image: Image
+    hints: tuple[str, ...]
+
+
+class Expressions:
+    """Draws expression edits; safe to call from several threads."""
+
+    def __init__(self, store: Store, owner: str, sources: Sources, portraits: Portraits) -> None:
+        self._store = store
+        self._owner = owner
+        self._sources = sources
+        self._portraits = portraits
+
+    def open(self, source: MediaSource, *, face_index: int | None = None, size: int | None = None) -> PortraitHandle:
+        """Prepare a portrait.
+
+        Args:
+            face_index: 0 = largest; needed when the picture has several faces and
+                the source is not a photo of an identity (which knows its own).
+            size: longer side of the drawn pictures; default the photo's own, at most 1024.
+
+        Raises:
+            NoFaceError, SeveralFacesError, UnreadableMediaError, LimitExceededError, NotFoundError,
+            ConsentMissingError.
+        """
+        photo = self._sources.photo(source)
+        require_consent(self._store, self._owner, photo, "edit")
+        if face_index is None and photo is not None:
+            face_index = photo.face_index
+        prepared = self._portraits.prepare(self._sources.path(source), face_index=face_index, size=size)
+        width, height = prepared.portrait.size
+        own = {n: round(float(w), 4) for n, w in zip(ARKIT_NAMES, prepared.portrait.own_weights, strict=True)}
+        return PortraitHandle(
+            prepared.key, source, prepared.sha256, prepared.face_index, width, height, own,
+            prepared.face.likely, prepared.hints, size,
+        )  # fmt: skip
+
+    def original(self, handle: PortraitHandle) -> Image:
+        """Return the photo at the handle's size, for a before/after view."""
+        return self._prepared(handle).image
+
+    def render(self, handle: PortraitHandle, edit: ExpressionEdit) -> EditedPicture:
+        """Draw an edit; an empty edit returns the photo."""
+        prepared = self._prepared(handle)
+        with prepared.lock:
+            state = resolve(edit, prepared.portrait.own_weights)
+            return EditedPicture(prepared.portrait.render(state), tuple(prepared.portrait.hints(state)))
+
+    def save(
+        self,
+        handle: PortraitHandle,
+        edit: ExpressionEdit,
+        *,
+        project_id: str | None = None,
+        note: str = "",
+        parent_id: str | None = None,
+    ) -> Render:
+        """Keep an edit in the library as a png that carries its whole recipe."""
+        from studio.engines.media.pictures import png_bytes, thumbnail_jpeg
+
+        start = time.perf_counter()
+        prepared = self._prepared(handle)
+        image = self.render(handle, edit).image
+        sha256 = self._sources.settled(handle.source).sha256 or ""
+        recipe = _recipe(prepared, edit, handle.size)
+        photo = self._sources.photo(handle.source) or photo_of(self._store, self._owner, sha256, handle.face_index)
+        media = self._store.media.put(self._owner, png_bytes(image, recipe), ".png")
+        thumbnail = self._store.media.put(self._owner, thumbnail_jpeg(image, THUMBNAIL_PIXELS), ".jpg")
+        moved = ", ".join(name for name, value in edit.values.items() if value)
+        return self._store.renders.add(
+            self._owner,
+            NewRender(
+                kind="image",
+                media_sha256=media,
+                thumbnail_sha256=thumbnail,
+                recipe=recipe,
+                engine=prepared.engine,
+                engine_version=prepared.engine_version,
+                inputs={"portrait": sha256},
+                seconds=time.perf_counter() - start,
+                title=note or moved or "Portrait",
+                search_text=f"{note} {moved}".strip(),
+                project_id=project_id or (photo.project_id if photo else None),
+                identity_id=photo.identity_id if photo else None,
+                photo_id=photo.id if photo else None,
+                parent_id=parent_id,
+                width=image.shape[1],
+                height=image.shape[0],
+            ),
+        )
+
+    def edit_file(
+        self,
+        source: MediaSource,
+        edit: ExpressionEdit,
+        out: Path,
+        *,
+        face_index: int | None = None,
+        size: int | None = None,
+    ) -> EditedPicture:
+        """Draw an edit of a bare file into `out` (png or jpg) without a project.
+
+        Raises:
+            UserInputError: `out` names no picture format, or the photo itself; and as `open`.
+        """
+        from studio.engines.media.atomic import atomic_file, check_place
+        from studio.engines.media.pictures import jpeg_bytes, write_png
+
+        if out.suffix.lower() not in {".png", ".jpg", ".jpeg"}:
+            raise UserInputError(f"{out.name} names no picture format.", "End it in .png or .jpg.")
+        check_place(out, source.path)
+        handle = self.open(source, face_index=face_index, size=size)
+        edited = self.render(handle, edit)
+        recipe = _recipe(self._prepared(handle), edit, size)
+        if out.suffix.lower() == ".png":
+            write_png(out, edited.image, recipe)
+        else:
+            with atomic_file(out) as part:
+                part.write_bytes(jpeg_bytes(edited.image, recipe))
+        return EditedPicture(edited.image, (*handle.hints, *edited.hints))
+
+    def redraw(self, recipe: Mapping[str, Any], parent_id: str | None = None) -> Render:
+        """Make a picture once more from its recipe.
+
+        Raises:
+            NotFoundError: the portrait is no longer in the media store.
+            UserInputError: the engine's version is another one.
+        """
+        request = recipe["request"]
+        handle = self.open(
+            MediaSource.media(recipe["inputs"]["portrait"]), face_index=request["face_index"], size=request["size"]
+        )
+        prepared = self._prepared(handle)
+        check_engine(recipe, prepared.engine, prepared.engine_version)
+        return self.save(handle, ExpressionEdit(request["values"], request["neutralise"]), parent_id=parent_id)
+
+    def _prepared(self, handle: PortraitHandle) -> PreparedPortrait:
+        # Asked for again each time: the shelf may have let it go.
+        path = self._sources.path(handle.source)
+        return self._portraits.prepare(path, face_index=handle.face_index, size=handle.size)
+
+
+def check_engine(recipe: Mapping[str, Any], engine: str, version: str) -> None:
+    """Refuse to call something a rerun that another engine version would draw differently.
+
+    Raises:
+        UserInputError: engine or version differ.
+    """
+    made_by = recipe["engines"]["portrait"]
+    if made_by != f"{engine} {version}":
+        raise UserInputError(
+            f"The render was made by engine {made_by}; this studio has {engine} {version}.",
+            "Make a new render from the same settings; its frames will differ a little.",
+        )
+
+
+def _recipe(prepared: PreparedPortrait, edit: ExpressionEdit, size: int | None) -> dict[str, Any]:
+    """Return the recipe of an edited picture."""
+    request = {
+        "face_index": prepared.face_index,
+        "size": size,
+        "values": dict(edit.values),
+        "neutralise": edit.neutralise,
+    }
+    engines = {"portrait": f"{prepared.engine} {prepared.engine_version}"}
+    return new_recipe("image", request, engines, {"portrait": prepared.sha256})

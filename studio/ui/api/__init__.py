@@ -1,0 +1,1 @@
+"""The stable API: the same actions by name, for programs."""

@@ -1,0 +1,207 @@
+"""The window's stable API: the same actions by name, for programs.
+
+Names and fields do not change between versions. Files come in as uploads of
+this window (a path from anywhere else is refused) and go out as files of the
+shelf. Every error is one sentence with a hint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.events import api as gradio_api
+
+from studio.domain.expression import ExpressionEdit
+from studio.domain.job import Job
+from studio.domain.render import Render, RenderKind
+from studio.errors import UserInputError
+from studio.services.clips.animation import AnimationRequest, checked_request
+from studio.services.portraits.expressions import PortraitHandle
+from studio.services.sources import MediaSource
+from studio.ui.api import models as api_models
+from studio.ui.guard import answered
+from studio.ui.window import Window
+
+Json = dict[str, Any]
+
+
+def plain(value: Any) -> Any:
+    """Return a value of ours as JSON values; pictures and paths are left to the caller."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+class Api:
+    """The functions behind the public names; docstrings are their descriptions."""
+
+    def __init__(self, window: Window) -> None:
+        """Remember the window."""
+        self.window = window
+        self.studio = window.studio
+
+    # -- files in and out ---------------------------------------------------------
+
+    def upload(self, file: Any) -> Path:
+        """Return the path of an uploaded file.
+
+        Raises:
+            UserInputError: the file was not uploaded to this window.
+        """
+        path = Path(str(file.get("path", "") if isinstance(file, dict) else file)).resolve()
+        if not path.is_relative_to(self.window.shelf.folder.resolve()) or not path.is_file():
+            raise UserInputError("The file was not uploaded to this window.", "Upload it first, then pass its handle.")
+        return path
+
+    def file(self, path: Path) -> Json:
+        """Return a file of the shelf as a client understands it."""
+        return {"path": str(path), "orig_name": path.name, "meta": {"_type": "gradio.FileData"}}
+
+    def source(self, portrait: Json) -> MediaSource:
+        """Return {"photo_id": ...} or {"file": upload} as a source."""
+        if portrait.get("photo_id"):
+            return MediaSource.photo(str(portrait["photo_id"]))
+        return MediaSource.file(self.upload(portrait.get("file")))
+
+    def job_row(self, job: Job) -> Json:
+        """Return what a program needs of a job."""
+        row: Json = plain(job)
+        return {k: v for k, v in row.items() if k not in ("params", "checkpoint", "pid", "process_started", "host")}
+
+    def render_row(self, render: Render) -> Json:
+        """Return a render with its file."""
+        path = self.window.shelf.put(
+            self.studio.library.path(render), f"{render.title or 'render'}{render.file_extension}"
+        )
+        row: Json = plain(render)
+        return {**row, "file": self.file(path)}
+
+    def opened(self, portrait: Json) -> PortraitHandle:
+        """Return the handle of {"photo_id" | "file", "face_index"?, "size"?}."""
+        return self.studio.expressions.open(
+            self.source(portrait), face_index=portrait.get("face_index"), size=portrait.get("size")
+        )
+
+    # -- people -----------------------------------------------------------------------
+
+    def add_identity(self, name: str, photos: list[Any], face_index: int | None = None) -> dict[str, Any]:
+        """Add a person from uploaded photos; face_index is needed when a photo has several faces."""
+        paths = [self.upload(p) for p in photos]
+        return dict(plain(self.studio.identities.add(name, paths, face_index=face_index)))
+
+    def list_identities(self) -> list[Any]:
+        """List all people with the ids of their photos."""
+        people = self.studio.identities.list()
+        return [{**plain(p), "photo_ids": [x.id for x in self.studio.identities.photos(p.id)]} for p in people]
+
+    # -- expression -------------------------------------------------------------------
+
+    def open_portrait(self, portrait: dict[str, Any]) -> dict[str, Any]:
+        """Fit a portrait, given as photo_id or file; returns its size, its own weights and hints."""
+        handle = self.opened(portrait)
+        return {
+            "width": handle.width, "height": handle.height, "face_index": handle.face_index, "likely": handle.likely,
+            "own_values": dict[str, Any](handle.own_values), "hints": list(handle.hints), "sha256": handle.sha256,
+        }  # fmt: skip
+
+    def edit_expression(
+        self, portrait: dict[str, Any], values: dict[str, Any], neutralise: bool = False
+    ) -> dict[str, Any]:
+        """Draw slider values on a portrait; returns the picture and hints."""
+        image, hints = self.studio.expressions.render(self.opened(portrait), ExpressionEdit(values, neutralise))
+        return {"file": self.file(self.window.shelf.picture(image)), "hints": list(hints)}
+
+    def save_expression(
+        self, portrait: dict[str, Any], values: dict[str, Any], neutralise: bool = False, note: str = ""
+    ) -> dict[str, Any]:
+        """Keep an edit in the library as a png that carries its recipe."""
+        edit = ExpressionEdit(values, neutralise)
+        return self.render_row(self.studio.expressions.save(self.opened(portrait), edit, note=note))
+
+    # -- animation --------------------------------------------------------------------
+
+    def request(self, request: Json) -> AnimationRequest:
+        """Return an animation request: the fields of AnimationRequest, portrait and sound as photo_id or file."""
+        fields = dict(request)
+        for name in ("portrait", "sound"):
+            if fields.get(name) is not None:
+                fields[name] = self.source(fields[name])
+        return checked_request(fields)
+
+    def preview_animation(self, request: dict[str, Any], seconds: float = 3.0) -> dict[str, Any]:
+        """Draw the first seconds of a clip at once."""
+        result = self.studio.animation.preview(self.request(request), seconds=seconds)
+        return {**plain(result), "path": None, "file": self.file(self.window.shelf.put(result.path, "preview.mp4"))}
+
+    def animate(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Put a clip into the queue; returns its job."""
+        return self.job_row(self.studio.animation.submit(self.request(request)))
+
+    # -- jobs -------------------------------------------------------------------------
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Return one job: state, fraction, seconds left, outputs."""
+        return self.job_row(self.studio.jobs.get(job_id))
+
+    def cancel_job(self, job_id: str) -> dict[str, Any]:
+        """Ask a job to stop."""
+        return self.job_row(self.window.act_on_job("cancel", job_id))
+
+    def retry_job(self, job_id: str) -> dict[str, Any]:
+        """Start a job that ended badly as a new attempt."""
+        return self.job_row(self.window.act_on_job("retry", job_id))
+
+    # -- library ----------------------------------------------------------------------
+
+    def library(
+        self, cursor: str | None = None, kind: RenderKind | None = None, identity_id: str | None = None
+    ) -> dict[str, Any]:
+        """Return one page of 24 renders, newest first, and the cursor of the next."""
+        page = self.studio.library.page(cursor=cursor, kind=kind, identity_id=identity_id)
+        return {"renders": plain(page.renders), "next_cursor": page.next_cursor, "total": page.total}
+
+    def show_render(self, render_id: str) -> dict[str, Any]:
+        """Return one render with its whole recipe and its file."""
+        return self.render_row(self.studio.library.show(render_id))
+
+    def rerun(self, render_id: str) -> dict[str, Any]:
+        """Make a render once more; returns its job."""
+        return self.job_row(self.studio.library.submit_rerun(render_id))
+
+    def recipe_of_file(self, file: dict[str, Any]) -> dict[str, Any]:
+        """Read the recipe from an uploaded file of ours."""
+        return dict(plain(dict(self.studio.library.recipe_of_file(self.upload(file)))))
+
+
+OWN_NAMES: tuple[str, ...] = (
+    "add_identity", "list_identities", "open_portrait", "edit_expression", "save_expression", "preview_animation",
+    "animate", "job", "cancel_job", "retry_job", "library", "show_render", "rerun", "recipe_of_file",
+)  # fmt: skip
+NAMES: tuple[str, ...] = (*OWN_NAMES, *api_models.NAMES)
+
+
+def expose(window: Window) -> None:
+    """Give every action its stable name, inside the page's Blocks.
+
+    Gradio lays a piece without a look on the page for each parameter and each
+    answer, 68 of them. Programs read their description; the browser, which would
+    draw each as two empty boxes, need not: what stands in a hidden column is left out.
+    """
+    own = Api(window)
+    models = api_models.ModelApi(window, plain, own.upload, own.file, own.job_row)
+    with gr.Column(visible=False):
+        for name in NAMES:
+            function = getattr(own if name in OWN_NAMES else models, name)
+            gradio_api(answered(function), api_name=name)

@@ -1,0 +1,1 @@
+"""Pieces that several tabs are made of; none knows a tab."""

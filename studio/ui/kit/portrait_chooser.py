@@ -1,0 +1,147 @@
+"""The portrait chooser: a photo of one of the people, or a picture from disk.
+
+A picture with several faces shows them as numbered crops to pick from. The
+choice is a small dictionary in a gr.State, so that each browser has its own:
+`photo_id` or `path`, `face_index`, `title`. What happens with a chosen
+portrait is the tab's affair.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from studio.services.people.identities import PhotoInspection
+from studio.services.sources import MediaSource
+from studio.ui.kit import text
+from studio.ui.kit.controls import PICTURE_TYPES, clickable, clicked, html, listen
+from studio.ui.window import Window
+
+Choice = dict[str, Any]
+CHOSEN = "chosen"
+"""In place of a photo's id: the picture from elsewhere that is chosen now."""
+
+
+def source_of(choice: Choice) -> MediaSource:
+    """Return the choice as services want it."""
+    if choice.get("photo_id"):
+        return MediaSource.photo(choice["photo_id"])
+    return MediaSource.file(choice["path"])
+
+
+def face_cards(window: Window, inspection: PhotoInspection, prefix: str = "", picked: int | None = None) -> str:
+    """Return the faces of a picture as numbered crops to pick from."""
+    items = [
+        text.Card(
+            id=f"{prefix}{face.index}",
+            act="face",
+            title=f"Face {face.index + 1}",
+            line=""
+            if face.likely == "person"
+            else f"looks like {'an' if face.likely == 'animal' else 'a'} {face.likely}",
+            picture=window.shelf.url(window.shelf.picture(face.crop)),
+            corner=str(face.index + 1),
+            selected=face.index == picked,
+        )
+        for face in inspection.faces
+    ]
+    return text.cards(items, "strip", "Faces in the picture")
+
+
+class PortraitChooser:
+    """A strip of people's photos, a drop zone, and the faces of a crowded picture."""
+
+    def __init__(self, window: Window, name: str) -> None:
+        """Remember the window; `name` keeps element ids of two choosers apart."""
+        self.window = window
+        self.name = name
+
+    def build(self) -> None:
+        """Create the components, inside the tab's layout."""
+        self.choice = gr.State(None)
+        self.people = clickable(elem_id=f"{self.name}-people")
+        self.upload = gr.File(
+            label="Or drop a picture here",
+            file_types=PICTURE_TYPES,
+            height=64,
+            elem_id=f"{self.name}-upload",
+            elem_classes=["drop"],
+        )
+        self.faces = clickable(elem_id=f"{self.name}-faces")
+        self.message = html()
+
+    def wire(self) -> None:
+        """Attach the listeners; the tab listens to `choice.change`."""
+        outputs = [self.choice, self.people, self.faces, self.message]
+        listen(self.people.click, self._pick_photo, self.choice, outputs)
+        listen(self.upload.upload, self._take_upload, self.upload, outputs)
+        listen(self.upload.clear, self._forget_upload, self.choice, outputs)
+        listen(self.faces.click, self._pick_face, [self.choice, self.upload], outputs)
+
+    def strip(self, choice: Choice | None) -> str:
+        """Return the strip of all people's photos; a picture of no person stands in front while it is chosen."""
+        items = []
+        path = (choice or {}).get("path")
+        if path and Path(path).is_file():
+            url = self.window.picture_url(Path(path))
+            title = str((choice or {}).get("title") or "Picture")
+            items.append(text.Card(CHOSEN, title, "chosen", url, act="photo", selected=True))
+        for person in self.window.studio.identities.list():
+            for photo in self.window.studio.identities.photos(person.id):
+                path = self.window.studio.identities.photo_path(photo.id)
+                items.append(
+                    text.Card(
+                        id=photo.id,
+                        act="photo",
+                        title=person.name,
+                        picture=self.window.picture_url(path),
+                        selected=(choice or {}).get("photo_id") == photo.id,
+                        icon="identities",
+                    )
+                )
+        if not items:
+            return text.notice("No person yet.", "Add one on the Identities tab, or drop a picture below.")
+        return text.cards(items, "strip", "Photos of your people")
+
+    def _pick_photo(self, choice: Choice | None, event: gr.EventData) -> tuple[Any, ...]:
+        _, photo_id = clicked(event)
+        return self.answer(choice if photo_id == CHOSEN else self.photo_choice(photo_id))
+
+    def photo_choice(self, photo_id: str) -> Choice:
+        """Return the choice of one stored photo."""
+        for person in self.window.studio.identities.list():
+            for photo in self.window.studio.identities.photos(person.id):
+                if photo.id == photo_id:
+                    return {"photo_id": photo_id, "face_index": None, "title": person.name, "identity_id": person.id}
+        return {"photo_id": photo_id, "face_index": None, "title": "Photo"}
+
+    def answer(self, choice: Choice | None) -> tuple[Any, ...]:
+        """Return the updates for [choice, people, faces, message] after a choice."""
+        return choice, self.strip(choice), "", ""
+
+    def _take_upload(self, path: str | None) -> tuple[Any, ...]:
+        if not path:
+            return self.answer(None)
+        inspection = self.window.studio.identities.inspect(Path(path))
+        title = Path(path).stem
+        if not inspection.faces:
+            hint = "Use a picture that shows a face from the front, larger than 100 pixels."
+            return None, self.strip(None), "", text.notice("No face was found in this picture.", hint, "bad")
+        if len(inspection.faces) > 1:
+            ask = text.notice("Several faces are in this picture.", "Pick the one you mean.")
+            return None, self.strip(None), ask + face_cards(self.window, inspection), ""
+        choice = {"path": path, "face_index": inspection.faces[0].index, "title": title}
+        return choice, self.strip(choice), "", ""
+
+    def _forget_upload(self, choice: Choice | None) -> tuple[Any, ...]:
+        return self.answer(choice if choice and choice.get("photo_id") else None)
+
+    def _pick_face(self, choice: Choice | None, path: str | None, event: gr.EventData) -> tuple[Any, ...]:
+        _, index = clicked(event)
+        if not path:
+            return self.answer(choice)
+        inspection = self.window.studio.identities.inspect(Path(path))
+        picked = {"path": path, "face_index": int(index), "title": Path(path).stem}
+        return picked, self.strip(picked), face_cards(self.window, inspection, picked=int(index)), ""

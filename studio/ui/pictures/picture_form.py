@@ -1,0 +1,289 @@
+"""The form of a picture that is to be drawn: words, base, adapters, numbers, and perhaps a picture to start from.
+
+Several adapters can be worn at once, each with its strength; one slider per
+place is made at the start and shown when an adapter takes it. The request is
+built here and checked by services/generation.py.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from studio.domain.adapter import STRENGTH_RANGE, Adapter
+from studio.errors import UserInputError
+from studio.services.bases import BaseEntry
+from studio.services.pictures.generation import AdapterUse, GenerationRequest, checked_generation
+from studio.ui.kit import text
+from studio.ui.kit.controls import clickable, clicked, listen
+from studio.ui.pictures.source_picture import SourcePicture, control_slider
+from studio.ui.training.plan_form import base_note, base_title
+from studio.ui.window import Window
+
+PLACES = 4
+"""So many adapters can be worn together; more blur each other."""
+MOST_PICTURES = 8
+LARGEST_SEED = 2**31 - 1
+SHAPES = (("Square", 1.0, 1.0), ("Portrait", 0.75, 1.0), ("Landscape", 1.0, 0.75))
+DEFAULT_PROMPT = "a photo of a person, smiling"
+START_STEPS, START_GUIDANCE = 10, 2.0
+"""As the card of the embedded base says; another base brings its own."""
+
+
+def sizes_of(entry: BaseEntry) -> list[tuple[str, str]]:
+    """Return (title, "width x height") that suit a base."""
+    side = entry.card.resolution
+    shapes = SHAPES if side >= 256 else SHAPES[:1]
+    out = []
+    for title, across, down in shapes:
+        width, height = int(side * across) // 64 * 64, int(side * down) // 64 * 64
+        out.append((f"{title}, {width}×{height}", f"{width}x{height}"))
+    return out
+
+
+class PictureForm:
+    """The components of the form; the tab asks it for the request."""
+
+    def __init__(self, window: Window) -> None:
+        """Remember the window."""
+        self.window = window
+        self.start = SourcePicture(window)
+
+    # -- layout ---------------------------------------------------------------
+
+    def build(self) -> None:
+        """Create the components, inside the tab's layout."""
+        self.wearing = gr.State([])
+        self.prompt = gr.Textbox(
+            value=DEFAULT_PROMPT,
+            label="Picture",
+            info="What to draw, in words.",
+            lines=3,
+            max_lines=8,
+            elem_id="generate-prompt",
+        )
+        self.negative = gr.Textbox(
+            label="Not in the picture", info="Words for what to avoid.", max_lines=3, elem_id="generate-negative"
+        )
+        with gr.Row():
+            self.base = gr.Dropdown(
+                [], label="Base model", info="Draws the picture.", filterable=False, scale=3, min_width=200,
+                elem_id="generate-base",
+            )  # fmt: skip
+            self.size = gr.Dropdown([], label="Size", info="In pixels.", filterable=False, scale=2, min_width=150)
+        self.note = clickable()
+        self.adapters = gr.Dropdown(
+            [],
+            multiselect=True,
+            max_choices=PLACES,
+            label="Adapters",
+            info=f"The people in it; up to {PLACES} together.",
+            elem_id="generate-adapters",
+        )
+        self.strengths = [
+            gr.Slider(
+                *STRENGTH_RANGE,
+                value=1.0,
+                step=0.05,
+                label=f"Strength {place + 1}",
+                info="0 is the base alone, 1 as trained.",
+                visible=False,
+                buttons=["reset"],
+                elem_classes=["control"],
+                elem_id=f"generate-strength-{place + 1}",
+            )
+            for place in range(PLACES)
+        ]
+        self.words = clickable(elem_id="generate-words")
+        with gr.Row(elem_classes=["control-grid"]):
+            self.count = control_slider(1, MOST_PICTURES, 1, 1, "Pictures", "With the next seeds.", "generate-count")
+            self.steps = control_slider(1, 100, START_STEPS, 1, "Steps", "More is finer and slower.", "generate-steps")
+            self.guidance = control_slider(
+                1, 15, START_GUIDANCE, 0.5, "Guidance", "How strictly the words count.", "generate-guidance"
+            )
+        with gr.Row(elem_classes=["inline", "dice-row"]):
+            self.seed = gr.Number(
+                value=1,
+                precision=0,
+                minimum=0,
+                maximum=LARGEST_SEED,
+                label="Seed",
+                info="Same seed, same picture.",
+                elem_id="generate-seed",
+            )
+            self.dice = gr.Button("New seed", size="sm", elem_id="generate-dice")
+            self.lock = gr.Checkbox(
+                label="Keep it", info="Else each click takes a new one.", container=False, elem_id="generate-lock"
+            )
+        self.start.build()
+
+    def _slider(self, low: float, high: float, value: float, step: float, label: str, info: str, id: str) -> gr.Slider:
+        return gr.Slider(
+            low, high, value=value, step=step, label=label, info=info, elem_id=id, elem_classes=["control"],
+            buttons=["reset"], min_width=130,
+        )  # fmt: skip
+
+    # -- listeners ------------------------------------------------------------
+
+    @property
+    def inputs(self) -> list[Any]:
+        """Everything that `request` reads, in its order."""
+        return [
+            self.prompt, self.negative, self.base, self.adapters, *self.strengths, self.size, self.count, self.steps,
+            self.guidance, self.seed, *self.start.inputs,
+        ]  # fmt: skip
+
+    @property
+    def worn(self) -> list[Any]:
+        """What changes with the base and the adapters."""
+        return [self.note, self.adapters, *self.strengths, self.words, self.wearing, self.size]
+
+    def wire(self) -> None:
+        """Attach the listeners."""
+        quiet: dict[str, Any] = {"show_progress": "hidden"}
+        listen(self.base.input, self._new_base, self.base, [*self.worn, self.steps, self.guidance], **quiet)
+        wear = [self.adapters, self.prompt, self.wearing, *self.strengths]
+        listen(self.adapters.input, self._wear, wear, [*self.strengths, self.words, self.wearing], **quiet)
+        listen(self.prompt.blur, self._missing, [self.prompt, self.wearing], self.words, **quiet)
+        listen(self.words.click, self._insert, [self.prompt], [self.prompt, self.words], **quiet)
+        listen(self.note.click, self._download, None, self.note)
+        listen(self.dice.click, lambda: random.randint(0, LARGEST_SEED), None, self.seed, **quiet)
+        self.start.wire()
+
+    # -- base and adapters ------------------------------------------------------
+
+    def fill(self, base: str | None, worn: Sequence[str], prompt: str, *strengths: float) -> tuple[Any, ...]:
+        """Return the updates of [base, *worn] when the tab is opened; adapters that are gone come off."""
+        entries = {e.card.name: e for e in self.window.studio.bases.list()}
+        known = base in entries
+        base = base if known else next(iter(entries), None)
+        choices = gr.Dropdown([(base_title(e), n) for n, e in entries.items()], value=base)
+        if not known or base is None:
+            return (choices, *self._suited(base))
+        entry = entries[base]
+        fitting = {a.id: a.name for a in self.adapters_for(entry)}
+        left = [i for i in worn if i in fitting]
+        kept = self.wear(left, prompt, dict(zip(worn, strengths, strict=False)))
+        named = gr.Dropdown([(n, i) for i, n in fitting.items()], value=left)
+        return (choices, base_note(entry), named, *kept, gr.Dropdown(sizes_of(entry)))
+
+    def _new_base(self, base: str) -> tuple[Any, ...]:
+        entry = self.window.studio.bases.get(base)
+        return (*self._suited(base), entry.card.steps, entry.card.guidance)
+
+    def _suited(self, base: str | None) -> tuple[Any, ...]:
+        """Return the updates of `worn` for another base: nothing is worn yet."""
+        if base is None:
+            return ("", gr.Dropdown([], value=[]), *self.wear((), "", {}), gr.Dropdown([]))
+        entry = self.window.studio.bases.get(base)
+        choices = [(a.name, a.id) for a in self.adapters_for(entry)]
+        return (base_note(entry), gr.Dropdown(choices, value=[]), *self.wear((), "", {}), _sizes(entry))
+
+    def adapters_for(self, entry: BaseEntry) -> list[Adapter]:
+        """Return the adapters that fit a base: of its family, and of the embedded base its own alone."""
+        fitting = [a for a in self.window.studio.adapters.list() if a.family == entry.card.family]
+        embedded = {e.card.name for e in self.window.studio.bases.list() if e.card.source == "embedded"}
+        if entry.card.name in embedded:
+            return [a for a in fitting if a.base_name in (entry.card.name, "")]
+        return [a for a in fitting if a.base_name not in embedded]
+
+    def _wear(self, chosen: list[str] | None, prompt: str, before: list[str], *strengths: float) -> tuple[Any, ...]:
+        return self.wear(chosen, prompt, dict(zip(before, strengths, strict=False)))
+
+    def wear(self, chosen: Sequence[str] | None, prompt: str, kept: Mapping[str, float]) -> tuple[Any, ...]:
+        """Return the updates of [*strengths, words, wearing]; an adapter keeps its strength when others go."""
+        worn = [self.window.studio.adapters.get(i) for i in chosen or ()][:PLACES]
+        sliders = [gr.Slider(label=a.name, visible=True, value=kept.get(a.id, 1.0)) for a in worn]
+        sliders += [gr.Slider(visible=False, value=1.0)] * (PLACES - len(worn))
+        return (*sliders, _missing_words(worn, prompt), [a.id for a in worn])
+
+    def _missing(self, prompt: str, wearing: Sequence[str]) -> str:
+        known = {a.id: a for a in self.window.studio.adapters.list()}
+        return _missing_words([known[i] for i in wearing if i in known], prompt)
+
+    def _insert(self, event: gr.EventData, prompt: str) -> tuple[str, str]:
+        trigger = self.window.studio.adapters.get(clicked(event)[1]).trigger
+        return with_trigger(prompt, trigger), ""
+
+    def _download(self, event: gr.EventData) -> str:
+        job = self.window.studio.bases.submit_download(clicked(event)[1])
+        return text.notice(f"{job.title} has begun.", "The Jobs tab shows how far it is.", "good")
+
+    def hand_over(self, adapter: Adapter) -> tuple[Any, ...]:
+        """Return the updates of `handed`: one adapter worn alone, its word in the prompt."""
+        entries = {e.card.name: e for e in self.window.studio.bases.list()}
+        entry = entries.get(adapter.base_name) or next(e for e in entries.values() if e.card.family == adapter.family)
+        choices, note, *_ = self.fill(entry.card.name, (), "")
+        worn = gr.Dropdown([(a.name, a.id) for a in self.adapters_for(entry)], value=[adapter.id])
+        prompt = f"a photo of {adapter.trigger}" if adapter.trigger else gr.skip()
+        return (prompt, choices, note, worn, *self.wear([adapter.id], adapter.trigger, {}), _sizes(entry))
+
+    @property
+    def handed(self) -> list[Any]:
+        """What `hand_over` updates."""
+        return [self.prompt, self.base, *self.worn]
+
+    # -- the request ------------------------------------------------------------
+
+    def request(self, *values: Any) -> GenerationRequest:
+        """Return what the person asked for.
+
+        Raises:
+            UserInputError: a value cannot be used.
+        """
+        prompt, negative, base, chosen, *values = values  # type: ignore[assignment]
+        strengths, values = values[:PLACES], values[PLACES:]
+        size, count, steps, guidance, seed, *start = values
+        if not (prompt or "").strip():
+            raise UserInputError("There are no words yet.", "Write what to draw.")
+        if not base or not size:
+            raise UserInputError("There is no base model yet.", "Choose one.")
+        width, _, height = str(size).partition("x")
+        uses = tuple(AdapterUse(adapter_id=i, strength=float(s)) for i, s in zip(chosen or (), strengths, strict=False))
+        return checked_generation(
+            {
+                "base": base,
+                "prompt": prompt.strip(),
+                "negative": (negative or "").strip(),
+                "adapters": uses,
+                "width": int(width),
+                "height": int(height),
+                "steps": int(steps),
+                "guidance": float(guidance),
+                "seed": int(seed or 0),
+                "count": int(count),
+                **self.start.fields(*start),
+            }
+        )
+
+
+def _sizes(entry: BaseEntry) -> gr.Dropdown:
+    sizes = sizes_of(entry)
+    return gr.Dropdown(sizes, value=sizes[0][1])
+
+
+def with_trigger(prompt: str, trigger: str) -> str:
+    """Return the prompt with an adapter's word in it: in place of "a person" where that stands, else in front."""
+    words = prompt or ""
+    for plain in ("a person", "a woman", "a man"):
+        if plain in words:
+            return words.replace(plain, trigger, 1)
+    return f"{trigger}, {words}" if words.strip() else f"a photo of {trigger}"
+
+
+def _missing_words(worn: Sequence[Adapter], prompt: str) -> str:
+    """Return a note for each adapter whose word the prompt does not say."""
+    words = (prompt or "").lower()
+    return "".join(_trigger_note(a) for a in worn if a.trigger and a.trigger.lower() not in words)
+
+
+def _trigger_note(adapter: Adapter) -> str:
+    return (
+        f'<div class="notice info" role="status"><span>{escape(adapter.name)} answers to '
+        f"<strong>“{escape(adapter.trigger)}”</strong>, which the words above do not say.</span>"
+        f"{text.button('insert', adapter.id, 'Put it in', f'Put {adapter.trigger} into the words')}</div>"
+    )

@@ -1,0 +1,186 @@
+"""A picture to start from: chosen from the Library or the people, or dropped; and which part is drawn anew.
+
+A stored photo goes by its id and a render by its bytes, so that the service
+can ask for the consent of the person shown. The choice is a small dictionary
+in a gr.State: `source`, the fields of a MediaSource, and `shown`, the copy
+that the page may fetch.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from studio.domain.render import Render
+from studio.errors import UserInputError
+from studio.services.sources import MediaSource
+from studio.ui.kit import text
+from studio.ui.kit.controls import PICTURE_TYPES, clickable, clicked, listen
+from studio.ui.window import Window
+
+MASKS = [("The whole picture", ""), ("The face", "face"), ("The background", "background"), ("What I draw", "drawn")]
+LIBRARY_PICTURES = 18
+
+
+def control_slider(low: float, high: float, value: float, step: float, label: str, info: str, id: str) -> gr.Slider:
+    """Return a slider with its name and number on one line."""
+    return gr.Slider(
+        low, high, value=value, step=step, label=label, info=info, elem_id=id, elem_classes=["control"],
+        buttons=["reset"], min_width=130,
+    )  # fmt: skip
+
+
+def drawn_mask(editor: dict[str, Any] | None) -> np.ndarray | None:
+    """Return what was painted in the editor: 255 where, 0 elsewhere; None when nothing was.  # (H, W) uint8"""
+    layers = [np.asarray(layer) for layer in (editor or {}).get("layers") or ()]
+    painted = [layer[..., 3] > 0 for layer in layers if layer.ndim == 3 and layer.shape[2] == 4]
+    if not painted or not np.any(painted):
+        return None
+    return np.where(np.any(painted, axis=0), np.uint8(255), np.uint8(0))
+
+
+class SourcePicture:
+    """The fold with its components."""
+
+    def __init__(self, window: Window) -> None:
+        """Remember the window."""
+        self.window = window
+
+    # -- layout ---------------------------------------------------------------
+
+    def build(self) -> None:
+        """Create the components, inside the form's layout."""
+        self.source = gr.State(None)
+        with gr.Accordion("Start from a picture", open=False, elem_id="generate-from") as self.fold:
+            self._build_choice()
+
+    def _build_choice(self) -> None:
+        self.offered = clickable(elem_id="generate-offered")
+        self.upload = gr.File(
+            label="Or drop a picture here",
+            file_types=PICTURE_TYPES,
+            height=64,
+            elem_id="generate-upload",
+            elem_classes=["drop"],
+        )
+        self.chosen = clickable(elem_id="generate-source")
+        self.denoise = control_slider(
+            0.05, 1, 0.6, 0.05, "How much may change", "Little keeps it, 1 forgets it.", "generate-denoise"
+        )
+        self.mask = gr.Radio(
+            MASKS, value="", label="What is drawn anew", info="The rest stays as it is.", elem_id="generate-mask"
+        )
+        self.painting = gr.ImageMask(
+            label="Paint what is to be drawn anew",
+            type="numpy",
+            visible=False,
+            height=320,
+            buttons=[],
+            sources=(),
+            layers=False,
+            elem_id="generate-painting",
+        )
+
+    # -- listeners ------------------------------------------------------------
+
+    @property
+    def inputs(self) -> list[Any]:
+        """Everything that `fields` reads, in its order."""
+        return [self.source, self.denoise, self.mask, self.painting]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What `start_from` updates."""
+        return [self.source, self.chosen, self.mask, self.painting]
+
+    def wire(self) -> None:
+        """Attach the listeners."""
+        quiet: dict[str, Any] = {"show_progress": "hidden"}
+        listen(self.fold.expand, self.offer, None, self.offered, **quiet)
+        listen(self.offered.click, self._pick, None, self.outputs, **quiet)
+        listen(self.upload.upload, self._take, self.upload, self.outputs, **quiet)
+        listen(self.chosen.click, lambda: (None, "", "", gr.ImageMask(visible=False)), None, self.outputs, **quiet)
+        listen(self.mask.input, self._mask, [self.mask, self.source], self.painting, **quiet)
+
+    # -- the choice -------------------------------------------------------------
+
+    def offer(self) -> str:
+        """Return pictures of the Library and photos of the people, to start from."""
+        items = []
+        for render in self.window.studio.library.page(kind="image", size=LIBRARY_PICTURES).renders:
+            url = self.window.picture_url(self.window.studio.library.thumbnail(render))
+            items.append(text.Card(render.id, render.title or "Picture", text.when(render.created), url, act="render"))
+        for person in self.window.studio.identities.list():
+            for photo in self.window.studio.identities.photos(person.id)[:3]:
+                url = self.window.picture_url(self.window.studio.identities.photo_path(photo.id))
+                items.append(text.Card(photo.id, person.name, "photo", url, act="photo"))
+        if not items:
+            return '<p class="fine">Nothing is in the Library yet; drop a picture below.</p>'
+        return text.cards(items, "strip", "Pictures to start from")
+
+    def start_from(self, path: Path, title: str, source: dict[str, str]) -> tuple[Any, ...]:
+        """Return the updates of `outputs` for a picture.
+
+        Args:
+            source: the fields of its MediaSource; a stored photo by its id, so that consent is asked for.
+        """
+        copy = self.window.shelf.put(path)
+        shown = self.window.shelf.url(copy)
+        picture = (
+            f'<div class="notice info" role="status"><img class="small" src="{escape(shown)}" alt="">'
+            f"<strong>Starts from {escape(title)}</strong>"
+            f"{text.button('drop', 'source', 'Take it off', 'Draw from words alone')}</div>"
+        )
+        return {"shown": str(copy), "source": source}, picture, "", gr.ImageMask(visible=False, value=None)
+
+    def _pick(self, event: gr.EventData) -> tuple[Any, ...]:
+        act, id = clicked(event)
+        library = self.window.studio.library
+        if act == "photo":
+            path = self.window.studio.identities.photo_path(id)
+            return self.start_from(path, "the photo", {"photo_id": id})
+        return self.start_from_render(library.show(id))
+
+    def start_from_render(self, render: Render) -> tuple[Any, ...]:
+        """Return the updates of `outputs` for a picture of the Library."""
+        path = self.window.studio.library.path(render)
+        return self.start_from(path, f"“{render.title or 'Picture'}”", {"sha256": render.media_sha256})
+
+    def _take(self, path: str | None) -> tuple[Any, ...]:
+        if not path:
+            return tuple(gr.skip() for _ in range(4))
+        return self.start_from(Path(path), Path(path).name, {"path": path})
+
+    def _mask(self, kind: str, source: dict[str, Any] | None) -> Any:
+        if kind != "drawn":
+            return gr.ImageMask(visible=False)
+        if not source:
+            raise UserInputError("There is no picture to paint on.", "Choose one above first.")
+        return gr.ImageMask(value=source["shown"], visible=True)
+
+    # -- the request ------------------------------------------------------------
+
+    def fields(self, source: dict[str, Any] | None, denoise: float, mask: str, painting: Any) -> dict[str, Any]:
+        """Return source, mask and denoise of a request.
+
+        Raises:
+            UserInputError: nothing is painted, though that is to be drawn anew.
+        """
+        if not source:
+            return {"source": None, "mask": None, "denoise": 1.0}
+        return {
+            "source": MediaSource(**source["source"]), "mask": self._mask_of(mask, painting),
+            "denoise": float(denoise),
+        }  # fmt: skip
+
+    def _mask_of(self, kind: str, painting: dict[str, Any] | None) -> Any:
+        if kind != "drawn":
+            return kind or None
+        mask = drawn_mask(painting)
+        if mask is None:
+            raise UserInputError("Nothing is painted yet.", "Paint over what is to be drawn anew.")
+        return MediaSource.file(self.window.shelf.matte(mask))

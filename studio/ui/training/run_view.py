@@ -1,0 +1,268 @@
+"""The view of one training run: what the rows say now, and what can be done with it.
+
+Nothing of a run is held by the page: it is read from its rows every time, and
+a part is sent only when it changed, so that a second browser shows the same
+and an idle page costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from studio.domain.job import Job
+from studio.domain.training import Calibration, RunSample, TrainingRun
+from studio.errors import NotFoundError, UserInputError
+from studio.ui.kit import text
+from studio.ui.kit.controls import clickable, clicked, html, listen
+from studio.ui.training import checkpoints
+from studio.ui.training import run_parts as runs
+from studio.ui.window import Window
+
+NO_RUN = text.empty(
+    "No training yet",
+    "Choose a person and a preset, see that it fits, and press Start. It goes on when you leave.",
+    "train",
+)
+STRENGTHS = "0.6, 0.8, 1"
+
+
+class RunView:
+    """The components of the view; the tab tells it which run to show."""
+
+    def __init__(self, window: Window) -> None:
+        """Remember the window."""
+        self.window = window
+        self.training = window.studio.training
+
+    # -- layout ---------------------------------------------------------------
+
+    def build(self) -> None:
+        """Create the components, inside the tab's layout."""
+        self.run = gr.State(None)
+        self.seen = gr.State({})
+        self.head = clickable(NO_RUN, elem_id="train-run")
+        self.plots = html(elem_id="train-plots")
+        self.checkpoints = clickable(elem_id="train-checkpoints")
+        with gr.Accordion("All samples, step by step", open=False, visible=False, elem_id="train-samples") as self.fold:
+            self.samples = html()
+        with gr.Accordion(
+            "Compare checkpoints and strengths", open=False, visible=False, elem_id="train-grid"
+        ) as self.grid_fold:
+            with gr.Row(elem_classes=["inline"]):
+                self.strengths = gr.Textbox(
+                    value=STRENGTHS,
+                    label="Strengths",
+                    info="Numbers with commas, up to 2.",
+                    max_lines=1,
+                    elem_id="train-strengths",
+                )
+                self.draw = gr.Button("Draw the grid", size="sm", scale=0, min_width=120, elem_id="train-draw-grid")
+            self.grid = clickable(elem_id="train-cells")
+        with gr.Accordion("Earlier runs", open=False, visible=False, elem_id="train-history") as self.history_fold:
+            self.history = clickable()
+
+    @property
+    def parts(self) -> list[Any]:
+        """Everything that `show` updates."""
+        return [
+            self.run, self.seen, self.head, self.plots, self.checkpoints, self.fold, self.samples,
+            self.grid_fold, self.grid, self.history_fold, self.history,
+        ]  # fmt: skip
+
+    def wire(self) -> None:
+        """Attach the listeners that stay inside the view."""
+        quiet: dict[str, Any] = {"show_progress": "hidden"}
+        listen(self.history.click, self._open, None, self.parts, **quiet)
+        listen(self.draw.click, self._draw_grid, [self.run, self.strengths], self.parts, **quiet)
+        listen(self.grid.click, self._vote, [self.run, self.seen], self.parts, **quiet)
+        self.tick = (self._tick, [self.run, self.seen], self.parts)
+
+    # -- what is shown ----------------------------------------------------------
+
+    def nothing(self) -> tuple[Any, ...]:
+        """Return updates that leave everything as it is."""
+        return tuple(gr.skip() for _ in self.parts)
+
+    def current(self, run_id: str | None, person: str | None = None) -> TrainingRun | None:
+        """Return the run to show: the asked one, else the person's newest, else one that trains now."""
+        all_runs = self.training.runs()
+        asked = next((r for r in all_runs if r.id == run_id), None)
+        if asked is not None:
+            return asked
+        mine = [r for r in all_runs if person in (None, r.identity_id)]
+        active = [r for r in mine or all_runs if (j := self.job(r)) is not None and j.is_active]
+        return next(iter([*active, *mine]), None)  # both newest first
+
+    def job(self, run: TrainingRun) -> Job | None:
+        """Return the job that trains a run, or trained it last; None when it was cleared away."""
+        if run.job_id is None:
+            return None
+        try:
+            return self.window.studio.jobs.get(run.job_id)
+        except NotFoundError:
+            return None
+
+    def show(
+        self, run_id: str | None, person: str | None = None, seen: dict[str, str] | None = None
+    ) -> tuple[Any, ...]:
+        """Return the updates of `parts`; with `seen` only of those that changed since."""
+        run = self.current(run_id, person)
+        if run is None:
+            past = self._history(self.training.runs(), None)
+            closed = (gr.Accordion(visible=False), "") * 2
+            return None, {}, NO_RUN, "", "", *closed, gr.Accordion(visible=bool(past)), past
+        known = dict(seen or {}) if (seen or {}).get("run") == run.id else {}
+        now, pieces = {"run": run.id}, self._pieces(run, known)
+        updates: list[Any] = []
+        for name, mark, make in pieces:
+            now[name] = mark
+            updates.append(gr.skip() if known.get(name) == mark else make())
+        head, plots, listed, sheet, cells, past = updates
+        folds = [gr.skip() if isinstance(u, dict) else gr.Accordion(visible=bool(u)) for u in (sheet, cells, past)]
+        return run.id, now, head, plots, listed, folds[0], sheet, folds[1], cells, folds[2], past
+
+    def _pieces(self, run: TrainingRun, known: dict[str, str]) -> list[tuple[str, str, Callable[[], Any]]]:
+        """Return (name, what it depends on, how it is made) of every part."""
+        job = self.job(run)
+        metrics = self.training.metrics(run.id)
+        found = self.training.checkpoints(run.id)
+        samples = self.training.samples(run.id)
+        kept = {a.checkpoint_id: a.name for a in self.window.studio.adapters.list() if a.run_id == run.id}
+        suggestion = self.training.suggestion(run.id) if len(found) > 1 else None
+        best = suggestion.checkpoint.step if suggestion else None
+        cells = self.training.grid_cells(run.id)
+        state = f"{job.state}/{job.message}/{job.seconds_left}/{job.cancel_requested}" if job else "-"
+        ends = {n: (len(p), p[-1]) for n, p in metrics.items() if p}
+        drawn = f"{len(samples)}/{samples[-1].step if samples else ''}"
+        measured = [(c.step, c.distance, c.drift, c.has_state, c.media_sha256[:8]) for c in found]
+        listed = self.training.runs()
+        moving = [
+            (j.id, j.state, round(j.fraction, 2))
+            for j in self.window.studio.jobs.list()
+            if j.is_active and j.kind == "train"
+        ]
+        return [
+            ("head", f"{state}/{run.outcome}/{run.name}/{ends.get('loss')}", lambda: self._head(run, job, metrics)),
+            (
+                "plots",
+                f"{ends}/{best}/{run.plan.steps}/{drawn}",
+                lambda: runs.plots(run, metrics, best, self._newest(run, samples)),
+            ),
+            (
+                "checkpoints",
+                f"{measured}/{kept}/{best}/{drawn}",
+                lambda: self._checkpoints(run, found, samples, kept, suggestion),
+            ),
+            ("samples", drawn, lambda: self._sheet(run, samples)),
+            (
+                "grid",
+                f"{[(c.id, c.vote, c.media_sha256[:8]) for c in cells]}/{len(found)}",
+                lambda: self._cells(run, cells) if found else "",
+            ),
+            (
+                "history",
+                f"{run.id}/{[(r.id, r.name) for r in listed]}/{job.state if job else ''}/{moving}",
+                lambda: self._history(listed, run),
+            ),
+        ]
+
+    def asked_to_delete(self, run_id: str) -> tuple[Any, ...]:
+        """Return the updates of `parts` that ask whether a run is really to be deleted."""
+        run = self.training.run(run_id)
+        head = self._head(run, self.job(run), self.training.metrics(run_id), asking=True)
+        return tuple(head if part is self.head else gr.skip() for part in self.parts)
+
+    def _head(self, run: TrainingRun, job: Job | None, metrics: runs.Metrics, *, asking: bool = False) -> str:
+        state = self.training.state(run.id)
+        tail = self.window.studio.jobs.log_tail(job.id) if job and state.state in ("failed", "interrupted") else ""
+        return runs.head(state, job, metrics, tail, asking=asking)
+
+    def picture(self, media_sha256: str) -> str:
+        """Return the address of a run's picture."""
+        return self.window.picture_url(self.training.picture(media_sha256))
+
+    def _sample_view(self, sample: RunSample, scale: Calibration | None) -> checkpoints.SampleView:
+        alike = scale.likeness(sample.distance) if scale and sample.distance is not None else None
+        url = self.picture(sample.media_sha256)
+        return checkpoints.SampleView(sample.step, sample.kind, sample.prompt, sample.seed, url, alike)
+
+    def _newest(self, run: TrainingRun, samples: tuple[RunSample, ...]) -> str:
+        person = [s for s in samples if s.kind == "person"]
+        views = [self._sample_view(s, run.calibration) for s in person if s.step == person[-1].step]
+        return checkpoints.newest(views, run.calibration.spread if run.calibration else None)
+
+    def _sheet(self, run: TrainingRun, samples: tuple[RunSample, ...]) -> str:
+        if not samples:
+            return ""
+        spread = run.calibration.spread if run.calibration else None
+        return checkpoints.sample_sheet([self._sample_view(s, run.calibration) for s in samples], spread)
+
+    def _checkpoints(self, run: TrainingRun, found: Any, samples: Any, kept: Any, suggestion: Any) -> str:
+        if not found:
+            return ""
+        scale = run.calibration
+        views = []
+        for c in found:
+            pictures = [self.picture(s.media_sha256) for s in samples if s.step == c.step and s.kind == "person"]
+            alike = scale.likeness(c.distance) if scale and c.distance is not None else None
+            reason = suggestion.reason if suggestion and suggestion.checkpoint.id == c.id else ""
+            views.append(
+                checkpoints.CheckpointView(
+                    c.id, c.step, alike, c.drift, c.loss, pictures[:2], reason, kept.get(c.id, "")
+                )
+            )
+        title = text.heading("Checkpoints", "Any of them can be kept, not only the last.")
+        return title + checkpoints.checkpoint_list(views, scale.spread if scale else None)
+
+    def _cells(self, run: TrainingRun, cells: Any) -> str:
+        scale = run.calibration
+        views = [
+            checkpoints.CellView(
+                c.id, c.step, c.strength, self.picture(c.media_sha256), c.vote,
+                scale.likeness(c.distance) if scale and c.distance is not None else None,
+            )
+            for c in cells
+        ]  # fmt: skip
+        return checkpoints.grid(views, scale.spread if scale else None)
+
+    def _history(self, listed: tuple[TrainingRun, ...], shown: TrainingRun | None) -> str:
+        if all(run == shown for run in listed):
+            return ""
+        rows = []
+        for run in listed[:24]:
+            drawn = [s for s in self.training.samples(run.id) if s.kind == "person"]
+            rows.append(
+                (self.training.state(run.id), self.job(run), self.picture(drawn[-1].media_sha256) if drawn else "")
+            )
+        return runs.history(rows, shown.id if shown else None)
+
+    # -- handlers ---------------------------------------------------------------
+
+    def _tick(self, run_id: str | None, seen: dict[str, str]) -> tuple[Any, ...]:
+        return self.show(run_id, None, seen) if run_id else self.nothing()
+
+    def _open(self, event: gr.EventData) -> tuple[Any, ...]:
+        return self.show(clicked(event)[1])
+
+    def _draw_grid(self, run_id: str | None, typed: str) -> tuple[Any, ...]:
+        try:
+            strengths = [float(part) for part in (typed or "").replace(";", ",").split(",") if part.strip()]
+        except ValueError as exc:
+            raise UserInputError(
+                f"{typed!r} are no numbers.", f"Write strengths with commas, such as {STRENGTHS}."
+            ) from exc
+        if not run_id or not strengths:
+            raise UserInputError("There is nothing to draw.", "Open a run with a checkpoint and write a strength.")
+        self.training.grid(run_id, strengths)
+        gr.Info("The grid is in the queue; pictures appear below as they are drawn.", title="Comparing", duration=5)
+        return self.show(run_id)
+
+    def _vote(self, run_id: str, seen: dict[str, str], event: gr.EventData) -> tuple[Any, ...]:
+        act, cell_id = clicked(event)
+        value = 1 if act == "up" else -1
+        before = next((c.vote for c in self.training.grid_cells(run_id) if c.id == cell_id), 0)
+        self.training.vote(cell_id, 0 if before == value else value)
+        return self.show(run_id, None, seen)
