@@ -116,23 +116,23 @@ def _window(box: tuple[float, float, float, float], crop: tuple[float, float, fl
     return np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]], np.float32)
 
 
-def calibrate(people: int = 20, degrees: float = 10.0, side: int = 384) -> dict[str, float]:
+def calibrate(count: int = 20, degrees: float = 10.0, side: int = 384) -> dict[str, float]:
     """Return degrees read per degree turned, on rendered people whose turn is known; what GAIN was set from."""
-    from studio.engines.diffusion import rendered_faces
     from studio.engines.vision.analyser import VisionAnalyser
+    from studio.factory.preview_base import drawing, people
 
     models = Path(__file__).resolve().parent.parent / "assets" / "models"
     analyser, reader = VisionAnalyser(models), PoseReader(models)
     chance = np.random.default_rng(11)
     read: dict[str, list[float]] = {"yaw": [], "pitch": [], "roll": []}
-    for _ in range(people):
-        drawn = rendered_faces.sample_picture(chance, glasses="no", expression="neutral")
+    for _ in range(count):
+        drawn = people.sample_picture(chance, glasses="no", expression="neutral")
         drawn = replace(drawn, yaw=0.0, pitch=0.0, roll=0.0, gaze=(0.0, 0.0))
-        straight = np.ascontiguousarray(rendered_faces.render(drawn, side)[0])
+        straight = np.ascontiguousarray(drawing.render(drawn, side)[0])
         box = analyser.detect(straight)[0].box
         for axis, gains in read.items():
             for asked in (-degrees, degrees):
-                turned = rendered_faces.render(replace(drawn, **{axis: asked}), side)[0]
+                turned = drawing.render(replace(drawn, **{axis: asked}), side)[0]
                 seen = reader.turn(straight, np.ascontiguousarray(turned), box)
                 if seen is not None:
                     gains.append(float(getattr(seen, f"{axis}_degrees")) * GAIN[axis] / asked)

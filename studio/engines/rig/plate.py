@@ -251,15 +251,20 @@ def _trust(detail: Array, hole: Array, field: Array, cost: Array, eye: float) ->
     size = (cost.shape[1], cost.shape[0])
     seen = cv2.resize((~hole).astype(np.float32), size, interpolation=cv2.INTER_AREA)
     small = cv2.resize(detail, size, interpolation=cv2.INTER_AREA)
-    window = (2 * round(0.35 * eye * cost.shape[0] / hole.shape[0]) + 1,) * 2
-    fine = np.abs(small - cv2.blur(small, (5, 5))).mean(2) * (seen > 0.99)
-    weight = cv2.blur((seen > 0.99).astype(np.float32), window)
-    fine = pull_push((cv2.blur(fine, window) / (weight + 1e-3))[..., None], (weight > 0.1).astype(np.float32))[..., 0]
-    # Deep inside patches only match what was copied before; what counts is how they meet what is seen.
-    hidden = (seen < 0.5).astype(np.uint8)
-    rim = (field[..., 0] >= 0) & (cv2.distanceTransform(hidden, cv2.DIST_L2, 3) <= HALF + 0.5)
-    miss = np.sqrt(pull_push((cost * rim)[..., None], rim.astype(np.float32), eager=4.0)[..., 0] / 3)
-    fits = np.asarray(1 - smoothstep(miss / (2 * fine + 4.0), *TRUSTED), np.float32)
+    high = np.abs(small - cv2.blur(small, (5, 5))).mean(2)
+    known = (seen > 0.99).astype(np.float32)
+    high = pull_push((high * known)[..., None], known, eager=4.0)[..., 0]
+    # Its median nearby: grain counts, the few edges of letters do not.
+    window = 2 * round(0.35 * eye * cost.shape[0] / hole.shape[0]) + 1
+    fine = cv2.medianBlur(np.clip(8 * high, 0, 255).astype(np.uint8), window) / np.float32(8)
+    # What counts is how the copy meets what is seen, and how two found places meet each other.
+    matched = (cost > 0) & (field[..., 0] >= 0)
+    rim = matched & (cv2.distanceTransform((seen < 0.5).astype(np.uint8), cv2.DIST_L2, 3) <= HALF + 0.5)
+    misses = []
+    for where, values in ((rim, cost), (matched, cv2.dilate(cost, np.ones((3, 3), np.uint8)))):
+        misses.append(pull_push((values * where)[..., None], where.astype(np.float32), eager=4.0)[..., 0])
+    miss = np.sqrt(np.maximum(*misses) / 3)
+    fits = np.asarray(1 - smoothstep(miss / (3 * fine + 4.0), *TRUSTED), np.float32)
     trust = cv2.blur(cv2.erode(fits, np.ones((5, 5), np.uint8)), (9, 9))  # a good patch between bad ones is no help
     return np.asarray(cv2.resize(trust, hole.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
