@@ -29,6 +29,7 @@ FloatArray = NDArray[np.float32]
 LEVELS = ((10.0, 5), (20.0, 3), (40.0, 2))  # pixels of eye distance at which patches are matched, and sweeps there
 DEEPEST = 0.8  # behind this the plate is never uncovered
 FINEST_DEPTH = 0.45  # as far in the finest level goes; deeper in the coarser field goes on
+WORK_EYE = 80.0  # pixels of eye distance at which everything but the texture is worked out
 REACH = 1.8  # how far away texture may come from
 HALF = 2  # patches are 5 x 5
 HALO = 0.07  # how far the blur of the outline reaches beyond the matte
@@ -91,59 +92,70 @@ def _calmness(picture: Array, hidden: Array, eye: float) -> FloatArray:
 def _fill(picture: Array, hole: Array, eye: float) -> FloatArray:
     """Fill a hole with the texture around it.
 
+    What is smooth is worked out at a smaller size; only the texture is copied at the picture's own.
+
     Args:
         picture: RGB.  # (H, W, 3) float32
         hole: True where the background is not seen.  # (H, W) bool
         eye: pixels between the outer eye corners.
     """
-    smooth = pull_push(picture, (~hole).astype(np.float32), eager=4.0)
-    base = _base(picture, hole, smooth, eye)
-    detail = np.ascontiguousarray(picture - base)
-    field, cost = _correspond(detail, hole, eye)
+    scale = min(1.0, WORK_EYE / eye)
+    size = (max(round(hole.shape[1] * scale), 8), max(round(hole.shape[0] * scale), 8))
+    seen = (~hole).astype(np.float32)
+    known = seen if scale == 1 else cv2.resize(seen, size, interpolation=cv2.INTER_AREA)
+    small: Array = picture * seen[..., None]
+    if scale < 1:
+        small = cv2.resize(small, size, interpolation=cv2.INTER_AREA) / np.maximum(known, 0.02)[..., None]
+    smooth: Array = pull_push(small, known, eager=4.0)
+    base: Array = _base(small * known[..., None], known, smooth, eye * scale)
+    detail, hidden = np.ascontiguousarray(small - base), known < 0.5
+    field, cost = _correspond(detail, hidden, eye * scale)
     if field is None:
-        return smooth
-    deep = cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 3) / eye
-    copied, found = _copied(detail, hole, deep, field)
-    trust = _trust(detail, hole, field, cost, eye)
-    share = (found * trust * (1 - smoothstep(deep, DEEPEST - 0.3, DEEPEST)))[..., None]
-    filled = np.clip((base + copied) * share + smooth * (1 - share), 0, 255)
-    return np.where(hole[..., None], filled, picture).astype(np.float32)
+        laid = cv2.resize(smooth, hole.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        return np.where(hole[..., None], laid, picture).astype(np.float32)
+    deep: Array = cv2.distanceTransform(hidden.astype(np.uint8), cv2.DIST_L2, 3) / (eye * scale)
+    share: Array = _trust(detail, hidden, field, cost, eye * scale) * (1 - smoothstep(deep, DEEPEST - 0.3, DEEPEST))
+    met = base + _missed(detail, hidden, field) * (1 - smoothstep(deep, 0.0, SEAM))[..., None]
+    base, met, smooth, share = (
+        cv2.resize(np.asarray(plane, np.float32), hole.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        for plane in (base, met, smooth, share)
+    )
+    out = picture.copy()
+    _lay(picture, hole, field, base, met, smooth, share, out)
+    return out
 
 
-def _copied(detail: Array, hole: Array, deep: Array, field: Array) -> tuple[FloatArray, FloatArray]:
-    """Copy detail into the hole so that it meets what is around it.
+def _missed(detail: Array, hidden: Array, field: Array) -> FloatArray:
+    """Return by how much the copy misses what is seen at the hole's rim, spread inwards.  # (h, w, 3)
 
-    The copy is made a little beyond the hole's rim too. What it misses there is spread
-    inwards and taken off, as cloning in the gradient domain does, or every patch would
-    end at the rim with a step.
-
-    Returns:
-        Detail  # (H, W, 3), and 1 where something was found.  # (H, W)
+    Taken off, as cloning in the gradient domain does, it keeps patches from ending at the rim with a step.
     """
-    around = (cv2.dilate(hole.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0) & ~hole
+    around = (cv2.dilate(hidden.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & ~hidden
     copied = np.zeros_like(detail)
-    found = np.zeros(hole.shape, np.float32)
-    ys, xs = np.where((hole & (deep < DEEPEST)) | around)
-    _copy(detail, ~hole, ys, xs, field, field.shape[0] / hole.shape[0], copied, found)
-    rim = (around & (found > 0)).astype(np.float32)
-    missed = pull_push((detail - copied) * rim[..., None], rim, eager=4.0)
-    copied += missed * (1 - smoothstep(deep, 0.0, SEAM))[..., None]
-    return copied, found
+    found = np.zeros(hidden.shape, np.float32)
+    ys, xs = np.where(around)
+    _copy(detail, ~hidden, ys, xs, field, field.shape[0] / hidden.shape[0], copied, found)
+    return pull_push((detail - copied) * found[..., None], found, eager=4.0)
 
 
-def _base(picture: Array, hole: Array, smooth: Array, eye: float) -> FloatArray:
-    """Return light without texture, running on through the hole.  # (H, W, 3)"""
+def _base(seen: Array, known: Array, smooth: Array, eye: float) -> FloatArray:
+    """Return light without texture, running on through the hole.  # (h, w, 3)
+
+    Args:
+        seen: RGB times `known`.  # (h, w, 3)
+        known: share of a pixel that is background, 0..1.  # (h, w)
+        smooth: a smooth fill.  # (h, w, 3)
+        eye: eye distance in pixels.
+    """
     scale = min(1.0, 12.0 / eye)
-    size = (max(round(picture.shape[1] * scale), 4), max(round(picture.shape[0] * scale), 4))
-    known = cv2.resize((~hole).astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    small = cv2.resize(picture * (~hole)[..., None], size, interpolation=cv2.INTER_AREA)
+    size = (max(round(known.shape[1] * scale), 4), max(round(known.shape[0] * scale), 4))
     sigma = 0.55 * eye * scale
-    weight = cv2.GaussianBlur(known, (0, 0), sigma)[..., None]
-    blurred = cv2.GaussianBlur(small, (0, 0), sigma) / (weight + 1e-4)
+    weight = cv2.GaussianBlur(cv2.resize(known, size, interpolation=cv2.INTER_AREA), (0, 0), sigma)[..., None]
+    blurred = cv2.GaussianBlur(cv2.resize(seen, size, interpolation=cv2.INTER_AREA), (0, 0), sigma) / (weight + 1e-4)
     fill = cv2.GaussianBlur(cv2.resize(smooth, size, interpolation=cv2.INTER_AREA), (0, 0), sigma)
     sure = np.clip(weight * 4, 0, 1)
     base = blurred * sure + fill * (1 - sure)
-    return np.asarray(cv2.resize(base, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC), np.float32)
+    return np.asarray(cv2.resize(base, known.shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def _correspond(detail: Array, hole: Array, eye: float) -> tuple[Array | None, Array]:
@@ -377,44 +389,92 @@ def _vote(image: Array, ys: Array, xs: Array, field: Array, cost: Array, depth: 
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _copy(
-    image: Array, known: Array, ys: Array, xs: Array, field: Array, scale: float, out: Array, weight: Array
-) -> None:
-    """Copy detail at full size: blend what the four nearest pixels of the field point at.
+def _proposed(
+    image: Array, base: Array, known: Array, y: int, x: int, field: Array, scale: float, out: Array
+) -> bool:  # fmt: skip
+    """Blend the detail that the field's four nearest pixels point at; say whether there is any.
 
     Args:
-        image: (H, W, 3)
+        image, base: detail is their difference.  # (H, W, 3) each
         known: True where the background is seen.  # (H, W)
-        ys, xs: pixels to write.  # (N,)
         field: (h, w, 2)
         scale: h / H.
-        out: (H, W, 3)
-        weight: 1 where something was found.  # (H, W)
+        out: detail, written.  # (3,)
     """
     height, width = known.shape
     h, w = field.shape[0], field.shape[1]
+    cy, cx = (y + 0.5) * scale - 0.5, (x + 0.5) * scale - 0.5
+    jy, jx = int(np.floor(cy)), int(np.floor(cx))
+    fy, fx = cy - jy, cx - jx
+    out[:] = 0.0
+    total = 0.0
+    for j in range(2):
+        for i in range(2):
+            py, px = jy + j, jx + i
+            if py < 0 or px < 0 or py >= h or px >= w or field[py, px, 0] < 0:
+                continue
+            sy = y + round((field[py, px, 0] - py) / scale)
+            sx = x + round((field[py, px, 1] - px) / scale)
+            if sy < 0 or sx < 0 or sy >= height or sx >= width or not known[sy, sx]:
+                continue
+            v = (fy if j else 1 - fy) * (fx if i else 1 - fx) + 1e-4
+            for k in range(3):
+                out[k] += v * (image[sy, sx, k] - base[sy, sx, k])
+            total += v
+    for k in range(3):
+        out[k] /= max(total, 1e-9)
+    return total > 0
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def _copy(
+    detail: Array, known: Array, ys: Array, xs: Array, field: Array, scale: float, out: Array, found: Array
+) -> None:
+    """Copy detail to some pixels.
+
+    Args:
+        detail: (h, w, 3)
+        known, field, scale: as in `_proposed`.
+        ys, xs: pixels to write.  # (N,)
+        out: (h, w, 3)
+        found: 1 where something was found.  # (h, w)
+    """
+    value = np.empty(3, np.float32)
+    nothing = np.zeros_like(detail)
     for u in range(ys.shape[0]):
-        y, x = ys[u], xs[u]
-        cy, cx = (y + 0.5) * scale - 0.5, (x + 0.5) * scale - 0.5
-        jy, jx = int(np.floor(cy)), int(np.floor(cx))
-        fy, fx = cy - jy, cx - jx
-        r = g = b = t = 0.0
-        for j in range(2):
-            for i in range(2):
-                py, px = jy + j, jx + i
-                if py < 0 or px < 0 or py >= h or px >= w or field[py, px, 0] < 0:
-                    continue
-                sy = y + round((field[py, px, 0] - py) / scale)
-                sx = x + round((field[py, px, 1] - px) / scale)
-                if sy < 0 or sx < 0 or sy >= height or sx >= width or not known[sy, sx]:
-                    continue
-                v = (fy if j else 1 - fy) * (fx if i else 1 - fx) + 1e-4
-                r += v * image[sy, sx, 0]
-                g += v * image[sy, sx, 1]
-                b += v * image[sy, sx, 2]
-                t += v
-        if t > 0:
-            out[y, x, 0] = r / t
-            out[y, x, 1] = g / t
-            out[y, x, 2] = b / t
-            weight[y, x] = 1.0
+        if _proposed(detail, nothing, known, ys[u], xs[u], field, scale, value):
+            out[ys[u], xs[u]] = value
+            found[ys[u], xs[u]] = 1.0
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def _lay(
+    picture: Array, hole: Array, field: Array, base: Array, met: Array, smooth: Array, share: Array, out: Array
+) -> None:  # fmt: skip
+    """Write the hole: found detail upon `met` by its share, else the smooth fill.
+
+    Args:
+        picture: RGB.  # (H, W, 3)
+        hole: True where to write.  # (H, W)
+        field: (h, w, 2)
+        base: light without texture.  # (H, W, 3)
+        met: the same, made to meet what is seen.  # (H, W, 3)
+        smooth: smooth fill.  # (H, W, 3)
+        share: trust in what was found.  # (H, W)
+        out: (H, W, 3)
+    """
+    scale = field.shape[0] / hole.shape[0]
+    known = ~hole
+    value = np.empty(3, np.float32)
+    for y in range(hole.shape[0]):
+        for x in range(hole.shape[1]):
+            if not hole[y, x]:
+                continue
+            part = share[y, x]
+            if part > 0.0 and not _proposed(picture, base, known, y, x, field, scale, value):
+                part = 0.0
+            for k in range(3):
+                v = smooth[y, x, k]
+                if part > 0.0:
+                    v += part * (met[y, x, k] + value[k] - v)
+                out[y, x, k] = min(max(v, 0.0), 255.0)
