@@ -67,7 +67,7 @@ def split(image: Array, matte: Array, face: Array, lobes: Array, eye_distance: f
     Args:
         image: RGB.  # (H, W, 3) uint8
         matte: person matte.  # (H, W) uint8
-        face: True where the picture shows the face; always person.  # (H, W) bool
+        face: True where the picture surely shows the face; always person.  # (H, W) bool
         lobes: ear lobes in the picture, pixels.  # (2, 2)
         eye_distance: pixels between the outer eye corners.
     """
@@ -90,7 +90,7 @@ def _clear(alpha: Array, image: Array, plate: Array) -> None:
 
     On even ground alpha is undecided, and a haze taken along by the head would show.
     """
-    ys, xs = np.where((alpha > 0) & (alpha < 0.9))
+    ys, xs = np.where((alpha > 0) & (alpha < 0.6))
     unlike = np.abs(image[ys, xs] - plate[ys, xs]).max(1)
     alpha[ys, xs] *= smoothstep(unlike, *UNLIKE)
 

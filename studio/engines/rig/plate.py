@@ -36,6 +36,7 @@ HALO = 0.07  # how far the blur of the outline reaches beyond the matte
 CALM_HALO = 0.20  # on calm ground stray hair and a sharpened outline are seen as far as this
 CALM = (3.0, 7.0)  # gray levels of the ground's own texture: calm below, busy above
 TRUSTED = (0.9, 1.8)  # misfit over the ground's fine texture: alike below, unlike above
+BEYOND = (4.0, 14.0)  # gray levels outside the range of the colors around: allowed below, never above
 SEAM = 0.35  # how far in the step between copy and surroundings is evened out
 
 
@@ -115,7 +116,9 @@ def _fill(picture: Array, hole: Array, eye: float) -> FloatArray:
         return np.where(hole[..., None], laid, picture).astype(np.float32)
     deep: Array = cv2.distanceTransform(hidden.astype(np.uint8), cv2.DIST_L2, 3) / (eye * scale)
     share: Array = _trust(detail, hidden, field, cost, eye * scale) * (1 - smoothstep(deep, DEEPEST - 0.3, DEEPEST))
-    met = base + _missed(detail, hidden, field) * (1 - smoothstep(deep, 0.0, SEAM))[..., None]
+    copied, missed = _tried(detail, hidden, field)
+    met = base + missed * (1 - smoothstep(deep, 0.0, SEAM))[..., None]
+    share *= _in_range(met + copied, small, hidden, eye * scale)
     base, met, smooth, share = (
         cv2.resize(np.asarray(plane, np.float32), hole.shape[::-1], interpolation=cv2.INTER_LINEAR)
         for plane in (base, met, smooth, share)
@@ -125,17 +128,33 @@ def _fill(picture: Array, hole: Array, eye: float) -> FloatArray:
     return out
 
 
-def _missed(detail: Array, hidden: Array, field: Array) -> FloatArray:
-    """Return by how much the copy misses what is seen at the hole's rim, spread inwards.  # (h, w, 3)
+def _tried(detail: Array, hidden: Array, field: Array) -> tuple[FloatArray, FloatArray]:
+    """Copy at the small size, to see how the copy does.
 
-    Taken off, as cloning in the gradient domain does, it keeps patches from ending at the rim with a step.
+    Returns:
+        The copied detail, and by how much it misses what is seen at the hole's rim, spread inwards:
+        taken off, as cloning in the gradient domain does, that keeps patches from ending with a step.  # (h, w, 3) each
     """
     around = (cv2.dilate(hidden.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & ~hidden
     copied = np.zeros_like(detail)
     found = np.zeros(hidden.shape, np.float32)
-    ys, xs = np.where(around)
+    ys, xs = np.where(around | hidden)
     _copy(detail, ~hidden, ys, xs, field, field.shape[0] / hidden.shape[0], copied, found)
-    return pull_push((detail - copied) * found[..., None], found, eager=4.0)
+    rim = found * around
+    return copied, pull_push((detail - copied) * rim[..., None], rim, eager=4.0)
+
+
+def _in_range(filled: Array, seen: Array, hidden: Array, eye: float) -> FloatArray:
+    """Say where a fill stays within the colors seen around it: 1, else 0.  # (h, w)
+
+    Detail from beside a strong color, put upon another light, can overshoot to one that is nowhere.
+    """
+    window = np.ones((2 * round(0.8 * eye) + 1,) * 2, np.uint8)
+    most = cv2.dilate(np.where(hidden[..., None], 0, seen).astype(np.float32), window)
+    least = cv2.erode(np.where(hidden[..., None], 255, seen).astype(np.float32), window)
+    beyond = np.maximum(filled - most, least - filled).max(2)
+    inside = (1 - smoothstep(beyond, *BEYOND)).astype(np.float32)
+    return np.asarray(cv2.blur(cv2.erode(inside, np.ones((7, 7), np.uint8)), (5, 5)), np.float32)
 
 
 def _base(seen: Array, known: Array, smooth: Array, eye: float) -> FloatArray:

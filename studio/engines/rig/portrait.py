@@ -21,7 +21,7 @@ from studio.domain.performance import MouthResponse
 from studio.domain.pose import LIMIT_DEGREES, SAFE_DEGREES, HeadPose
 from studio.engines.base import Image
 from studio.engines.rig import kernels, layers
-from studio.engines.rig.asset import INNER_LIP_PAIRS, HeadAsset
+from studio.engines.rig.asset import FACE_OVAL, INNER_LIP_PAIRS, HeadAsset
 from studio.engines.rig.eyes import EyePatch, LidMotion
 from studio.engines.rig.fit import HeadFit, rotation_of
 from studio.engines.rig.glasses import Glasses
@@ -144,7 +144,11 @@ class RigPortrait:
         inside = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
         at = np.clip(np.round(mesh[:, :2]).astype(int), 0, [width - 1, height - 1])
         depth = (inside[at[:, 1], at[:, 0]] - 1.5) / self._fit.eye_distance
-        return layers.smoothstep(depth, 0, FEATHER).astype(np.float32), mask > 0
+        # The scalp of the mesh is a guess: only inside the oval of the landmarks is face for sure.
+        oval = np.zeros(shape, np.uint8)
+        outline = cv2.convexHull(self._asset.landmarks(mesh)[list(FACE_OVAL), :2].round().astype(np.int32))
+        cv2.fillConvexPoly(oval, outline, 1)
+        return layers.smoothstep(depth, 0, FEATHER).astype(np.float32), (mask & oval) > 0
 
     def _worn(self, landmarks: Array) -> tuple[FloatArray, FloatArray]:
         """Return how stiff glasses make each vertex, and how far they lift it.  # (V, 1), (V,) pixels"""
