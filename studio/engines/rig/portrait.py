@@ -24,9 +24,9 @@ from studio.engines.rig import kernels, layers
 from studio.engines.rig.asset import FACE_OVAL, INNER_LIP_PAIRS, HeadAsset
 from studio.engines.rig.eyes import EyePatch, LidMotion
 from studio.engines.rig.fit import HeadFit, rotation_of
-from studio.engines.rig.glasses import Glasses
 from studio.engines.rig.lips import LipContact, SeamPull
 from studio.engines.rig.mouth import Mouth
+from studio.engines.rig.spectacles import Spectacles
 from studio.engines.rig.turning import PoseMeasure, TurnGauge
 
 Array = NDArray[Any]
@@ -152,7 +152,7 @@ class RigPortrait:
 
     def _worn(self, landmarks: Array) -> tuple[FloatArray, FloatArray]:
         """Return how stiff glasses make each vertex, and how far they lift it.  # (V, 1), (V,) pixels"""
-        glasses = Glasses(self._image, landmarks, self._fit.eye_distance)
+        glasses = Spectacles(self._image, landmarks, self._fit.eye_distance)
         drawn = np.unique(self._drawn)
         stiff = np.zeros(len(self._mesh), np.float32)
         stiff[drawn] = glasses.stiffness(self._mesh[drawn, :2])

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.pose_reading import PoseReader
 from studio.domain.expression import ExpressionEdit, resolve
 from studio.engines.rig import kernels, layers, matting, plate
-from studio.engines.rig.glasses import Glasses
+from studio.engines.rig.spectacles import Spectacles
 from studio.factory.preview_base import drawing, people
 
 ASSETS = Path(__file__).resolve().parents[3] / "assets"
@@ -188,8 +188,8 @@ def eyes_apart(face) -> float:
 
 def test_glasses_are_seen_where_they_are(spectacled, photo, face):
     picture, own, _ = spectacled
-    assert Glasses(picture, own.landmarks, eyes_apart(own)).found
-    assert not Glasses(photo, face.landmarks, eyes_apart(face)).found
+    assert Spectacles(picture, own.landmarks, eyes_apart(own)).found
+    assert not Spectacles(photo, face.landmarks, eyes_apart(face)).found
 
 
 def test_brows_and_cheeks_do_not_bend_a_frame(spectacled):

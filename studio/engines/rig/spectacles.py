@@ -29,7 +29,7 @@ SPREAD = 0.05  # how far the stiffness fades out around the frame
 _CORNERS = ((33, 133), (362, 263))
 
 
-class Glasses:
+class Spectacles:
     """The frame of one photo.
 
     Args:
