@@ -8,6 +8,7 @@ of its own through `workplace`.
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ from typing import Any
 from studio.domain.job import LANES
 from studio.domain.project import LOCAL_OWNER, folder_name
 from studio.engines import Engines
-from studio.errors import NotFoundError
+from studio.errors import NotFoundError, UserInputError
 from studio.jobs.kinds import KindTable, Workplace, long_kinds, table_of
 from studio.jobs.queue import JobQueue
 from studio.jobs.recovery import recover
@@ -184,16 +185,25 @@ def workplace(data_dir: str, offline: bool = False) -> Workplace:
     return Workplace(studio.store, JOB_KINDS, services=studio.for_owner)
 
 
-def benchmark(name: str) -> dict[str, Any]:
+def benchmark(name: str, **options: Any) -> dict[str, Any]:
     """Run one module of benchmarks/ and return its figures.
+
+    Args:
+        name: the module.
+        options: handed to its `run`.
 
     Raises:
         NotFoundError: there is no such benchmark here (they come with the repository).
+        UserInputError: it does not take one of the options.
     """
     known = sorted(p.stem for p in (ROOT / "benchmarks").glob("*.py") if not p.stem.startswith("_"))
     if name not in known:
         raise NotFoundError(f"There is no benchmark {name!r}.", f"Benchmarks: {', '.join(known) or 'none here'}.")
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
-    figures: dict[str, Any] = importlib.import_module(f"benchmarks.{name}").run()
+    run = importlib.import_module(f"benchmarks.{name}").run
+    for option in options:
+        if option not in inspect.signature(run).parameters:
+            raise UserInputError(f"The benchmark {name!r} takes no --{option}.", "Leave it out.")
+    figures: dict[str, Any] = run(**options)
     return figures

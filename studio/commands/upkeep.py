@@ -54,7 +54,13 @@ def assets_build(
 
 @commands.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="rig, voice, store, or another module of benchmarks/.")],
+    name: Annotated[str, typer.Argument(help="rig, looks, voice, store, or another module of benchmarks/.")],
+    portraits: Annotated[
+        Path | None, typer.Option(help="For looks: folder of pictures with a face each.", show_default=False)
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="For looks: folder to write contact sheets into.", show_default=False)
+    ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -63,5 +69,6 @@ def bench(
 
     # A benchmark may talk while it measures; stdout is kept for the result.
     with contextlib.redirect_stdout(sys.stderr):
-        figures = benchmark(name)
+        asked = {"portraits": portraits, "sheet": sheet}
+        figures = benchmark(name, **{option: value for option, value in asked.items() if value is not None})
     Output(as_json).result(figures, "\n".join(f"{k}: {v}" for k, v in figures.items()))

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+CLIPPED = np.float32(252.0)  # gray level from which a photo has lost its shading
+CLIPPING = np.float32(24.0)  # gray levels below that over which new shading fades in
+
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
 def rasterize(
@@ -210,9 +213,184 @@ def look_up(maps: Array, tag: Array, source: Array, pad: int, plate: Array, out:
                 blue += w * u
                 alpha += w * a
             alpha = min(max(alpha, np.float32(0.0)), np.float32(1.0))
-            ratio = maps[y, x, 2]
+            # Skin clipped to white has lost its shading: a ratio there would only show as a gray patch.
+            room = min(max((CLIPPED - max(red, green, blue)) / CLIPPING, np.float32(0.0)), np.float32(1.0))
+            ratio = np.float32(1.0) + (maps[y, x, 2] - np.float32(1.0)) * room
             rest = np.float32(1.0) - alpha
             out[y, x, 0] = red * ratio + rest * plate[y, x, 0]
             out[y, x, 1] = green * ratio + rest * plate[y, x, 1]
             out[y, x, 2] = blue * ratio + rest * plate[y, x, 2]
             out[y, x, 3] = alpha
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def premultiply(image: Array, alpha: Array, color: Array, plate: Array, slack: float, out: Array, rest: Array) -> None:
+    """Write the person's premultiplied color: what completes the plate to the picture, within `slack` of `color`.
+
+    Args:
+        image, color, plate: RGB.  # (H, W, 3)
+        alpha: 0..1.  # (H, W)
+        slack: gray levels.
+        out: RGB and alpha, written.  # (H, W, 4)
+        rest: what person over plate then leaves of the picture, written.  # (H, W, 3)
+    """
+    for y in range(alpha.shape[0]):
+        for x in range(alpha.shape[1]):
+            a = alpha[y, x]
+            out[y, x, 3] = a
+            for k in range(3):
+                wanted = image[y, x, k] - (1 - a) * plate[y, x, k]
+                v = min(max(wanted, a * (color[y, x, k] - slack)), a * (color[y, x, k] + slack))
+                out[y, x, k] = v
+                rest[y, x, k] = wanted - v
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def limit_slope(depth: Array, fixed: Array, step: float) -> None:
+    """Pull free cells towards the fixed ones until no neighbors differ by more than `step` per cell.
+
+    A distance transform of what the fixed cells allow, in two sweeps there and back.
+
+    Args:
+        depth: read and written.  # (h, w) float32
+        fixed: 1 where the depth stays.  # (h, w) uint8
+        step: largest difference between neighbors.
+    """
+    h, w = depth.shape
+    low = np.full((h, w), -1e30, np.float32)
+    high = np.full((h, w), 1e30, np.float32)
+    for y in range(h):
+        for x in range(w):
+            if fixed[y, x]:
+                low[y, x] = depth[y, x]
+                high[y, x] = depth[y, x]
+    for sweep in range(4):
+        back = sweep % 2 == 1
+        sign = 1 if back else -1
+        for n in range(h * w):
+            at = h * w - 1 - n if back else n
+            y, x = at // w, at % w
+            for j, i, s in ((sign, -1, 1.4142135), (sign, 0, 1.0), (sign, 1, 1.4142135), (0, sign, 1.0)):
+                ny, nx = y + j, x + i
+                if 0 <= ny < h and 0 <= nx < w:
+                    low[y, x] = max(low[y, x], low[ny, nx] - np.float32(s * step))
+                    high[y, x] = min(high[y, x], high[ny, nx] + np.float32(s * step))
+    for y in range(h):
+        for x in range(w):
+            if not fixed[y, x]:
+                depth[y, x] = min(max(depth[y, x], low[y, x]), high[y, x])
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def rasterize_over(
+    points: Array, triangles: Array, tag: int, attributes: Array, cover: Array, zbuffer: Array, tag_map: Array,
+    out: Array,
+) -> None:  # fmt: skip
+    """Draw triangles that face the viewer over attribute maps, mixed by a cover.
+
+    What is mixed is where the maps point, not colors: that leaves no double image.
+
+    Args:
+        points: x, y in pixels of the maps, z.  # (V, 3) float32
+        triangles: vertex rows.  # (T, 3) int32
+        tag: written to `tag_map` where drawn.
+        attributes: per-vertex values to interpolate.  # (V, C) float32
+        cover: 0 leaves what was there, 1 replaces it; as 1 where nothing was.  # (V,) float32
+        zbuffer, tag_map, out: as in `rasterize`.
+    """
+    height, width = zbuffer.shape
+    channels = attributes.shape[1]
+    for t in range(triangles.shape[0]):
+        a = triangles[t, 0]
+        b = triangles[t, 1]
+        c = triangles[t, 2]
+        x0 = points[a, 0]
+        y0 = points[a, 1]
+        x1 = points[b, 0]
+        y1 = points[b, 1]
+        x2 = points[c, 0]
+        y2 = points[c, 1]
+        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+        if area >= 0.0:
+            continue
+        xa = max(0, int(np.ceil(min(x0, x1, x2) - 1e-4)))
+        xb = min(width - 1, int(np.floor(max(x0, x1, x2) + 1e-4)))
+        ya = max(0, int(np.ceil(min(y0, y1, y2) - 1e-4)))
+        yb = min(height - 1, int(np.floor(max(y0, y1, y2) + 1e-4)))
+        if xa > xb or ya > yb:
+            continue
+        inv = 1.0 / area
+        dx1 = (y2 - y0) * inv
+        dy1 = -(x2 - x0) * inv
+        dx2 = -(y1 - y0) * inv
+        dy2 = (x1 - x0) * inv
+        z0 = points[a, 2]
+        dz1 = points[b, 2] - z0
+        dz2 = points[c, 2] - z0
+        for y in range(ya, yb + 1):
+            w1 = (xa - x0) * dx1 + (y - y0) * dy1
+            w2 = (xa - x0) * dx2 + (y - y0) * dy2
+            for x in range(xa, xb + 1):
+                if w1 >= -1e-4 and w2 >= -1e-4 and w1 + w2 <= 1.0001:
+                    z = z0 + w1 * dz1 + w2 * dz2
+                    if z > zbuffer[y, x]:
+                        w0 = 1.0 - w1 - w2
+                        share = cover[a] * w0 + cover[b] * w1 + cover[c] * w2
+                        if tag_map[y, x] == 0:
+                            share = 1.0
+                        zbuffer[y, x] = z
+                        tag_map[y, x] = tag
+                        for k in range(channels):
+                            new = attributes[a, k] * w0 + attributes[b, k] * w1 + attributes[c, k] * w2
+                            out[y, x, k] += share * (new - out[y, x, k])
+                w1 += dx1
+                w2 += dx2
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def soften_folds(maps: Array, tag: Array, jump: float, rgba: Array) -> None:
+    """Smooth colors across folds, where neighbors come from far-apart places of the photo.
+
+    A fold is drawn with one sample per pixel and would be a staircase. Three by three binomial
+    weights stand for its coverage; everywhere else the picture stays as it is.
+
+    Args:
+        maps: source x, y per pixel.  # (h, w, 3)
+        tag: 0 where nothing was drawn.  # (h, w)
+        jump: source pixels between neighbors from which it is a fold.
+        rgba: colors, written.  # (h, w, 4)
+    """
+    height, width = tag.shape
+    found = np.empty((tag.size // 8, 2), np.int32)
+    count = 0
+    for y in range(1, height - 2):
+        for x in range(1, width - 2):
+            if tag[y, x] == 0 or count + 4 > len(found):
+                continue
+            for d in range(2):
+                ny, nx = y + d, x + 1 - d
+                across = abs(maps[ny, nx, 0] - maps[y, x, 0]) > jump or abs(maps[ny, nx, 1] - maps[y, x, 1]) > jump
+                if across and tag[ny, nx] != 0:
+                    found[count, 0], found[count, 1] = y, x
+                    found[count + 1, 0], found[count + 1, 1] = ny, nx
+                    count += 2
+    colors = np.zeros((count, 4), np.float32)
+    for n in range(count):
+        y, x = found[n, 0], found[n, 1]
+        for j in range(-1, 2):
+            for i in range(-1, 2):
+                weight = np.float32((2 - abs(j)) * (2 - abs(i)) / 16.0)
+                for k in range(4):
+                    colors[n, k] += weight * rgba[y + j, x + i, k]
+    for n in range(count):
+        for k in range(4):
+            rgba[found[n, 0], found[n, 1], k] = colors[n, k]
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def write_bytes_near(rgba: Array, rest: Array, share: float, out: Array) -> None:
+    """Round the colors plus a share of `rest` into bytes.  # (h, w, 4), (h, w, 3) -> (h, w, 3)"""
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            for k in range(3):
+                out[y, x, k] = np.uint8(min(max(rgba[y, x, k] + share * rest[y, x, k] + 0.5, 0.0), 255.0))

@@ -1,15 +1,16 @@
 """The photo taken apart into layers that can move: person, background, card.
 
-The person is cut out with the matte and laid, as premultiplied color, over a
-background plate in which the hole behind the person has been filled once, so
-the background stands still however the head moves.
+The person is cut out (`matting`) and laid, as premultiplied color, over a
+background in which the hole behind the person has been filled once (`plate`),
+so the background stands still however the head moves.
 
 Hair, ears, neck and shoulders have no mesh. They ride on the *card*: a regular
 grid over the picture whose vertices carry a depth (the face's own near the
 face, the plane of the ears further out), a share of the head's rotation (all of
 it on the head, little on the shoulders) and the expression of the nearest skin.
-The face mesh is drawn over the card and agrees with it along its border, so no
-crack can open between them.
+The face mesh passes over into the card along its border, so no crack can open
+between them. The card's depth never falls so steeply that the sheet would fold
+over itself in a turn; where the picture cuts hair, the border holds it.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.engines.rig import kernels
+from studio.engines.rig import kernels, matting
 from studio.engines.rig.asset import CHIN, HeadAsset
+from studio.engines.rig.fill import pull_push as pull_push
+from studio.engines.rig.fill import smoothstep as smoothstep
 from studio.engines.rig.fit import HeadFit
+from studio.engines.rig.plate import complete
 
 Array = NDArray[Any]
 FloatArray = NDArray[np.float32]
@@ -31,37 +35,11 @@ FloatArray = NDArray[np.float32]
 EAR_PLANE_Z = -0.62  # decimetres behind the eyes: hair and outline turn as if at this depth
 SHOULDER_SHARE = 0.06  # of the head's motion that the shoulders follow
 NEIGHBOURS = 6
-RIM = 0.10  # of the eye distance: how far around the matte the picture goes with the person
-
-
-def pull_push(values: Array, weights: Array) -> FloatArray:
-    """Fill holes smoothly: average down a pyramid, then fill from coarse to fine.
-
-    Args:
-        values: (H, W, C) float32
-        weights: 1 where known, 0 in the holes.  # (H, W) float32
-
-    Returns:
-        (H, W, C); known values stay.
-    """
-    pyramid = [(values * weights[..., None], weights)]
-    while min(pyramid[-1][1].shape) > 2:
-        v, w = pyramid[-1]
-        small = cv2.pyrDown(v)
-        pyramid.append((small.reshape(*small.shape[:2], -1), cv2.pyrDown(w)))
-    v, w = pyramid[-1]
-    filled = v / (w[..., None] + 1e-8)
-    for v, w in pyramid[-2::-1]:
-        up = cv2.resize(filled, (w.shape[1], w.shape[0]), interpolation=cv2.INTER_LINEAR).reshape(v.shape)
-        known = np.clip(w, 0, 1)[..., None]
-        filled = known * (v / (w[..., None] + 1e-8)) + (1 - known) * up
-    return np.asarray(filled, np.float32)
-
-
-def smoothstep(x: Array, low: float, high: float) -> Array:
-    """Return Hermite interpolation 0..1 between two edges."""
-    t = np.clip((x - low) / (high - low), 0.0, 1.0)
-    return np.asarray(t * t * (3 - 2 * t))
+STEEPEST = 1.7  # depth over width of the card: a steeper sheet folds over itself in a turn of 20 degrees
+SLACK = 40.0  # gray levels by which the person's color may bend so that the unmoved picture is the photo
+UNLIKE = (2.0, 10.0)  # gray levels from the completed background: below, a mixed pixel is background itself
+DOME = 0.3  # height over half width of what ends a head cut by the upper border
+PINNED = 0.9  # of the eye distance: how far inside the border of the picture hair begins to be held by it
 
 
 @dataclass(frozen=True)
@@ -72,84 +50,92 @@ class Layers:
         person: premultiplied RGB and alpha 0..1 with `pad` pixels around.  # (H+2p, W+2p, 4) float32
         plate: background with the person filled in.  # (H, W, 3) float32
         alpha: person matte.  # (H, W) float32 0..1
-        pad: pixels added on each side, mirrored, for heads cut by the border.
+        rest: what the unmoved layers leave of the photo, as stray hair before a calm wall.  # (H, W, 3)
+        pad: pixels added on each side, for heads cut by the border.
     """
 
     person: FloatArray
     plate: FloatArray
     alpha: FloatArray
+    rest: FloatArray
     pad: int
 
 
-def split(image: Array, matte: Array, face_mask: Array, eye_distance: float) -> Layers:
+def split(image: Array, matte: Array, face: Array, lobes: Array, eye_distance: float) -> Layers:
     """Cut the person out of a picture.
 
     Args:
         image: RGB.  # (H, W, 3) uint8
         matte: person matte.  # (H, W) uint8
-        face_mask: True where the head mesh lies; always person.  # (H, W) bool
+        face: True where the picture surely shows the face; always person.  # (H, W) bool
+        lobes: ear lobes in the picture, pixels.  # (2, 2)
         eye_distance: pixels between the outer eye corners.
     """
-    alpha = matte.astype(np.float32) / 255
-    soft_face = cv2.GaussianBlur(face_mask.astype(np.float32), (0, 0), max(0.8, 0.02 * eye_distance))
-    alpha = np.maximum(alpha, np.clip(soft_face * 2 - 1, 0, 1))
-    # Wisps of hair and the blur of an outline lie outside the matte. A rim of the
-    # picture around the person goes with the person, so that none of it stays behind.
-    outside = cv2.distanceTransform((alpha < 0.3).astype(np.uint8), cv2.DIST_L2, 5) / eye_distance
-    alpha = np.maximum(alpha, 1 - smoothstep(outside, 0.02, RIM)).astype(np.float32)
+    alpha = matting.refine(image, matte, face, lobes, eye_distance)
     alpha[alpha < 0.02] = 0.0
     alpha[alpha > 0.98] = 1.0
-    plate = _fill_plate(image, outside < RIM * 1.25, eye_distance)
-    # Premultiplied color is whatever completes the plate to the photo, so that the
-    # unmoved composite is the photo exactly.
-    person = np.concatenate([image - (1 - alpha[..., None]) * plate, alpha[..., None]], 2).astype(np.float32)
-    person[alpha == 0] = 0
-    plate = np.where((alpha > 0)[..., None], plate, image).astype(np.float32)
+    color, background = matting.colors(image, alpha, eye_distance)
+    plate = complete(image, background, alpha, eye_distance)
+    _clear(alpha, image, plate)
+    # Whatever completes the plate to the photo, as far as it can be the person's color.
+    person = np.empty((*alpha.shape, 4), np.float32)
+    rest = np.empty_like(plate)
+    kernels.premultiply(image, alpha, color, plate, SLACK, person, rest)
     pad = round(0.45 * eye_distance) + 2
-    return Layers(_extend(person, pad, eye_distance), np.ascontiguousarray(plate), alpha, pad)
+    return Layers(_extend(person, pad, eye_distance), np.ascontiguousarray(plate), alpha, rest, pad)
+
+
+def _clear(alpha: Array, image: Array, plate: Array) -> None:
+    """Take for background what looks like the completed background, in place.
+
+    On even ground alpha is undecided, and a haze taken along by the head would show.
+    """
+    ys, xs = np.where((alpha > 0) & (alpha < 0.6))
+    unlike = np.abs(image[ys, xs] - plate[ys, xs]).max(1)
+    alpha[ys, xs] *= smoothstep(unlike, *UNLIKE)
 
 
 def _extend(person: Array, pad: int, eye_distance: float) -> FloatArray:
-    """Continue the person beyond the picture.
+    """Continue the person beyond the picture by its border, softer along it the further out.  # (H+2p, W+2p, 4)
 
-    Mirrored where that is person too, else its border drawn on. Hair cut by the upper
-    border is rounded off over a short way, or a second head would stand above the first.
+    Nothing is mirrored: a mirrored head looks like a second one.
     """
-    mirrored = cv2.copyMakeBorder(person, pad, pad, pad, pad, cv2.BORDER_REFLECT_101)
-    drawn_on = cv2.copyMakeBorder(person, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
-    solid = smoothstep(cv2.erode(mirrored[..., 3], np.ones((5, 5))), 0.6, 0.95)[..., None]
-    out = mirrored * solid + drawn_on * (1 - solid)
-    if person[0, :, 3].mean() < 0.8:  # a close-up filled by the head has no background to round off against
-        above = (pad - np.arange(pad, dtype=np.float32)) / eye_distance
-        out[:pad] *= (1 - smoothstep(above, 0.04, 0.22))[:, None, None]
+    out = cv2.copyMakeBorder(person, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+    window = 2 * max(round(0.03 * eye_distance), 1) + 1
+    further = np.clip(np.arange(pad, 0, -1, dtype=np.float32) / max(0.08 * eye_distance, 1), 0, 1)
+    for axis, size in ((0, (window, 1)), (1, (1, window))):
+        soft = cv2.blur(out, size)
+        share = further[:, None, None] if axis == 0 else further[None, :, None]
+        for part, weight in ((slice(0, pad), share), (slice(-pad, None), np.flip(share, axis))):
+            at = (part, slice(None)) if axis == 0 else (slice(None), part)
+            out[at] += (soft[at] - out[at]) * weight
+    _round_off(out, person[0, :, 3], pad, eye_distance)
     out[pad:-pad, pad:-pad] = person
     return np.ascontiguousarray(out, np.float32)
 
 
-def _fill_plate(image: Array, hole: Array, eye_distance: float) -> FloatArray:
-    """Continue the background behind the person.
+def _round_off(out: Array, line: Array, pad: int, eye: float) -> None:
+    """End a head that the upper border cuts in a low dome over the cut, in place.
 
-    Only a band along the outline is ever uncovered. It is filled with the background
-    mirrored at the hole's edge, which keeps its texture and grain; deeper in, the
-    mirror has nothing to show and a smooth fill takes over.
+    Args:
+        out: the padded person.  # (H+2p, W+2p, 4)
+        line: alpha along the upper border.  # (W,)
     """
-    if hole.all() or not hole.any():
-        return image.astype(np.float32)
-    smooth = pull_push(image.astype(np.float32), (~hole).astype(np.float32))
-    mask = hole.astype(np.uint8)
-    depth, labels = cv2.distanceTransformWithLabels(mask, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    ys, xs = np.where(~hole)
-    nearest = np.zeros((labels.max() + 1, 2), np.float32)
-    nearest[labels[ys, xs]] = np.stack([xs, ys], 1)
-    edge = cv2.GaussianBlur(nearest[labels], (0, 0), max(1.0, 0.06 * eye_distance))
-    yy, xx = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
-    mx, my = 2 * edge[..., 0] - xx, 2 * edge[..., 1] - yy
-    mirrored = cv2.remap(image.astype(np.float32), mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    known = cv2.remap((1 - mask).astype(np.float32), mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    weight = known * (1 - smoothstep(depth / eye_distance, 0.25, 0.7))
-    weight = cv2.GaussianBlur(weight.astype(np.float32), (0, 0), max(0.8, 0.02 * eye_distance))[..., None]
-    filled = mirrored * weight + smooth * (1 - weight)
-    return np.where(hole[..., None], filled, image).astype(np.float32)
+    inside = np.flatnonzero(np.diff(np.concatenate([[0], (line > 0.4).astype(np.int8), [0]])))
+    x = np.arange(out.shape[1], dtype=np.float32) - pad
+    height = np.zeros_like(x)
+    for first, last in inside.reshape(-1, 2):
+        half, centre = (last - first) / 2, (first + last - 1) / 2
+        height = np.maximum(height, DOME * half * np.clip(1 - ((x - centre) / half) ** 2, 0, 1))
+    above = pad - np.arange(pad, dtype=np.float32)[:, None]
+    soft = max(0.03 * eye, 1.0)
+    if height.max() > 0:
+        # The strands below run on above: shifted up, not mirrored, and drawn in from the cut's own line.
+        band = int(min(max(height.max() + soft, 3), pad, out.shape[0] - 2 * pad))
+        rows = slice(pad - band, pad)
+        share = np.clip((above[rows] - 1) / max(0.06 * eye, 2), 0, 1)[..., None]
+        out[rows] += (out[pad : pad + band] - out[rows]) * share
+    out[:pad] *= np.clip((height[None] - above) / soft + 1, 0, 1)[..., None]
 
 
 @dataclass(frozen=True)
@@ -162,6 +148,7 @@ class Card:
         share: share of the head's rotation.  # (G,)
         neighbours: mesh vertices whose expression each point follows.  # (G, 6) int32
         weights: how much, fading away from the face.  # (G, 6)
+        free: share of the motion, right and down, that the picture's border leaves.  # (G, 2)
     """
 
     points: FloatArray
@@ -169,6 +156,7 @@ class Card:
     share: FloatArray
     neighbours: NDArray[np.int32]
     weights: FloatArray
+    free: FloatArray
 
 
 def build_card(asset: HeadAsset, fit: HeadFit, mesh: Array, drawn: Array, person: Array, pad: int) -> Card:
@@ -196,13 +184,39 @@ def build_card(asset: HeadAsset, fit: HeadFit, mesh: Array, drawn: Array, person
     a, b, c, d = index[:-1, :-1].ravel(), index[:-1, 1:].ravel(), index[1:, 1:].ravel(), index[1:, :-1].ravel()
     triangles = np.concatenate([np.stack([a, d, b], 1), np.stack([b, d, c], 1)]).astype(np.int32)
     points = np.concatenate([flat, depth.reshape(-1, 1)], 1).astype(np.float32)
-    return Card(points, triangles, share.astype(np.float32), neighbours, weights)
+    free = _free_of_border(flat, person, mesh[np.unique(drawn), :2], eye)
+    return Card(points, triangles, share.astype(np.float32), neighbours, weights, free)
+
+
+def _free_of_border(points: Array, person: Array, face: Array, eye: float) -> FloatArray:
+    """Hold hair where the picture cuts it, because what lies beyond was never seen.  # (G, 2)
+
+    Args:
+        points: the card's, pixels.  # (G, 2)
+        person: person mask.  # (H, W) bool
+        face: vertices of the drawn face, pixels; never held.  # (N, 2)
+    """
+    width = person.shape[1]
+    out = np.ones((len(points), 2), np.float32)
+    sides: tuple[tuple[int, Array, Any, float], ...] = (
+        (1, points[:, 1], person[:3].any(0), face[:, 1].min()),
+        (0, points[:, 0], person[:, :3].any(1), face[:, 0].min()),
+        (0, width - 1 - points[:, 0], person[:, -3:].any(1), width - 1 - face[:, 0].max()),
+    )
+    for axis, distance, line, room in sides:
+        cut = cv2.GaussianBlur(line.astype(np.float32)[None], (0, 0), 0.25 * eye)[0]
+        wide = np.array(line.sum() / eye)  # a narrow cut, held, would be drawn out to a tuft
+        cut *= 0.5 * smoothstep(wide, 0.5, 1.0) + 0.5 * smoothstep(wide, 1.4, 2.2)
+        held = cut[np.clip(np.round(points[:, 1 - axis]), 0, len(line) - 1).astype(int)]
+        free = smoothstep(distance / eye, 0.0, float(np.clip(0.95 * room / eye, 0.05, PINNED)))
+        out[:, axis] *= 1 - held * (1 - free)
+    return out
 
 
 def _card_depth(
     asset: HeadAsset, fit: HeadFit, mesh: Array, drawn: Array, box: tuple[float, ...], shape: tuple[int, int]
 ) -> FloatArray:
-    """Depth of the grid: the face's own, the ear plane outside, smooth between.  # (rows, columns)"""
+    """Depth of the grid: the face's own, the ear plane outside, never too steep between.  # (rows, columns)"""
     rows, columns = shape
     x0, y0, x1, y1 = box
     fine = 2  # samples per cell
@@ -215,24 +229,24 @@ def _card_depth(
     kernels.rasterize(
         small, drawn, np.ones(len(drawn), np.uint8), mesh[:, 2:].astype(np.float32), buffer, tag, values, 0
     )
-    silhouette = np.zeros((h, w), np.uint8)
-    whole = asset.triangles_of("skin", "ear", "socket", "mouth_interior")
-    kernels.rasterize(
-        small, whole, np.ones(len(whole), np.uint8), mesh[:, 2:].astype(np.float32), buffer.copy(), silhouette,
-        values.copy(), 0,
-    )  # fmt: skip
     ring = np.where((np.abs(asset.mean[:, 2] - EAR_PLANE_Z) < 0.14) & (asset.mean[:, 1] > -0.7))[0]
     design = np.concatenate([mesh[ring, :2], np.ones((len(ring), 1))], 1)
     plane = np.linalg.lstsq(design, mesh[ring, 2], rcond=None)[0]
     yy, xx = np.mgrid[:h, :w]
     plane_depth = plane[0] * (xx / scale[0] + x0) + plane[1] * (yy / scale[1] + y0) + plane[2]
-    away = cv2.distanceTransform(1 - silhouette, cv2.DIST_L2, 3) / scale[0] / fit.eye_distance
-    on_face = tag > 0
-    known = np.where(on_face | (away > 0.10), 1.0, 0.0).astype(np.float32)
-    depth = np.where(on_face, values[..., 0], plane_depth).astype(np.float32)
-    filled = pull_push(depth[..., None], known)[..., 0]
-    filled = np.where(on_face, filled, cv2.GaussianBlur(filled, (0, 0), fine * 0.8))
-    return np.asarray(cv2.resize(filled, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
+    known = (tag > 0).astype(np.float32)
+    inside = pull_push(values * known[..., None], known)[..., 0]  # under eyes and mouth too
+    hull = np.zeros((h, w), np.uint8)
+    outlines, _ = cv2.findContours(tag, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(hull, outlines, -1, 1, -1)
+    depth = np.where(hull > 0, inside, plane_depth).astype(np.float32)
+    kernels.limit_slope(depth, hull, float(STEEPEST / scale[0]))
+    pixel = fit.eye_distance * scale[0]  # of the eye distance, in samples
+    soft = cv2.GaussianBlur(depth, (0, 0), max(0.06 * pixel, 0.8))
+    own = np.clip(cv2.distanceTransform(hull, cv2.DIST_L2, 3) / (0.12 * pixel), 0, 1)
+    return np.asarray(
+        cv2.resize(soft + (depth - soft) * own, (columns, rows), interpolation=cv2.INTER_AREA), np.float32
+    )
 
 
 def _card_share(asset: HeadAsset, fit: HeadFit, mesh: Array, points: Array) -> Array:

@@ -21,18 +21,22 @@ from studio.domain.performance import MouthResponse
 from studio.domain.pose import LIMIT_DEGREES, SAFE_DEGREES, HeadPose
 from studio.engines.base import Image
 from studio.engines.rig import kernels, layers
-from studio.engines.rig.asset import INNER_LIP_PAIRS, HeadAsset
+from studio.engines.rig.asset import FACE_OVAL, INNER_LIP_PAIRS, HeadAsset
 from studio.engines.rig.eyes import LidMotion, eye_patches
 from studio.engines.rig.fit import HeadFit, rotation_of
 from studio.engines.rig.lips import LipContact, SeamPull
 from studio.engines.rig.mouth import Mouth
+from studio.engines.rig.spectacles import Spectacles
 from studio.engines.rig.turning import PoseMeasure, TurnGauge
 
 Array = NDArray[Any]
 FloatArray = NDArray[np.float32]
 
 PIVOT = np.array([0.0, -1.2, -0.85])  # decimetres: the top of the neck, behind and below the eyes
-FACING = 0.22  # source normals flatter than this carry no texture
+FACING = 0.26  # what turns further away is left to the card, which cannot fold over
+FEATHER = 0.07  # of the eye distance: how far inside its outline the face passes over into the card
+FOLD = 0.04  # of the eye distance: neighbors from further apart in the photo are two sides of a fold
+SETTLED = 3.0  # degrees of head turn over which the photo's own ground gives way to the completed one
 TONGUE_PARTS = 0.2  # jawOpen that a tongue put out all the way asks for
 AMBIENT = 0.55
 RELIEF = 0.75  # the mesh bulges a little more than skin does
@@ -65,8 +69,10 @@ class RigPortrait:
         self._own_vertices = self._bend(fit.weights)
         self._mesh = fit.camera.project(self._own_vertices)  # (V, 3) the photo's own
         self._drawn, face_mask = self._drawable(image.shape[:2])
+        self._stiff, self._lift_of_frame = self._worn(face.landmarks)
+        self._mesh[:, 2] += self._lift_of_frame
         photo = image.astype(np.float32)
-        self._layers = layers.split(image, matte, face_mask, fit.eye_distance)
+        self._layers = layers.split(image, matte, face_mask, self._lobes(), fit.eye_distance)
         self._source = self._layers.person.copy()
         person = cv2.dilate((self._layers.alpha > 0).astype(np.uint8), np.ones((3, 3))) > 0
         self._card = layers.build_card(asset, fit, self._mesh, self._drawn, person, self._layers.pad)
@@ -121,12 +127,43 @@ class RigPortrait:
         lips = (a.lips > 0.05) & rim
         # Around depth jumps of the outline the fit and the photo disagree by a few pixels.
         drawn = (seen & facing) | lips[skin].any(1)
-        head = a.triangles_of("skin", "ear", "socket", "mouth_interior", "eye_left", "eye_right")
-        mask = np.zeros((height, width), np.uint8)
+        chosen = np.ascontiguousarray(skin[drawn])
+        self._cover, face = self._feathered(chosen, (height, width))
+        return chosen, face
+
+    def _feathered(self, drawn: NDArray[np.int32], shape: tuple[int, int]) -> tuple[FloatArray, Array]:
+        """Return how much each vertex covers the card, 0 on the face's outline, and the face's mask.  # (V,), (H, W)"""
+        mesh, (height, width) = self._mesh, shape
+        mask = np.zeros(shape, np.uint8)
         kernels.rasterize(
-            mesh, head, np.ones(len(head), np.uint8), mesh[:, 2:], np.full_like(depth, -1e30), mask, scratch, 0
-        )
-        return np.ascontiguousarray(skin[drawn]), mask > 0
+            mesh, drawn, np.ones(len(drawn), np.uint8), mesh[:, 2:], np.full(shape, -1e30, np.float32), mask,
+            np.zeros((*shape, 1), np.float32), 0,
+        )  # fmt: skip
+        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        mask[:] = 0
+        cv2.drawContours(mask, [max(outlines, key=len)], -1, 1, -1)
+        inside = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+        at = np.clip(np.round(mesh[:, :2]).astype(int), 0, [width - 1, height - 1])
+        depth = (inside[at[:, 1], at[:, 0]] - 1.5) / self._fit.eye_distance
+        # The scalp of the mesh is a guess: only inside the oval of the landmarks is face for sure.
+        oval = np.zeros(shape, np.uint8)
+        outline = cv2.convexHull(self._asset.landmarks(mesh)[list(FACE_OVAL), :2].round().astype(np.int32))
+        cv2.fillConvexPoly(oval, outline, 1)
+        return layers.smoothstep(depth, 0, FEATHER).astype(np.float32), (mask & oval) > 0
+
+    def _worn(self, landmarks: Array) -> tuple[FloatArray, FloatArray]:
+        """Return how stiff glasses make each vertex, and how far they lift it.  # (V, 1), (V,) pixels"""
+        glasses = Spectacles(self._image, landmarks, self._fit.eye_distance)
+        drawn = np.unique(self._drawn)
+        stiff = np.zeros(len(self._mesh), np.float32)
+        stiff[drawn] = glasses.stiffness(self._mesh[drawn, :2])
+        return stiff[:, None], glasses.depth_change(self._mesh, stiff)
+
+    def _lobes(self) -> Array:
+        """Return the lowest points of both ears in the picture, pixels.  # (2, 2)"""
+        rows = self._asset.vertices_of("ear")
+        sides = (rows[self._asset.mean[rows, 0] < 0], rows[self._asset.mean[rows, 0] > 0])
+        return np.array([self._mesh[side[self._mesh[side, 1].argmax()], :2] for side in sides])
 
     def _region(self, person: Array) -> tuple[int, int, int, int]:
         """Pixels that can change: the person and as far as it can move."""
@@ -176,7 +213,6 @@ class RigPortrait:
         self._tag = np.empty(shape, np.uint8)
         self._maps = np.empty((*shape, 3), np.float32)
         self._rgba = np.empty((*shape, 4), np.float32)
-        self._face_tags = np.full(len(self._drawn), 2, np.uint8)
         self._card_tags = np.ones(len(self._card.triangles), np.uint8)
 
     # -- drawing ---------------------------------------------------------
@@ -188,7 +224,11 @@ class RigPortrait:
         out = self._image.copy()
         x0, y0, x1, y1 = self._box
         rgba = self._compose(state, lip_seal, breath, self._layers.plate[y0:y1, x0:x1])
-        kernels.write_bytes(rgba, out[y0:y1, x0:x1])
+        still = 1 - float(layers.smoothstep(np.abs(state.head.as_array()).max(), 0.0, SETTLED))
+        if still > 0:
+            kernels.write_bytes_near(rgba, self._layers.rest[y0:y1, x0:x1], still, out[y0:y1, x0:x1])
+        else:
+            kernels.write_bytes(rgba, out[y0:y1, x0:x1])
         return out
 
     def render_with_alpha(self, state: FaceState, *, lip_seal: float = 0.0, breath: float = 0.0) -> NDArray[np.uint8]:
@@ -222,11 +262,14 @@ class RigPortrait:
     def _compose_at(self, state: FaceState, head: HeadPose, lip_seal: float, breath: float, plate: Array) -> FloatArray:
         x0, y0, _, _ = self._box
         vertices = self._contact.apply(self._shape(state.weights), lip_seal)
+        if self._stiff.any():
+            vertices = vertices + (self._own_vertices - vertices) * self._stiff
         mesh = self._place(vertices, head, breath)
         card = self._place_card(vertices, head, breath)
         self._draw_maps(vertices, mesh, card)
         self._edit_eyes(state.weights)
         kernels.look_up(self._maps, self._tag, self._source, self._layers.pad, np.ascontiguousarray(plate), self._rgba)
+        kernels.soften_folds(self._maps, self._tag, FOLD * self._fit.eye_distance, self._rgba)
         self._mouth.draw(
             vertices, mesh, state.weights, lambda points: self._place(points, head, breath), self._rgba[..., :3],
             (x0, y0),
@@ -270,7 +313,9 @@ class RigPortrait:
         return np.asarray(points + (turned - points) * share, np.float32)
 
     def _place(self, vertices: Array, head: HeadPose, breath: float) -> FloatArray:
-        turned = self._turn(self._fit.camera.project(vertices), 1.0, head)
+        points = self._fit.camera.project(vertices)
+        points[:, 2] += self._lift_of_frame
+        turned = self._turn(points, 1.0, head)
         turned[:, 1] -= 0.25 * self._lift(breath)
         return np.ascontiguousarray(turned, np.float32)
 
@@ -280,6 +325,7 @@ class RigPortrait:
         points = card.points + (moved[card.neighbours] * card.weights[..., None]).sum(1)
         turned = self._turn(points, card.share[:, None], head)
         turned[:, 1] -= self._lift(breath) * (1 - 0.75 * card.share)
+        turned[:, :2] = card.points[:, :2] + (turned[:, :2] - card.points[:, :2]) * card.free
         return np.ascontiguousarray(turned, np.float32)
 
     def _lift(self, breath: float) -> float:
@@ -304,7 +350,7 @@ class RigPortrait:
             if self._mouth.photo_is_open:
                 source[self._seam.rows, 2] *= self._seam.shadow(pull)
         self._depth.fill(-1e30)
-        kernels.rasterize(mesh - corner, self._drawn, self._face_tags, source, self._depth, self._tag, self._maps, 1)
+        kernels.rasterize_over(mesh - corner, self._drawn, 2, source, self._cover, self._depth, self._tag, self._maps)
 
     def _seam_pull(self, vertices: Array) -> float:
         """How far the lips are from where the photo has them, 0..1.

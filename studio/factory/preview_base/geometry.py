@@ -43,7 +43,7 @@ class Layer:
     Attributes:
         points: in head space, posed.  # (V, 3)
         triangles: (T, 3) int32
-        tags: small number per triangle, see `rendered_faces_shading`.  # (T,) uint8
+        tags: small number per triangle, see `shading`.  # (T,) uint8
         attributes: interpolated values.  # (V, C)
     """
 

@@ -1,0 +1,216 @@
+"""Where a moved head meets its background: mattes, completed ground, far edges, glasses, clipped skin."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks.pose_reading import PoseReader
+from studio.domain.expression import ExpressionEdit, resolve
+from studio.engines.rig import kernels, layers, matting, plate
+from studio.engines.rig.spectacles import Spectacles
+from studio.factory.preview_base import drawing, people
+
+ASSETS = Path(__file__).resolve().parents[3] / "assets"
+EYE = 60.0
+
+
+def edited(portrait, **values):
+    return portrait.render(resolve(ExpressionEdit(values), portrait.own_weights))
+
+
+def checked(side: int = 384, cell: int = 12) -> np.ndarray:
+    """A background that shows every movement."""
+    yy, xx = np.mgrid[:side, :side]
+    board = ((yy // cell + xx // cell) % 2)[..., None]
+    return np.where(board, np.array([196, 148, 90]), np.array([62, 92, 128])).astype(np.uint8)
+
+
+def straight(seed: int = 4, **fixed: str) -> people.RenderedPicture:
+    fixed = {"expression": "neutral", "glasses": "no", "hair_length": "short", "background": "green"} | fixed
+    drawn = people.sample_picture(np.random.default_rng(seed), **fixed)
+    return replace(drawn, yaw=0.0, pitch=0.0, roll=0.0, gaze=(0.0, 0.0), gradient=(0.0, 0.0), blobs=())
+
+
+@pytest.fixture(scope="module")
+def before_checks(animator, analyser):
+    """A rendered person before a checked background: portrait, picture, person mask."""
+    picture = drawing.render(straight(), 384)[0]
+    ground = np.median(picture[:40, :40].reshape(-1, 3), 0)
+    person = np.abs(picture.astype(float) - ground).max(2) > 12
+    scene = np.where(person[..., None], picture, checked())
+    return animator.prepare(scene, analyser.detect(scene)[0]), scene, person
+
+
+def test_a_smile_leaves_a_textured_background_alone(before_checks):
+    portrait, scene, person = before_checks
+    outside = cv2.dilate(person.astype(np.uint8), np.ones((7, 7))) == 0
+    ring = outside & (cv2.dilate(person.astype(np.uint8), np.ones((25, 25))) > 0)
+    moved = np.abs(edited(portrait, smile=0.9).astype(int) - scene).max(2) > 8
+    assert moved[ring].mean() < 0.002
+
+
+def test_a_turn_takes_no_rim_of_the_background_along(before_checks):
+    portrait, _, person = before_checks
+    ring = (cv2.dilate(person.astype(np.uint8), np.ones((25, 25))) > 0) & ~(
+        cv2.dilate(person.astype(np.uint8), np.ones((9, 9))) > 0
+    )
+    rgba = portrait.render_with_alpha(resolve(ExpressionEdit({"headRoll": 0.01}), portrait.own_weights))
+    assert (rgba[..., 3][ring] > 40).mean() < 0.05
+
+
+def test_matte_follows_strands_that_the_network_cannot_see():
+    size = 192
+    hair = np.zeros((size, size), np.float32)
+    hair[60:, 50:140] = 1
+    for x in range(54, 140, 8):
+        cv2.line(hair, (x, 62), (x + 4, 50), 1.0, 1, cv2.LINE_AA)
+    wall, color = np.array([70.0, 120.0, 190.0]), np.array([40.0, 25.0, 15.0])
+    image = (hair[..., None] * color + (1 - hair[..., None]) * wall).round().astype(np.uint8)
+    coarse = (cv2.GaussianBlur((np.mgrid[:size, :size][0] > 58) * hair, (0, 0), 4) * 255).astype(np.uint8)
+    face = np.zeros((size, size), bool)
+    face[100:160, 70:120] = True
+    alpha = matting.refine(image, coarse, face, np.array([[60, 150], [130, 150]]), EYE)
+    zone = np.s_[46:66, 50:144]
+    assert np.abs(alpha - hair)[zone].mean() < 0.35 * np.abs(coarse / 255 - hair)[zone].mean()
+
+
+def test_mixed_pixels_are_parted_into_the_colors_of_both_sides():
+    alpha = np.clip((np.arange(120, dtype=np.float32)[None] - 56) / 8, 0, 1).repeat(120, 0)
+    person, ground = np.array([200.0, 150.0, 120.0]), np.array([30.0, 60.0, 90.0])
+    image = (alpha[..., None] * person + (1 - alpha[..., None]) * ground).round().astype(np.uint8)
+    found, back = matting.colors(image, alpha, EYE)
+    mixed = (alpha > 0.2) & (alpha < 0.8)
+    assert np.abs(found[mixed] - person).mean() < 8
+    assert np.abs(back[mixed] - ground).mean() < 8
+
+
+def test_stripes_run_on_behind_the_person():
+    xx = np.mgrid[:240, :240][1]
+    truth = (128 + 60 * np.sin(xx / 3.0))[..., None].repeat(3, 2).astype(np.float32)
+    alpha = np.zeros((240, 240), np.float32)
+    alpha[80:160, 60:180] = 1
+    image = np.where(alpha[..., None] > 0, 20, truth).round().astype(np.uint8)
+    filled = plate.complete(image, image.astype(np.float32), alpha, EYE)
+    band = np.s_[84:100, 80:160]
+    together = np.corrcoef(filled[band][..., 0].ravel(), truth[band][..., 0].ravel())[0, 1]
+    assert together > 0.9
+
+
+def test_stray_hair_before_a_plain_wall_leaves_no_ghost():
+    image = np.full((240, 240, 3), 205, np.uint8)
+    alpha = np.zeros((240, 240), np.float32)
+    alpha[100:, 80:160] = 1
+    image[100:, 80:160] = 30
+    image[96:99, 76:164] = 235  # a sharpened outline
+    cv2.line(image, (110, 99), (118, 92), (120, 120, 120), 1)
+    filled = plate.complete(image, image.astype(np.float32), alpha, EYE)
+    assert np.abs(filled[85:130, 70:170] - 205).max() < 6
+
+
+def test_things_that_fit_nowhere_run_out_softly():
+    image = np.full((240, 240, 3), 220, np.uint8)
+    image[:, 40:100] = (20, 20, 30)  # a letter, cut off by the head and seen nowhere else
+    image[150:] = (150, 40, 40)
+    alpha = np.zeros((240, 240), np.float32)
+    alpha[70:, 60:200] = 1
+    filled = plate.complete(image, image.astype(np.float32), alpha, EYE)
+    steps = np.abs(np.diff(filled.mean(2), axis=0))[60:80, 62:96]
+    assert steps.max() < 60
+
+
+def test_hair_cut_by_the_border_is_not_mirrored():
+    person = np.zeros((80, 80, 4), np.float32)
+    person[..., 3] = 1
+    person[..., :3] = np.arange(80, dtype=np.float32)[:, None, None]  # brighter downwards
+    out = layers._extend(person, 30, EYE)
+    column = out[:30, 70, 0] / np.maximum(out[:30, 70, 3], 1e-3)
+    seen = out[:30, 70, 3] > 0.5
+    assert seen.any()
+    assert column[seen].max() < 12  # a mirror would show 29 at the top
+
+
+def test_no_turn_shows_a_crack_or_a_staircase_between_face_and_card(portrait, photo):
+    for values in ({"headYaw": 12}, {"headYaw": -12}, {"headPitch": 8}, {"headPitch": -8}):
+        rgba = portrait.render_with_alpha(resolve(ExpressionEdit(values), portrait.own_weights))
+        outline, _ = cv2.findContours((rgba[..., 3] > 127).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        whole = np.zeros(photo.shape[:2], np.uint8)
+        cv2.drawContours(whole, [max(outline, key=len)], -1, 1, -1)
+        assert rgba[..., 3][cv2.erode(whole, np.ones((17, 17))) > 0].min() > 200
+
+
+def test_folds_are_drawn_with_coverage():
+    maps = np.zeros((20, 20, 3), np.float32)
+    maps[..., 0], maps[..., 1] = np.mgrid[:20, :20][::-1]
+    rows, columns = np.mgrid[:20, :20]
+    near = columns > 10 + (rows // 4)
+    maps[near, 0] += 30
+    colors = np.where(near[..., None], 200.0, 40.0).astype(np.float32).repeat(4, 2)
+    out = colors.copy()
+    kernels.soften_folds(maps, np.ones((20, 20), np.uint8), 8.0, out)
+    between = (out[..., 0] > 60) & (out[..., 0] < 180)
+    assert between[2:-3].any(1).all()
+    assert np.array_equal(out[:, :8], colors[:, :8])
+
+
+def test_skin_clipped_to_white_stays_white():
+    source = np.full((12, 12, 4), 255.0, np.float32)
+    source[..., 3] = 1
+    source[6:, :, :3] = 150
+    maps = np.zeros((8, 8, 3), np.float32)
+    maps[..., 0], maps[..., 1] = np.mgrid[:8, :8][::-1]
+    maps[..., 2] = 0.86
+    out = np.zeros((8, 8, 4), np.float32)
+    kernels.look_up(maps, np.ones((8, 8), np.uint8), source, 2, np.zeros((8, 8, 3), np.float32), out)
+    assert out[1, 4, 0] > 250
+    assert out[7, 4, 0] == pytest.approx(129, abs=1)
+
+
+@pytest.fixture(scope="module")
+def spectacled(animator, analyser):
+    """A rendered person with a dark frame: picture, face, portrait."""
+    drawn = straight(seed=1, glasses="yes", skin="light", hair_color="blond")
+    person = replace(
+        drawn.person, frame_rgb=(0.05, 0.05, 0.08), frame_thickness=max(drawn.person.frame_thickness, 0.02)
+    )
+    picture = drawing.render(replace(drawn, person=person), 448)[0]
+    face = analyser.detect(picture)[0]
+    return picture, face, animator.prepare(picture, face)
+
+
+def eyes_apart(face) -> float:
+    return float(np.linalg.norm(face.landmarks[33, :2] - face.landmarks[263, :2]))
+
+
+def test_glasses_are_seen_where_they_are(spectacled, photo, face):
+    picture, own, _ = spectacled
+    assert Spectacles(picture, own.landmarks, eyes_apart(own)).found
+    assert not Spectacles(photo, face.landmarks, eyes_apart(face)).found
+
+
+def test_brows_and_cheeks_do_not_bend_a_frame(spectacled):
+    picture, face, portrait = spectacled
+    left, right = face.landmarks[[226, 446], :2].round().astype(int)
+    middle = face.landmarks[168, :2].round().astype(int)
+    half = round(0.45 * eyes_apart(face))
+    zone = np.s_[middle[1] - half : middle[1] + half, left[0] : right[0]]
+    frame = np.all(picture[zone] < 60, 2)
+    moved = np.all(
+        edited(portrait, browDownLeft=1, browDownRight=1, cheekSquintLeft=1, cheekSquintRight=1)[zone] < 60, 2
+    )
+    lower = np.s_[half:]
+    both = (frame & moved)[lower].sum() / max((frame | moved)[lower].sum(), 1)
+    assert frame[lower].sum() > 100
+    assert both > 0.7  # .46 when the frame bends with the skin
+
+
+@pytest.mark.parametrize("axis", ["pitch", "roll"])
+def test_another_reading_sees_the_turn_asked_for(portrait, photo, face, axis):
+    reader = PoseReader(ASSETS / "models")
+    turns = [reader.turn(photo, edited(portrait, **{f"head{axis.capitalize()}": d}), face.box) for d in (-10, 10)]
+    low, high = (getattr(turn, f"{axis}_degrees") for turn in turns)
+    assert (high - low) / 2 == pytest.approx(10, abs=1.5)  # either way together: one reading is good to 2 degrees
