@@ -264,7 +264,7 @@ class RigPortrait:
         vertices = self._contact.apply(self._shape(state.weights), lip_seal)
         if self._stiff.any():
             vertices = vertices + (self._own_vertices - vertices) * self._stiff
-        mesh = self._place(vertices, head, breath)
+        mesh = self._place(vertices, head, breath, self._lift_of_frame)
         card = self._place_card(vertices, head, breath)
         self._draw_maps(vertices, mesh, card)
         self._edit_eyes(state.weights)
@@ -312,9 +312,10 @@ class RigPortrait:
         turned = (points - pivot) @ rotation.T.astype(np.float32) + pivot
         return np.asarray(points + (turned - points) * share, np.float32)
 
-    def _place(self, vertices: Array, head: HeadPose, breath: float) -> FloatArray:
+    def _place(self, vertices: Array, head: HeadPose, breath: float, lift: Array | float = 0.0) -> FloatArray:
+        """Turn points of the head into the picture; `lift` brings them nearer to the viewer, in pixels."""
         points = self._fit.camera.project(vertices)
-        points[:, 2] += self._lift_of_frame
+        points[:, 2] += lift
         turned = self._turn(points, 1.0, head)
         turned[:, 1] -= 0.25 * self._lift(breath)
         return np.ascontiguousarray(turned, np.float32)
