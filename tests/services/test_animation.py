@@ -375,3 +375,17 @@ def test_a_part_of_an_analysis_is_cut_to_its_piece() -> None:
     assert part.duration_seconds == pytest.approx(0.3)
     assert [(p.label, round(p.start, 3), round(p.end, 3)) for p in part.phones] == [("B", 0.0, 0.05), ("IY", 0.05, 0.3)]
     assert part.words[0].end == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("transcript", [None, "one two three"])
+def test_a_sound_is_heard_and_performed_as_one_value(
+    studio, portrait, speech, tmp_path, engines, monkeypatch, transcript
+):
+    """The engine knows a sound again by that, and measures it once."""
+    heard = []
+    analyse, perform = engines.listener.analyse, engines.listener.perform
+    monkeypatch.setattr(engines.listener, "analyse", lambda s, *a, **k: heard.append(s) or analyse(s, *a, **k))
+    monkeypatch.setattr(engines.listener, "perform", lambda s, *a, **k: heard.append(s) or perform(s, *a, **k))
+    studio.animation.animate_file(ask(portrait, speech, transcript=transcript), tmp_path / "out.mp4")
+    assert len(heard) == 2
+    assert heard[0] is heard[1]

@@ -253,8 +253,8 @@ NO_IDS = {
 """These get no id of anything stored."""
 
 HANDED_VALUES = {
-    "curation.example", "expressions.original", "expressions.render", "expressions.save", "expressions.redraw",
-    "generation.redraw", "adapters.require_consent",
+    "curation.example", "expressions.original", "expressions.render", "expressions.save", "expressions.write",
+    "expressions.redraw", "generation.redraw", "adapters.require_consent",
 }  # fmt: skip
 """These get a value that another method of the same owner's services handed out, or a whole recipe."""
 

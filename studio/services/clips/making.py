@@ -26,7 +26,7 @@ from studio.services.clips.request import AnimationRequest
 from studio.services.portraits.expressions import THUMBNAIL_PIXELS
 from studio.services.portraits.prepared import Portraits, PreparedPortrait
 from studio.services.progress import OnProgress, Progress
-from studio.services.recipes import file_sha256, new_recipe
+from studio.services.recipes import new_recipe
 from studio.services.sources import MediaSource, Sources
 
 if TYPE_CHECKING:
@@ -86,13 +86,18 @@ class _Clock:
 
 @dataclass(frozen=True)
 class _Spoken:
-    """The speech of one clip: samples for the analysis, and the file for the sound track."""
+    """The speech of one clip: samples for the analysis, and the file for the sound track.
+
+    Attributes:
+        sha256: of the file's bytes; empty where the offline voice spoke.
+    """
 
     sound: Sound
     path: Path
     start_seconds: float
     notes: tuple[str, ...]
     analysis: SpeechAnalysis
+    sha256: str = ""
 
 
 class ClipMaker:
@@ -118,8 +123,10 @@ class ClipMaker:
         clock = _Clock()
         tell(Progress(0.0, "Reading the portrait"))
         with clock.stage("portrait"):
+            portrait = self._sources.find(request.portrait)
             prepared = self._portraits.prepare(
-                self._sources.path(request.portrait),
+                portrait.path,
+                sha256=portrait.sha256,
                 face_index=request.face_index,
                 size=request.size,
                 engine=request.engine,
@@ -154,8 +161,8 @@ class ClipMaker:
         engines = self._portraits.engines
         if request.sound is None:
             return self._speak(request)
-        path = self._sources.path(request.sound)
-        decoded = read_sound(path)
+        found = self._sources.find(request.sound)
+        decoded = read_sound(found.path, sha256=found.sha256)
         if request.start_seconds >= decoded.duration_seconds:
             raise UserInputError(
                 f"The part starts at {request.start_seconds:g} s, the sound ends at {decoded.duration_seconds:.1f} s.",
@@ -169,7 +176,7 @@ class ClipMaker:
             analysis = engines.speech().analyse(decoded if whole else sound, request.transcript, request.language)
         if whole:
             analysis = _part_of(analysis, request.start_seconds, sound)
-        return _Spoken(sound, path, request.start_seconds, decoded.notes, analysis)
+        return _Spoken(sound, found.path, request.start_seconds, decoded.notes, analysis, decoded.sha256)
 
     def _speak(self, request: AnimationRequest) -> _Spoken:
         """Let the offline voice say the text."""
@@ -253,7 +260,7 @@ class ClipMaker:
         """Return the recipe that the file carries: sources by their bytes, never by path."""
         inputs = {"portrait": prepared.sha256}
         if request.sound is not None:
-            inputs["sound"] = request.sound.sha256 or file_sha256(spoken.path)
+            inputs["sound"] = spoken.sha256
         settled = request.model_copy(
             update={
                 "portrait": MediaSource.media(prepared.sha256),
