@@ -160,7 +160,7 @@ def test_a_person_who_takes_consent_back_is_carried_nowhere(studio, adapters, fi
         lambda: adapters.merge([("Ann", 1.0), (other.id, 1.0)], "Both"),
         lambda: adapters.push("Ann", "me/ann", "token"),
         lambda: adapters.test_leak("Ann"),
-        lambda: adapters.submit_leak_test("Ann"),
+        lambda: adapters.submit_test_leak("Ann"),
     ):
         with pytest.raises(ConsentMissingError, match="Ann"):
             call()
@@ -347,7 +347,7 @@ def test_a_leak_test_is_a_job(studio, adapters, files, shades, tmp_path) -> None
     person = bright_person(studio, tmp_path)
     ann = kept(studio, files["ann"], "Ann", identity_id=person.id)
     shades(0.0)
-    job = adapters.submit_leak_test("Ann")
+    job = adapters.submit_test_leak("Ann")
     assert (job.kind, job.identity_id, job.params) == ("leak_test", person.id, {"adapter_id": ann.id})
     (ended,) = work_off(Workplace(studio.whole.store, JOB_KINDS, services=lambda owner: studio))
     assert (ended.state, ended.fraction) == ("done", 1.0)

@@ -213,7 +213,7 @@ def test_submit_refuses_what_cannot_be_read_before_it_waits(studio, portrait, tm
     text = tmp_path / "speech.wav"
     text.write_text("no sound")
     with pytest.raises(UnreadableMediaError):
-        studio.animation.submit(ask(portrait, text))
+        studio.animation.submit_render(ask(portrait, text))
     assert studio.jobs.list() == ()
 
 
@@ -223,7 +223,7 @@ def test_a_job_makes_the_clip_also_when_its_files_are_gone(studio, portrait, spe
     request = AnimationRequest(
         portrait=MediaSource.photo(photo.id), sound=MediaSource.file(speech), transcript="Hello there"
     )
-    job = studio.animation.submit(request)
+    job = studio.animation.submit_render(request)
     assert (job.state, job.title, job.identity_id) == ("queued", "Hello there", person.id)
     speech.unlink()
     portrait.unlink()
@@ -244,7 +244,7 @@ def test_a_job_makes_the_clip_also_when_its_files_are_gone(studio, portrait, spe
 
 
 def test_a_job_done_before_its_process_died_is_not_done_twice(studio, portrait, speech) -> None:
-    job = studio.animation.submit(ask(portrait, speech, seconds=0.2))
+    job = studio.animation.submit_render(ask(portrait, speech, seconds=0.2))
     work(studio)
     render_id = studio.jobs.get(job.id).outputs["render_id"]
 
@@ -269,7 +269,7 @@ def test_cancel_stops_between_two_frames_and_leaves_nothing(studio, portrait, sp
             if self.frames >= 5:
                 raise JobCancelled
 
-    Context.job = studio.animation.submit(ask(portrait, speech))
+    Context.job = studio.animation.submit_render(ask(portrait, speech))
     with pytest.raises(JobCancelled):
         run(ask(portrait, speech), Context())
     assert engines.mover.portraits[0].drawn <= 7
@@ -316,7 +316,7 @@ def test_a_failing_engine_is_told_honestly(studio, portrait, speech, engines, mo
     def fail(*arguments, **options):
         raise EngineUnavailableError("The engine is broken.", "Mend it.")
 
-    job = studio.animation.submit(ask(portrait, speech))
+    job = studio.animation.submit_render(ask(portrait, speech))
     monkeypatch.setattr(engines.listener, "perform", fail)
     work(studio)
     failed = studio.jobs.get(job.id)
@@ -329,7 +329,7 @@ def test_a_failing_engine_is_told_honestly(studio, portrait, speech, engines, mo
 
 
 def test_rerun_makes_the_same_frames(studio, portrait, speech) -> None:
-    job = studio.animation.submit(ask(portrait, speech, seed=5, emotions={"joy": 0.4}))
+    job = studio.animation.submit_render(ask(portrait, speech, seed=5, emotions={"joy": 0.4}))
     work(studio)
     first = studio.library.show(studio.jobs.get(job.id).outputs["render_id"])
     again = studio.library.rerun(first.id)

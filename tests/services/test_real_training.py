@@ -59,7 +59,7 @@ def wait_for(condition) -> None:
 def test_a_worker_killed_by_the_system_loses_one_interval_at_most(opened, person) -> None:
     training = opened.training
     plan = training.plan("preview-quick", "tiny", steps=40, **SMALL)
-    run = training.submit(person.id, plan)
+    run = training.run(training.submit_train(person.id, plan).params["run_id"])
     opened.whole.start_worker()
     wait_for(lambda: training.state(run.id).saved_step)
     psutil.Process(opened.jobs.get(training.run(run.id).job_id).pid).kill()
@@ -82,7 +82,7 @@ def test_a_run_of_two_photos_is_measured_kept_and_continued(opened, person) -> N
     training = opened.training
     plan = training.plan("preview-quick", "tiny", steps=2, **SMALL | {"sample_every": 2})
     assert training.preflight(person.id, plan).fits
-    run = training.run_now(person.id, plan)
+    run = training.train(person.id, plan)
     assert run.calibration.count == 2
     assert len(run.photos) == 2
     folder = opened.store.data_dir / "runs" / run.id
@@ -90,5 +90,5 @@ def test_a_run_of_two_photos_is_measured_kept_and_continued(opened, person) -> N
     adapter = training.keep(training.suggestion(run.id).checkpoint.id, "Ada")
     weights = opened.store.media.get(adapter.media_sha256)
     assert weights.read_bytes() == (folder / "checkpoints" / "step-000002" / "adapter.safetensors").read_bytes()
-    again = training.go_on_now(run.id, 3)
+    again = training.go_on(run.id, 3)
     assert (again.outcome, training.checkpoints(run.id)[-1].step) == ("Done: 3 steps.", 3)

@@ -287,7 +287,7 @@ class Adapters(AdapterShelf):
             on_progress(Progress(1.0, tested.report.advice))
         return tested.report
 
-    def submit_leak_test(self, adapter_id: str) -> Job:
+    def submit_test_leak(self, adapter_id: str) -> Job:
         """Put a leak test into the queue.
 
         Raises:

@@ -74,7 +74,7 @@ class Animation:
         self._scratch.mkdir(parents=True, exist_ok=True)
         return self._maker.make(self._with_face(short), self._scratch / f"preview-{time.time_ns()}{_suffix(short)}")
 
-    def submit(self, request: AnimationRequest) -> Job:
+    def submit_render(self, request: AnimationRequest) -> Job:
         """Check the request and put it into the queue; the worker makes the clip.
 
         Files are copied into the media store first, so that they may move or

@@ -68,7 +68,7 @@ class Curation(TrainingSets):
         id = self._rows.add_intake(name, rows, identity_id=identity_id, notes=notes)
         return self.intake(id)
 
-    def submit(self, sources: Path | Iterable[Path], *, identity_id: str | None = None, title: str = "") -> Job:
+    def submit_analyse(self, sources: Path | Iterable[Path], *, identity_id: str | None = None, title: str = "") -> Job:
         """Take files in and let a job analyse them; `job.params["intake_id"]` names the intake.
 
         Raises:
@@ -82,7 +82,7 @@ class Curation(TrainingSets):
         self._rows.set_job(intake.id, job.id)
         return job
 
-    def submit_captions(self, identity_id: str, model: str) -> Job:
+    def submit_write_captions(self, identity_id: str, model: str) -> Job:
         """Let a job write the captions of a person's photos with a captioning model.
 
         Raises:

@@ -150,8 +150,8 @@ class Training(RunHistory):
 
     # -- starting --------------------------------------------------------------------
 
-    def submit(self, identity_id: str, plan: TrainingPlan, name: str = "", *, anyway: bool = False) -> TrainingRun:
-        """Check everything and put a new run into the queue.
+    def submit_train(self, identity_id: str, plan: TrainingPlan, name: str = "", *, anyway: bool = False) -> Job:
+        """Check everything and put a new run into the queue; `job.params["run_id"]` names the run.
 
         Args:
             name: for the person; default the person's name and the date.
@@ -170,10 +170,9 @@ class Training(RunHistory):
                 f"{person.name} is already being trained with just these settings.",
                 "Wait for it, or change a setting, such as the seed.",
             )
-        run = self._new_run(person.id, plan, name, anyway)
-        return self._queued(run)
+        return self._queued(self._new_run(person.id, plan, name, anyway))
 
-    def run_now(
+    def train(
         self,
         identity_id: str,
         plan: TrainingPlan,
@@ -183,7 +182,7 @@ class Training(RunHistory):
         on_start: Callable[[TrainingRun], None] | None = None,
         on_progress: OnProgress | None = None,
     ) -> TrainingRun:
-        """Start a new run and train here and now; see `submit` for what is refused.
+        """Start a new run and train here and now; see `submit_train` for what is refused.
 
         Args:
             on_start: told the run as soon as it has a row, so that it can be stopped.
@@ -193,7 +192,7 @@ class Training(RunHistory):
         """
         return self._work_here(self._new_run(identity_id, plan, name, anyway), on_start, on_progress)
 
-    def go_on(self, run_id: str, steps: int | None = None) -> Job:
+    def submit_go_on(self, run_id: str, steps: int | None = None) -> Job:
         """Continue a run in a new job, from its last checkpoint.
 
         Args:
@@ -203,11 +202,9 @@ class Training(RunHistory):
             ConflictError: its job still waits or runs.
             UserInputError: nothing is left to do, or the total is not larger than what is done.
         """
-        job_id = self._queued(self._extended(run_id, steps)).job_id
-        assert job_id is not None
-        return self._queue.get(job_id)
+        return self._queued(self._extended(run_id, steps))
 
-    def go_on_now(
+    def go_on(
         self,
         run_id: str,
         steps: int | None = None,
@@ -215,7 +212,7 @@ class Training(RunHistory):
         on_start: Callable[[TrainingRun], None] | None = None,
         on_progress: OnProgress | None = None,
     ) -> TrainingRun:
-        """Continue a run here and now; see `go_on`."""
+        """Continue a run here and now; see `submit_go_on`."""
         return self._work_here(self._extended(run_id, steps), on_start, on_progress)
 
     def schedule_note(self, run_id: str, steps: int) -> str:
@@ -232,7 +229,7 @@ class Training(RunHistory):
 
     # -- the grid --------------------------------------------------------------------
 
-    def grid(
+    def submit_draw_grid(
         self,
         run_id: str,
         strengths: Sequence[float] = (0.6, 0.8, 1.0),
@@ -257,7 +254,7 @@ class Training(RunHistory):
             identity_id=run.identity_id,
         )  # fmt: skip
 
-    def grid_now(
+    def draw_grid(
         self,
         run_id: str,
         strengths: Sequence[float] = (0.6, 0.8, 1.0),
@@ -267,7 +264,7 @@ class Training(RunHistory):
         checkpoint_ids: Sequence[str] = (),
         on_progress: OnProgress | None = None,
     ) -> tuple[GridSummary, ...]:
-        """Draw a grid here and now; see `grid`."""
+        """Draw a grid here and now; see `submit_draw_grid`."""
         run = self.run(run_id)
         params = self._grid_params(run, strengths, prompts, seeds, checkpoint_ids)
 
@@ -325,12 +322,13 @@ class Training(RunHistory):
         plan = changed_plan(run.plan, {"steps": total})
         return self._store.runs.change(run_id, plan=plan, outcome="")
 
-    def _queued(self, run: TrainingRun) -> TrainingRun:
+    def _queued(self, run: TrainingRun) -> Job:
         job = self._queue.submit(
             "train", TrainParams(run_id=run.id), title=f"Training {run.name}",
             project_id=run.project_id, identity_id=run.identity_id,
         )  # fmt: skip
-        return self._store.runs.change(run.id, job_id=job.id)
+        self._store.runs.change(run.id, job_id=job.id)
+        return job
 
     def _work_here(
         self, run: TrainingRun, on_start: Callable[[TrainingRun], None] | None, on_progress: OnProgress | None

@@ -147,7 +147,7 @@ class Api:
 
     def animate(self, request: dict[str, Any]) -> dict[str, Any]:
         """Put a clip into the queue; returns its job."""
-        return self.job_row(self.studio.animation.submit(self.request(request)))
+        return self.job_row(self.studio.animation.submit_render(self.request(request)))
 
     # -- jobs -------------------------------------------------------------------------
 

@@ -199,7 +199,7 @@ class HeapPanel:
         if not paths:
             raise UserInputError("There is no photo yet.", "Drop photos, or choose a folder.")
         files = [Path(p) for p in ([paths] if isinstance(paths, str) else paths)]
-        job = self.curation.submit(_pictures_only(files), identity_id=whose or None)
+        job = self.curation.submit_analyse(_pictures_only(files), identity_id=whose or None)
         selected = HEAP + str(job.params["intake_id"])
         return {self.tab.selected: selected, **self.tab.show(selected), self.files: None}
 

@@ -202,7 +202,7 @@ class TrainingSetPanel:
         return self.show(selected, trigger, class_word)
 
     def _by_model(self, selected: str | None, model: str) -> None:
-        self.curation.submit_captions(self.tab.shown(selected), model)
+        self.curation.submit_write_captions(self.tab.shown(selected), model)
         gr.Info("The captions are being written; the Jobs tab shows how far it is.", title="Started", duration=6)
 
     def _undo(self, selected: str | None, trigger: str, class_word: str) -> Updates:

@@ -347,7 +347,7 @@ class AnimateTab:
         }
 
     def _submit(self, *inputs: Any) -> Updates:
-        job = self.service.submit(self._request(*inputs))
+        job = self.service.submit_render(self._request(*inputs))
         return self._watch(job, None)
 
     def _act(self, watched: str | None, event: gr.EventData) -> Updates:

@@ -154,7 +154,7 @@ class GenerateTab:
 
     def _submit(self, keep_seed: bool, *values: Any) -> Updates:
         request = self.form.request(*values)
-        job = self.service.submit(request)
+        job = self.service.submit_generate(request)
         updates = self._watch(job, None)
         return updates if keep_seed else updates | {self.form.seed: random.randint(0, LARGEST_SEED)}
 

@@ -178,10 +178,10 @@ class TrainTab:
         if not person:
             raise UserInputError("There is nobody to train on.", "Add a person with photos on the Identities tab.")
         plan = self.form.plan(*values)
-        run = self.training.submit(person, plan)
-        if any(r.id != run.id and self.training.state(r.id).can_stop for r in self.training.runs()):
+        run_id = str(self.training.submit_train(person, plan).params["run_id"])
+        if any(r.id != run_id and self.training.state(r.id).can_stop for r in self.training.runs()):
             gr.Info("It begins when the training before it has ended.", title="Waiting", duration=6)
-        return self.view.show(run.id)
+        return self.view.show(run_id)
 
     def _act(self, event: gr.EventData) -> Updates:
         act, run_id = clicked(event)
@@ -205,7 +205,7 @@ class TrainTab:
             note = self.training.schedule_note(run_id, total)
             if note:
                 gr.Info(note, title="Training on", duration=10)
-        self.training.go_on(run_id, total)
+        self.training.submit_go_on(run_id, total)
 
     def _smaller(self, run_id: str) -> Updates:
         """Return the form filled with what needs less memory than the run did."""

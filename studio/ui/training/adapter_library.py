@@ -263,7 +263,7 @@ class AdapterLibrary:
         return self._closed()
 
     def _test_leak(self, selected: str) -> str:
-        job = self.service.submit_leak_test(selected)
+        job = self.service.submit_test_leak(selected)
         return text.notice(f"{job.title} {IN_QUEUE}", "The verdict appears here; the Jobs tab shows how far it is.")
 
     def _tick(self, selected: str | None, shown: str) -> Updates:

@@ -264,7 +264,7 @@ class RunView:
             ) from exc
         if not run_id or not strengths:
             raise UserInputError("There is nothing to draw.", "Open a run with a checkpoint and write a strength.")
-        self.training.grid(run_id, strengths)
+        self.training.submit_draw_grid(run_id, strengths)
         gr.Info("The grid is in the queue; pictures appear below as they are drawn.", title="Comparing", duration=5)
         return self.show(run_id)
 
