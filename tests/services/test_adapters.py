@@ -68,6 +68,19 @@ def kept(studio, file: Path, name: str, **values):
     return studio.store.adapters.add(NewAdapter(name=name, media_sha256=sha256, **(about | values)))
 
 
+# -- which fit -----------------------------------------------------------------------------------
+
+
+def test_a_base_wears_its_family_and_an_embedded_base_its_own_alone(studio, adapters, files) -> None:
+    about = {"Ann": {}, "Drawn": {"base_name": "preview"}, "Large": {"family": "sdxl"}, "Bare": {"base_name": ""}}
+    for name, values in about.items():
+        kept(studio, files["ann"], name, **values)
+    fitting = {base: {a.name for a in adapters.fitting(base)} for base in ("tiny", "preview", "sdxl")}
+    assert fitting == {"tiny": {"Ann", "Bare"}, "preview": {"Drawn", "Bare"}, "sdxl": {"Large"}}
+    with pytest.raises(NotFoundError):
+        adapters.fitting("nowhere")
+
+
 # -- names, notes, deleting ---------------------------------------------------------------------
 
 

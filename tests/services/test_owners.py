@@ -186,6 +186,7 @@ ASKED = {
     "training.grid_cells": lambda s, a: s(a.run.id),
     "training.draw_grid": lambda s, a: s(a.run.id),
     "training.grid_summary": lambda s, a: s(a.run.id),
+    "training.adapter_of": lambda s, a: s(a.point.id),
     "training.keep": lambda s, a: s(a.point.id, "bob's"),
     "training.metrics": lambda s, a: s(a.run.id),
     "training.picture": lambda s, a: s(a.shown),
@@ -213,6 +214,7 @@ ASKED = {
     "adapters.people": lambda s, a: s(a.adapter.id),
     "adapters.push": lambda s, a: s(a.adapter.id, "bob/x", "token"),
     "adapters.rename": lambda s, a: s(a.adapter.id, "bob's"),
+    "adapters.fitting": lambda s, a: s(a.base.location.name),
     "adapters.submit_test_leak": lambda s, a: s(a.adapter.id),
     "adapters.test_leak": lambda s, a: s(a.adapter.id),
     "jobs.cancel": lambda s, a: s(a.job.id),
@@ -243,6 +245,8 @@ EMPTY = {
     "adapters.leak_sheet": lambda s, a: s(a.adapter),
     "adapters.thumbnail": lambda s, a: s(a.adapter),
     "jobs.list": lambda s, a: s(),
+    "jobs.newest_active": lambda s, a: s(a.job.kind),
+    "training.presets_for": lambda s, a: s(a.base.location.name),
 }
 """Lists: another owner's things are not in them."""
 
@@ -293,6 +297,8 @@ def test_a_value_of_another_owner_gives_nothing_away(studio, ada, bob, tmp_path)
     before = everything(studio)
     for act in (
         lambda: bob.expressions.save(ada.handle, ExpressionEdit({"smile": 1.0})),
+        lambda: bob.expressions.render(ada.handle, ExpressionEdit({"smile": 1.0})),
+        lambda: bob.expressions.write(ada.handle, ExpressionEdit({"smile": 1.0}), tmp_path / "out.png"),
         lambda: bob.expressions.redraw(ada.render.recipe),
         lambda: bob.library.recipe_of_file(tmp_path / "none.png"),
     ):

@@ -389,6 +389,7 @@ def test_a_checkpoint_becomes_an_adapter_with_its_measures(studio, ann) -> None:
     chosen = studio.training.suggestion(run.id).checkpoint
     assert chosen.step == 2, "of equals the earlier"
     kept = studio.training.keep(chosen.id, "Ann at 2")
+    assert studio.training.adapter_of(chosen.id) == kept
     assert (kept.trigger, kept.family, kept.rank) == ("sks person", "sd15", PLAN.rank)
     assert (kept.run_id, kept.checkpoint_id, kept.identity_id) == (run.id, chosen.id, ann.id)
     assert kept.measures["likeness"] == pytest.approx(1.0)
@@ -475,3 +476,35 @@ def test_the_engine_says_when_it_is_missing(studio, ann, engines, monkeypatch) -
     monkeypatch.setattr(engines, "trainer", missing)
     with pytest.raises(EngineUnavailableError):
         studio.training.submit_train(ann.id, PLAN)
+
+
+def test_the_adapter_of_a_checkpoint_is_kept_once_under_a_free_name(studio, ann, trainer) -> None:
+    run = submitted(studio, ann.id, PLAN)
+    off(studio)
+    points = studio.training.checkpoints(run.id)
+    studio.training.keep(points[0].id, f"Ann {points[-1].step}")
+    made = studio.training.adapter_of(points[-1].id)
+    assert made.name == f"Ann {points[-1].step} (2)"
+    assert made.checkpoint_id == points[-1].id
+    assert studio.training.adapter_of(points[-1].id) == made
+    assert studio.adapters.get(made.id) in studio.adapters.fitting(PLAN.base)
+
+
+def test_presets_suit_the_family_of_the_base_and_its_own_come_first(studio) -> None:
+    assert studio.training.presets_for("nowhere") == ()
+    for entry in studio.bases.list():
+        found = studio.training.presets_for(entry.card.name)
+        assert {p.family for p in found} <= {entry.card.family}
+        own = [p for p in studio.training.presets() if p.plan.base == entry.card.name]
+        assert not own or set(found) == set(own)
+        assert [p.memory_gb for p in found] == sorted(p.memory_gb for p in found)
+
+
+def test_the_newest_active_job_of_a_kind_is_found_again(studio, ann, trainer) -> None:
+    assert studio.jobs.newest_active("train") is None
+    submitted(studio, ann.id, PLAN)
+    job = studio.training.submit_train(ann.id, PLAN.model_copy(update={"seed": PLAN.seed + 1}))
+    assert studio.jobs.newest_active("train").id == job.id
+    assert studio.jobs.newest_active("animate") is None
+    off(studio)
+    assert studio.jobs.newest_active("train") is None

@@ -84,6 +84,19 @@ class Adapters(AdapterShelf):
         self._scratch = scratch
         self._offline = offline
 
+    def fitting(self, base: str) -> tuple[Adapter, ...]:
+        """Return the adapters that a base can wear: of its family, and an embedded base its own alone.
+
+        Raises:
+            NotFoundError: no such base.
+        """
+        card = self._bases.get(base).card
+        embedded = {e.card.name for e in self._bases.list() if e.card.source == "embedded"}
+        found = [a for a in self.list() if a.family == card.family]
+        if card.name in embedded:
+            return tuple(a for a in found if a.base_name in (card.name, ""))
+        return tuple(a for a in found if a.base_name not in embedded)
+
     # -- out and in ------------------------------------------------------------------
 
     def export(

@@ -96,6 +96,17 @@ class Training(RunHistory):
         found = [read_training_preset(path) for path in self._presets.glob("*.json")]
         return tuple(sorted(found, key=lambda p: (p.memory_gb, p.name)))
 
+    def presets_for(self, base: str) -> tuple[TrainingPreset, ...]:
+        """Return the presets that suit a base, smallest first: those made for it, else those of its family."""
+        entries = {e.card.name: e for e in self._bases.list()}
+        if base not in entries:
+            return ()
+        found = [p for p in self.presets() if p.family == entries[base].card.family]
+        own = [p for p in found if p.plan.base == base]
+        embedded = {n for n, e in entries.items() if e.card.source == "embedded"}
+        suited = own or [p for p in found if p.plan.base not in embedded]
+        return tuple(sorted(suited, key=lambda p: (p.memory_gb, p.plan.method == "dreambooth", p.plan.steps)))
+
     def preset(self, name: str) -> TrainingPreset:
         """Return one preset.
 

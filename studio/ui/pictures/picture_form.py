@@ -14,7 +14,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.domain.adapter import STRENGTH_RANGE, Adapter
+from studio.domain.adapter import STRENGTH_RANGE, Adapter, says_trigger, with_trigger
 from studio.errors import UserInputError
 from studio.services.bases import BaseEntry
 from studio.services.pictures.generation import AdapterUse, GenerationRequest, checked_generation
@@ -165,7 +165,7 @@ class PictureForm:
         if not known or base is None:
             return {self.base: choices, **self._suited(base)}
         entry = entries[base]
-        fitting = {a.id: a.name for a in self.adapters_for(entry)}
+        fitting = {a.id: a.name for a in self.window.studio.adapters.fitting(entry.card.name)}
         left = [i for i in worn if i in fitting]
         kept = self.wear(left, prompt, dict(zip(worn, strengths, strict=False)))
         named = gr.Dropdown([(n, i) for i, n in fitting.items()], value=left)
@@ -182,17 +182,10 @@ class PictureForm:
             note, choices, sizes = "", [], gr.Dropdown([])
         else:
             entry = self.window.studio.bases.get(base)
-            note, choices, sizes = base_note(entry), [(a.name, a.id) for a in self.adapters_for(entry)], _sizes(entry)
+            choices = [(a.name, a.id) for a in self.window.studio.adapters.fitting(base)]
+            note, sizes = base_note(entry), _sizes(entry)
         worn = {self.note: note, self.adapters: gr.Dropdown(choices, value=[]), self.size: sizes}
         return worn | self.wear((), "", {})
-
-    def adapters_for(self, entry: BaseEntry) -> list[Adapter]:
-        """Return the adapters that fit a base: of its family, and of the embedded base its own alone."""
-        fitting = [a for a in self.window.studio.adapters.list() if a.family == entry.card.family]
-        embedded = {e.card.name for e in self.window.studio.bases.list() if e.card.source == "embedded"}
-        if entry.card.name in embedded:
-            return [a for a in fitting if a.base_name in (entry.card.name, "")]
-        return [a for a in fitting if a.base_name not in embedded]
 
     def _wear(self, chosen: list[str] | None, prompt: str, before: list[str], *strengths: float) -> Updates:
         return self.wear(chosen, prompt, dict(zip(before, strengths, strict=False)))
@@ -211,7 +204,7 @@ class PictureForm:
 
     def _insert(self, event: gr.EventData, prompt: str) -> tuple[str, str]:
         trigger = self.window.studio.adapters.get(clicked(event)[1]).trigger
-        return with_trigger(prompt, trigger), ""
+        return with_trigger(prompt or "", trigger), ""
 
     def _download(self, event: gr.EventData) -> str:
         job = self.window.studio.bases.submit_download(clicked(event)[1])
@@ -222,7 +215,7 @@ class PictureForm:
         entries = {e.card.name: e for e in self.window.studio.bases.list()}
         entry = entries.get(adapter.base_name) or next(e for e in entries.values() if e.card.family == adapter.family)
         updates = self.fill(entry.card.name, (), "") | self.wear([adapter.id], adapter.trigger, {})
-        choices = [(a.name, a.id) for a in self.adapters_for(entry)]
+        choices = [(a.name, a.id) for a in self.window.studio.adapters.fitting(entry.card.name)]
         updates |= {self.adapters: gr.Dropdown(choices, value=[adapter.id]), self.size: _sizes(entry)}
         return updates | ({self.prompt: f"a photo of {adapter.trigger}"} if adapter.trigger else {})
 
@@ -270,19 +263,9 @@ def _sizes(entry: BaseEntry) -> gr.Dropdown:
     return gr.Dropdown(sizes, value=sizes[0][1])
 
 
-def with_trigger(prompt: str, trigger: str) -> str:
-    """Return the prompt with an adapter's word in it: in place of "a person" where that stands, else in front."""
-    words = prompt or ""
-    for plain in ("a person", "a woman", "a man"):
-        if plain in words:
-            return words.replace(plain, trigger, 1)
-    return f"{trigger}, {words}" if words.strip() else f"a photo of {trigger}"
-
-
 def _missing_words(worn: Sequence[Adapter], prompt: str) -> str:
     """Return a note for each adapter whose word the prompt does not say."""
-    words = (prompt or "").lower()
-    return "".join(_trigger_note(a) for a in worn if a.trigger and a.trigger.lower() not in words)
+    return "".join(_trigger_note(a) for a in worn if not says_trigger(prompt or "", a.trigger))
 
 
 def _trigger_note(adapter: Adapter) -> str:

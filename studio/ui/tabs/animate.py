@@ -356,10 +356,8 @@ class AnimateTab:
 
     def _find_running(self) -> Updates:
         """Find the newest active clip again, after a refresh or in a second browser."""
-        active = [j for j in self.window.studio.jobs.list() if j.is_active and j.kind == "animate"]
-        if not active:
-            return {}
-        return self._watch(max(active, key=lambda j: j.created), None)
+        job = self.window.studio.jobs.newest_active("animate")
+        return {} if job is None else self._watch(job, None)
 
     def _tick(self, watched: str | None, shown: str | None) -> Updates:
         if not watched:

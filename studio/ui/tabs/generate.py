@@ -164,10 +164,8 @@ class GenerateTab:
 
     def _find_running(self) -> Updates:
         """Find the newest active drawing again, after a refresh or in a second browser."""
-        active = [j for j in self.window.studio.jobs.list() if j.is_active and j.kind == "generate"]
-        if not active:
-            return {}
-        return self._watch(max(active, key=lambda j: j.created), None)
+        job = self.window.studio.jobs.newest_active("generate")
+        return {} if job is None else self._watch(job, None)
 
     def _tick(self, watched: str | None, seen: str | None) -> Updates:
         if not watched:

@@ -392,19 +392,10 @@ class IdentitiesTab:
         return self._look(paths, {**picks, number: int(face)})
 
     def _add(self, name: str, paths: list[str] | None, picks: dict[str, int], *consent: Any) -> Updates:
-        if not name.strip():
-            raise UserInputError("The person has no name yet.", "Write a name first.")
-        if not paths:
-            raise UserInputError("There is no photo yet.", "Drop at least one photo of the person.")
         agreed = read_consent(*consent)
-        files = [Path(p) for p in paths]
-        person = self.people.add(name.strip(), files[:1], consent=agreed, face_index=picks.get("0"))
-        try:
-            for number, file in enumerate(files[1:], start=1):
-                self.people.add_photo(person.id, file, face_index=picks.get(str(number)))
-        except Exception:
-            self.people.delete(person.id)  # all photos are kept, or none
-            raise
+        files = [Path(p) for p in paths or ()]
+        meant = [picks.get(str(number)) for number in range(len(files))]
+        person = self.people.add(name.strip(), files, consent=agreed, face_indices=meant)
         gr.Info(f"{person.name} was added.", title="Done", duration=4)
         emptied: Updates = {self.name: "", self.photos: None, self.found: "", self.picks: {}}
         return {self.selected: person.id, **self.show(person.id), **emptied}

@@ -15,14 +15,13 @@ from typing import Any
 import gradio as gr
 
 from studio.domain import consent as consents
-from studio.domain.adapter import Adapter
 from studio.domain.identity import Identity
-from studio.errors import ConflictError, ConsentMissingError, UserInputError
+from studio.domain.training import more_steps
+from studio.errors import ConsentMissingError, UserInputError
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen, scroll_to
 from studio.ui.training.adapter_library import AdapterLibrary
 from studio.ui.training.plan_form import CHECKING, PlanForm
-from studio.ui.training.run_parts import more_steps
 from studio.ui.training.run_view import RunView
 from studio.ui.window import Window
 
@@ -43,14 +42,6 @@ def consent_note(person: Identity, now: datetime) -> str:
             f"{text.button('identities', person.id, 'Record consent', f'Record consent of {person.name}')}</div>"
         )
     return f'<p class="line good">{escape(person.name)} agreed to training.</p>'
-
-
-def free_name(name: str, taken: set[str]) -> str:
-    """Return the name, with a number behind it where it is taken."""
-    number = 1
-    while (name if number == 1 else f"{name} ({number})") in taken:
-        number += 1
-    return name if number == 1 else f"{name} ({number})"
 
 
 class TrainTab:
@@ -218,23 +209,9 @@ class TrainTab:
 
     # -- checkpoints --------------------------------------------------------------
 
-    def keep(self, checkpoint_id: str, run_id: str) -> Adapter:
-        """Return the adapter of a checkpoint; kept now if it was not before."""
-        for adapter in self.window.studio.adapters.list():
-            if adapter.checkpoint_id == checkpoint_id:
-                return adapter
-        run = self.training.run(run_id)
-        step = next(c.step for c in self.training.checkpoints(run_id) if c.id == checkpoint_id)
-        person = self.people.get(run.identity_id).name
-        name = free_name(f"{person} {step}", {a.name for a in self.window.studio.adapters.list()})
-        try:
-            return self.training.keep(checkpoint_id, name)
-        except ConflictError:  # another window kept it under this name a moment ago
-            return next(a for a in self.window.studio.adapters.list() if a.name == name)
-
     def _checkpoint(self, event: gr.EventData, seen: dict[str, str]) -> Updates:
         act, checkpoint_id = clicked(event)
-        adapter = self.keep(checkpoint_id, seen["run"])
+        adapter = self.training.adapter_of(checkpoint_id)
         updates = self.view.show(seen["run"], None, seen) | self.library.choose(adapter.id, export=act == "export")
         if act == "keep":
             gr.Info(f"“{escape(adapter.name)}” is among the adapters below.", title="Kept", duration=5)

@@ -232,22 +232,11 @@ class PlanForm:
         """Return the bases by name."""
         return {e.card.name: e for e in self.window.studio.bases.list()}
 
-    def offered(self, base: str) -> tuple[TrainingPreset, ...]:
-        """Return the presets that suit a base: those made for it, else those of its family."""
-        entries = self.entries()
-        if base not in entries:
-            return ()
-        found = [p for p in self.training.presets() if p.family == entries[base].card.family]
-        own = [p for p in found if p.plan.base == base]
-        embedded = {n for n, e in entries.items() if e.card.source == "embedded"}
-        suited = own or [p for p in found if p.plan.base not in embedded]
-        return tuple(sorted(suited, key=lambda p: (p.memory_gb, p.plan.method == "dreambooth", p.plan.steps)))
-
     def filled(self, person: str | None, preset: str | None, base: str | None, **kept: Any) -> Updates:
         """Return the updates of `outputs` for a preset on a base; of what was there only `kept` stays."""
         entries = self.entries()
         base = base if base in entries else next(iter(entries), "")
-        offered = self.offered(base or "")
+        offered = self.training.presets_for(base or "")
         names = [p.name for p in offered]
         preset = preset if preset in names else next(iter(names), "")
         photos = self.photo_count(person)
@@ -257,7 +246,7 @@ class PlanForm:
 
     def updates(self, plan: TrainingPlan, preset: str, person: str | None) -> Updates:
         """Return the updates of `outputs` for a plan, however it came about."""
-        return self._updates(plan, preset, self.offered(plan.base), self.photo_count(person))
+        return self._updates(plan, preset, self.training.presets_for(plan.base), self.photo_count(person))
 
     def _updates(
         self, plan: TrainingPlan, preset: str, offered: tuple[TrainingPreset, ...], photos: int | None
