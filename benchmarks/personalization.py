@@ -104,7 +104,7 @@ def run(
         figures["overfit of one picture"] = _overfit(studio, location, seen[0], Path(folder), rows)
         plan = studio.training.plan(preset, name, **changes)
         start = time.perf_counter()
-        done = studio.training.run_now(ada, plan)
+        done = studio.training.train(ada, plan)
         figures["set"] = {"preset": preset, "photos": len(seen), "training with samples, s": _since(start)}
         figures["set"] |= _judge(studio, location, done, seen, unseen, rows)
     figures["whole benchmark, s"] = _since(begun)

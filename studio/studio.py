@@ -102,7 +102,7 @@ class OwnerServices:
         self.training = Training(
             store, queue, engines, self.bases, self.training_sets, self.likeness, self.runs, TRAINING_PRESETS
         )
-        self.adapters = AdapterShelf(store)
+        self.adapters = AdapterShelf(store, self.bases)
         self.adapter_exchange = AdapterExchange(
             store, self.adapters, engines, self.bases, self.likeness, queue, scratch, offline=studio.offline
         )

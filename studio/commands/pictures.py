@@ -48,13 +48,10 @@ def edit(
         start = time.perf_counter()
         source, index = _source(studio, photo), None if face is None else face - 1
         picture = studio.expressions.edit_file(source, wanted, out, face_index=index, size=size)
-        kept = None
-        if source.photo_id is not None:  # what is made of a stored photo is remembered
-            kept = studio.expressions.save(studio.expressions.open(source, face_index=index, size=size), wanted).id
         height, width = picture.image.shape[:2]
         body = {
             "path": out.absolute(), "width": width, "height": height, "hints": picture.hints,
-            "seconds": (seconds := round(time.perf_counter() - start, 3)), "render_id": kept,
+            "seconds": (seconds := round(time.perf_counter() - start, 3)), "render_id": picture.render_id,
         }  # fmt: skip
         lines = [f"{out}  {width}x{height}  {seconds} s", *(f"note: {h}" for h in picture.hints)]
         Output(as_json).result(body, "\n".join(lines))

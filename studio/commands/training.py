@@ -57,7 +57,7 @@ def train(
             if identity is not None or values:
                 raise UserInputError("A continued run keeps its person and settings.", "Leave them out, or only steps.")
             _say_schedule(studio, continued, steps)
-            run = training.go_on_now(continued, steps, on_start=started, on_progress=hear)
+            run = training.go_on(continued, steps, on_start=started, on_progress=hear)
         elif identity is None:
             raise UserInputError("It is not said who is to be trained.", "Give a person, or --continue RUN.")
         else:
@@ -67,7 +67,7 @@ def train(
             plan = training.plan(preset, photos=photos, **changes)
             for note in training.advice(person.id, plan):
                 print(f"note: {note}", file=sys.stderr)
-            run = training.run_now(person.id, plan, name, anyway=anyway, on_start=started, on_progress=hear)
+            run = training.train(person.id, plan, name, anyway=anyway, on_start=started, on_progress=hear)
         suggestion = studio.runs.suggestion(run.id)
         adapter = None
         if keep is not None and suggestion is not None:
@@ -133,7 +133,7 @@ def runs_continue(run: Run, steps: Steps = None, data_dir: DataDir = None, as_js
     output = Output(as_json)
     with opened(data_dir) as studio, _polite_interrupt(studio) as started:
         _say_schedule(studio, run, steps)
-        found = studio.training.go_on_now(run, steps, on_start=started, on_progress=_Progress(output))
+        found = studio.training.go_on(run, steps, on_start=started, on_progress=_Progress(output))
         output.result(_run_body(studio, found), _run_text(studio, found))
 
 
@@ -176,7 +176,7 @@ def runs_grid(
     output = Output(as_json)
     with opened(data_dir) as studio:
         training = studio.training
-        summary = training.grid_now(
+        summary = training.draw_grid(
             run, tuple(strength or (0.6, 0.8, 1.0)), prompt or (), seed or (1,), on_progress=_Progress(output)
         )
         if out is not None:

@@ -8,7 +8,7 @@ stands in them is known to engines alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -152,6 +152,27 @@ class AdapterExport:
     sha256: str
     bytes: int
     created: datetime
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """Return the name, with a number behind it where it is taken."""
+    number = 1
+    while (name if number == 1 else f"{name} ({number})") in taken:
+        number += 1
+    return name if number == 1 else f"{name} ({number})"
+
+
+def says_trigger(prompt: str, trigger: str) -> bool:
+    """Say whether a prompt calls an adapter; one without a word of its own needs no calling."""
+    return trigger.lower() in prompt.lower()
+
+
+def with_trigger(prompt: str, trigger: str) -> str:
+    """Return the prompt with an adapter's word in it: in place of "a person" where that stands, else in front."""
+    for plain in ("a person", "a woman", "a man"):
+        if plain in prompt:
+            return prompt.replace(plain, trigger, 1)
+    return f"{trigger}, {prompt}" if prompt.strip() else f"a photo of {trigger}"
 
 
 # -- what files say, and what became of them ------------------------------------------------

@@ -324,3 +324,27 @@ def suggest_checkpoint(checkpoints: Sequence[Checkpoint], calibration: Calibrati
                 reason = f"None looks like the person yet. {reason}"
             return Suggestion(checkpoint, score, reason)
     raise AssertionError("the best score is among the scores")
+
+
+MORE_STEPS = 0.5
+"""A finished run is offered this share of its steps more."""
+LEAST_SPREAD = 0.05
+"""Two photos may agree by chance; a person's own photos never differ less than this."""
+HALF_ALIKE = 0.5
+
+
+def more_steps(steps: int) -> int:
+    """Return the total to which a finished run of so many steps is offered to go on."""
+    return steps + max(1, round(steps * MORE_STEPS))
+
+
+def judged(likeness: float, spread: float | None) -> Literal["good", "fair", "poor"]:
+    """Judge a likeness: good within two spreads of the own photos, poor below half.
+
+    Args:
+        likeness: 0 a stranger, 1 as alike as the person's own photos.
+        spread: of the own photos; None where it is not known.
+    """
+    if likeness >= 1 - 2 * max(spread or 0.0, LEAST_SPREAD):
+        return "good"
+    return "fair" if likeness >= HALF_ALIKE else "poor"

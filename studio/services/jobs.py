@@ -24,6 +24,10 @@ class Jobs:
         """Return jobs, newest first."""
         return self._queue.list(limit=limit)
 
+    def newest_active(self, kind: str) -> Job | None:
+        """Return the newest job of a kind that waits or runs, so that a window finds it again; None without one."""
+        return max((j for j in self.list() if j.is_active and j.kind == kind), key=lambda j: j.created, default=None)
+
     def get(self, job_id: str) -> Job:
         """Return one job.
 

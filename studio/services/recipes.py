@@ -6,9 +6,7 @@ by sha256, never by path; engines by name and version.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import studio
@@ -51,9 +49,3 @@ def checked(recipe: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
     if not isinstance(recipe.get("version"), int) or recipe["version"] > VERSION:
         raise UserInputError(f"{name} was made by a newer studio.", "Update this studio.")
     return dict(recipe)
-
-
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -95,7 +95,7 @@ class Sample:
             person = self._identities.add(SAMPLE_PERSON, [sample_portrait()], project_id=project_id, notes=SAMPLE_NOTES)
         return person.id
 
-    def submit_clip(self, identity_id: str, project_id: str) -> str:
+    def add_clip(self, identity_id: str, project_id: str) -> str:
         """Queue the first clip; return the job's id."""
         speech = sample_speech(self._assets)
         photo = self._identities.photos(identity_id)[0]
@@ -106,7 +106,7 @@ class Sample:
             emotions={"joy": 0.3},
             project_id=project_id,
         )
-        return self._animation.submit(request).id
+        return self._animation.submit_render(request).id
 
 
 class SampleParams(BaseModel):
@@ -124,7 +124,7 @@ def run(params: SampleParams, context: JobContext) -> Mapping[str, Any]:
     context.progress(0.1, "Reading the sample portrait")
     identity_id = sample.add_person(params.project_id)
     context.check_cancelled()
-    return {"identity_id": identity_id, "job_id": sample.submit_clip(identity_id, params.project_id)}
+    return {"identity_id": identity_id, "job_id": sample.add_clip(identity_id, params.project_id)}
 
 
 KIND = JobKind("sample", "Sample project", SampleParams, run, service="sample")

@@ -6,6 +6,7 @@ A request that waits in the queue must not depend on a file that may move, so
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,14 +50,26 @@ class MediaSource(BaseModel):
         return cls(path=Path(path))
 
 
+@dataclass(frozen=True)
+class FoundMedia:
+    """The file behind a source.
+
+    Attributes:
+        sha256: of its bytes; None for a file that is not in the media store, whose bytes nobody has read yet.
+    """
+
+    path: Path
+    sha256: str | None
+
+
 class Sources:
     """Looks up what a source means for one owner."""
 
     def __init__(self, store: OwnerStore) -> None:
         self._store = store
 
-    def path(self, source: MediaSource) -> Path:
-        """Return the file behind a source.
+    def find(self, source: MediaSource) -> FoundMedia:
+        """Return the file behind a source, with its hash where the store knows it.
 
         Raises:
             NotFoundError: no such photo, medium or file.
@@ -64,8 +77,13 @@ class Sources:
         if source.path is not None:
             if not source.path.exists():
                 raise NotFoundError(f"There is no file {source.path.name!r}.", "Check the path.")
-            return source.path
-        return self._store.media.get(source.sha256 or self._photo(source).sha256)
+            return FoundMedia(source.path, None)
+        sha256 = source.sha256 or self._photo(source).sha256
+        return FoundMedia(self._store.media.get(sha256), sha256)
+
+    def path(self, source: MediaSource) -> Path:
+        """Return where the file behind a source lies; see `find`."""
+        return self.find(source).path
 
     def photo(self, source: MediaSource) -> Photo | None:
         """Return the photo a source names; None for media and files."""

@@ -48,6 +48,11 @@ def _record(error: BaseException, name: str) -> None:
         log.error("%s failed", name, exc_info=error)
 
 
+def _or_nothing(answer: Any) -> Any:
+    """Return a handler's answer; no updates at all are gradio's `skip`, which does not know an empty dictionary."""
+    return gr.skip() if isinstance(answer, dict) and not answer else answer
+
+
 def guarded(function: F) -> F:
     """Let a handler of the page fail softly: a notice, and the page stays as it is.
 
@@ -69,7 +74,7 @@ def guarded(function: F) -> F:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
-            return function(*args, **kwargs)
+            return _or_nothing(function(*args, **kwargs))
         except Exception as error:
             _record(error, function.__qualname__)
             tell(error)
@@ -84,7 +89,7 @@ def unasked(function: F) -> F:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
-            return function(*args, **kwargs)
+            return _or_nothing(function(*args, **kwargs))
         except Exception as error:
             _record(error, function.__qualname__)
             return gr.skip()

@@ -88,7 +88,7 @@ def test_jobs_and_library(data_dir: Path, astronaut: Path, speech: Path, tmp_pat
             portrait=MediaSource.file(astronaut), sound=MediaSource.file(speech), size=256, seconds=0.6
         )
         animation = opened.for_owner().animation
-        job, stopped = animation.submit(request), animation.submit(request)
+        job, stopped = animation.submit_render(request), animation.submit_render(request)
 
     def studio(*arguments: object):
         return program(*map(str, arguments), data_dir=folder)

@@ -74,6 +74,19 @@ def kept(studio, file: Path, name: str, **values):
     return studio.store.adapters.add(NewAdapter(name=name, media_sha256=sha256, **(about | values)))
 
 
+# -- which fit -----------------------------------------------------------------------------------
+
+
+def test_a_base_wears_its_family_and_an_embedded_base_its_own_alone(studio, adapters, files) -> None:
+    about = {"Ann": {}, "Drawn": {"base_name": "preview"}, "Large": {"family": "sdxl"}, "Bare": {"base_name": ""}}
+    for name, values in about.items():
+        kept(studio, files["ann"], name, **values)
+    fitting = {base: {a.name for a in adapters.fitting(base)} for base in ("tiny", "preview", "sdxl")}
+    assert fitting == {"tiny": {"Ann", "Bare"}, "preview": {"Drawn", "Bare"}, "sdxl": {"Large"}}
+    with pytest.raises(NotFoundError):
+        adapters.fitting("nowhere")
+
+
 # -- names, notes, deleting ---------------------------------------------------------------------
 
 
@@ -166,7 +179,7 @@ def test_a_person_who_takes_consent_back_is_carried_nowhere(studio, adapters, fi
         lambda: exchange.merge([("Ann", 1.0), (other.id, 1.0)], "Both"),
         lambda: exchange.push("Ann", "me/ann", "token"),
         lambda: exchange.test_leak("Ann"),
-        lambda: exchange.submit_leak_test("Ann"),
+        lambda: exchange.submit_test_leak("Ann"),
     ):
         with pytest.raises(ConsentMissingError, match="Ann"):
             call()
@@ -357,7 +370,7 @@ def test_a_leak_test_is_a_job(studio, adapters, files, shades, tmp_path, exchang
     person = bright_person(studio, tmp_path)
     ann = kept(studio, files["ann"], "Ann", identity_id=person.id)
     shades(0.0)
-    job = exchange.submit_leak_test("Ann")
+    job = exchange.submit_test_leak("Ann")
     assert (job.kind, job.identity_id, job.params) == ("leak_test", person.id, {"adapter_id": ann.id})
     (ended,) = work_off(Workplace(studio.whole.store, JOB_KINDS, services=lambda owner: studio))
     assert (ended.state, ended.fraction) == ("done", 1.0)

@@ -233,7 +233,7 @@ def test_submit_refuses_what_cannot_be_read_before_it_waits(studio, portrait, tm
     text = tmp_path / "speech.wav"
     text.write_text("no sound")
     with pytest.raises(UnreadableMediaError):
-        studio.animation.submit(ask(portrait, text))
+        studio.animation.submit_render(ask(portrait, text))
     assert studio.jobs.list() == ()
 
 
@@ -243,7 +243,7 @@ def test_a_job_makes_the_clip_also_when_its_files_are_gone(studio, portrait, spe
     request = AnimationRequest(
         portrait=MediaSource.photo(photo.id), sound=MediaSource.file(speech), transcript="Hello there"
     )
-    job = studio.animation.submit(request)
+    job = studio.animation.submit_render(request)
     assert (job.state, job.title, job.identity_id) == ("queued", "Hello there", person.id)
     speech.unlink()
     portrait.unlink()
@@ -264,7 +264,7 @@ def test_a_job_makes_the_clip_also_when_its_files_are_gone(studio, portrait, spe
 
 
 def test_a_job_done_before_its_process_died_is_not_done_twice(studio, portrait, speech) -> None:
-    job = studio.animation.submit(ask(portrait, speech, seconds=0.2))
+    job = studio.animation.submit_render(ask(portrait, speech, seconds=0.2))
     work(studio)
     render_id = studio.jobs.get(job.id).outputs["render_id"]
 
@@ -289,7 +289,7 @@ def test_cancel_stops_between_two_frames_and_leaves_nothing(studio, portrait, sp
             if self.frames >= 5:
                 raise JobCancelled
 
-    Context.job = studio.animation.submit(ask(portrait, speech))
+    Context.job = studio.animation.submit_render(ask(portrait, speech))
     with pytest.raises(JobCancelled):
         run(ask(portrait, speech), Context())
     assert engines.mover.portraits[0].drawn <= 7
@@ -336,7 +336,7 @@ def test_a_failing_engine_is_told_honestly(studio, portrait, speech, engines, mo
     def fail(*arguments, **options):
         raise EngineUnavailableError("The engine is broken.", "Mend it.")
 
-    job = studio.animation.submit(ask(portrait, speech))
+    job = studio.animation.submit_render(ask(portrait, speech))
     monkeypatch.setattr(engines.listener, "perform", fail)
     work(studio)
     failed = studio.jobs.get(job.id)
@@ -349,7 +349,7 @@ def test_a_failing_engine_is_told_honestly(studio, portrait, speech, engines, mo
 
 
 def test_rerun_makes_the_same_frames(studio, portrait, speech) -> None:
-    job = studio.animation.submit(ask(portrait, speech, seed=5, emotions={"joy": 0.4}))
+    job = studio.animation.submit_render(ask(portrait, speech, seed=5, emotions={"joy": 0.4}))
     work(studio)
     first = studio.library.show(studio.jobs.get(job.id).outputs["render_id"])
     again = studio.library.rerun(first.id)
@@ -433,3 +433,17 @@ def test_another_photo_or_sound_is_another_take(studio, engines, speech, tmp_pat
     preview = studio.animation.preview(ask(first, speech), seconds=0.5)
     assert preview.frames
     assert seeds[-1] == seeds[0], "the preview must move as the clip will"
+
+
+@pytest.mark.parametrize("transcript", [None, "one two three"])
+def test_a_sound_is_heard_and_performed_as_one_value(
+    studio, portrait, speech, tmp_path, engines, monkeypatch, transcript
+):
+    """The engine knows a sound again by that, and measures it once."""
+    heard = []
+    analyse, perform = engines.listener.analyse, engines.listener.perform
+    monkeypatch.setattr(engines.listener, "analyse", lambda s, *a, **k: heard.append(s) or analyse(s, *a, **k))
+    monkeypatch.setattr(engines.listener, "perform", lambda s, *a, **k: heard.append(s) or perform(s, *a, **k))
+    studio.animation.animate_file(ask(portrait, speech, transcript=transcript), tmp_path / "out.mp4")
+    assert len(heard) == 2
+    assert heard[0] is heard[1]

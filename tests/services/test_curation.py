@@ -267,7 +267,7 @@ def test_the_same_bytes_are_measured_once(studio, engines, folder) -> None:
 
 
 def test_an_interrupted_job_goes_on_where_it_was(studio, engines, folder, monkeypatch) -> None:
-    job = studio.curation.submit(folder)
+    job = studio.curation.submit_analyse(folder)
     place = Workplace(studio.whole.store, JOB_KINDS, services=lambda owner: studio)
     whole = engines.analyser.detect
 
@@ -440,8 +440,8 @@ def test_a_captioning_model_writes_all_captions_in_one_step(studio, ann, monkeyp
 
     monkeypatch.setattr(captioner, "Captioner", Wordy)
     with pytest.raises(UserInputError, match="No captioning model"):
-        studio.training_sets.submit_captions(ann.id, " ")
-    job = studio.training_sets.submit_captions(ann.id, "waves")
+        studio.training_sets.submit_write_captions(ann.id, " ")
+    job = studio.training_sets.submit_write_captions(ann.id, "waves")
     work_off(Workplace(studio.whole.store, JOB_KINDS, services=lambda owner: studio))
     assert studio.jobs.get(job.id).outputs["captions"] == 5
     said = studio.training_sets.captions(ann.id, "zyx", "woman")

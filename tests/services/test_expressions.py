@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import threading
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from studio.domain.expression import ExpressionEdit
-from studio.errors import LimitExceededError, NotFoundError, SeveralFacesError, UserInputError
+from studio.errors import ConflictError, LimitExceededError, NotFoundError, SeveralFacesError, UserInputError
 from studio.services.portraits.prepared import KEPT_PORTRAITS
 from studio.services.sources import MediaSource
 from tests.services.fakes import picture
@@ -154,3 +155,73 @@ def test_where_an_edit_cannot_go(studio, portrait, tmp_path) -> None:
         studio.expressions.open(MediaSource.file(tmp_path / "missing.png"))
     with pytest.raises(NotFoundError):
         studio.expressions.open(MediaSource.photo("nobody"))
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """The sizes of everything that is hashed from here on, one entry for each hash."""
+    found = []
+    whole, of_file = hashlib.sha256, hashlib.file_digest
+
+    def sha256(data=b"", **options):
+        if data:
+            found.append(len(data))
+        return whole(data, **options)
+
+    def file_digest(file, name):
+        found.append(file.seek(0, 2))
+        file.seek(0)
+        return of_file(file, name)
+
+    monkeypatch.setattr(hashlib, "sha256", sha256)
+    monkeypatch.setattr(hashlib, "file_digest", file_digest)
+    return found
+
+
+def test_a_file_is_hashed_once_when_it_is_opened_and_no_more(studio, portrait, hashed) -> None:
+    handle = studio.expressions.open(MediaSource.file(portrait))
+    assert hashed.count(portrait.stat().st_size) == 1
+    for amount in (0.1, 0.2, 0.3):
+        studio.expressions.render(handle, ExpressionEdit({"jawOpen": amount}))
+    assert hashed.count(portrait.stat().st_size) == 1, "a slider reads nothing"
+
+
+def test_an_edit_of_a_stored_photo_is_hashed_and_drawn_once_and_kept(studio, portrait, tmp_path, engines, hashed):
+    photo = studio.identities.photos(studio.identities.add("Ann", [portrait]).id)[0]
+    hashed.clear()
+    edited = studio.expressions.edit_file(MediaSource.photo(photo.id), EDIT, tmp_path / "out.png")
+    assert hashed.count(portrait.stat().st_size) == 1
+    assert [p.drawn for p in engines.mover.portraits] == [1]
+    kept = studio.library.show(edited.render_id)
+    assert kept.photo_id == photo.id
+    assert studio.library.path(kept).read_bytes() == (tmp_path / "out.png").read_bytes()
+    studio.expressions.open(MediaSource.photo(photo.id))
+    assert hashed.count(portrait.stat().st_size) == 1, "the store knows the hash of what it keeps"
+
+
+def test_writing_what_is_open_leaves_the_library_alone(studio, portrait, tmp_path) -> None:
+    photo = studio.identities.photos(studio.identities.add("Ann", [portrait]).id)[0]
+    handle = studio.expressions.open(MediaSource.photo(photo.id))
+    written = studio.expressions.write(handle, EDIT, tmp_path / "out.png")
+    assert written.render_id is None
+    assert studio.library.page().total == 0
+    assert studio.library.recipe_of_file(tmp_path / "out.png")["request"]["values"] == dict(EDIT.values)
+
+
+def test_a_file_that_changes_after_opening_is_not_taken_for_what_was_opened(studio, portrait, tmp_path) -> None:
+    handle = studio.expressions.open(MediaSource.file(portrait))
+    picture(portrait, shade=77)
+    with pytest.raises(ConflictError, match="changed"):
+        studio.expressions.save(handle, EDIT)
+    for number in range(KEPT_PORTRAITS):  # pushes the opened one off the shelf
+        studio.expressions.open(MediaSource.file(picture(tmp_path / f"{number}.png", shade=50 + number)))
+    with pytest.raises(ConflictError, match="changed"):
+        studio.expressions.render(handle, EDIT)
+
+
+def test_an_open_portrait_is_drawn_no_more_when_its_photo_is_deleted(studio, portrait) -> None:
+    ann = studio.identities.add("Ann", [portrait])
+    handle = studio.expressions.open(MediaSource.photo(studio.identities.photos(ann.id)[0].id))
+    studio.identities.delete(ann.id)
+    with pytest.raises(NotFoundError):
+        studio.expressions.render(handle, EDIT)

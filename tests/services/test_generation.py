@@ -139,7 +139,7 @@ def test_what_cannot_be_is_refused_in_one_sentence(wrong) -> None:
 def test_a_size_that_no_model_draws_is_refused_before_anything_is_loaded(studio, generator) -> None:
     for size in ({"width": 100}, {"height": 100}, {"width": 64, "height": 65}):
         with pytest.raises(UserInputError, match="multiples of 8"):
-            studio.generation.submit(request(**size))
+            studio.generation.submit_generate(request(**size))
     assert generator.calls == []
 
 
@@ -180,13 +180,13 @@ def test_adapters_stand_in_recipe_and_inputs_by_hash(studio, generator, ann, tmp
 def test_an_adapter_of_another_family_is_refused(studio, generator, tmp_path) -> None:
     adapter = keep_adapter(studio, tmp_path, "XL", family="sdxl")
     with pytest.raises(UserInputError, match="Stable Diffusion XL"):
-        studio.generation.submit(request(adapters=[{"adapter_id": adapter.id}]))
+        studio.generation.submit_generate(request(adapters=[{"adapter_id": adapter.id}]))
 
 
 def test_unknown_names_are_not_found(studio, generator) -> None:
     for wrong in ({"base": "gone"}, {"adapters": [{"adapter_id": "gone"}]}, {"identity_id": "gone"}):
         with pytest.raises(NotFoundError):
-            studio.generation.submit(request(**wrong))
+            studio.generation.submit_generate(request(**wrong))
 
 
 # -- consent -----------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def test_people_in_adapters_must_have_agreed(studio, generator, tmp_path) -> Non
     trained = studio.identities.add("Cyd", [picture(tmp_path / "cyd.png", shade=9)], consent=consent("train"))
     for number, person in enumerate((nobody_asked, trained)):
         adapter = keep_adapter(studio, tmp_path, f"a{number}", person.id)
-        for act in (studio.generation.submit, studio.generation.generate):
+        for act in (studio.generation.submit_generate, studio.generation.generate):
             with pytest.raises(ConsentMissingError, match=r"generate|recorded"):
                 act(request(adapters=[{"adapter_id": adapter.id}]))
     assert generator.calls == []
@@ -208,12 +208,12 @@ def test_the_person_on_the_source_must_have_agreed_also_when_named_by_bytes(stud
     photo = studio.identities.photos(dan.id)[0]
     for source in (MediaSource.photo(photo.id), MediaSource.media(photo.sha256)):
         with pytest.raises(ConsentMissingError):
-            studio.generation.submit(request(source=source))
+            studio.generation.submit_generate(request(source=source))
 
 
 def test_consent_taken_back_stops_a_waiting_job(studio, generator, ann, tmp_path) -> None:
     adapter = keep_adapter(studio, tmp_path, person=ann.id)
-    studio.generation.submit(request(adapters=[{"adapter_id": adapter.id}]))
+    studio.generation.submit_generate(request(adapters=[{"adapter_id": adapter.id}]))
     studio.identities.revoke_consent(ann.id)
     (job,) = off(studio)
     assert job.state == "failed"
@@ -226,7 +226,7 @@ def test_consent_taken_back_stops_a_waiting_job(studio, generator, ann, tmp_path
 def test_a_queued_source_may_move(studio, generator, tmp_path) -> None:
     path = picture(tmp_path / "start.png")
     pixels = read_picture(path).rgb
-    studio.generation.submit(request(source=MediaSource.file(path), denoise=0.3))
+    studio.generation.submit_generate(request(source=MediaSource.file(path), denoise=0.3))
     path.unlink()
     (job,) = off(studio)
     assert job.state == "done", job.failure
@@ -242,9 +242,9 @@ def test_unreadable_and_missing_sources_are_named(studio, generator, tmp_path) -
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
     with pytest.raises(UnreadableMediaError):
-        studio.generation.submit(request(source=MediaSource.file(broken)))
+        studio.generation.submit_generate(request(source=MediaSource.file(broken)))
     with pytest.raises(NotFoundError):
-        studio.generation.submit(request(source=MediaSource.file(tmp_path / "gone.png")))
+        studio.generation.submit_generate(request(source=MediaSource.file(tmp_path / "gone.png")))
 
 
 def test_mask_presets_come_from_the_face_analyser(studio, engines, generator, tmp_path, monkeypatch) -> None:
@@ -324,7 +324,7 @@ def test_no_badge_comes_with_its_reason(studio, engines, generator, ann, tmp_pat
 
 
 def test_a_job_that_was_killed_draws_only_what_is_missing(studio, generator) -> None:
-    job = studio.generation.submit(request(count=3, seed=10))
+    job = studio.generation.submit_generate(request(count=3, seed=10))
     first = studio.generation.generate(request(count=3, seed=10).model_copy(update={"count": 1}), job_id=job.id)
     (done,) = off(studio)
     assert done.state == "done", done.failure

@@ -167,3 +167,12 @@ def test_deleting_says_what_goes_and_takes_it(studio, portrait) -> None:
         studio.library.show(render.id)
     report = studio.whole.upkeep.verify()
     assert (report.checked, report.ok) == (0, True)
+
+
+def test_each_photo_of_a_new_person_may_mean_another_face(studio, tmp_path) -> None:
+    crowd, alone, many = (picture(tmp_path / f"{n}.png", faces=n, shade=60 + n) for n in (2, 1, 3))
+    person = studio.identities.add("Ann", [crowd, alone, many], face_indices=[1, None, 2])
+    assert [p.face_index for p in studio.identities.photos(person.id)] == [1, 0, 2]
+    with pytest.raises(SeveralFacesError):
+        studio.identities.add("Bob", [alone, crowd], face_indices=[None, None])
+    assert [p.name for p in studio.identities.list()] == ["Ann"], "all photos are kept, or none"

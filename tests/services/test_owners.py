@@ -77,7 +77,9 @@ def ada(studio, portrait, speech, tmp):
     shown = mine.store.media.put(png_bytes(np.full((64, 64, 3), 90, np.uint8)), ".png")
     mine.store.runs.add_sample(RunSample(run_id=run.id, step=10, kind="sample", prompt="p", seed=1, media_sha256=shown))
     cell = mine.store.runs.put_cell(run.id, point.id, 1.0, "p", 1, shown, None)
-    job = mine.animation.submit(AnimationRequest(portrait=MediaSource.photo(photo.id), sound=MediaSource.file(speech)))
+    job = mine.animation.submit_render(
+        AnimationRequest(portrait=MediaSource.photo(photo.id), sound=MediaSource.file(speech))
+    )
     project = mine.projects.add("Ada's project")
     base = mine.bases.add(tiny_base(tmp), "adas-base")
     return SimpleNamespace(
@@ -140,8 +142,8 @@ ASKED = {
     "training_sets.set_kept": lambda s, a: s(a.person.id, [a.photo.id], False),
     "training_sets.set_policy": lambda s, a: s(a.person.id, "glasses", "describe"),
     "curation.start": lambda s, a: s([a.owner.identities.photo_path(a.photo.id)], identity_id=a.person.id),
-    "curation.submit": lambda s, a: s([a.owner.identities.photo_path(a.photo.id)], identity_id=a.person.id),
-    "training_sets.submit_captions": lambda s, a: s(a.person.id, "folder"),
+    "curation.submit_analyse": lambda s, a: s([a.owner.identities.photo_path(a.photo.id)], identity_id=a.person.id),
+    "training_sets.submit_write_captions": lambda s, a: s(a.person.id, "folder"),
     "training_sets.training_set": lambda s, a: s(a.person.id, 64),
     "training_sets.write_captions": lambda s, a: s(a.person.id, "folder"),
     "likeness.calibrate": lambda s, a: s(a.person.id),
@@ -153,7 +155,7 @@ ASKED = {
     "bases.download": lambda s, a: s(a.base.location.name),
     "bases.submit_download": lambda s, a: s(a.base.location.name),
     "generation.generate": lambda s, a: s(drawn(a)),
-    "generation.submit": lambda s, a: s(drawn(a)),
+    "generation.submit_generate": lambda s, a: s(drawn(a)),
     "expressions.edit_file": lambda s, a: s(
         MediaSource.photo(a.photo.id), ExpressionEdit({}), a.owner.store.data_dir / "x.png"
     ),
@@ -161,7 +163,7 @@ ASKED = {
     "animation.animate_file": lambda s, a: s(clip(a), a.owner.store.data_dir / "x.mp4"),
     "animation.preview": lambda s, a: s(clip(a)),
     "animation.render": lambda s, a: s(clip(a)),
-    "animation.submit": lambda s, a: s(clip(a)),
+    "animation.submit_render": lambda s, a: s(clip(a)),
     "library.curves": lambda s, a: s(a.render.id),
     "library.delete": lambda s, a: s(a.render.id),
     "library.export": lambda s, a: s(a.render.id, a.owner.store.data_dir / "x.png"),
@@ -178,25 +180,26 @@ ASKED = {
     "training.advice": lambda s, a: s(a.person.id, PLAN),
     "runs.checkpoints": lambda s, a: s(a.run.id),
     "runs.delete": lambda s, a: s(a.run.id),
+    "training.submit_go_on": lambda s, a: s(a.run.id, 20),
     "training.go_on": lambda s, a: s(a.run.id, 20),
-    "training.go_on_now": lambda s, a: s(a.run.id, 20),
-    "training.grid": lambda s, a: s(a.run.id),
+    "training.submit_draw_grid": lambda s, a: s(a.run.id),
     "runs.grid_cells": lambda s, a: s(a.run.id),
-    "training.grid_now": lambda s, a: s(a.run.id),
+    "training.draw_grid": lambda s, a: s(a.run.id),
     "runs.grid_summary": lambda s, a: s(a.run.id),
+    "runs.adapter_of": lambda s, a: s(a.point.id),
     "runs.keep": lambda s, a: s(a.point.id, "bob's"),
     "runs.metrics": lambda s, a: s(a.run.id),
     "runs.picture": lambda s, a: s(a.shown),
     "training.preflight": lambda s, a: s(a.person.id, PLAN),
     "runs.get": lambda s, a: s(a.run.id),
-    "training.run_now": lambda s, a: s(a.person.id, PLAN),
+    "training.train": lambda s, a: s(a.person.id, PLAN),
     "runs.samples": lambda s, a: s(a.run.id),
     "runs.save_grid": lambda s, a: s(a.run.id, a.owner.store.data_dir / "x.png"),
     "training.schedule_note": lambda s, a: s(a.run.id, 5),
     "training.smaller_plan": lambda s, a: s(a.run.id),
     "runs.state": lambda s, a: s(a.run.id),
     "runs.stop": lambda s, a: s(a.run.id),
-    "training.submit": lambda s, a: s(a.person.id, PLAN),
+    "training.submit_train": lambda s, a: s(a.person.id, PLAN),
     "runs.suggestion": lambda s, a: s(a.run.id),
     "runs.vote": lambda s, a: s(a.cell.id, 1),
     "adapters.delete": lambda s, a: s(a.adapter.id),
@@ -211,7 +214,8 @@ ASKED = {
     "adapters.people": lambda s, a: s(a.adapter.id),
     "adapter_exchange.push": lambda s, a: s(a.adapter.id, "bob/x", "token"),
     "adapters.rename": lambda s, a: s(a.adapter.id, "bob's"),
-    "adapter_exchange.submit_leak_test": lambda s, a: s(a.adapter.id),
+    "adapters.fitting": lambda s, a: s(a.base.location.name),
+    "adapter_exchange.submit_test_leak": lambda s, a: s(a.adapter.id),
     "adapter_exchange.test_leak": lambda s, a: s(a.adapter.id),
     "jobs.cancel": lambda s, a: s(a.job.id),
     "jobs.forget": lambda s, a: s(a.job.id),
@@ -220,7 +224,7 @@ ASKED = {
     "jobs.log_tail": lambda s, a: s(a.job.id),
     "jobs.resume": lambda s, a: s(a.job.id),
     "jobs.retry": lambda s, a: s(a.job.id),
-    "sample.submit_clip": lambda s, a: s(a.person.id, a.project.id),
+    "sample.add_clip": lambda s, a: s(a.person.id, a.project.id),
 }
 """Asked for another owner's things: there is no such thing."""
 
@@ -241,6 +245,8 @@ EMPTY = {
     "adapters.leak_sheet": lambda s, a: s(a.adapter),
     "adapters.thumbnail": lambda s, a: s(a.adapter),
     "jobs.list": lambda s, a: s(),
+    "jobs.newest_active": lambda s, a: s(a.job.kind),
+    "training.presets_for": lambda s, a: s(a.base.location.name),
 }
 """Lists: another owner's things are not in them."""
 
@@ -255,7 +261,7 @@ NO_IDS = {
 
 HANDED_VALUES = {
     "training_sets.example", "runs.job", "expressions.original", "expressions.render", "expressions.save",
-    "expressions.redraw",     "generation.redraw", "adapters.require_consent",
+    "expressions.write", "expressions.redraw", "generation.redraw", "adapters.require_consent",
 }  # fmt: skip
 """These get a value that another method of the same owner's services handed out, or a whole recipe."""
 
@@ -292,6 +298,8 @@ def test_a_value_of_another_owner_gives_nothing_away(studio, ada, bob, tmp_path)
     before = everything(studio)
     for act in (
         lambda: bob.expressions.save(ada.handle, ExpressionEdit({"smile": 1.0})),
+        lambda: bob.expressions.render(ada.handle, ExpressionEdit({"smile": 1.0})),
+        lambda: bob.expressions.write(ada.handle, ExpressionEdit({"smile": 1.0}), tmp_path / "out.png"),
         lambda: bob.expressions.redraw(ada.render.recipe),
         lambda: bob.library.recipe_of_file(tmp_path / "none.png"),
     ):
@@ -313,7 +321,7 @@ def test_names_and_bytes_may_be_the_same(studio, ada, portrait) -> None:
 def test_a_worker_runs_each_job_under_its_own_owner(studio, portrait, speech) -> None:
     one, two = studio.whole.for_owner("one"), studio.whole.for_owner("two")
     ask = AnimationRequest(portrait=MediaSource.file(portrait), sound=MediaSource.file(speech), seconds=0.2)
-    jobs = {who.owner: who.animation.submit(ask).id for who in (one, two)}
+    jobs = {who.owner: who.animation.submit_render(ask).id for who in (one, two)}
     work_off(Workplace(studio.whole.store, composition.JOB_KINDS, services=studio.whole.for_owner))
     for who in (one, two):
         assert who.jobs.get(jobs[who.owner]).state == "done"

@@ -107,7 +107,7 @@ def working(tmp_path):
 
 
 def test_cancel_stops_soon(working: OwnerServices) -> None:
-    job = working.animation.submit(request(frame_rate_hz=60))
+    job = working.animation.submit_render(request(frame_rate_hz=60))
     drawing = wait_for(working, job.id, lambda j: "Frame" in j.message)
     working.jobs.cancel(job.id)
     stopped = wait_for(working, job.id, lambda j: not j.is_active)
@@ -118,7 +118,7 @@ def test_cancel_stops_soon(working: OwnerServices) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX; the jobs' own tests cover Windows")
 def test_a_killed_worker_loses_no_row_and_no_finished_part(working: OwnerServices) -> None:
-    job = working.animation.submit(request(frame_rate_hz=60, seconds=4.0))
+    job = working.animation.submit_render(request(frame_rate_hz=60, seconds=4.0))
     parts = working.whole.store.claims.work_folder(job.id) / "parts"
     running = wait_for(working, job.id, lambda j: (parts / "part-000001.mp4").exists())
     assert running.pid is not None

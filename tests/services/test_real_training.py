@@ -51,7 +51,7 @@ def person(opened, base, tmp_path) -> Identity:
 def test_a_worker_killed_by_the_system_loses_one_interval_at_most(opened, person) -> None:
     training, runs = opened.training, opened.runs
     plan = training.plan("preview-quick", "tiny", steps=40, **SMALL)
-    run = training.submit(person.id, plan)
+    run = runs.get(training.submit_train(person.id, plan).params["run_id"])
     opened.whole.start_worker()
     wait_until(lambda: runs.state(run.id).saved_step)
     psutil.Process(opened.jobs.get(runs.get(run.id).job_id).pid).kill()
@@ -74,7 +74,7 @@ def test_a_run_of_two_photos_is_measured_kept_and_continued(opened, person) -> N
     training, runs = opened.training, opened.runs
     plan = training.plan("preview-quick", "tiny", steps=2, **SMALL | {"sample_every": 2})
     assert training.preflight(person.id, plan).fits
-    run = training.run_now(person.id, plan)
+    run = training.train(person.id, plan)
     assert run.calibration.count == 2
     assert len(run.photos) == 2
     folder = opened.store.data_dir / "runs" / run.id
@@ -82,5 +82,5 @@ def test_a_run_of_two_photos_is_measured_kept_and_continued(opened, person) -> N
     adapter = runs.keep(runs.suggestion(run.id).checkpoint.id, "Ada")
     weights = opened.store.media.get(adapter.media_sha256)
     assert weights.read_bytes() == (folder / "checkpoints" / "step-000002" / "adapter.safetensors").read_bytes()
-    again = training.go_on_now(run.id, 3)
+    again = training.go_on(run.id, 3)
     assert (again.outcome, runs.checkpoints(run.id)[-1].step) == ("Done: 3 steps.", 3)

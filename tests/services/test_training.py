@@ -74,7 +74,7 @@ def off(studio):
 
 
 def trained(studio, ann, plan=PLAN):
-    run = studio.training.submit(ann.id, plan)
+    run = submitted(studio, ann.id, plan)
     (job,) = off(studio)
     assert job.state == "done", job.failure
     return run
@@ -83,20 +83,25 @@ def trained(studio, ann, plan=PLAN):
 # -- what may be trained ----------------------------------------------------------------
 
 
+def submitted(studio, identity_id, plan):
+    """Queue a training and return its run."""
+    return studio.runs.get(studio.training.submit_train(identity_id, plan).params["run_id"])
+
+
 def test_training_always_needs_a_consent(studio, trainer, portrait) -> None:
     bare = studio.identities.add("Bob", [portrait])
     with pytest.raises(ConsentMissingError, match="No consent"):
-        studio.training.submit(bare.id, PLAN)
+        studio.training.submit_train(bare.id, PLAN)
     for given, why in ((consent("edit", days=100), "not to train"), (consent("train"), "ended")):
         studio.identities.revoke_consent(bare.id)
         studio.identities.set_consent(bare.id, given)
         with pytest.raises(ConsentMissingError, match=why):
-            studio.training.submit(bare.id, PLAN)
+            studio.training.submit_train(bare.id, PLAN)
     assert studio.runs.list() == ()
 
 
 def test_a_consent_taken_back_while_the_job_waits_stops_it(studio, ann) -> None:
-    run = studio.training.submit(ann.id, PLAN)
+    run = submitted(studio, ann.id, PLAN)
     studio.identities.revoke_consent(ann.id)
     (job,) = off(studio)
     assert (job.state, job.failure.error) == ("failed", "ConsentMissingError")
@@ -107,10 +112,10 @@ def test_no_photos_and_too_many_are_refused(studio, ann, monkeypatch) -> None:
     photo = studio.identities.photos(ann.id)[0]
     monkeypatch.setattr(studio.store.photos, "list", lambda *a, **k: ())
     with pytest.raises(UserInputError, match="no photo"):
-        studio.training.submit(ann.id, PLAN)
+        studio.training.submit_train(ann.id, PLAN)
     monkeypatch.setattr(studio.store.photos, "list", lambda *a, **k: (photo,) * 201)
     with pytest.raises(LimitExceededError) as found:
-        studio.training.submit(ann.id, PLAN)
+        studio.training.submit_train(ann.id, PLAN)
     assert "Curate" in found.value.hint
 
 
@@ -125,7 +130,7 @@ def test_one_photo_is_allowed_with_a_warning_and_no_scale(studio, trainer, portr
 
 def test_a_missing_base_and_one_of_another_family_are_refused(studio, ann) -> None:
     with pytest.raises(NotFoundError, match="not on this computer"):
-        studio.training.submit(ann.id, PLAN.model_copy(update={"base": "absent"}))
+        studio.training.submit_train(ann.id, PLAN.model_copy(update={"base": "absent"}))
     with pytest.raises(UserInputError, match="Stable Diffusion XL") as found:
         studio.training.plan("preview-quick", "big")
     assert "sdxl-12gb" in found.value.hint
@@ -137,9 +142,9 @@ def test_a_missing_base_and_one_of_another_family_are_refused(studio, ann) -> No
 def test_what_will_not_fit_is_said_with_what_will(studio, ann, trainer) -> None:
     trainer.flight = replace(FITS, problems=("It needs 9 GB and there are 4.",), instead={"batch": 1})
     with pytest.raises(UserInputError, match="9 GB") as found:
-        studio.training.submit(ann.id, PLAN)
+        studio.training.submit_train(ann.id, PLAN)
     assert "batch = 1" in found.value.hint
-    assert studio.training.submit(ann.id, PLAN, anyway=True).job_id
+    assert studio.training.submit_train(ann.id, PLAN, anyway=True).state == "queued"
 
 
 # -- what a run remembers ---------------------------------------------------------------
@@ -211,7 +216,7 @@ def test_curves_are_written_in_batches_and_long_ones_thinned(studio, ann, monkey
 
 
 def test_stopping_saves_and_the_run_goes_on_where_it_was(studio, ann, trainer) -> None:
-    run = studio.training.submit(ann.id, PLAN)
+    run = submitted(studio, ann.id, PLAN)
 
     def stop_at_three(step):
         if step == 3:
@@ -225,10 +230,10 @@ def test_stopping_saves_and_the_run_goes_on_where_it_was(studio, ann, trainer) -
     assert (state.state, state.step, state.saved_step, state.can_continue) == ("stopped", 3, 3, True)
     assert state.sentence == "Stopped at step 3 of 6."
     trainer.before_step = lambda step: None
-    again = studio.training.go_on(run.id)
+    again = studio.training.submit_go_on(run.id)
     assert again.id != job.id
     with pytest.raises(ConflictError):
-        studio.training.go_on(run.id)
+        studio.training.submit_go_on(run.id)
     assert [j.state for j in off(studio)] == ["done"]
     assert trainer.began == [0, 3]
     assert [s for s, _ in studio.runs.metrics(run.id)["loss"]] == [1, 2, 3, 4, 5, 6]
@@ -237,22 +242,22 @@ def test_stopping_saves_and_the_run_goes_on_where_it_was(studio, ann, trainer) -
 
 
 def test_the_same_training_is_not_queued_twice(studio, ann) -> None:
-    studio.training.submit(ann.id, PLAN)
+    studio.training.submit_train(ann.id, PLAN)
     with pytest.raises(ConflictError, match="already being trained"):
-        studio.training.submit(ann.id, PLAN)
-    studio.training.submit(ann.id, PLAN.model_copy(update={"seed": PLAN.seed + 1}))
+        studio.training.submit_train(ann.id, PLAN)
+    studio.training.submit_train(ann.id, PLAN.model_copy(update={"seed": PLAN.seed + 1}))
     assert len(off(studio)) == 2
-    assert studio.training.submit(ann.id, PLAN).id, "what is done may be done again"
+    assert studio.training.submit_train(ann.id, PLAN).id, "what is done may be done again"
 
 
 def test_more_steps_extend_the_same_run(studio, ann, trainer) -> None:
     run = trained(studio, ann)
     with pytest.raises(UserInputError, match="6 steps are done"):
-        studio.training.go_on(run.id)
+        studio.training.submit_go_on(run.id)
     with pytest.raises(UserInputError, match="more than 6"):
-        studio.training.go_on(run.id, 5)
+        studio.training.submit_go_on(run.id, 5)
     assert "cosine" in studio.training.schedule_note(run.id, 8)
-    studio.training.go_on(run.id, 8)
+    studio.training.submit_go_on(run.id, 8)
     off(studio)
     assert (trainer.began, studio.runs.get(run.id).plan.steps) == ([0, 6], 8)
     assert studio.runs.checkpoints(run.id)[-1].step == 8
@@ -268,7 +273,7 @@ def test_steps_made_again_after_a_kill_replace_the_lost_ones(studio, ann, traine
         if step == 6:
             raise Killed
 
-    run = studio.training.submit(ann.id, PLAN)
+    run = submitted(studio, ann.id, PLAN)
     trainer.before_step = kill
     claim = own_claim()
     job = studio.whole.store.claims.claim_next(claim)
@@ -304,7 +309,7 @@ def test_errors_of_the_trainer_are_the_runs_outcome(studio, ann, trainer, error,
         raise error
 
     trainer.before_step = fail
-    run = studio.training.submit(ann.id, PLAN)
+    run = submitted(studio, ann.id, PLAN)
     (job,) = off(studio)
     assert job.state == "failed"
     state = studio.runs.state(run.id)
@@ -315,7 +320,7 @@ def test_errors_of_the_trainer_are_the_runs_outcome(studio, ann, trainer, error,
 
 def test_a_retry_from_the_jobs_tab_is_the_runs_job_from_then_on(studio, ann, trainer) -> None:
     trainer.loss = lambda step: math.nan
-    run = studio.training.submit(ann.id, PLAN)
+    run = submitted(studio, ann.id, PLAN)
     (job,) = off(studio)
     trainer.loss = lambda step: 1.0
     again = studio.jobs.retry(job.id)
@@ -333,7 +338,7 @@ def test_a_smaller_plan_is_the_preflights_where_it_knows_one(studio, ann, traine
 
 def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good(studio, ann, trainer) -> None:
     trainer.loss = lambda step: math.nan if step == 5 else 1.0
-    run = studio.training.submit(ann.id, PLAN)
+    run = submitted(studio, ann.id, PLAN)
     (job,) = off(studio)
     assert (job.state, job.failure.error) == ("failed", "EngineError")
     outcome = studio.runs.get(run.id).outcome
@@ -344,30 +349,30 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good(studio, a
 
 def test_a_run_is_never_continued_on_other_photos_or_another_base(studio, ann, trainer, tmp_path) -> None:
     trainer.loss = lambda step: math.nan if step == 5 else 1.0
-    run = studio.training.submit(ann.id, PLAN)
+    run = submitted(studio, ann.id, PLAN)
     off(studio)
     added = studio.identities.add_photo(ann.id, picture(tmp_path / "new.png", shade=190))
-    studio.training.go_on(run.id)
+    studio.training.submit_go_on(run.id)
     (job,) = off(studio)
     assert "set of photos has changed" in job.failure.message
     studio.store.photos.delete(added.id)
     bases = studio.training._bases
     bases.locations["preview"] = replace(bases.locations["preview"], sha256="other")
-    studio.training.go_on(run.id)
+    studio.training.submit_go_on(run.id)
     (job,) = off(studio)
     assert "no longer the one" in job.failure.message
 
 
 def test_the_command_line_trains_here_and_says_why_it_failed(studio, ann, trainer) -> None:
     told, started = [], []
-    run = studio.training.run_now(ann.id, PLAN, "Mine", on_start=started.append, on_progress=told.append)
+    run = studio.training.train(ann.id, PLAN, "Mine", on_start=started.append, on_progress=told.append)
     assert (run.name, run.outcome) == ("Mine", "Done: 6 steps.")
     assert started[0].id == run.id
     assert told[-1].fraction == pytest.approx(0.999)
-    assert studio.training.go_on_now(run.id, 8).plan.steps == 8
+    assert studio.training.go_on(run.id, 8).plan.steps == 8
     trainer.loss = lambda step: math.nan
     with pytest.raises(EngineError, match="no number"):
-        studio.training.run_now(ann.id, PLAN)
+        studio.training.train(ann.id, PLAN)
     assert studio.jobs.get(studio.runs.list()[0].job_id).state == "failed"
 
 
@@ -379,6 +384,7 @@ def test_a_checkpoint_becomes_an_adapter_with_its_measures(studio, ann) -> None:
     chosen = studio.runs.suggestion(run.id).checkpoint
     assert chosen.step == 2, "of equals the earlier"
     kept = studio.runs.keep(chosen.id, "Ann at 2")
+    assert studio.runs.adapter_of(chosen.id) == kept
     assert (kept.trigger, kept.family, kept.rank) == ("sks person", "sd15", PLAN.rank)
     assert (kept.run_id, kept.checkpoint_id, kept.identity_id) == (run.id, chosen.id, ann.id)
     assert kept.measures["likeness"] == pytest.approx(1.0)
@@ -398,7 +404,7 @@ def test_a_checkpoint_becomes_an_adapter_with_its_measures(studio, ann) -> None:
 
 def test_a_grid_is_drawn_measured_and_voted_on(studio, ann) -> None:
     run = trained(studio, ann)
-    studio.training.grid(run.id, strengths=(0.5, 1.0), seeds=(1, 2))
+    studio.training.submit_draw_grid(run.id, strengths=(0.5, 1.0), seeds=(1, 2))
     (job,) = off(studio)
     assert (job.state, job.outputs["pictures"]) == ("done", 12)
     cells = studio.runs.grid_cells(run.id)
@@ -408,7 +414,7 @@ def test_a_grid_is_drawn_measured_and_voted_on(studio, ann) -> None:
     assert studio.runs.vote(loved.id, 1).vote == 1
     first = studio.runs.grid_summary(run.id)[0]
     assert (first.step, first.strength, first.votes, first.faces, first.pictures) == (4, 0.5, 1, 2, 2)
-    studio.training.grid(run.id, strengths=(0.5, 1.0), seeds=(1, 2))
+    studio.training.submit_draw_grid(run.id, strengths=(0.5, 1.0), seeds=(1, 2))
     off(studio)
     assert studio.runs.grid_cells(run.id)[:1] == cells[:1]
     assert studio.runs.grid_summary(run.id)[0].votes == 1
@@ -432,13 +438,13 @@ def test_a_grid_is_drawn_measured_and_voted_on(studio, ann) -> None:
 def test_grids_that_cannot_be(studio, ann, order, error) -> None:
     run = trained(studio, ann)
     with pytest.raises(error):
-        studio.training.grid(run.id, **order)
+        studio.training.submit_draw_grid(run.id, **order)
 
 
 def test_a_grid_needs_checkpoints(studio, ann) -> None:
-    run = studio.training.submit(ann.id, PLAN)
+    run = submitted(studio, ann.id, PLAN)
     with pytest.raises(UserInputError, match="no checkpoints"):
-        studio.training.grid(run.id)
+        studio.training.submit_draw_grid(run.id)
     assert studio.runs.state(run.id).state == "waiting"
     studio.runs.stop(run.id)
     assert studio.runs.state(run.id).sentence == "Stopped before the first checkpoint."
@@ -464,4 +470,36 @@ def test_the_engine_says_when_it_is_missing(studio, ann, engines, monkeypatch) -
 
     monkeypatch.setattr(engines, "trainer", missing)
     with pytest.raises(EngineUnavailableError):
-        studio.training.submit(ann.id, PLAN)
+        studio.training.submit_train(ann.id, PLAN)
+
+
+def test_the_adapter_of_a_checkpoint_is_kept_once_under_a_free_name(studio, ann, trainer) -> None:
+    run = submitted(studio, ann.id, PLAN)
+    off(studio)
+    points = studio.runs.checkpoints(run.id)
+    studio.runs.keep(points[0].id, f"Ann {points[-1].step}")
+    made = studio.runs.adapter_of(points[-1].id)
+    assert made.name == f"Ann {points[-1].step} (2)"
+    assert made.checkpoint_id == points[-1].id
+    assert studio.runs.adapter_of(points[-1].id) == made
+    assert studio.adapters.get(made.id) in studio.adapters.fitting(PLAN.base)
+
+
+def test_presets_suit_the_family_of_the_base_and_its_own_come_first(studio) -> None:
+    assert studio.training.presets_for("nowhere") == ()
+    for entry in studio.bases.list():
+        found = studio.training.presets_for(entry.card.name)
+        assert {p.family for p in found} <= {entry.card.family}
+        own = [p for p in studio.training.presets() if p.plan.base == entry.card.name]
+        assert not own or set(found) == set(own)
+        assert [p.memory_gb for p in found] == sorted(p.memory_gb for p in found)
+
+
+def test_the_newest_active_job_of_a_kind_is_found_again(studio, ann, trainer) -> None:
+    assert studio.jobs.newest_active("train") is None
+    submitted(studio, ann.id, PLAN)
+    job = studio.training.submit_train(ann.id, PLAN.model_copy(update={"seed": PLAN.seed + 1}))
+    assert studio.jobs.newest_active("train").id == job.id
+    assert studio.jobs.newest_active("animate") is None
+    off(studio)
+    assert studio.jobs.newest_active("train") is None

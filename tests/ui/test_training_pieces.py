@@ -17,13 +17,10 @@ from studio.domain.training import Calibration, Preflight, TrainingPlan, Trainin
 from studio.errors import UserInputError
 from studio.services.training.states import RunState
 from studio.ui.kit import plots, results, text
-from studio.ui.pictures.picture_form import with_trigger
 from studio.ui.pictures.source_picture import drawn_mask
-from studio.ui.tabs.train import free_name
 from studio.ui.training import checkpoints, plan_fields, plan_form
 from studio.ui.training import run_parts as runs
 from studio.ui.training.adapter_cards import leak_card, strengths_of
-from studio.ui.training.run_parts import more_steps
 
 NASTY = "<script>alert('x')</script>\"'&"
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -190,8 +187,6 @@ def test_what_can_be_done_follows_the_state():
     assert 'data-act="smaller"' in runs.head(a_state("failed"), None, {}, "last line")
     assert "last line" in runs.head(a_state("failed"), None, {}, "last line")
     assert 'data-act="smaller"' not in runs.head(a_state("done"), None, {})
-    assert more_steps(100) > 100
-    assert more_steps(1) > 1
 
 
 def test_votes_are_added_up_per_checkpoint_and_strength():
@@ -239,18 +234,6 @@ def test_a_small_picture_says_that_it_is_enlarged_and_how_alike_it_is():
     assert "No face to measure." in results.large(why, "u", "f.png")
 
 
-@pytest.mark.parametrize(
-    ("prompt", "said"),
-    [
-        ("a photo of a person, smiling", "a photo of sks person, smiling"),
-        ("at the sea", "sks person, at the sea"),
-        ("", "a photo of sks person"),
-    ],
-)
-def test_the_trigger_is_put_where_the_person_stood(prompt, said):
-    assert with_trigger(prompt, "sks person") == said
-
-
 def test_a_painted_mask_is_the_union_of_the_layers():
     layers = [np.zeros((4, 6, 4), np.uint8), np.zeros((4, 6, 4), np.uint8)]
     assert drawn_mask({"layers": layers}) is None
@@ -269,8 +252,3 @@ def test_strengths_of_a_merge():
         strengths_of("1,2,3", 2)
     with pytest.raises(UserInputError, match="no numbers"):
         strengths_of("much", 1)
-
-
-def test_a_taken_name_gets_a_number():
-    assert free_name("Ada 150", set()) == "Ada 150"
-    assert free_name("Ada 150", {"Ada 150", "Ada 150 (2)"}) == "Ada 150 (3)"

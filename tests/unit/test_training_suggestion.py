@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from studio.domain.training import Calibration, Checkpoint, suggest_checkpoint
+from studio.domain.training import Calibration, Checkpoint, judged, more_steps, suggest_checkpoint
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 CALIBRATION = Calibration(embedder="test", own_mean=0.4, own_spread=0.04, stranger=0.6, count=6)
@@ -36,3 +36,17 @@ def test_the_suggestion_rests_on_what_was_measured(checkpoints, step, said) -> N
 
 def test_without_checkpoints_nothing_is_suggested() -> None:
     assert suggest_checkpoint([], None) is None
+
+
+@pytest.mark.parametrize(("steps", "total"), [(100, 150), (1, 2), (3, 5)])
+def test_a_finished_run_is_offered_half_of_its_steps_more(steps, total):
+    assert more_steps(steps) == total
+
+
+@pytest.mark.parametrize(
+    ("likeness", "spread", "said"),
+    [(0.83, 0.1, "good"), (0.8, 0.1, "good"), (0.79, 0.1, "fair"), (0.5, 0.1, "fair"), (0.49, 0.1, "poor"),
+     (0.9, None, "good"), (0.89, None, "fair"), (0.9, 0.0, "good")],
+)  # fmt: skip
+def test_a_likeness_is_judged_by_the_spread_of_the_own_photos(likeness, spread, said):
+    assert judged(likeness, spread) == said

@@ -61,13 +61,42 @@ class Picture:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class PictureFile:
+    """The bytes of a picture that is not decoded yet.
+
+    Attributes:
+        name: to use in messages.
+        sha256: of the bytes, hexadecimal.
+    """
+
+    data: bytes = field(repr=False)
+    name: str
+    sha256: str
+
+
+def read_file(source: str | os.PathLike[str] | bytes, *, max_bytes: int = MAX_BYTES) -> PictureFile:
+    """Read a picture's file, so that it can be named by its bytes before it is decoded (or not).
+
+    Raises:
+        NotFoundError: no such file.
+        UnreadableMediaError: empty, a folder, or it may not be read.
+        LimitExceededError: more than `max_bytes`.
+    """
+    data, name = _bytes_of(source, max_bytes)
+    return PictureFile(data, name, hashlib.sha256(data).hexdigest())
+
+
 def read_picture(
-    source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
+    source: str | os.PathLike[str] | bytes | PictureFile,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
 ) -> Picture:
     """Decode a picture safely.
 
     Args:
-        source: a path, or the bytes of a file.
+        source: a path, the bytes of a file, or a file read before.
         max_pixels: width x height that is still unpacked.
         max_bytes: size of the file that is still read.
 
@@ -79,7 +108,8 @@ def read_picture(
         UnreadableMediaError: empty, a folder, no picture, truncated or damaged.
         LimitExceededError: more than `max_pixels` or `max_bytes`.
     """
-    data, name = _bytes_of(source, max_bytes)
+    file = source if isinstance(source, PictureFile) else read_file(source, max_bytes=max_bytes)
+    data, name = file.data, file.name
     notes: list[str] = []
     image = _open(data, name, max_pixels)
     try:
@@ -100,7 +130,7 @@ def read_picture(
             ) from exc
         raise UnreadableMediaError(f"{name} is damaged and cannot be read.", _HINT) from exc
     size = (rgb.shape[1], rgb.shape[0])
-    return Picture(rgb, alpha, size, kind, hashlib.sha256(data).hexdigest(), tuple(notes))
+    return Picture(rgb, alpha, size, kind, file.sha256, tuple(notes))
 
 
 def _bytes_of(source: str | os.PathLike[str] | bytes, max_bytes: int) -> tuple[bytes, str]:

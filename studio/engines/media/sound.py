@@ -109,12 +109,15 @@ def _channel_count(layout: str) -> int:
     return int(digits[1]) if digits else _CHANNELS.get(name.partition("(")[0], 2)
 
 
-def read_sound(path: str | os.PathLike[str], *, max_seconds: float = MAX_SECONDS) -> SoundFile:
+def read_sound(
+    path: str | os.PathLike[str], *, max_seconds: float = MAX_SECONDS, sha256: str | None = None
+) -> SoundFile:
     """Decode a sound, or the sound of a video, for analysis.
 
     Args:
         path: any container in `ffmpeg.CONTAINERS`.
         max_seconds: longer sounds are refused, from the header or while decoding.
+        sha256: of the file's bytes, where it is known.
 
     Returns:
         16 kHz mono; all channels are mixed by their standard weights. Silence is allowed and noted.
@@ -141,7 +144,7 @@ def read_sound(path: str | os.PathLike[str], *, max_seconds: float = MAX_SECONDS
         )
     if is_silent(sound):
         notes.append("The sound is silent, so the mouth rests.")
-    return SoundFile(samples, ANALYSIS_RATE_HZ, info, _sha256(found), tuple(notes))
+    return SoundFile(samples, ANALYSIS_RATE_HZ, info, sha256 or _sha256(found), tuple(notes))
 
 
 def _too_long(name: str, seconds: float | None, max_seconds: float) -> LimitExceededError:
@@ -199,6 +202,9 @@ def is_silent(sound: Sound) -> bool:
 def trim(sound: Sound, start_seconds: float = 0.0, end_seconds: float | None = None) -> Sound:
     """Cut a piece out of a sound; times outside it are held to its ends.
 
+    Returns:
+        The piece; the sound itself where nothing is cut off.
+
     Raises:
         ValueError: the piece would end before it starts.
     """
@@ -206,6 +212,8 @@ def trim(sound: Sound, start_seconds: float = 0.0, end_seconds: float | None = N
         raise ValueError(f"the piece ends at {end_seconds} s before it starts at {start_seconds} s")
     first = max(0, round(start_seconds * sound.rate_hz))
     last = len(sound.samples) if end_seconds is None else max(0, round(end_seconds * sound.rate_hz))
+    if first == 0 and last >= len(sound.samples):
+        return sound  # the same one: what was measured of it still holds
     return Sound(sound.samples[first:last].copy(), sound.rate_hz)
 
 

@@ -9,6 +9,7 @@ better one stand in the analysis. The lower modules do the work.
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,6 +47,7 @@ class PocketsphinxSpeech:
     def __init__(self, languages_dir: Path | None = None) -> None:
         self._languages = load_languages(languages_dir)
         self._recogniser = Recogniser()
+        self._measured: tuple[weakref.ref[Sound], Prosody] | None = None
 
     @property
     def languages(self) -> dict[str, Language]:
@@ -73,7 +75,7 @@ class PocketsphinxSpeech:
         if is_silent(samples):
             rest = (Phone(SILENCE, 0.0, duration),)
             return SpeechAnalysis(duration, rest, (), "energy", ("The sound is silent, so the mouth rests.",))
-        prosody = measure(samples)
+        prosody = self._prosody(sound, samples)
         notes: list[str] = []
         method, words, phones = self._cascade(samples, prosody, transcript, code, notes)
         return SpeechAnalysis(duration, cover(phones, duration), words, method, tuple(notes))
@@ -94,10 +96,23 @@ class PocketsphinxSpeech:
         Raises:
             UserInputError: an amount, frame rate or emotion out of range.
         """
-        prosody = measure(at_16_khz(sound))
+        prosody = self._prosody(sound)
         return write_performance(
             analysis, prosody, mouth, frame_rate_hz=frame_rate_hz, seed=seed, emotions=emotions, amounts=amounts
         )
+
+    def _prosody(self, sound: Sound, samples: FloatArray | None = None) -> Prosody:
+        """Measure a sound, once: `perform` mostly follows `analyse` with the very same one.
+
+        Args:
+            samples: the sound at 16 kHz, where they are there already.
+        """
+        known = self._measured
+        if known is not None and known[0]() is sound:
+            return known[1]
+        prosody = measure(at_16_khz(sound) if samples is None else samples)
+        self._measured = (weakref.ref(sound), prosody)
+        return prosody
 
     def _language_code(self, language: str) -> str:
         code = re.split(r"[-_]", language.strip().lower())[0] or "en"

@@ -300,7 +300,7 @@ class AdapterExchange:
             on_progress(Progress(1.0, tested.report.advice))
         return tested.report
 
-    def submit_leak_test(self, adapter_id: str) -> Job:
+    def submit_test_leak(self, adapter_id: str) -> Job:
         """Put a leak test into the queue.
 
         Raises:

@@ -18,6 +18,7 @@ from studio.domain.adapter import WRITTEN_FORMATS, Adapter, AdapterExport
 from studio.errors import ConflictError, NotFoundError, UserInputError
 
 if TYPE_CHECKING:
+    from studio.services.bases import Bases
     from studio.store import OwnerStore
 
 LONGEST_NAME = 80
@@ -64,14 +65,28 @@ class LineageStep:
 class AdapterShelf:
     """The adapters of one owner, as rows and files."""
 
-    def __init__(self, store: OwnerStore) -> None:
+    def __init__(self, store: OwnerStore, bases: Bases) -> None:
         self._store = store
+        self._bases = bases
 
     # -- looking ---------------------------------------------------------------------
 
     def list(self, identity_id: str | None = None) -> tuple[Adapter, ...]:
         """Return adapters, newest first: all, or those that hold one person's likeness."""
         return self._store.adapters.list(identity_id=identity_id)
+
+    def fitting(self, base: str) -> tuple[Adapter, ...]:
+        """Return the adapters that a base can wear: of its family, and an embedded base its own alone.
+
+        Raises:
+            NotFoundError: no such base.
+        """
+        card = self._bases.get(base).card
+        embedded = {e.card.name for e in self._bases.list() if e.card.source == "embedded"}
+        found = [a for a in self.list() if a.family == card.family]
+        if card.name in embedded:
+            return tuple(a for a in found if a.base_name in (card.name, ""))
+        return tuple(a for a in found if a.base_name not in embedded)
 
     def get(self, adapter_id: str) -> Adapter:
         """Return one adapter by id or by name.

@@ -74,7 +74,7 @@ class Animation:
             self._with_face(short), self._scratch / f"preview-{time.time_ns()}{clip_format(short.format).suffix}"
         )
 
-    def submit(self, request: AnimationRequest) -> Job:
+    def submit_render(self, request: AnimationRequest) -> Job:
         """Check the request and put it into the queue; the worker makes the clip.
 
         Files are copied into the media store first, so that they may move or

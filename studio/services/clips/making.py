@@ -29,7 +29,7 @@ from studio.services.clips.request import AnimationRequest
 from studio.services.portraits.expressions import THUMBNAIL_PIXELS
 from studio.services.portraits.prepared import Portraits, PreparedPortrait
 from studio.services.progress import OnProgress, Progress
-from studio.services.recipes import file_sha256, new_recipe
+from studio.services.recipes import new_recipe
 from studio.services.sources import MediaSource, Sources
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ class _Clock:
 class _Spoken:
     """The speech of one clip: samples for the analysis, and the file for the sound track.
 
-    `sha256` is of the whole sound: of the file's bytes, or of the samples of what the offline voice said.
+    Attributes:
+        sha256: of the whole sound: of the file's bytes, or of the samples of what the offline voice said.
     """
 
     sound: Sound
@@ -129,8 +130,10 @@ class ClipMaker:
         # The recogniser has a process of its own: speech is heard while the portrait is made ready.
         hearing = _beside(lambda: self._listen(request))
         with clock.stage("portrait"):
+            portrait = self._sources.find(request.portrait)
             prepared = self._portraits.prepare(
-                self._sources.path(request.portrait),
+                portrait.path,
+                sha256=portrait.sha256,
                 face_index=request.face_index,
                 size=request.size,
                 engine=request.engine,
@@ -165,8 +168,8 @@ class ClipMaker:
         engines = self._portraits.engines
         if request.sound is None:
             return self._speak(request)
-        path = self._sources.path(request.sound)
-        decoded = read_sound(path)
+        found = self._sources.find(request.sound)
+        decoded = read_sound(found.path, sha256=found.sha256)
         if request.start_seconds >= decoded.duration_seconds:
             raise UserInputError(
                 f"The part starts at {request.start_seconds:g} s, the sound ends at {decoded.duration_seconds:.1f} s.",
@@ -180,7 +183,7 @@ class ClipMaker:
             analysis = engines.speech().analyse(decoded if whole else sound, request.transcript, request.language)
         if whole:
             analysis = _part_of(analysis, request.start_seconds, sound)
-        return _Spoken(sound, decoded.sha256, path, request.start_seconds, decoded.notes, analysis)
+        return _Spoken(sound, decoded.sha256, found.path, request.start_seconds, decoded.notes, analysis)
 
     def _speak(self, request: AnimationRequest) -> _Spoken:
         """Let the offline voice say the text."""
@@ -264,7 +267,7 @@ class ClipMaker:
         """Return the recipe that the file carries: sources by their bytes, never by path."""
         inputs = {"portrait": prepared.sha256}
         if request.sound is not None:
-            inputs["sound"] = request.sound.sha256 or file_sha256(spoken.path)
+            inputs["sound"] = spoken.sha256
         settled = request.model_copy(
             update={
                 "portrait": MediaSource.media(prepared.sha256),

@@ -69,7 +69,7 @@ class Curation:
         id = self._rows.add_intake(name, rows, identity_id=identity_id, notes=notes)
         return self.intake(id)
 
-    def submit(self, sources: Path | Iterable[Path], *, identity_id: str | None = None, title: str = "") -> Job:
+    def submit_analyse(self, sources: Path | Iterable[Path], *, identity_id: str | None = None, title: str = "") -> Job:
         """Take files in and let a job analyse them; `job.params["intake_id"]` names the intake.
 
         Raises:

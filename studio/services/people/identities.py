@@ -124,6 +124,7 @@ class Identities:
         *,
         consent: Consent | None = None,
         face_index: int | None = None,
+        face_indices: Sequence[int | None] = (),
         project_id: str | None = None,
         notes: str = "",
     ) -> Identity:
@@ -131,6 +132,7 @@ class Identities:
 
         Args:
             face_index: which face, 0 = largest; needed when a photo has several.
+            face_indices: the same for each photo by itself, instead.
             project_id: None leaves the person without a project.
 
         Raises:
@@ -145,7 +147,8 @@ class Identities:
             raise UserInputError("There is no photo of the person.", "Add at least one picture that shows the face.")
         if project_id is not None:
             self._store.projects.get(project_id)
-        looked = [self._look(photo, face_index) for photo in photos]
+        meant = face_indices or [face_index] * len(photos)
+        looked = [self._look(photo, index) for photo, index in zip(photos, meant, strict=True)]
         person = self._store.identities.add(name, notes=notes, project_id=project_id)
         try:
             for photo, (found, index) in zip(photos, looked, strict=True):

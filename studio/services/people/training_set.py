@@ -183,7 +183,7 @@ class TrainingSets:
         self._choose(identity_id, captions, f"Captions by {captioner.name}")
         return said
 
-    def submit_captions(self, identity_id: str, model: str) -> Job:
+    def submit_write_captions(self, identity_id: str, model: str) -> Job:
         """Let a job write the captions of a person's photos with a captioning model.
 
         Raises:

@@ -81,7 +81,7 @@ class Generation:
 
     # -- for the window and the command line -----------------------------------------
 
-    def submit(self, request: GenerationRequest) -> Job:
+    def submit_generate(self, request: GenerationRequest) -> Job:
         """Check the request and put it into the queue; files are copied into the media store first.
 
         Raises:

@@ -12,7 +12,7 @@ from studio.domain.expression import ARKIT_NAMES, ExpressionEdit, resolve
 from studio.domain.face import Likely
 from studio.domain.render import NewRender, Render
 from studio.engines.base import Image
-from studio.errors import UserInputError
+from studio.errors import ConflictError, UserInputError
 from studio.services.people.identities import photo_of, require_consent
 from studio.services.portraits.prepared import Portraits, PreparedPortrait
 from studio.services.recipes import new_recipe
@@ -55,10 +55,23 @@ class PortraitHandle:
 
 
 class EditedPicture(NamedTuple):
-    """A drawn edit and one sentence for each way in which it suffers."""
+    """A drawn edit, one sentence for each way in which it suffers, and its id in the library if it was kept."""
 
     image: Image
     hints: tuple[str, ...]
+    render_id: str | None = None
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """An edit as it was drawn, with what its file and its row say of it; `start` is when the work began."""
+
+    prepared: PreparedPortrait
+    edit: ExpressionEdit
+    image: Image
+    hints: tuple[str, ...]
+    recipe: Mapping[str, Any]
+    start: float
 
 
 class Expressions:
@@ -85,7 +98,8 @@ class Expressions:
         require_consent(self._store, photo, "edit")
         if face_index is None and photo is not None:
             face_index = photo.face_index
-        prepared = self._portraits.prepare(self._sources.path(source), face_index=face_index, size=size)
+        found = self._sources.find(source)
+        prepared = self._portraits.prepare(found.path, sha256=found.sha256, face_index=face_index, size=size)
         width, height = prepared.portrait.size
         own = {n: round(float(w), 4) for n, w in zip(ARKIT_NAMES, prepared.portrait.own_weights, strict=True)}
         return PortraitHandle(
@@ -99,10 +113,8 @@ class Expressions:
 
     def render(self, handle: PortraitHandle, edit: ExpressionEdit) -> EditedPicture:
         """Draw an edit; an empty edit returns the photo."""
-        prepared = self._prepared(handle)
-        with prepared.lock:
-            state = resolve(edit, prepared.portrait.own_weights)
-            return EditedPicture(prepared.portrait.render(state), tuple(prepared.portrait.hints(state)))
+        drawing = self._drawn(handle, edit)
+        return EditedPicture(drawing.image, drawing.hints)
 
     def save(
         self,
@@ -113,38 +125,23 @@ class Expressions:
         note: str = "",
         parent_id: str | None = None,
     ) -> Render:
-        """Keep an edit in the library as a png that carries its whole recipe."""
-        from studio.engines.media.pictures import png_bytes, thumbnail_jpeg
+        """Keep an edit in the library as a png that carries its whole recipe.
 
-        start = time.perf_counter()
-        prepared = self._prepared(handle)
-        image = self.render(handle, edit).image
-        sha256 = self._sources.settled(handle.source).sha256 or ""
-        recipe = _recipe(prepared, edit, handle.size)
-        photo = self._sources.photo(handle.source) or photo_of(self._store, sha256, handle.face_index)
-        media = self._store.media.put(png_bytes(image, recipe), ".png")
-        thumbnail = self._store.media.put(thumbnail_jpeg(image, THUMBNAIL_PIXELS), ".jpg")
-        moved = ", ".join(name for name, value in edit.values.items() if value)
-        return self._store.renders.add(
-            NewRender(
-                kind="image",
-                media_sha256=media,
-                thumbnail_sha256=thumbnail,
-                recipe=recipe,
-                engine=prepared.engine,
-                engine_version=prepared.engine_version,
-                inputs={"portrait": sha256},
-                seconds=time.perf_counter() - start,
-                title=note or moved or "Portrait",
-                search_text=f"{note} {moved}".strip(),
-                project_id=project_id or (photo.project_id if photo else None),
-                identity_id=photo.identity_id if photo else None,
-                photo_id=photo.id if photo else None,
-                parent_id=parent_id,
-                width=image.shape[1],
-                height=image.shape[0],
-            ),
-        )
+        Raises:
+            ConflictError: the portrait's file has changed since it was opened.
+        """
+        return self._keep(handle, self._drawn(handle, edit), project_id, note, parent_id)
+
+    def write(self, handle: PortraitHandle, edit: ExpressionEdit, out: Path) -> EditedPicture:
+        """Draw an edit into `out` (png or jpg) and leave the library alone.
+
+        Raises:
+            UserInputError: `out` names no picture format, or the photo itself; StoreError.
+        """
+        _check_place(out, handle.source)
+        drawing = self._drawn(handle, edit)
+        _write(drawing, out)
+        return EditedPicture(drawing.image, (*handle.hints, *drawing.hints))
 
     def edit_file(
         self,
@@ -155,26 +152,17 @@ class Expressions:
         face_index: int | None = None,
         size: int | None = None,
     ) -> EditedPicture:
-        """Draw an edit of a bare file into `out` (png or jpg) without a project.
+        """Draw an edit into `out` (png or jpg); that of a stored photo is kept in the library too.
 
         Raises:
             UserInputError: `out` names no picture format, or the photo itself; and as `open`.
         """
-        from studio.engines.media.atomic import atomic_file, check_place
-        from studio.engines.media.pictures import jpeg_bytes, write_png
-
-        if out.suffix.lower() not in {".png", ".jpg", ".jpeg"}:
-            raise UserInputError(f"{out.name} names no picture format.", "End it in .png or .jpg.")
-        check_place(out, source.path)
+        _check_place(out, source)
         handle = self.open(source, face_index=face_index, size=size)
-        edited = self.render(handle, edit)
-        recipe = _recipe(self._prepared(handle), edit, size)
-        if out.suffix.lower() == ".png":
-            write_png(out, edited.image, recipe)
-        else:
-            with atomic_file(out) as part:
-                part.write_bytes(jpeg_bytes(edited.image, recipe))
-        return EditedPicture(edited.image, (*handle.hints, *edited.hints))
+        drawing = self._drawn(handle, edit)
+        _write(drawing, out)
+        kept = None if source.photo_id is None else self._keep(handle, drawing).id
+        return EditedPicture(drawing.image, (*handle.hints, *drawing.hints), kept)
 
     def redraw(self, recipe: Mapping[str, Any], parent_id: str | None = None) -> Render:
         """Make a picture once more from its recipe.
@@ -193,10 +181,96 @@ class Expressions:
             handle, ExpressionEdit.from_saved(request["values"], request["neutralise"]), parent_id=parent_id
         )
 
+    # -- parts -----------------------------------------------------------------------
+
     def _prepared(self, handle: PortraitHandle) -> PreparedPortrait:
-        # Asked for again each time: the shelf may have let it go.
-        path = self._sources.path(handle.source)
-        return self._portraits.prepare(path, face_index=handle.face_index, size=handle.size)
+        found = self._sources.find(handle.source)  # what was deleted since is drawn no more
+        kept = self._portraits.kept(handle.key)
+        if kept is None:  # the shelf has let it go
+            kept = self._portraits.prepare(
+                found.path, sha256=found.sha256, face_index=handle.face_index, size=handle.size
+            )
+            _check_same(handle, kept.sha256)
+        return kept
+
+    def _drawn(self, handle: PortraitHandle, edit: ExpressionEdit) -> _Drawing:
+        """Draw an edit once; whatever is made of it afterwards is made of this."""
+        start = time.perf_counter()
+        prepared = self._prepared(handle)
+        with prepared.lock:
+            state = resolve(edit, prepared.portrait.own_weights)
+            image, hints = prepared.portrait.render(state), tuple(prepared.portrait.hints(state))
+        return _Drawing(prepared, edit, image, hints, _recipe(prepared, edit, handle.size), start)
+
+    def _keep(
+        self,
+        handle: PortraitHandle,
+        drawing: _Drawing,
+        project_id: str | None = None,
+        note: str = "",
+        parent_id: str | None = None,
+    ) -> Render:
+        """Put a drawn edit into the library."""
+        from studio.engines.media.pictures import png_bytes, thumbnail_jpeg
+
+        sha256 = self._sources.settled(handle.source).sha256 or ""
+        _check_same(handle, sha256)
+        photo = self._sources.photo(handle.source) or photo_of(self._store, sha256, handle.face_index)
+        image, prepared = drawing.image, drawing.prepared
+        media = self._store.media.put(png_bytes(image, drawing.recipe), ".png")
+        thumbnail = self._store.media.put(thumbnail_jpeg(image, THUMBNAIL_PIXELS), ".jpg")
+        moved = ", ".join(name for name, value in drawing.edit.values.items() if value)
+        return self._store.renders.add(
+            NewRender(
+                kind="image",
+                media_sha256=media,
+                thumbnail_sha256=thumbnail,
+                recipe=drawing.recipe,
+                engine=prepared.engine,
+                engine_version=prepared.engine_version,
+                inputs={"portrait": sha256},
+                seconds=time.perf_counter() - drawing.start,
+                title=note or moved or "Portrait",
+                search_text=f"{note} {moved}".strip(),
+                project_id=project_id or (photo.project_id if photo else None),
+                identity_id=photo.identity_id if photo else None,
+                photo_id=photo.id if photo else None,
+                parent_id=parent_id,
+                width=image.shape[1],
+                height=image.shape[0],
+            ),
+        )
+
+
+def _check_same(handle: PortraitHandle, sha256: str) -> None:
+    """Refuse to go on with another picture than the one that was opened.
+
+    Raises:
+        ConflictError: the file has changed on disk.
+    """
+    if sha256 != handle.sha256:
+        raise ConflictError("The picture has changed on disk since it was opened.", "Open it again.")
+
+
+def _check_place(out: Path, source: MediaSource) -> None:
+    """Refuse a place where no picture can go, before anything is drawn."""
+    from studio.engines.media.atomic import check_place
+
+    if out.suffix.lower() not in {".png", ".jpg", ".jpeg"}:
+        raise UserInputError(f"{out.name} names no picture format.", "End it in .png or .jpg.")
+    check_place(out, source.path)
+
+
+def _write(drawing: _Drawing, out: Path) -> None:
+    """Write a drawn edit, with its recipe inside, in the format that the name asks for."""
+    from studio.engines.media.atomic import atomic_file
+    from studio.engines.media.pictures import jpeg_bytes, write_png
+
+    if out.suffix.lower() == ".png":
+        write_png(out, drawing.image, drawing.recipe)
+        return
+    with atomic_file(out) as part:
+        part.write_bytes(jpeg_bytes(drawing.image, drawing.recipe))
 
 
 def check_engine(recipe: Mapping[str, Any], engine: str, version: str) -> None:

@@ -8,21 +8,22 @@ portrait, which is what makes a render repeatable.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from studio.domain.face import DetectedFace
 from studio.engines import Engines
 from studio.engines.base import Image, Portrait
-from studio.engines.media.ffmpeg import checked_file
 from studio.errors import LimitExceededError, NoFaceError, SeveralFacesError, UserInputError
-from studio.services.recipes import file_sha256
+
+if TYPE_CHECKING:
+    from studio.engines.media.pictures import PictureFile
 
 WORKING_SIDE = 2048
 """Faces are found on at most this many pixels; no clip is larger."""
@@ -132,7 +133,7 @@ class Portraits:
         self._resolved: dict[str, str] = {}  # key with the face as asked (perhaps None) -> key with its index
         self._lock = threading.Lock()
 
-    def find_faces(self, picture: Path | bytes) -> FoundFaces:
+    def find_faces(self, picture: Path | bytes | PictureFile) -> FoundFaces:
         """Decode a picture and find its faces.
 
         Raises:
@@ -154,11 +155,18 @@ class Portraits:
         return FoundFaces(decoded.sha256, image, width, height, width / image.shape[1], faces, notes)
 
     def prepare(
-        self, picture: Path | bytes, *, face_index: int | None = None, size: int | None = None, engine: str = "rig"
+        self,
+        picture: Path | bytes,
+        *,
+        sha256: str | None = None,
+        face_index: int | None = None,
+        size: int | None = None,
+        engine: str = "rig",
     ) -> PreparedPortrait:
         """Return the portrait of one face, from the shelf where it lies there already.
 
         Args:
+            sha256: of the picture's bytes, where it is known; what lies on the shelf is then found unread.
             size: longer side in pixels, SMALLEST_SIDE..LARGEST_SIDE; default the
                 picture's own, at most DEFAULT_SIDE.
 
@@ -169,7 +177,12 @@ class Portraits:
             raise LimitExceededError(
                 f"A longer side of {size} pixels is not possible.", f"Choose {SMALLEST_SIDE} to {LARGEST_SIDE}."
             )
-        sha256 = _fingerprint(picture)
+        wanted: Path | bytes | PictureFile = picture
+        if sha256 is None:
+            from studio.engines.media.pictures import read_file
+
+            wanted = read_file(picture)
+            sha256 = wanted.sha256
         asked = f"{sha256}/{face_index}/{size}/{engine}-{self.engines.animator(engine).version}"
         with self._lock:
             kept = self._kept.get(self._resolved.get(asked, asked))
@@ -177,7 +190,7 @@ class Portraits:
                 self._kept.move_to_end(kept.key)
                 return kept
         # Two threads may prepare the same portrait at once; the second result is simply dropped.
-        made = self._make(picture, face_index, size, engine)
+        made = self._make(wanted, face_index, size, engine)
         with self._lock:
             self._resolved[asked] = made.key
             made = self._kept.setdefault(made.key, made)
@@ -186,7 +199,17 @@ class Portraits:
                 self._resolved = {a: key for a, key in self._resolved.items() if key != gone}
         return made
 
-    def _make(self, picture: Path | bytes, face_index: int | None, size: int | None, engine: str) -> PreparedPortrait:
+    def kept(self, key: str) -> PreparedPortrait | None:
+        """Return the portrait of that key; None when it has left the shelf."""
+        with self._lock:
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
+            return found
+
+    def _make(
+        self, picture: Path | bytes | PictureFile, face_index: int | None, size: int | None, engine: str
+    ) -> PreparedPortrait:
         self.engines.warm_up(engine)
         found = self.find_faces(picture)
         index = choose_face(found.faces, face_index)
@@ -204,13 +227,6 @@ class Portraits:
         return PreparedPortrait(
             key, found.sha256, index, image, face, portrait, animator.name, animator.version, tuple(hints)
         )
-
-
-def _fingerprint(picture: Path | bytes) -> str:
-    """Return the sha256 of a picture's bytes."""
-    if isinstance(picture, bytes):
-        return hashlib.sha256(picture).hexdigest()
-    return file_sha256(checked_file(picture))
 
 
 def _resized(image: Image, side: int) -> Image:

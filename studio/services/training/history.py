@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from studio.domain.adapter import Adapter, NewAdapter
+from studio.domain.adapter import Adapter, NewAdapter, free_name
 from studio.domain.job import Job
 from studio.domain.training import Checkpoint, GridCell, RunSample, Suggestion, TrainingRun, suggest_checkpoint
 from studio.errors import ConflictError, UserInputError
@@ -129,6 +129,24 @@ class RunHistory:
                 checkpoint_id=checkpoint.id, measures=measures_of(run, checkpoint),
             ),
         )  # fmt: skip
+
+    def adapter_of(self, checkpoint_id: str) -> Adapter:
+        """Return the adapter of a checkpoint; one that was not kept yet is kept now, under a name that is free.
+
+        Raises:
+            NotFoundError: no such checkpoint.
+        """
+        checkpoint = self._store.runs.checkpoint(checkpoint_id)
+        known = self._store.adapters.list()
+        for adapter in known:
+            if adapter.checkpoint_id == checkpoint_id:
+                return adapter
+        person = self._store.identities.get(self.get(checkpoint.run_id).identity_id)
+        name = free_name(f"{person.name} {checkpoint.step}", {a.name for a in known})
+        try:
+            return self.keep(checkpoint_id, name)
+        except ConflictError:  # another window kept it under this name a moment ago
+            return next(a for a in self._store.adapters.list() if a.name == name)
 
     # -- judging ---------------------------------------------------------------------
 

@@ -101,6 +101,17 @@ class Training:
         found = [read_training_preset(path) for path in self._presets.glob("*.json")]
         return tuple(sorted(found, key=lambda p: (p.memory_gb, p.name)))
 
+    def presets_for(self, base: str) -> tuple[TrainingPreset, ...]:
+        """Return the presets that suit a base, smallest first: those made for it, else those of its family."""
+        entries = {e.card.name: e for e in self._bases.list()}
+        if base not in entries:
+            return ()
+        found = [p for p in self.presets() if p.family == entries[base].card.family]
+        own = [p for p in found if p.plan.base == base]
+        embedded = {n for n, e in entries.items() if e.card.source == "embedded"}
+        suited = own or [p for p in found if p.plan.base not in embedded]
+        return tuple(sorted(suited, key=lambda p: (p.memory_gb, p.plan.method == "dreambooth", p.plan.steps)))
+
     def preset(self, name: str) -> TrainingPreset:
         """Return one preset.
 
@@ -155,8 +166,8 @@ class Training:
 
     # -- starting --------------------------------------------------------------------
 
-    def submit(self, identity_id: str, plan: TrainingPlan, name: str = "", *, anyway: bool = False) -> TrainingRun:
-        """Check everything and put a new run into the queue.
+    def submit_train(self, identity_id: str, plan: TrainingPlan, name: str = "", *, anyway: bool = False) -> Job:
+        """Check everything and put a new run into the queue; `job.params["run_id"]` names the run.
 
         Args:
             name: for the person; default the person's name and the date.
@@ -175,10 +186,9 @@ class Training:
                 f"{person.name} is already being trained with just these settings.",
                 "Wait for it, or change a setting, such as the seed.",
             )
-        run = self._new_run(person.id, plan, name, anyway)
-        return self._queued(run)
+        return self._queued(self._new_run(person.id, plan, name, anyway))
 
-    def run_now(
+    def train(
         self,
         identity_id: str,
         plan: TrainingPlan,
@@ -188,7 +198,7 @@ class Training:
         on_start: Callable[[TrainingRun], None] | None = None,
         on_progress: OnProgress | None = None,
     ) -> TrainingRun:
-        """Start a new run and train here and now; see `submit` for what is refused.
+        """Start a new run and train here and now; see `submit_train` for what is refused.
 
         Args:
             on_start: told the run as soon as it has a row, so that it can be stopped.
@@ -198,7 +208,7 @@ class Training:
         """
         return self._work_here(self._new_run(identity_id, plan, name, anyway), on_start, on_progress)
 
-    def go_on(self, run_id: str, steps: int | None = None) -> Job:
+    def submit_go_on(self, run_id: str, steps: int | None = None) -> Job:
         """Continue a run in a new job, from its last checkpoint.
 
         Args:
@@ -208,11 +218,9 @@ class Training:
             ConflictError: its job still waits or runs.
             UserInputError: nothing is left to do, or the total is not larger than what is done.
         """
-        job_id = self._queued(self._extended(run_id, steps)).job_id
-        assert job_id is not None
-        return self._queue.get(job_id)
+        return self._queued(self._extended(run_id, steps))
 
-    def go_on_now(
+    def go_on(
         self,
         run_id: str,
         steps: int | None = None,
@@ -220,7 +228,7 @@ class Training:
         on_start: Callable[[TrainingRun], None] | None = None,
         on_progress: OnProgress | None = None,
     ) -> TrainingRun:
-        """Continue a run here and now; see `go_on`."""
+        """Continue a run here and now; see `submit_go_on`."""
         return self._work_here(self._extended(run_id, steps), on_start, on_progress)
 
     def schedule_note(self, run_id: str, steps: int) -> str:
@@ -237,7 +245,7 @@ class Training:
 
     # -- the grid --------------------------------------------------------------------
 
-    def grid(
+    def submit_draw_grid(
         self,
         run_id: str,
         strengths: Sequence[float] = (0.6, 0.8, 1.0),
@@ -262,7 +270,7 @@ class Training:
             identity_id=run.identity_id,
         )  # fmt: skip
 
-    def grid_now(
+    def draw_grid(
         self,
         run_id: str,
         strengths: Sequence[float] = (0.6, 0.8, 1.0),
@@ -272,7 +280,7 @@ class Training:
         checkpoint_ids: Sequence[str] = (),
         on_progress: OnProgress | None = None,
     ) -> tuple[GridSummary, ...]:
-        """Draw a grid here and now; see `grid`."""
+        """Draw a grid here and now; see `submit_draw_grid`."""
         run = self._history.get(run_id)
         params = self._grid_params(run, strengths, prompts, seeds, checkpoint_ids)
 
@@ -330,12 +338,13 @@ class Training:
         plan = changed_plan(run.plan, {"steps": total})
         return self._store.runs.change(run_id, plan=plan, outcome="")
 
-    def _queued(self, run: TrainingRun) -> TrainingRun:
+    def _queued(self, run: TrainingRun) -> Job:
         job = self._queue.submit(
             "train", TrainParams(run_id=run.id), title=f"Training {run.name}",
             project_id=run.project_id, identity_id=run.identity_id,
         )  # fmt: skip
-        return self._store.runs.change(run.id, job_id=job.id)
+        self._store.runs.change(run.id, job_id=job.id)
+        return job
 
     def _work_here(
         self, run: TrainingRun, on_start: Callable[[TrainingRun], None] | None, on_progress: OnProgress | None

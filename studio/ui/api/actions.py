@@ -120,8 +120,8 @@ class Api:
         self, portrait: dict[str, Any], values: dict[str, Any], neutralise: bool = False
     ) -> dict[str, Any]:
         """Draw slider values on a portrait; returns the picture and hints."""
-        image, hints = self.studio.expressions.render(self.opened(portrait), ExpressionEdit(values, neutralise))
-        return {"file": self.file(self.window.shelf.picture(image)), "hints": list(hints)}
+        drawn = self.studio.expressions.render(self.opened(portrait), ExpressionEdit(values, neutralise))
+        return {"file": self.file(self.window.shelf.picture(drawn.image)), "hints": list(drawn.hints)}
 
     def save_expression(
         self, portrait: dict[str, Any], values: dict[str, Any], neutralise: bool = False, note: str = ""
@@ -151,7 +151,7 @@ class Api:
 
     def animate(self, request: dict[str, Any]) -> dict[str, Any]:
         """Put a clip into the queue; returns its job."""
-        return self.job_row(self.studio.animation.submit(self.request(request)))
+        return self.job_row(self.studio.animation.submit_render(self.request(request)))
 
     # -- jobs -------------------------------------------------------------------------
 

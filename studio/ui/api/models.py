@@ -76,8 +76,8 @@ class ModelApi:
         self, identity_id: str, preset: str = DEFAULT_PRESET, changes: dict[str, Any] | None = None, name: str = ""
     ) -> dict[str, Any]:
         """Put a run into the queue; changes are fields of the plan. Needs the person's consent to train."""
-        run = self.studio.training.submit(identity_id, self.plan(preset, changes), name)
-        return self.run_row(run.id)
+        job = self.studio.training.submit_train(identity_id, self.plan(preset, changes), name)
+        return self.run_row(str(job.params["run_id"]))
 
     def run_row(self, run_id: str) -> Json:
         """Return where a run stands."""
@@ -105,7 +105,7 @@ class ModelApi:
 
     def continue_training(self, run_id: str, steps: int | None = None) -> dict[str, Any]:
         """Continue a run from its last checkpoint, to its own or to a new total of steps."""
-        return self.job_row(self.studio.training.go_on(run_id, steps))
+        return self.job_row(self.studio.training.submit_go_on(run_id, steps))
 
     # -- adapters ---------------------------------------------------------------------------
 
@@ -140,7 +140,7 @@ class ModelApi:
 
     def generate(self, request: dict[str, Any]) -> dict[str, Any]:
         """Put pictures from words into the queue; returns their job, whose outputs name the renders."""
-        return self.job_row(self.studio.generation.submit(self.generation_request(request)))
+        return self.job_row(self.studio.generation.submit_generate(self.generation_request(request)))
 
 
 NAMES: tuple[str, ...] = (

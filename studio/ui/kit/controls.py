@@ -14,6 +14,9 @@ import gradio as gr
 from studio.domain.expression import Control
 from studio.ui.guard import guarded
 
+Updates = dict[Any, Any]
+"""What a handler changes on the page: component -> new value; what is not named stays as it is."""
+
 CARD_CLICKS = """
 const button = (event) => event.target.closest('[data-act]');
 const tell = (b) => trigger('click', { act: b.dataset.act, id: b.dataset.id || '' });

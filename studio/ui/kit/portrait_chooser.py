@@ -16,7 +16,7 @@ import gradio as gr
 from studio.services.people.identities import PhotoInspection
 from studio.services.sources import MediaSource
 from studio.ui.kit import text
-from studio.ui.kit.controls import PICTURE_TYPES, clickable, clicked, html, listen
+from studio.ui.kit.controls import PICTURE_TYPES, Updates, clickable, clicked, html, listen
 from studio.ui.window import Window
 
 Choice = dict[str, Any]
@@ -72,9 +72,14 @@ class PortraitChooser:
         self.faces = clickable(elem_id=f"{self.name}-faces")
         self.message = html()
 
+    @property
+    def parts(self) -> list[Any]:
+        """Everything that `answer` updates."""
+        return [self.choice, self.people, self.faces, self.message]
+
     def wire(self) -> None:
         """Attach the listeners; the tab listens to `choice.change`."""
-        outputs = [self.choice, self.people, self.faces, self.message]
+        outputs = self.parts
         listen(self.people.click, self._pick_photo, self.choice, outputs)
         listen(self.upload.upload, self._take_upload, self.upload, outputs)
         listen(self.upload.clear, self._forget_upload, self.choice, outputs)
@@ -105,7 +110,7 @@ class PortraitChooser:
             return text.notice("No person yet.", "Add one on the Identities tab, or drop a picture below.")
         return text.cards(items, "strip", "Photos of your people")
 
-    def _pick_photo(self, choice: Choice | None, event: gr.EventData) -> tuple[Any, ...]:
+    def _pick_photo(self, choice: Choice | None, event: gr.EventData) -> Updates:
         _, photo_id = clicked(event)
         return self.answer(choice if photo_id == CHOSEN else self.photo_choice(photo_id))
 
@@ -117,31 +122,30 @@ class PortraitChooser:
                     return {"photo_id": photo_id, "face_index": None, "title": person.name, "identity_id": person.id}
         return {"photo_id": photo_id, "face_index": None, "title": "Photo"}
 
-    def answer(self, choice: Choice | None) -> tuple[Any, ...]:
-        """Return the updates for [choice, people, faces, message] after a choice."""
-        return choice, self.strip(choice), "", ""
+    def answer(self, choice: Choice | None, faces: str = "", message: str = "") -> Updates:
+        """Return the updates of `parts` after a choice, or while none can be made yet."""
+        return {self.choice: choice, self.people: self.strip(choice), self.faces: faces, self.message: message}
 
-    def _take_upload(self, path: str | None) -> tuple[Any, ...]:
+    def _take_upload(self, path: str | None) -> Updates:
         if not path:
             return self.answer(None)
         inspection = self.window.studio.identities.inspect(Path(path))
         title = Path(path).stem
         if not inspection.faces:
             hint = "Use a picture that shows a face from the front, larger than 100 pixels."
-            return None, self.strip(None), "", text.notice("No face was found in this picture.", hint, "bad")
+            return self.answer(None, message=text.notice("No face was found in this picture.", hint, "bad"))
         if len(inspection.faces) > 1:
             ask = text.notice("Several faces are in this picture.", "Pick the one you mean.")
-            return None, self.strip(None), ask + face_cards(self.window, inspection), ""
-        choice = {"path": path, "face_index": inspection.faces[0].index, "title": title}
-        return choice, self.strip(choice), "", ""
+            return self.answer(None, ask + face_cards(self.window, inspection))
+        return self.answer({"path": path, "face_index": inspection.faces[0].index, "title": title})
 
-    def _forget_upload(self, choice: Choice | None) -> tuple[Any, ...]:
+    def _forget_upload(self, choice: Choice | None) -> Updates:
         return self.answer(choice if choice and choice.get("photo_id") else None)
 
-    def _pick_face(self, choice: Choice | None, path: str | None, event: gr.EventData) -> tuple[Any, ...]:
+    def _pick_face(self, choice: Choice | None, path: str | None, event: gr.EventData) -> Updates:
         _, index = clicked(event)
         if not path:
             return self.answer(choice)
         inspection = self.window.studio.identities.inspect(Path(path))
         picked = {"path": path, "face_index": int(index), "title": Path(path).stem}
-        return picked, self.strip(picked), face_cards(self.window, inspection, picked=int(index)), ""
+        return self.answer(picked, face_cards(self.window, inspection, picked=int(index)))

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
 
+from studio.domain.training import judged
+
 
 @dataclass(frozen=True)
 class Card:
@@ -192,9 +194,5 @@ def likeness(value: float | None, spread: float | None) -> str:
 
 
 def likeness_tone(value: float | None, spread: float | None) -> str:
-    """Return the tone of a likeness: good within two spreads of the own photos, bad below half."""
-    if value is None:
-        return ""
-    if value >= 1 - 2 * max(spread or 0.0, 0.05):
-        return "good"
-    return "warn" if value >= 0.5 else "bad"
+    """Return the color of a likeness; none where it was not measured."""
+    return "" if value is None else {"good": "good", "fair": "warn", "poor": "bad"}[judged(value, spread)]

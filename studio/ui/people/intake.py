@@ -17,7 +17,7 @@ from studio.domain.curation import Intake, Review
 from studio.errors import NotFoundError, UserInputError
 from studio.services.people.measuring import LOOK_SIDE
 from studio.ui.kit import text
-from studio.ui.kit.controls import clickable, clicked, html, listen
+from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.people import sorting
 from studio.ui.window import Window
 
@@ -114,50 +114,50 @@ class HeapPanel:
         """Say whether the selected heap is still there."""
         return selected == NEW_HEAP or any(HEAP + i.id == selected for i in self.curation.intakes())
 
-    def show(self, selected: str | None) -> tuple[Any, ...]:
+    def show(self, selected: str | None) -> Updates:
         """Return the updates of `self.parts`."""
         if not is_heap(selected):
             return self._shown(drop=False, sheet=False)
         if selected == NEW_HEAP:
             people = [("Let the studio find out", "")]
             people += [(p.name, p.id) for p in self.window.studio.identities.list()]
-            return self._shown(drop=True, sheet=False, whose=gr.Dropdown(choices=people, value=""))
+            return self._shown({self.whose: gr.Dropdown(choices=people, value="")}, drop=True, sheet=False)
         return self._heap(self.curation.intake(str(selected).removeprefix(HEAP)))
 
-    def _shown(self, *, drop: bool, sheet: bool, whose: Any = None, **pieces: Any) -> tuple[Any, ...]:
-        names = ("head", "ask", "people", "photos", "confirm", "undo", "discard", "foot")
-        empty: dict[str, Any] = dict.fromkeys(names[:4], "") | dict.fromkeys(names[4:], gr.skip())
-        values = {**empty, **pieces}
-        columns = gr.Column(visible=drop), gr.Column(visible=sheet)
-        return (*columns, gr.skip() if whose is None else whose, *(values[n] for n in names))
+    def _shown(self, pieces: Updates | None = None, *, drop: bool, sheet: bool) -> Updates:
+        """Return the updates of `self.parts`: which column is there, and what stands in it."""
+        updates: Updates = {self.drop: gr.Column(visible=drop), self.sheet: gr.Column(visible=sheet)}
+        return updates | dict.fromkeys((self.head, self.ask, self.people, self.photos), "") | (pieces or {})
 
-    def _heap(self, intake: Intake) -> tuple[Any, ...]:
+    def _heap(self, intake: Intake) -> Updates:
         job = self._job(intake)
         title = text.heading(intake.title, self._subtitle(intake))
         if job is not None and (job.is_active or (intake.waiting and job.state != "done")):
             card = self.window.job_card(job, with_open=False)
-            return self._shown(
-                drop=False, sheet=True, head=title + card, confirm=gr.Button(visible=False),
-                undo=gr.Button(visible=False), foot=gr.Row(visible=not job.is_active),
-            )  # fmt: skip
+            pieces = {
+                self.head: title + card,
+                self.confirm: gr.Button(visible=False),
+                self.undo: gr.Button(visible=False),
+                self.foot: gr.Row(visible=not job.is_active),
+            }
+            return self._shown(pieces, drop=False, sheet=True)
         review = self.curation.review(intake.id)
-        return self._shown(
-            drop=False, sheet=True, head=title + sorting.tally(intake, review), **self._pieces(intake, review)
-        )
+        head = {self.head: title + sorting.tally(intake, review)}
+        return self._shown(head | self._pieces(intake, review), drop=False, sheet=True)
 
-    def _pieces(self, intake: Intake, review: Review) -> dict[str, Any]:
+    def _pieces(self, intake: Intake, review: Review) -> Updates:
         names = {p.id: p.file_name for p in intake.photos}
         picture = self._pictures(intake)
         fixed = self._whose(intake)
         step = self.curation.last_step(intake_id=intake.id)
         kept, done = review.count("keep"), intake.confirmed is not None
         return {
-            "ask": "" if done else sorting.question(review, picture, names),
-            "people": sorting.people(review, picture, fixed=fixed),
-            "photos": sorting.photos(intake, review, picture),
-            "confirm": gr.Button(f"Take over {kept} photo{'s' if kept != 1 else ''}", visible=not done),
-            "undo": gr.Button(f"Undo: {step.title}" if step else "Undo", visible=step is not None),
-            "foot": gr.Row(visible=True),
+            self.ask: "" if done else sorting.question(review, picture, names),
+            self.people: sorting.people(review, picture, fixed=fixed),
+            self.photos: sorting.photos(intake, review, picture),
+            self.confirm: gr.Button(f"Take over {kept} photo{'s' if kept != 1 else ''}", visible=not done),
+            self.undo: gr.Button(f"Undo: {step.title}" if step else "Undo", visible=step is not None),
+            self.foot: gr.Row(visible=True),
         }
 
     def _subtitle(self, intake: Intake) -> str:
@@ -195,15 +195,15 @@ class HeapPanel:
 
     # -- handlers ---------------------------------------------------------------
 
-    def _start(self, paths: list[str] | str | None, whose: str) -> tuple[Any, ...]:
+    def _start(self, paths: list[str] | str | None, whose: str) -> Updates:
         if not paths:
             raise UserInputError("There is no photo yet.", "Drop photos, or choose a folder.")
         files = [Path(p) for p in ([paths] if isinstance(paths, str) else paths)]
-        job = self.curation.submit(_pictures_only(files), identity_id=whose or None)
+        job = self.curation.submit_analyse(_pictures_only(files), identity_id=whose or None)
         selected = HEAP + str(job.params["intake_id"])
-        return (selected, *self.tab.show(selected), None)
+        return {self.tab.selected: selected, **self.tab.show(selected), self.files: None}
 
-    def _act(self, selected: str | None, event: gr.EventData) -> tuple[Any, ...]:
+    def _act(self, selected: str | None, event: gr.EventData) -> Updates:
         """Do what a button of the heap says."""
         act, id = clicked(event)
         intake_id = str(selected).removeprefix(HEAP)
@@ -220,34 +220,35 @@ class HeapPanel:
             self.window.act_on_job(act, id)
         return self.show(selected)
 
-    def _confirm(self, selected: str | None) -> tuple[Any, ...]:
+    def _confirm(self, selected: str | None) -> Updates:
         done = self.curation.confirm(str(selected).removeprefix(HEAP))
         gr.Info(done.sentence, title="Done", duration=6)
         person = done.people[0].id
-        return (person, *self.tab.show(person))
+        return {self.tab.selected: person, **self.tab.show(person)}
 
-    def _undo(self, selected: str | None) -> tuple[Any, ...]:
+    def _undo(self, selected: str | None) -> Updates:
         self.curation.undo(intake_id=str(selected).removeprefix(HEAP))
         return self.show(selected)
 
-    def _discard(self, selected: str | None) -> tuple[Any, ...]:
+    def _discard(self, selected: str | None) -> Updates:
         self.curation.discard(str(selected).removeprefix(HEAP))
         self.window.shelf.sweep()
         gr.Info("The heap was discarded. Photos that were taken over stay.", title="Done", duration=4)
-        return (None, *self.tab.show(None))
+        return {self.tab.selected: None, **self.tab.show(None)}
 
-    def news(self, selected: str | None, seen: str) -> tuple[Any, ...]:
-        """Return a marker of what is shown, the list of people and the updates of `self.parts`, when a job went on."""
-        same = (seen, *(gr.skip() for _ in (self.tab.list, *self.parts)))
+    def news(self, selected: str | None, seen: str) -> Updates:
+        """Return the updates of `self.parts`, the list of people and the marker of what is seen, when a job went on."""
         if not is_heap(selected) or selected == NEW_HEAP or not self.exists(str(selected)):
-            return same
+            return {}
         intake = next(i for i in self.curation.intakes() if HEAP + i.id == selected)
         job = self._job(intake)
         now = "" if job is None else f"{job.id} {job.state} {job.fraction} {job.message} {job.cancel_requested}"
         if now == seen:
-            return same
-        people = gr.skip() if job is None or job.is_active else self.tab.people_cards(selected)
-        return (now, people, *self.show(selected))
+            return {}
+        updates: Updates = {self.tab.seen: now, **self.show(selected)}
+        if job is not None and not job.is_active:
+            updates[self.tab.list] = self.tab.people_cards(selected)
+        return updates
 
 
 def _pictures_only(files: list[Path]) -> list[Path]:

@@ -20,7 +20,7 @@ from studio.domain.identity import Identity
 from studio.domain.traits import TRAITS, Coverage, CoverageRow, Policy
 from studio.services.people.measuring import jpeg
 from studio.ui.kit import text
-from studio.ui.kit.controls import clickable, clicked, html, listen
+from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.window import Window
 
 SHOWN_SIDE = 192
@@ -125,7 +125,7 @@ class TrainingSetPanel:
 
     # -- what is shown ----------------------------------------------------------
 
-    def show(self, selected: str | None, trigger: str, class_word: str) -> tuple[Any, ...]:
+    def show(self, selected: str | None, trigger: str, class_word: str) -> Updates:
         """Return the updates of `self.parts`."""
         person = self.window.studio.identities.get(self.tab.shown(selected))
         found = self.training_sets.training_set(person.id, trigger=trigger, class_word=class_word)
@@ -134,15 +134,16 @@ class TrainingSetPanel:
         step = self.curation.last_step(identity_id=person.id)
         kept = sum(c.kept for c in found)
         said = f"{kept} of {len(found)} photos are used. Click one to leave it out or take it back."
-        return (
-            consent_note(person, datetime.now(UTC))
-            + strips(coverage)
-            + text.hints(coverage.advice, "Nothing is missing."),
-            f'<p class="fine">{escape(said)}</p>' + self._cards(found),
-            [name for name, policy in policies.items() if policy == "describe"],
-            gr.Dataframe([[c.photo.file_name or "Photo", c.caption] for c in found if c.kept], visible=True),
-            gr.Button(f"Undo: {step.title}" if step else "Undo", visible=step is not None),
-        )
+        advice = text.hints(coverage.advice, "Nothing is missing.")
+        return {
+            self.state: consent_note(person, datetime.now(UTC)) + strips(coverage) + advice,
+            self.cards: f'<p class="fine">{escape(said)}</p>' + self._cards(found),
+            self.policies: [name for name, policy in policies.items() if policy == "describe"],
+            self.captions: gr.Dataframe(
+                [[c.photo.file_name or "Photo", c.caption] for c in found if c.kept], visible=True
+            ),
+            self.undo: gr.Button(f"Undo: {step.title}" if step else "Undo", visible=step is not None),
+        }
 
     def _cards(self, found: Sequence[CuratedPhoto]) -> str:
         items = []
@@ -177,16 +178,14 @@ class TrainingSetPanel:
 
     # -- handlers ---------------------------------------------------------------
 
-    def _toggle(self, selected: str | None, trigger: str, class_word: str, event: gr.EventData) -> tuple[Any, ...]:
+    def _toggle(self, selected: str | None, trigger: str, class_word: str, event: gr.EventData) -> Updates:
         person = self.tab.shown(selected)
         _, photo_id = clicked(event)
         found = {c.photo.id: c for c in self.training_sets.training_set(person)}
         self.training_sets.set_kept(person, [photo_id], not found[photo_id].kept)
         return self.show(selected, trigger, class_word)
 
-    def _set_policies(
-        self, selected: str | None, trigger: str, class_word: str, describe: Sequence[str]
-    ) -> tuple[Any, ...]:
+    def _set_policies(self, selected: str | None, trigger: str, class_word: str, describe: Sequence[str]) -> Updates:
         person = self.tab.shown(selected)
         for name, policy in self.training_sets.policies(person).items():
             wanted: Policy = "describe" if name in describe else "leave out"
@@ -194,9 +193,7 @@ class TrainingSetPanel:
                 self.training_sets.set_policy(person, name, wanted)
         return self.show(selected, trigger, class_word)
 
-    def _write(
-        self, selected: str | None, trigger: str, class_word: str, rows: Sequence[Sequence[str]]
-    ) -> tuple[Any, ...]:
+    def _write(self, selected: str | None, trigger: str, class_word: str, rows: Sequence[Sequence[str]]) -> Updates:
         person = self.tab.shown(selected)
         kept = [c for c in self.training_sets.training_set(person, trigger=trigger, class_word=class_word) if c.kept]
         for curated, row in zip(kept, rows, strict=False):  # a row added or removed in the table says nothing
@@ -208,9 +205,9 @@ class TrainingSetPanel:
         return self.show(selected, trigger, class_word)
 
     def _by_model(self, selected: str | None, model: str) -> None:
-        self.training_sets.submit_captions(self.tab.shown(selected), model)
+        self.training_sets.submit_write_captions(self.tab.shown(selected), model)
         gr.Info("The captions are being written; the Jobs tab shows how far it is.", title="Started", duration=6)
 
-    def _undo(self, selected: str | None, trigger: str, class_word: str) -> tuple[Any, ...]:
+    def _undo(self, selected: str | None, trigger: str, class_word: str) -> Updates:
         self.curation.undo(identity_id=self.tab.shown(selected))
         return self.show(selected, trigger, class_word)

@@ -14,12 +14,12 @@ from typing import Any
 
 import gradio as gr
 
-from studio.domain.adapter import STRENGTH_RANGE, Adapter
+from studio.domain.adapter import STRENGTH_RANGE, Adapter, says_trigger, with_trigger
 from studio.errors import UserInputError
 from studio.services.bases import BaseEntry
 from studio.services.pictures.generation import AdapterUse, GenerationRequest, checked_generation
 from studio.ui.kit import text
-from studio.ui.kit.controls import clickable, clicked, listen
+from studio.ui.kit.controls import Updates, clickable, clicked, listen
 from studio.ui.pictures.source_picture import SourcePicture, control_slider
 from studio.ui.training.plan_form import base_note, base_title
 from studio.ui.window import Window
@@ -156,50 +156,47 @@ class PictureForm:
 
     # -- base and adapters ------------------------------------------------------
 
-    def fill(self, base: str | None, worn: Sequence[str], prompt: str, *strengths: float) -> tuple[Any, ...]:
+    def fill(self, base: str | None, worn: Sequence[str], prompt: str, *strengths: float) -> Updates:
         """Return the updates of [base, *worn] when the tab is opened; adapters that are gone come off."""
         entries = {e.card.name: e for e in self.window.studio.bases.list()}
         known = base in entries
         base = base if known else next(iter(entries), None)
         choices = gr.Dropdown([(base_title(e), n) for n, e in entries.items()], value=base)
         if not known or base is None:
-            return (choices, *self._suited(base))
+            return {self.base: choices, **self._suited(base)}
         entry = entries[base]
-        fitting = {a.id: a.name for a in self.adapters_for(entry)}
+        fitting = {a.id: a.name for a in self.window.studio.adapters.fitting(entry.card.name)}
         left = [i for i in worn if i in fitting]
         kept = self.wear(left, prompt, dict(zip(worn, strengths, strict=False)))
         named = gr.Dropdown([(n, i) for i, n in fitting.items()], value=left)
-        return (choices, base_note(entry), named, *kept, gr.Dropdown(sizes_of(entry)))
+        sizes = gr.Dropdown(sizes_of(entry))
+        return {self.base: choices, self.note: base_note(entry), self.adapters: named, **kept, self.size: sizes}
 
-    def _new_base(self, base: str) -> tuple[Any, ...]:
+    def _new_base(self, base: str) -> Updates:
         entry = self.window.studio.bases.get(base)
-        return (*self._suited(base), entry.card.steps, entry.card.guidance)
+        return {**self._suited(base), self.steps: entry.card.steps, self.guidance: entry.card.guidance}
 
-    def _suited(self, base: str | None) -> tuple[Any, ...]:
+    def _suited(self, base: str | None) -> Updates:
         """Return the updates of `worn` for another base: nothing is worn yet."""
         if base is None:
-            return ("", gr.Dropdown([], value=[]), *self.wear((), "", {}), gr.Dropdown([]))
-        entry = self.window.studio.bases.get(base)
-        choices = [(a.name, a.id) for a in self.adapters_for(entry)]
-        return (base_note(entry), gr.Dropdown(choices, value=[]), *self.wear((), "", {}), _sizes(entry))
+            note, choices, sizes = "", [], gr.Dropdown([])
+        else:
+            entry = self.window.studio.bases.get(base)
+            choices = [(a.name, a.id) for a in self.window.studio.adapters.fitting(base)]
+            note, sizes = base_note(entry), _sizes(entry)
+        worn = {self.note: note, self.adapters: gr.Dropdown(choices, value=[]), self.size: sizes}
+        return worn | self.wear((), "", {})
 
-    def adapters_for(self, entry: BaseEntry) -> list[Adapter]:
-        """Return the adapters that fit a base: of its family, and of the embedded base its own alone."""
-        fitting = [a for a in self.window.studio.adapters.list() if a.family == entry.card.family]
-        embedded = {e.card.name for e in self.window.studio.bases.list() if e.card.source == "embedded"}
-        if entry.card.name in embedded:
-            return [a for a in fitting if a.base_name in (entry.card.name, "")]
-        return [a for a in fitting if a.base_name not in embedded]
-
-    def _wear(self, chosen: list[str] | None, prompt: str, before: list[str], *strengths: float) -> tuple[Any, ...]:
+    def _wear(self, chosen: list[str] | None, prompt: str, before: list[str], *strengths: float) -> Updates:
         return self.wear(chosen, prompt, dict(zip(before, strengths, strict=False)))
 
-    def wear(self, chosen: Sequence[str] | None, prompt: str, kept: Mapping[str, float]) -> tuple[Any, ...]:
+    def wear(self, chosen: Sequence[str] | None, prompt: str, kept: Mapping[str, float]) -> Updates:
         """Return the updates of [*strengths, words, wearing]; an adapter keeps its strength when others go."""
         worn = [self.window.studio.adapters.get(i) for i in chosen or ()][:PLACES]
         sliders = [gr.Slider(label=a.name, visible=True, value=kept.get(a.id, 1.0)) for a in worn]
         sliders += [gr.Slider(visible=False, value=1.0)] * (PLACES - len(worn))
-        return (*sliders, _missing_words(worn, prompt), [a.id for a in worn])
+        shown: Updates = dict(zip(self.strengths, sliders, strict=True))
+        return shown | {self.words: _missing_words(worn, prompt), self.wearing: [a.id for a in worn]}
 
     def _missing(self, prompt: str, wearing: Sequence[str]) -> str:
         known = {a.id: a for a in self.window.studio.adapters.list()}
@@ -207,20 +204,20 @@ class PictureForm:
 
     def _insert(self, event: gr.EventData, prompt: str) -> tuple[str, str]:
         trigger = self.window.studio.adapters.get(clicked(event)[1]).trigger
-        return with_trigger(prompt, trigger), ""
+        return with_trigger(prompt or "", trigger), ""
 
     def _download(self, event: gr.EventData) -> str:
         job = self.window.studio.bases.submit_download(clicked(event)[1])
         return text.notice(f"{job.title} has begun.", "The Jobs tab shows how far it is.", "good")
 
-    def hand_over(self, adapter: Adapter) -> tuple[Any, ...]:
+    def hand_over(self, adapter: Adapter) -> Updates:
         """Return the updates of `handed`: one adapter worn alone, its word in the prompt."""
         entries = {e.card.name: e for e in self.window.studio.bases.list()}
         entry = entries.get(adapter.base_name) or next(e for e in entries.values() if e.card.family == adapter.family)
-        choices, note, *_ = self.fill(entry.card.name, (), "")
-        worn = gr.Dropdown([(a.name, a.id) for a in self.adapters_for(entry)], value=[adapter.id])
-        prompt = f"a photo of {adapter.trigger}" if adapter.trigger else gr.skip()
-        return (prompt, choices, note, worn, *self.wear([adapter.id], adapter.trigger, {}), _sizes(entry))
+        updates = self.fill(entry.card.name, (), "") | self.wear([adapter.id], adapter.trigger, {})
+        choices = [(a.name, a.id) for a in self.window.studio.adapters.fitting(entry.card.name)]
+        updates |= {self.adapters: gr.Dropdown(choices, value=[adapter.id]), self.size: _sizes(entry)}
+        return updates | ({self.prompt: f"a photo of {adapter.trigger}"} if adapter.trigger else {})
 
     @property
     def handed(self) -> list[Any]:
@@ -266,19 +263,9 @@ def _sizes(entry: BaseEntry) -> gr.Dropdown:
     return gr.Dropdown(sizes, value=sizes[0][1])
 
 
-def with_trigger(prompt: str, trigger: str) -> str:
-    """Return the prompt with an adapter's word in it: in place of "a person" where that stands, else in front."""
-    words = prompt or ""
-    for plain in ("a person", "a woman", "a man"):
-        if plain in words:
-            return words.replace(plain, trigger, 1)
-    return f"{trigger}, {words}" if words.strip() else f"a photo of {trigger}"
-
-
 def _missing_words(worn: Sequence[Adapter], prompt: str) -> str:
     """Return a note for each adapter whose word the prompt does not say."""
-    words = (prompt or "").lower()
-    return "".join(_trigger_note(a) for a in worn if a.trigger and a.trigger.lower() not in words)
+    return "".join(_trigger_note(a) for a in worn if not says_trigger(prompt or "", a.trigger))
 
 
 def _trigger_note(adapter: Adapter) -> str:

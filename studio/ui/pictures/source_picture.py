@@ -19,7 +19,7 @@ from studio.domain.render import Render
 from studio.errors import UserInputError
 from studio.services.sources import MediaSource
 from studio.ui.kit import text
-from studio.ui.kit.controls import PICTURE_TYPES, clickable, clicked, listen
+from studio.ui.kit.controls import PICTURE_TYPES, Updates, clickable, clicked, listen
 from studio.ui.window import Window
 
 MASKS = [("The whole picture", ""), ("The face", "face"), ("The background", "background"), ("What I draw", "drawn")]
@@ -122,7 +122,7 @@ class SourcePicture:
             return '<p class="fine">Nothing is in the Library yet; drop a picture below.</p>'
         return text.cards(items, "strip", "Pictures to start from")
 
-    def start_from(self, path: Path, title: str, source: dict[str, str]) -> tuple[Any, ...]:
+    def start_from(self, path: Path, title: str, source: dict[str, str]) -> Updates:
         """Return the updates of `outputs` for a picture.
 
         Args:
@@ -135,9 +135,14 @@ class SourcePicture:
             f"<strong>Starts from {escape(title)}</strong>"
             f"{text.button('drop', 'source', 'Take it off', 'Draw from words alone')}</div>"
         )
-        return {"shown": str(copy), "source": source}, picture, "", gr.ImageMask(visible=False, value=None)
+        return {
+            self.source: {"shown": str(copy), "source": source},
+            self.chosen: picture,
+            self.mask: "",
+            self.painting: gr.ImageMask(visible=False, value=None),
+        }
 
-    def _pick(self, event: gr.EventData) -> tuple[Any, ...]:
+    def _pick(self, event: gr.EventData) -> Updates:
         act, id = clicked(event)
         library = self.window.studio.library
         if act == "photo":
@@ -145,14 +150,14 @@ class SourcePicture:
             return self.start_from(path, "the photo", {"photo_id": id})
         return self.start_from_render(library.show(id))
 
-    def start_from_render(self, render: Render) -> tuple[Any, ...]:
+    def start_from_render(self, render: Render) -> Updates:
         """Return the updates of `outputs` for a picture of the Library."""
         path = self.window.studio.library.path(render)
         return self.start_from(path, f"“{render.title or 'Picture'}”", {"sha256": render.media_sha256})
 
-    def _take(self, path: str | None) -> tuple[Any, ...]:
+    def _take(self, path: str | None) -> Updates:
         if not path:
-            return tuple(gr.skip() for _ in range(4))
+            return {}
         return self.start_from(Path(path), Path(path).name, {"path": path})
 
     def _mask(self, kind: str, source: dict[str, Any] | None) -> Any:

@@ -27,7 +27,7 @@ from studio.services.clips.animation import (
 from studio.services.clips.request import USUAL_VOICE
 from studio.services.sources import MediaSource
 from studio.ui.kit import text
-from studio.ui.kit.controls import clickable, clicked, html, listen
+from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.kit.portrait_chooser import Choice, PortraitChooser, source_of
 from studio.ui.window import Window
 
@@ -325,7 +325,7 @@ class AnimateTab:
 
     # -- handlers ---------------------------------------------------------------
 
-    def _preview(self, *inputs: Any) -> tuple[Any, ...]:
+    def _preview(self, *inputs: Any) -> Updates:
         request = self._request(*inputs)
         request = request.model_copy(update={"format": USUAL_CLIP_FORMAT})
         result = self.service.preview(request, seconds=PREVIEW_SECONDS)
@@ -334,53 +334,49 @@ class AnimateTab:
             f"Preview of the first {result.duration_seconds:.1f} s, made in {result.seconds.get('total', 0.0):.1f} s."
         )
         said = f'<p class="fine">{took}</p>' + text.hints(result.hints)
-        return (
-            gr.Video(value=path, visible=True, autoplay=True),
-            gr.HTML(visible=False),
-            said,
-            gr.Row(visible=False),
-            gr.skip(),
-            *(gr.skip() for _ in CURVE_FORMATS),
-            None,
-        )
+        return {
+            self.video: gr.Video(value=path, visible=True, autoplay=True),
+            self.placeholder: gr.HTML(visible=False),
+            self.caption: said,
+            self.downloads: gr.Row(visible=False),
+            self.shown: None,
+        }
 
-    def _submit(self, *inputs: Any) -> tuple[Any, ...]:
-        job = self.service.submit(self._request(*inputs))
+    def _submit(self, *inputs: Any) -> Updates:
+        job = self.service.submit_render(self._request(*inputs))
         return self._watch(job, None)
 
-    def _act(self, watched: str | None, event: gr.EventData) -> tuple[Any, ...]:
+    def _act(self, watched: str | None, event: gr.EventData) -> Updates:
         act, job_id = clicked(event)
         return self._watch(self.window.act_on_job(act, job_id), None)
 
-    def _find_running(self) -> tuple[Any, ...]:
+    def _find_running(self) -> Updates:
         """Find the newest active clip again, after a refresh or in a second browser."""
-        active = [j for j in self.window.studio.jobs.list() if j.is_active and j.kind == "animate"]
-        if not active:
-            return tuple(gr.skip() for _ in self.watch)
-        return self._watch(max(active, key=lambda j: j.created), None)
+        job = self.window.studio.jobs.newest_active("animate")
+        return {} if job is None else self._watch(job, None)
 
-    def _tick(self, watched: str | None, shown: str | None) -> tuple[Any, ...]:
+    def _tick(self, watched: str | None, shown: str | None) -> Updates:
         if not watched:
-            return tuple(gr.skip() for _ in self.watch)
+            return {}
         try:
             return self._watch(self.window.studio.jobs.get(watched), shown)
         except NotFoundError:
-            return (None, None, "", *(gr.skip() for _ in self.watch[3:]))
+            return {self.watched: None, self.shown: None, self.progress: ""}
 
-    def _watch(self, job: Job, shown: str | None) -> tuple[Any, ...]:
+    def _watch(self, job: Job, shown: str | None) -> Updates:
         """Return the updates of `self.watch`: the job's card, and its clip once it is done."""
         state = f"{job.id}/{job.state}/{job.fraction:.3f}/{job.preview_number}/{job.message}/{job.cancel_requested}"
-        nothing = tuple(gr.skip() for _ in self.watch[3:])
         if state == shown:
-            return (job.id, gr.skip(), gr.skip(), *nothing)
+            return {self.watched: job.id}
+        now = {self.watched: job.id, self.shown: state}
         if job.state != "done":
-            return (job.id, state, self.window.job_card(job, with_open=False), *nothing)
+            return {**now, self.progress: self.window.job_card(job, with_open=False)}
         note = text.notice(
             f"Done in {text.span(_seconds(job))}.", "The clip is in the Library, with its recipe.", "good"
         )
-        return (job.id, state, note, *self._finished(job))
+        return {**now, self.progress: note, **self._finished(job)}
 
-    def _finished(self, job: Job) -> tuple[Any, ...]:
+    def _finished(self, job: Job) -> Updates:
         """Return the updates of the stage for a finished job."""
         library = self.window.studio.library
         render = library.show(str(job.outputs["render_id"]))
@@ -392,14 +388,15 @@ class AnimateTab:
         curves = library.curves(render.id)
         name = render.title or "clip"
         files = [self.window.shelf.put(curves[f], name + curves[f].suffix) if curves else None for f in CURVE_FORMATS]
-        return (
-            video,
-            gr.HTML(visible=not playable),
-            f'<p class="fine">{fine}</p>' + said,
-            gr.Row(visible=True),
-            gr.DownloadButton(value=path),
-            *(gr.DownloadButton(value=c, visible=c is not None) for c in files),
-        )
+        buttons = zip(self.get_curves, files, strict=True)
+        return {
+            self.video: video,
+            self.placeholder: gr.HTML(visible=not playable),
+            self.caption: f'<p class="fine">{fine}</p>' + said,
+            self.downloads: gr.Row(visible=True),
+            self.get_clip: gr.DownloadButton(value=path),
+            **{button: gr.DownloadButton(value=c, visible=c is not None) for button, c in buttons},
+        }
 
 
 def _seconds(job: Job) -> float:

@@ -1,14 +1,15 @@
 """Expression: a portrait, its sliders, and the picture they make.
 
 Every slider is a row of domain/expression.py. A picture is drawn when a slider
-is let go (or a key is), in one lane with "always last", so that a fast hand is
-never answered with old pictures. Undo, presets and reset set all sliders at
-once. What a value does to a face is services/expressions.py's affair.
+is let go (or a key is): the page sends what moved, the rest is known from what
+was drawn last. All drawing goes through one lane with "always last", so that a
+fast hand is never answered with old pictures. What a value does to a face is
+services/portraits/expressions.py's affair.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gradio as gr
@@ -16,14 +17,15 @@ import gradio as gr
 from studio.domain.expression import ARKIT_NAMES, CONTROL, CONTROLS, ExpressionEdit
 from studio.errors import UserInputError
 from studio.services.portraits.expressions import PortraitHandle
-from studio.ui.guard import guarded
 from studio.ui.kit import text
-from studio.ui.kit.controls import clickable, clicked, html, listen, slider, sliders_by_group
+from studio.ui.kit.controls import Updates, clickable, clicked, html, listen, slider, sliders_by_group
 from studio.ui.kit.portrait_chooser import Choice, PortraitChooser, source_of
 from studio.ui.window import Window
 
 Values = dict[str, float]
-NAMES: tuple[str, ...] = tuple(c.name for c in CONTROLS)
+"""Slider positions by control name, without those at 0."""
+History = list[Values]
+"""What was drawn, the newest last; never empty."""
 GROUPED = tuple(c for c in CONTROLS if c.name not in ARKIT_NAMES)
 SINGLE = tuple(c for c in CONTROLS if c.name in ARKIT_NAMES)
 UNDO_STEPS = 40
@@ -32,14 +34,10 @@ SHOWN_WEIGHT = 0.05
 NOTHING_OPEN = text.empty("Choose a portrait", "Pick a photo of one of your people, or drop a picture.", "expression")
 
 
-def values_of(amounts: Sequence[float | None]) -> Values:
-    """Return slider positions as control name -> value, without those at 0."""
-    return {n: float(v) for n, v in zip(NAMES, amounts, strict=True) if v is not None and abs(v) > 1e-6}
-
-
-def amounts_of(values: Mapping[str, float]) -> list[float]:
-    """Return control values as positions of all sliders."""
-    return [values.get(n, 0.0) for n in NAMES]
+def moved(values: Values, name: str, amount: float | None) -> Values:
+    """Return the values with one slider elsewhere; those at 0 are left out."""
+    others = {n: v for n, v in values.items() if n != name}
+    return others if amount is None or abs(amount) <= 1e-6 else {**others, name: float(amount)}
 
 
 def own_marks(own: Mapping[str, float]) -> str:
@@ -135,7 +133,7 @@ class ExpressionTab:
 
     def wire(self, tabs: dict[str, Any], item: gr.Tab, page: gr.Blocks) -> None:
         """Attach the listeners."""
-        sliders = [self.sliders[n] for n in NAMES]
+        sliders = list(self.sliders.values())
         lane: dict[str, Any] = {
             "concurrency_id": "draw",
             "concurrency_limit": 1,
@@ -145,148 +143,126 @@ class ExpressionTab:
         self.chooser.wire()
         listen(item.select, self.chooser.strip, self.chooser.choice, self.chooser.people, show_progress="hidden")
         listen(item.select, self._offer_presets, self.offered, [self.gallery, self.offered], show_progress="hidden")
-        stage = [
-            self.handle,
-            self.before,
-            self.history,
-            self.fold,
-            self.picture,
-            self.placeholder,
-            self.hints,
-            self.actions,
-            self.own,
-        ]
-        opening = [*stage, self.undo, self.neutralise, self.opened, *sliders]
+        drawn = [self.picture, self.hints, self.history, self.undo]
+        stage = [self.handle, self.before, self.fold, self.placeholder, self.actions, self.own]
         listen(
-            self.chooser.choice.change, self._open, [self.chooser.choice, self.opened], opening,
+            self.chooser.choice.change, self._open, [self.chooser.choice, self.opened],
+            [*stage, *drawn, self.neutralise, self.opened, *sliders],
             show_progress_on=[self.placeholder, self.picture],
         )  # fmt: skip
-        drawn = [self.picture, self.hints, self.history, self.undo]
-        inputs = [self.handle, self.before, self.history, self.neutralise]
-        gr.on(
-            [s.release for s in sliders] + [self.neutralise.input],
-            fn=guarded(self._draw),
-            api_visibility="private",
-            inputs=[*inputs, *sliders],
-            outputs=drawn,
-            **lane,
-        )
-        listen(self.gallery.click, self._apply_preset, inputs, [*drawn, self.gallery, *sliders], **lane)
-        listen(self.undo.click, self._undo, inputs, [*drawn, *sliders], **lane)
-        listen(self.reset.click, self._reset, inputs, [*drawn, *sliders], **lane)
-        edit = [self.handle, self.neutralise, *sliders]
-        listen(self.keep.click, self._keep, [self.title_box, *edit], [self.gallery, self.title_box])
+        now = [self.handle, self.before, self.history, self.neutralise]
+        # A listener for each slider: it sends its own value alone, and of one slider only the last value counts.
+        for name, one in self.sliders.items():
+            listen(one.release, self._mover(name), [*now, one], drawn, **lane)
+        listen(self.neutralise.input, self._redraw, now, drawn, **lane)
+        listen(self.gallery.click, self._apply_preset, now, [*drawn, self.gallery, *sliders], **lane)
+        listen(self.undo.click, self._undo, now, [*drawn, *sliders], **lane)
+        listen(self.reset.click, self._reset, now, [*drawn, *sliders], **lane)
+        edit = [self.handle, self.neutralise, self.history]
+        listen(self.keep.click, self._keep, [self.title_box, *edit[1:]], [self.gallery, self.title_box])
         listen(self.save.click, self._save, edit, None)
         listen(self.download.click, self._download, [self.chooser.choice, *edit], self.file).then(
             fn=None, js="() => { document.querySelector('#expression-file')?.click(); }", api_visibility="private"
         )
         target = tabs["animate"]
-        handed = [
-            target.chooser.choice,
-            target.chooser.people,
-            target.chooser.faces,
-            target.chooser.message,
-            target.expression,
-            target.expression_note,
-            self.window.tabs,
-        ]
+        handed = [*target.chooser.parts, target.expression, target.expression_note, self.window.tabs]
         listen(self.animate.click, self._hand_over(target), [self.chooser.choice, *edit[1:]], handed)
 
     def _hand_over(self, target: Any) -> Any:
-        def hand_over(choice: Choice | None, neutralise: bool, *amounts: float) -> tuple[Any, ...]:
+        def hand_over(choice: Choice | None, neutralise: bool, history: History) -> Updates:
             if not choice:
                 raise UserInputError("There is no portrait yet.", "Choose one first.")
-            values = values_of(amounts)
-            kept = {"values": values, "neutralise": neutralise}
-            return (*target.chooser.answer(choice), kept, target.expression_words(kept), gr.Tabs(selected=target.id))
+            kept = {"values": history[-1], "neutralise": neutralise}
+            chosen: Updates = target.chooser.answer(choice)
+            return chosen | {
+                target.expression: kept,
+                target.expression_note: target.expression_words(kept),
+                self.window.tabs: gr.Tabs(selected=target.id),
+            }
 
         return hand_over
 
     # -- handlers ---------------------------------------------------------------
 
-    def _open(self, choice: Choice | None, opened: Choice | None) -> tuple[Any, ...]:
-        zeros = [0.0] * len(NAMES)
+    def _open(self, choice: Choice | None, opened: Choice | None) -> Updates:
         if choice and choice == opened:  # the page may report one change twice
-            return (*(gr.skip() for _ in range(12)), *(gr.skip() for _ in NAMES))
+            return {}
+        fresh = {self.history: [{}], self.undo: gr.Button(interactive=False), self.neutralise: False}
+        fresh |= {self.opened: choice, **self._positions({})}
         if not choice:
-            hidden = gr.ImageSlider(visible=False, value=None)
-            closed = (hidden, gr.HTML(NOTHING_OPEN, visible=True), "", gr.Row(visible=False), "")
-            return (
-                None,
-                "",
-                [{}],
-                gr.Accordion("Portrait", open=True),
-                *closed,
-                gr.Button(interactive=False),
-                False,
-                None,
-                *zeros,
-            )
+            return fresh | {
+                self.handle: None,
+                self.before: "",
+                self.fold: gr.Accordion("Portrait", open=True),
+                self.picture: gr.ImageSlider(visible=False, value=None),
+                self.placeholder: gr.HTML(NOTHING_OPEN, visible=True),
+                self.hints: "",
+                self.actions: gr.Row(visible=False),
+                self.own: "",
+            }
         handle = self.service.open(source_of(choice), face_index=choice.get("face_index"))
         before = str(self.window.shelf.picture(self.service.original(handle)))
         fine = "Move a slider. Drag the handle at the left of the picture to compare with the photo."
-        said = text.hints(handle.hints, fine)
-        if handle.likely != "person":
-            said = text.notice(f"This looks like {_a(handle.likely)}; the result may be rough.") + said
-        return (
-            handle,
-            before,
-            [{}],
-            gr.Accordion(f"Portrait: {choice['title']}", open=False),
-            gr.ImageSlider(value=(before, before), visible=True),
-            gr.HTML("", visible=False),
-            said,
-            gr.Row(visible=True),
-            own_marks(handle.own_values),
-            gr.Button(interactive=False),
-            False,
-            choice,
-            *zeros,
-        )
+        return fresh | {
+            self.handle: handle,
+            self.before: before,
+            self.fold: gr.Accordion(f"Portrait: {choice['title']}", open=False),
+            self.picture: gr.ImageSlider(value=(before, before), visible=True),
+            self.placeholder: gr.HTML("", visible=False),
+            self.hints: text.hints(handle.hints, fine),
+            self.actions: gr.Row(visible=True),
+            self.own: own_marks(handle.own_values),
+        }
 
-    def _draw(
-        self, handle: PortraitHandle | None, before: str, history: list[Values], neutralise: bool, *amounts: float
-    ) -> tuple[Any, ...]:
-        return self._drawn(handle, before, history, neutralise, values_of(amounts))
+    def _mover(self, name: str) -> Any:
+        """Return the handler of one slider: what was drawn last, with this value changed."""
+
+        def move(
+            handle: PortraitHandle | None, before: str, history: History, neutralise: bool, value: float | None
+        ) -> Updates:
+            values = moved(history[-1], name, value)
+            # leaving a slider's number field reports a release too, though nothing moved
+            return {} if values == history[-1] else self._drawn(handle, before, history, neutralise, values)
+
+        return move
+
+    def _redraw(self, handle: PortraitHandle | None, before: str, history: History, neutralise: bool) -> Updates:
+        return self._drawn(handle, before, history, neutralise, history[-1])
 
     def _drawn(
-        self, handle: PortraitHandle | None, before: str, history: list[Values], neutralise: bool, values: Values
-    ) -> tuple[Any, ...]:
+        self, handle: PortraitHandle | None, before: str, history: History, neutralise: bool, values: Values
+    ) -> Updates:
         """Return the updates of picture, hints, history and the undo button."""
         if history[-1] != values:
             history = [*history[-UNDO_STEPS:], values]
-        undo = gr.Button(interactive=len(history) > 1)
+        updates: Updates = {self.history: history, self.undo: gr.Button(interactive=len(history) > 1)}
         if handle is None:
-            return gr.skip(), gr.skip(), history, undo
-        image, said = self.service.render(handle, ExpressionEdit(values, neutralise))
-        after = str(self.window.shelf.picture(image))
-        return (before, after), text.hints((*handle.hints, *said), "The picture is fine."), history, undo
+            return updates
+        drawn = self.service.render(handle, ExpressionEdit(values, neutralise))
+        after = str(self.window.shelf.picture(drawn.image))
+        said = text.hints((*handle.hints, *drawn.hints), "The picture is fine.")
+        return updates | {self.picture: (before, after), self.hints: said}
 
-    def _undo(
-        self, handle: PortraitHandle | None, before: str, history: list[Values], neutralise: bool
-    ) -> tuple[Any, ...]:
-        history = history[:-1] or [{}]
-        return (*self._drawn(handle, before, history, neutralise, history[-1]), *amounts_of(history[-1]))
+    def _positions(self, values: Values) -> Updates:
+        """Return the updates of all sliders; one whose picture could not be drawn comes back too."""
+        return {slider: values.get(name, 0.0) for name, slider in self.sliders.items()}
 
-    def _reset(
-        self, handle: PortraitHandle | None, before: str, history: list[Values], neutralise: bool
-    ) -> tuple[Any, ...]:
-        return (*self._drawn(handle, before, history, neutralise, {}), *amounts_of({}))
+    def _undo(self, handle: PortraitHandle | None, before: str, history: History, neutralise: bool) -> Updates:
+        earlier = history[:-1] or [{}]
+        return self._drawn(handle, before, earlier, neutralise, earlier[-1]) | self._positions(earlier[-1])
+
+    def _reset(self, handle: PortraitHandle | None, before: str, history: History, neutralise: bool) -> Updates:
+        return self._drawn(handle, before, history, neutralise, {}) | self._positions({})
 
     def _apply_preset(
-        self,
-        handle: PortraitHandle | None,
-        before: str,
-        history: list[Values],
-        neutralise: bool,
-        event: gr.EventData,
-    ) -> tuple[Any, ...]:
+        self, handle: PortraitHandle | None, before: str, history: History, neutralise: bool, event: gr.EventData
+    ) -> Updates:
         act, name = clicked(event)
         if act == "forget":
             self.presets.delete(name)
-            return (*(gr.skip() for _ in range(4)), self._preset_cards(), *(gr.skip() for _ in NAMES))
+            return {self.gallery: self._preset_cards()}
         values = {n: float(v) for n, v in self.presets.get(name).edit.values.items()}
-        return (*self._drawn(handle, before, history, neutralise, values), gr.skip(), *amounts_of(values))
+        return self._drawn(handle, before, history, neutralise, values) | self._positions(values)
 
     def _preset_cards(self, *, pictures: bool = True) -> str:
         items = []
@@ -306,30 +282,22 @@ class ExpressionTab:
             yield self._preset_cards(pictures=False), True
         yield self._preset_cards(), True
 
-    def _keep(self, title: str, handle: PortraitHandle | None, neutralise: bool, *amounts: float) -> tuple[Any, ...]:
-        if not title.strip():
-            raise UserInputError("The preset has no name yet.", "Write a name first.")
-        values = values_of(amounts)
-        if not values:
-            raise UserInputError("All sliders are at 0.", "Move one before saving a preset.")
-        self.presets.save(title.strip(), ExpressionEdit(values, neutralise))
-        gr.Info(f"“{title.strip()}” is among the presets now.", title="Saved", duration=4)
+    def _keep(self, title: str, neutralise: bool, history: History) -> tuple[str, str]:
+        kept = self.presets.save(title, ExpressionEdit(history[-1], neutralise))
+        gr.Info(f"“{kept.title}” is among the presets now.", title="Saved", duration=4)
         return self._preset_cards(), ""
 
-    def _save(self, handle: PortraitHandle | None, neutralise: bool, *amounts: float) -> None:
+    def _save(self, handle: PortraitHandle | None, neutralise: bool, history: History) -> None:
         if handle is None:
             raise UserInputError("There is no portrait yet.", "Choose one first.")
-        self.service.save(handle, ExpressionEdit(values_of(amounts), neutralise))
+        self.service.save(handle, ExpressionEdit(history[-1], neutralise))
         gr.Info("The picture is in the Library, with its recipe.", title="Saved", duration=5)
 
-    def _download(self, choice: Choice | None, handle: PortraitHandle | None, neutralise: bool, *amounts: float) -> Any:
+    def _download(
+        self, choice: Choice | None, handle: PortraitHandle | None, neutralise: bool, history: History
+    ) -> gr.DownloadButton:
         if not choice or handle is None:
             raise UserInputError("There is no portrait yet.", "Choose one first.")
         out = self.window.shelf.place(f"{choice['title']} expression.png")
-        edit = ExpressionEdit(values_of(amounts), neutralise)
-        self.service.edit_file(handle.source, edit, out, face_index=handle.face_index)
+        self.service.write(handle, ExpressionEdit(history[-1], neutralise), out)
         return gr.DownloadButton(value=out)
-
-
-def _a(noun: str) -> str:
-    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"

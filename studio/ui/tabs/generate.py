@@ -19,7 +19,7 @@ from studio.domain.job import Job
 from studio.domain.render import Render
 from studio.errors import NotFoundError
 from studio.ui.kit import results, text
-from studio.ui.kit.controls import clickable, clicked, html, listen, scroll_to
+from studio.ui.kit.controls import Updates, clickable, clicked, html, listen, scroll_to
 from studio.ui.kit.portrait_chooser import Choice
 from studio.ui.pictures.picture_form import LARGEST_SEED, PictureForm
 from studio.ui.window import Window
@@ -98,16 +98,9 @@ class GenerateTab:
         self.targets = {"to-expression": tabs["expression"], "to-animate": tabs["animate"]}
         self.show_in_library = tabs["library"].show
         start = self.form.start
-        handed = [c for t in self.targets.values() for c in self._chooser(t)]
-        source = [*start.outputs, start.fold]
-        outputs = [*handed, *source, *tabs["library"].detail, *self.stage, self.window.tabs]
-        self.counts = (len(handed), len(source), len(tabs["library"].detail), len(self.stage))
+        handed = [c for t in self.targets.values() for c in t.chooser.parts]
+        outputs = [*handed, *start.outputs, start.fold, *tabs["library"].detail, *self.stage, self.window.tabs]
         listen(self.result.click, self._use, None, outputs, show_progress="hidden")
-
-    @staticmethod
-    def _chooser(target: Any) -> list[Any]:
-        chooser = target.chooser
-        return [chooser.choice, chooser.people, chooser.faces, chooser.message]
 
     # -- pictures ---------------------------------------------------------------
 
@@ -115,7 +108,7 @@ class GenerateTab:
         """Return the newest drawn pictures."""
         return [r for r in self.library.page(kind="image", size=RECENT).renders if r.engine == ENGINE]
 
-    def show(self, render_id: str | None) -> tuple[Any, ...]:
+    def show(self, render_id: str | None) -> Updates:
         """Return the updates of `stage` for one picture, or for the newest."""
         recent = self.recent_pictures()
         render = next((r for r in recent if r.id == render_id), None)
@@ -126,14 +119,20 @@ class GenerateTab:
                 render = None
         render = render or (recent[0] if recent else None)
         if render is None:
-            return None, EMPTY_STAGE, "", '<p class="fine">How the picture above was made.</p>'
+            recipe = '<p class="fine">How the picture above was made.</p>'
+            return {self.selected: None, self.result: EMPTY_STAGE, self.recent: "", self.recipe: recipe}
         strip = results.thumbs(
             [(r, self.window.picture_url(self.library.thumbnail(r))) for r in recent], render.id, "Recent pictures"
         )
         name = f"{results.prompt_of(render)[:40]}{render.file_extension}"
         url = self.window.shelf.url(self._shelf_copy(render))
         large = results.large(render, url, name, self._base_title(render))
-        return render.id, large, strip if len(recent) > 1 else "", results.recipe_facts(render)
+        return {
+            self.selected: render.id,
+            self.result: large,
+            self.recent: strip if len(recent) > 1 else "",
+            self.recipe: results.recipe_facts(render),
+        }
 
     def _shelf_copy(self, render: Render) -> Path:
         return self.window.shelf.put(self.library.path(render), f"{results.prompt_of(render)}{render.file_extension}")
@@ -145,76 +144,65 @@ class GenerateTab:
         except NotFoundError:  # the base was removed since
             return name
 
-    def _open(self, event: gr.EventData) -> tuple[Any, ...]:
+    def _open(self, event: gr.EventData) -> Updates:
         return self.show(clicked(event)[1])
 
-    def _enter(self, selected: str | None) -> tuple[Any, ...]:
+    def _enter(self, selected: str | None) -> Updates:
         return self.show(selected)
 
     # -- the job ----------------------------------------------------------------
 
-    def _submit(self, keep_seed: bool, *values: Any) -> tuple[Any, ...]:
+    def _submit(self, keep_seed: bool, *values: Any) -> Updates:
         request = self.form.request(*values)
-        job = self.service.submit(request)
-        seed = gr.skip() if keep_seed else random.randint(0, LARGEST_SEED)
-        return (seed, *self._watch(job, None))
+        job = self.service.submit_generate(request)
+        updates = self._watch(job, None)
+        return updates if keep_seed else updates | {self.form.seed: random.randint(0, LARGEST_SEED)}
 
-    def _act(self, event: gr.EventData) -> tuple[Any, ...]:
+    def _act(self, event: gr.EventData) -> Updates:
         act, job_id = clicked(event)
         return self._watch(self.window.act_on_job(act, job_id), None)
 
-    def _find_running(self) -> tuple[Any, ...]:
+    def _find_running(self) -> Updates:
         """Find the newest active drawing again, after a refresh or in a second browser."""
-        active = [j for j in self.window.studio.jobs.list() if j.is_active and j.kind == "generate"]
-        if not active:
-            return tuple(gr.skip() for _ in self.watch)
-        return self._watch(max(active, key=lambda j: j.created), None)
+        job = self.window.studio.jobs.newest_active("generate")
+        return {} if job is None else self._watch(job, None)
 
-    def _tick(self, watched: str | None, seen: str | None) -> tuple[Any, ...]:
+    def _tick(self, watched: str | None, seen: str | None) -> Updates:
         if not watched:
-            return tuple(gr.skip() for _ in self.watch)
+            return {}
         try:
             return self._watch(self.window.studio.jobs.get(watched), seen)
         except NotFoundError:
-            return (None, None, "", *(gr.skip() for _ in self.stage))
+            return {self.watched: None, self.seen: None, self.progress: ""}
 
-    def _watch(self, job: Job, seen: str | None) -> tuple[Any, ...]:
+    def _watch(self, job: Job, seen: str | None) -> Updates:
         """Return the updates of `watch`: the job's card, and its pictures once it is done."""
         state = f"{job.id}/{job.state}/{job.fraction:.3f}/{job.preview_number}/{job.message}/{job.cancel_requested}"
-        nothing = tuple(gr.skip() for _ in self.stage)
         if state == seen:
-            return (job.id, gr.skip(), gr.skip(), *nothing)
+            return {self.watched: job.id}
         if job.state != "done":
-            return (job.id, state, self.window.job_card(job, with_open=False), *nothing)
-        return (None, None, "", *self.show(str(job.outputs["render_ids"][0])))
+            card = self.window.job_card(job, with_open=False)
+            return {self.watched: job.id, self.seen: state, self.progress: card}
+        ended = {self.watched: None, self.seen: None, self.progress: ""}
+        return ended | self.show(str(job.outputs["render_ids"][0]))
 
     # -- going on with a picture --------------------------------------------------
 
-    def _use(self, event: gr.EventData) -> tuple[Any, ...]:
+    def _use(self, event: gr.EventData) -> Updates:
         act, render_id = clicked(event)
-        handed, source, detail, stage = (tuple(gr.skip() for _ in range(n)) for n in self.counts)
-        tab = gr.skip()
         render = self.library.show(render_id)
         if act == "star":
             self.library.star(render_id, not render.starred)
-            stage = self.show(render_id)
-        elif act == "to-library":
-            detail, tab = self.show_in_library(render_id), gr.Tabs(selected="library")
-        elif act == "to-source":
-            source = (*self.form.start.start_from_render(render), gr.Accordion(open=True))
+            return self.show(render_id)
+        if act == "to-library":
+            detail: Updates = self.show_in_library(render_id)
+            return detail | {self.window.tabs: gr.Tabs(selected="library")}
+        if act == "to-source":
             gr.Info("Drawing starts from this picture now; see the end of the form.", title="Source", duration=5)
-        else:
-            handed, tab = self._hand_to(act, render), gr.Tabs(selected=self.targets[act].id)
-        return (*handed, *source, *detail, *stage, tab)
-
-    def _hand_to(self, act: str, render: Render) -> tuple[Any, ...]:
-        out: list[Any] = []
-        for name, target in self.targets.items():
-            if name != act:
-                out += [gr.skip() for _ in self._chooser(target)]
-                continue
-            out += target.chooser.answer(self.choice(render))
-        return tuple(out)
+            return self.form.start.start_from_render(render) | {self.form.start.fold: gr.Accordion(open=True)}
+        target = self.targets[act]
+        chosen: Updates = target.chooser.answer(self.choice(render))
+        return chosen | {self.window.tabs: gr.Tabs(selected=target.id)}
 
     def choice(self, render: Render) -> Choice:
         """Return the picture as a portrait to choose; small ones enlarged, so that the face is found."""
@@ -224,6 +212,6 @@ class GenerateTab:
             gr.Info(f"The picture was enlarged from {render.width} pixels.", title="Small picture", duration=6)
         return {"path": str(path), "face_index": None, "title": results.prompt_of(render)[:40]}
 
-    def hand_over(self, adapter: Adapter) -> tuple[Any, ...]:
+    def hand_over(self, adapter: Adapter) -> Updates:
         """Return the updates of `handed`: the form with one adapter worn."""
         return self.form.hand_over(adapter)

@@ -18,7 +18,7 @@ from studio.domain.identity import Identity
 from studio.domain.photo import Photo
 from studio.errors import UserInputError
 from studio.ui.kit import text
-from studio.ui.kit.controls import PICTURE_TYPES, clickable, clicked, html, listen
+from studio.ui.kit.controls import PICTURE_TYPES, Updates, clickable, clicked, html, listen
 from studio.ui.kit.portrait_chooser import face_cards
 from studio.ui.people.intake import HeapPanel, is_heap
 from studio.ui.people.training_set import TrainingSetPanel
@@ -223,8 +223,7 @@ class IdentitiesTab:
         train = tabs["train"]
         listen(self.to_train.click, self._train, self.selected, [train.person, train.view.run, self.window.tabs])
         for button, target in ((self.to_expression, "expression"), (self.to_animate, "animate")):
-            chooser = tabs[target].chooser
-            outputs = [chooser.choice, chooser.people, chooser.faces, chooser.message, self.window.tabs]
+            outputs = [*tabs[target].chooser.parts, self.window.tabs]
             listen(button.click, self._hand_over(tabs[target]), self.selected, outputs)
         self.heap.wire(self)
         self.set.wire(self)
@@ -236,19 +235,25 @@ class IdentitiesTab:
         """What `ask_for_consent` updates."""
         return [self.selected, self.consent_fold, self.page_consent.scopes, self.window.tabs]
 
-    def ask_for_consent(self, person_id: str) -> tuple[Any, ...]:
+    def ask_for_consent(self, person_id: str) -> Updates:
         """Return the updates that open a person's page where consent to training is recorded."""
-        return person_id, gr.Accordion(open=True), [*USUAL_SCOPES, "train", "generate"], gr.Tabs(selected=self.id)
+        return {
+            self.selected: person_id,
+            self.consent_fold: gr.Accordion(open=True),
+            self.page_consent.scopes: [*USUAL_SCOPES, "train", "generate"],
+            self.window.tabs: gr.Tabs(selected=self.id),
+        }
 
     def _train(self, selected: str | None) -> tuple[Any, ...]:
         return self.people.get(self.shown(selected)).id, None, gr.Tabs(selected="train")
 
     def _hand_over(self, target: Any) -> Any:
-        def hand_over(selected: str | None) -> tuple[Any, ...]:
+        def hand_over(selected: str | None) -> Updates:
             photos = self.people.photos(self.shown(selected))
             if not photos:
                 raise UserInputError("This person has no photo yet.", "Add one under “Add photos”.")
-            return (*target.chooser.answer(target.chooser.photo_choice(photos[0].id)), gr.Tabs(selected=target.id))
+            chosen: Updates = target.chooser.answer(target.chooser.photo_choice(photos[0].id))
+            return chosen | {self.window.tabs: gr.Tabs(selected=target.id)}
 
         return hand_over
 
@@ -261,33 +266,35 @@ class IdentitiesTab:
             return str(selected)
         return ids[0] if ids else NEW
 
-    def show(self, selected: str | None) -> tuple[Any, ...]:
+    def show(self, selected: str | None) -> Updates:
         """Return the updates of `self.view` for the selected person, heap, or the form."""
         people = self.people.list()
         shown = self.shown(selected)
         person = next((p for p in people if p.id == shown), None)
         column = self.people_cards(shown)
-        heap = (gr.Accordion(open=False), gr.Column(visible=is_heap(shown)), *self.heap.show(shown))
+        updates: Updates = {
+            self.list: column,
+            self.form: gr.Column(visible=person is None and not is_heap(shown)),
+            self.page: gr.Column(visible=person is not None),
+            self.plan: "",
+            self.typed: "",
+            self.set.fold: gr.Accordion(open=False),
+            self.heap_page: gr.Column(visible=is_heap(shown)),
+            **self.heap.show(shown),
+        }
         if person is None:
-            form = gr.Column(visible=not is_heap(shown))
-            return column, form, gr.Column(visible=False), "", "", "", gr.skip(), gr.skip(), "", "", "", *heap
+            return updates | {self.summary: "", self.person_photos: "", self.consents: "", self.new_name: ""}
         photos = self.people.photos(person.id)
-        return (
-            column,
-            gr.Column(visible=False),
-            gr.Column(visible=True),
-            self._summary(person, photos),
-            self._photo_cards(photos),
-            self._consent_rows(person),
-            gr.Button(visible=any(c.revoked_at is None for c in person.consents)),
-            gr.Accordion(open=False),
-            "",
-            person.name,
-            "",
-            *heap,
-        )
+        return updates | {
+            self.summary: self._summary(person, photos),
+            self.person_photos: self._photo_cards(photos),
+            self.consents: self._consent_rows(person),
+            self.revoke: gr.Button(visible=any(c.revoked_at is None for c in person.consents)),
+            self.danger: gr.Accordion(open=False),
+            self.new_name: person.name,
+        }
 
-    def _news(self, selected: str | None, seen: str) -> tuple[Any, ...]:
+    def _news(self, selected: str | None, seen: str) -> Updates:
         return self.heap.news(selected, seen)
 
     def people_cards(self, selected: str | None) -> str:
@@ -353,12 +360,12 @@ class IdentitiesTab:
 
     # -- handlers ---------------------------------------------------------------
 
-    def _open(self, event: gr.EventData) -> tuple[Any, ...]:
+    def _open(self, event: gr.EventData) -> Updates:
         _, person_id = clicked(event)
-        return (person_id, *self.show(person_id))
+        return {self.selected: person_id, **self.show(person_id)}
 
-    def _leave_form(self) -> tuple[Any, ...]:
-        return (None, *self.show(None))
+    def _leave_form(self) -> Updates:
+        return {self.selected: None, **self.show(None)}
 
     def _look(self, paths: list[str] | None, picks: dict[str, int] | None = None) -> tuple[str, dict[str, int]]:
         """Say how well each dropped photo will serve, and ask for the face where there are several."""
@@ -384,49 +391,42 @@ class IdentitiesTab:
         number, _, face = clicked(event)[1].partition(":")
         return self._look(paths, {**picks, number: int(face)})
 
-    def _add(self, name: str, paths: list[str] | None, picks: dict[str, int], *consent: Any) -> tuple[Any, ...]:
-        if not name.strip():
-            raise UserInputError("The person has no name yet.", "Write a name first.")
-        if not paths:
-            raise UserInputError("There is no photo yet.", "Drop at least one photo of the person.")
+    def _add(self, name: str, paths: list[str] | None, picks: dict[str, int], *consent: Any) -> Updates:
         agreed = read_consent(*consent)
-        files = [Path(p) for p in paths]
-        person = self.people.add(name.strip(), files[:1], consent=agreed, face_index=picks.get("0"))
-        try:
-            for number, file in enumerate(files[1:], start=1):
-                self.people.add_photo(person.id, file, face_index=picks.get(str(number)))
-        except Exception:
-            self.people.delete(person.id)  # all photos are kept, or none
-            raise
+        files = [Path(p) for p in paths or ()]
+        meant = [picks.get(str(number)) for number in range(len(files))]
+        person = self.people.add(name.strip(), files, consent=agreed, face_indices=meant)
         gr.Info(f"{person.name} was added.", title="Done", duration=4)
-        return (person.id, *self.show(person.id), "", None, "", {})
+        emptied: Updates = {self.name: "", self.photos: None, self.found: "", self.picks: {}}
+        return {self.selected: person.id, **self.show(person.id), **emptied}
 
-    def _add_more(self, selected: str | None, paths: list[str] | None, picks: dict[str, int]) -> tuple[Any, ...]:
+    def _add_more(self, selected: str | None, paths: list[str] | None, picks: dict[str, int]) -> Updates:
         crowded = [
             number
             for number, path in enumerate(paths or [])
             if str(number) not in picks and len(self.people.inspect(Path(path)).faces) > 1
         ]
         if crowded:
-            return (gr.skip(), *self._look(paths, picks), *(gr.skip() for _ in self.view))
+            said, picks = self._look(paths, picks)
+            return {self.more_faces: said, self.picks: picks}
         for number, path in enumerate(paths or []):
             self.people.add_photo(self.shown(selected), Path(path), face_index=picks.get(str(number)))
-        return (None, "", {}, *self.show(selected))
+        return {self.more: None, self.more_faces: "", self.picks: {}, **self.show(selected)}
 
     def _pick_more(
         self, selected: str | None, paths: list[str] | None, picks: dict[str, int], event: gr.EventData
-    ) -> tuple[Any, ...]:
+    ) -> Updates:
         number, _, face = clicked(event)[1].partition(":")
         return self._add_more(selected, paths, {**picks, number: int(face)})
 
-    def _record(self, selected: str | None, *fields: Any) -> tuple[Any, ...]:
+    def _record(self, selected: str | None, *fields: Any) -> Updates:
         consent = read_consent(*fields)
         if consent is None:
             raise UserInputError("The consent does not say who agreed.", "Write the name of the person who agreed.")
         self.people.set_consent(self.shown(selected), consent)
         return self.show(selected)
 
-    def _revoke(self, selected: str | None) -> tuple[Any, ...]:
+    def _revoke(self, selected: str | None) -> Updates:
         self.people.revoke_consent(self.shown(selected))
         gr.Info("The consent was taken back. Nothing new can be made of this person.", title="Done", duration=6)
         return self.show(selected)
@@ -436,17 +436,17 @@ class IdentitiesTab:
         plan = self.people.delete_plan(person.id)
         return text.notice(plan.sentence, f"Type {person.name} below and press Delete for good.", "bad")
 
-    def _rename(self, selected: str | None, name: str) -> tuple[Any, ...]:
+    def _rename(self, selected: str | None, name: str) -> Updates:
         if not name.strip():
             raise UserInputError("A person needs a name.", "Write a name first.")
         self.people.rename(self.shown(selected), name.strip())
         return self.show(selected)
 
-    def _delete(self, selected: str | None, typed: str) -> tuple[Any, ...]:
+    def _delete(self, selected: str | None, typed: str) -> Updates:
         person = self.people.get(self.shown(selected))
         if typed.strip() != person.name:
             raise UserInputError("The typed name does not match.", f"Type {person.name} to delete.")
         plan = self.people.delete(person.id)
         self.window.shelf.sweep()
         gr.Info(f"{person.name} was deleted. {plan.sentence}", title="Deleted", duration=8)
-        return (None, *self.show(None))
+        return {self.selected: None, **self.show(None)}

@@ -13,7 +13,7 @@ import gradio as gr
 from studio.domain.job import Job
 from studio.ui.guard import unasked
 from studio.ui.kit import text
-from studio.ui.kit.controls import clickable, clicked, html, listen
+from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.window import BUSY_SECONDS, IDLE_SECONDS, Window, made_by
 
 SHOWN_JOBS = 30
@@ -47,7 +47,7 @@ class JobsTab:
         listen(item.select, self.rows, None, self.list, **quiet)
         listen(self.list.click, self._act, None, [self.list, self.window.tabs, *library.detail], **quiet)
         watching = [t.tick for t in tabs.values() if hasattr(t, "tick")]
-        self.watchers = [(handler, len(inputs), len(outputs)) for handler, inputs, outputs in watching]
+        self.watchers = [(handler, len(inputs)) for handler, inputs, _ in watching]
         listen(
             self.window.timer.tick,
             unasked(self._tick),
@@ -80,31 +80,34 @@ class JobsTab:
         tail = self.window.studio.jobs.log_tail(job.id) if job.state == "failed" else ""
         return self.window.job_card(job, tail)
 
-    def _tick(self, seen: str, *watch: Any) -> tuple[Any, ...]:
+    def _tick(self, seen: str, *watch: Any) -> Updates:
         """Refresh list and watched job; say nothing where nothing has changed."""
         jobs = self._listed()
         busy = any(j.is_active for j in jobs)
         now = str(hash(tuple((j.id, j.state, j.fraction, j.message, j.seconds_left, j.cancel_requested) for j in jobs)))
-        cards = gr.skip() if now == seen else self._cards(jobs)
-        return (now, cards, gr.Timer(BUSY_SECONDS if busy else IDLE_SECONDS), *self._watched(watch))
+        updates = {self.seen: now, self.window.timer: gr.Timer(BUSY_SECONDS if busy else IDLE_SECONDS)}
+        if now != seen:
+            updates[self.list] = self._cards(jobs)
+        return updates | self._watched(watch)
 
-    def _watched(self, inputs: tuple[Any, ...]) -> list[Any]:
+    def _watched(self, inputs: tuple[Any, ...]) -> Updates:
         """Ask each tab that watches a job what is new; one that fails keeps what it shows, and holds up no other."""
-        updates: list[Any] = []
-        for handler, taken, given in self.watchers:
+        updates: Updates = {}
+        for handler, taken in self.watchers:
             mine, inputs = inputs[:taken], inputs[taken:]
             said = unasked(handler)(*mine)
-            updates += said if isinstance(said, tuple) else [gr.skip()] * given
+            if said != gr.skip():
+                updates |= said
         return updates
 
-    def _act(self, event: gr.EventData) -> tuple[Any, ...]:
+    def _act(self, event: gr.EventData) -> Updates:
         act, job_id = clicked(event)
-        stay = tuple(gr.skip() for _ in range(8))
         if act == "show":
             render_id = made_by(self.window.studio.jobs.get(job_id))
-            return (gr.skip(), gr.Tabs(selected="library"), *self.show_render(render_id))
+            shown: Updates = self.show_render(render_id)
+            return shown | {self.window.tabs: gr.Tabs(selected="library")}
         if act == "forget":
             self.window.studio.jobs.forget(job_id)
         else:
             self.window.act_on_job(act, job_id)
-        return (self.rows(), gr.skip(), *stay)
+        return {self.list: self.rows()}

@@ -17,7 +17,7 @@ import gradio as gr
 from studio.domain.clip_format import clip_suffixes
 from studio.domain.render import Render
 from studio.ui.kit import results, text
-from studio.ui.kit.controls import clickable, clicked, html, listen
+from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.window import Window
 
 PAGE_SIZE = 24
@@ -173,24 +173,24 @@ class LibraryTab:
 
     # -- pages ------------------------------------------------------------------
 
-    def _enter(self, *filters: Any) -> tuple[Any, ...]:
+    def _enter(self, *filters: Any) -> Updates:
         people = [("Everyone", ANYONE), *((p.name, p.id) for p in self.window.studio.identities.list())]
         known = filters[0] in [p for _, p in people]
         choice = filters[0] if known else ANYONE
-        return (gr.Dropdown(people, value=choice), *self._first_page(choice, *filters[1:]))
+        return {self.person: gr.Dropdown(people, value=choice), **self._first_page(choice, *filters[1:])}
 
-    def _first_page(self, *filters: Any) -> tuple[Any, ...]:
+    def _first_page(self, *filters: Any) -> Updates:
         return self._page(filters, [None])
 
-    def _older(self, *inputs: Any) -> tuple[Any, ...]:
+    def _older(self, *inputs: Any) -> Updates:
         *filters, trail = inputs
         return self._page(filters, trail)
 
-    def _newer(self, *inputs: Any) -> tuple[Any, ...]:
+    def _newer(self, *inputs: Any) -> Updates:
         *filters, trail = inputs
         return self._page(filters, trail[:-2] or [None])
 
-    def _page(self, filters: Any, trail: list[Any]) -> tuple[Any, ...]:
+    def _page(self, filters: Any, trail: list[Any]) -> Updates:
         """Return the page that the last cursor of `trail` begins.
 
         The trail holds the cursors of the pages up to here and, behind them, that of the next page.
@@ -217,13 +217,13 @@ class LibraryTab:
         said = f"{first + 1}-{first + len(page.renders)} of {page.total}" if page.renders else ""
         older = page.next_cursor is not None
         trail = [*trail, page.next_cursor]
-        return (
-            body,
-            f'<p class="fine">{said}</p>',
-            gr.Button(interactive=len(trail) > 2),
-            gr.Button(interactive=older),
-            trail,
-        )
+        return {
+            self.grid: body,
+            self.count: f'<p class="fine">{said}</p>',
+            self.newer: gr.Button(interactive=len(trail) > 2),
+            self.older: gr.Button(interactive=older),
+            self.trail: trail,
+        }
 
     def _card(self, render: Render) -> text.Card:
         return text.Card(
@@ -239,25 +239,26 @@ class LibraryTab:
 
     # -- one render ---------------------------------------------------------------
 
-    def _open(self, event: gr.EventData) -> tuple[Any, ...]:
+    def _open(self, event: gr.EventData) -> Updates:
         return self.show(clicked(event)[1])
 
-    def show(self, render_id: str) -> tuple[Any, ...]:
+    def show(self, render_id: str) -> Updates:
         """Return the updates of `self.detail` for one render."""
         render = self.service.show(render_id)
         path = self.window.shelf.put(self.service.path(render), f"{render.title or 'likeness'}{render.file_extension}")
         playable = render.file_extension in clip_suffixes("video")
         seen = render.file_extension in PICTURE_SUFFIXES | clip_suffixes("picture")
-        return (
-            render.id,
-            gr.Column(visible=True),
-            gr.Video(value=path if playable else None, visible=playable),
-            gr.Image(value=str(path) if seen else None, visible=seen),
-            self._facts(render),
-            gr.Button("Unstar" if render.starred else "Star"),
-            gr.DownloadButton(value=path),
-            gr.Code(value=json.dumps(dict(render.recipe), indent=2, ensure_ascii=False, default=str), visible=True),
-        )
+        recipe = json.dumps(dict(render.recipe), indent=2, ensure_ascii=False, default=str)
+        return {
+            self.selected: render.id,
+            self.panel: gr.Column(visible=True),
+            self.video: gr.Video(value=path if playable else None, visible=playable),
+            self.image: gr.Image(value=str(path) if seen else None, visible=seen),
+            self.about: self._facts(render),
+            self.star: gr.Button("Unstar" if render.starred else "Star"),
+            self.export: gr.DownloadButton(value=path),
+            self.recipe: gr.Code(value=recipe, visible=True),
+        }
 
     def _facts(self, render: Render) -> str:
         pixels = f"{render.width}×{render.height} px" if render.width else ""
@@ -273,21 +274,27 @@ class LibraryTab:
         }
         return text.heading(render.title or "Render") + text.facts(rows)
 
-    def _closed(self) -> tuple[Any, ...]:
-        nothing = (gr.Video(value=None), gr.Image(value=None), "", gr.skip(), gr.skip(), "")
-        return (None, gr.Column(visible=False), *nothing)
+    def _closed(self) -> Updates:
+        return {
+            self.selected: None,
+            self.panel: gr.Column(visible=False),
+            self.video: gr.Video(value=None),
+            self.image: gr.Image(value=None),
+            self.about: "",
+            self.recipe: "",
+        }
 
-    def _star(self, selected: str, *again: Any) -> tuple[Any, ...]:
+    def _star(self, selected: str, *again: Any) -> Updates:
         render = self.service.show(selected)
         self.service.star(selected, not render.starred)
-        return (*self.show(selected), *self._same_page(*again))
+        return self.show(selected) | self._same_page(*again)
 
-    def _delete(self, selected: str, *again: Any) -> tuple[Any, ...]:
+    def _delete(self, selected: str, *again: Any) -> Updates:
         self.service.delete(selected)
         gr.Info("The render was deleted.", title="Deleted", duration=4)
-        return (*self._closed(), *self._same_page(*again))
+        return self._closed() | self._same_page(*again)
 
-    def _same_page(self, *again: Any) -> tuple[Any, ...]:
+    def _same_page(self, *again: Any) -> Updates:
         *filters, trail = again
         return self._page(filters, trail[:-1] or [None])
 

@@ -15,14 +15,13 @@ from typing import Any
 import gradio as gr
 
 from studio.domain import consent as consents
-from studio.domain.adapter import Adapter
 from studio.domain.identity import Identity
-from studio.errors import ConflictError, ConsentMissingError, UserInputError
+from studio.domain.training import more_steps
+from studio.errors import ConsentMissingError, UserInputError
 from studio.ui.kit import text
-from studio.ui.kit.controls import clickable, clicked, html, listen, scroll_to
+from studio.ui.kit.controls import Updates, clickable, clicked, html, listen, scroll_to
 from studio.ui.training.adapter_library import AdapterLibrary
 from studio.ui.training.plan_form import CHECKING, PlanForm
-from studio.ui.training.run_parts import more_steps
 from studio.ui.training.run_view import RunView
 from studio.ui.window import Window
 
@@ -43,14 +42,6 @@ def consent_note(person: Identity, now: datetime) -> str:
             f"{text.button('identities', person.id, 'Record consent', f'Record consent of {person.name}')}</div>"
         )
     return f'<p class="line good">{escape(person.name)} agreed to training.</p>'
-
-
-def free_name(name: str, taken: set[str]) -> str:
-    """Return the name, with a number behind it where it is taken."""
-    number = 1
-    while (name if number == 1 else f"{name} ({number})") in taken:
-        number += 1
-    return name if number == 1 else f"{name} ({number})"
 
 
 class TrainTab:
@@ -119,32 +110,28 @@ class TrainTab:
         listen(started.success, None, None, None, js=scroll_to("#train-run"))
         listen(self.view.head.click, self._act, None, [*self.view.parts, *self.form.outputs], **quiet)
         self.library.wire(tabs)
-        kept = [*self.view.parts, self.library.selected, self.library.list, *self.library.detail]
+        kept = [*self.view.parts, *self.library.parts]
         self.handed = [*self.generate.handed, self.window.tabs]
         listen(self.view.checkpoints.click, self._checkpoint, self.view.seen, [*kept, *self.handed], **quiet)
         (view, view_in, view_out), (leak, leak_in, leak_out) = self.view.tick, self.library.tick
         count = len(view_in)
-        self.tick = (lambda *i: (*view(*i[:count]), *leak(*i[count:])), view_in + leak_in, view_out + leak_out)
+        self.tick = (lambda *i: view(*i[:count]) | leak(*i[count:]), view_in + leak_in, view_out + leak_out)
 
     # -- person -----------------------------------------------------------------
 
-    def _enter(self, person: str | None, chosen: str | None, filled: bool) -> tuple[Any, ...]:
+    def _enter(self, person: str | None, chosen: str | None, filled: bool) -> Updates:
         """Fill the tab when it is opened: the person (else who was trained last), and the form once."""
         ids = [p.id for p in self.people.list()]
         trained = [r.identity_id for r in self.runs.list()[:1]]
         now = next((i for i in (person, chosen, *trained, *ids) if i in ids), None)
-        form = (
-            tuple(gr.skip() for _ in self.form.outputs)
-            if filled
-            else self.form.filled(now, self.form.preset.value, None)
-        )
-        return (*self._person(now), True, *form)
+        form = {} if filled else self.form.filled(now, self.form.preset.value, None)
+        return {**self._person(now), self.filled: True, **form}
 
-    def _person(self, person_id: str | None) -> tuple[Any, ...]:
+    def _person(self, person_id: str | None) -> Updates:
         """Return the updates of person, strip and consent."""
         people = self.people.list()
         if not people:
-            return None, "", NOBODY
+            return {self.person: None, self.strip: "", self.consent: NOBODY}
         items = []
         for person in people:
             photos = self.people.photos(person.id)
@@ -161,45 +148,48 @@ class TrainTab:
                 )
             )
         person = next((p for p in people if p.id == person_id), people[0])
-        return person.id, text.cards(items, "strip", "People"), consent_note(person, datetime.now(UTC))
+        return {
+            self.person: person.id,
+            self.strip: text.cards(items, "strip", "People"),
+            self.consent: consent_note(person, datetime.now(UTC)),
+        }
 
-    def _ask_for_consent(self, event: gr.EventData) -> tuple[Any, ...]:
+    def _ask_for_consent(self, event: gr.EventData) -> Updates:
         return self.ask_for_consent(clicked(event)[1])  # type: ignore[no-any-return]
 
-    def _pick(self, event: gr.EventData) -> tuple[Any, ...]:
+    def _pick(self, event: gr.EventData) -> Updates:
         _, person_id = clicked(event)
-        return (*self._person(person_id), *self.view.show(None, person_id))
+        return self._person(person_id) | self.view.show(None, person_id)
 
-    def _show_run(self, run_id: str | None, person: str | None, seen: dict[str, str]) -> tuple[Any, ...]:
+    def _show_run(self, run_id: str | None, person: str | None, seen: dict[str, str]) -> Updates:
         return self.view.show(run_id, person, seen)
 
     # -- runs -------------------------------------------------------------------
 
-    def _start(self, person: str | None, *values: Any) -> tuple[Any, ...]:
+    def _start(self, person: str | None, *values: Any) -> Updates:
         if not person:
             raise UserInputError("There is nobody to train on.", "Add a person with photos on the Identities tab.")
         plan = self.form.plan(*values)
-        run = self.training.submit(person, plan)
-        if any(r.id != run.id and self.runs.state(r.id).can_stop for r in self.runs.list()):
+        run_id = str(self.training.submit_train(person, plan).params["run_id"])
+        if any(r.id != run_id and self.runs.state(r.id).can_stop for r in self.runs.list()):
             gr.Info("It begins when the training before it has ended.", title="Waiting", duration=6)
-        return self.view.show(run.id)
+        return self.view.show(run_id)
 
-    def _act(self, event: gr.EventData) -> tuple[Any, ...]:
+    def _act(self, event: gr.EventData) -> Updates:
         act, run_id = clicked(event)
-        form = tuple(gr.skip() for _ in self.form.outputs)
         if act == "smaller":
-            return (*self.view.nothing(), *self._smaller(run_id))
+            return self._smaller(run_id)
         if act == "delete":
-            return (*self.view.asked_to_delete(run_id), *form)
+            return self.view.asked_to_delete(run_id)
         if act == "stop":
             self.runs.stop(run_id)
         elif act == "delete-now":
             self.runs.delete(run_id)
             gr.Info("The run was deleted; adapters kept from it stay.", title="Deleted", duration=5)
-            return (*self.view.show(None), *form)
+            return self.view.show(None)
         elif act != "leave":
             self._go_on(act, run_id)
-        return (*self.view.show(run_id), *form)
+        return self.view.show(run_id)
 
     def _go_on(self, act: str, run_id: str) -> None:
         total = more_steps(self.runs.get(run_id).plan.steps) if act == "more" else None
@@ -207,9 +197,9 @@ class TrainTab:
             note = self.training.schedule_note(run_id, total)
             if note:
                 gr.Info(note, title="Training on", duration=10)
-        self.training.go_on(run_id, total)
+        self.training.submit_go_on(run_id, total)
 
-    def _smaller(self, run_id: str) -> tuple[Any, ...]:
+    def _smaller(self, run_id: str) -> Updates:
         """Return the form filled with what needs less memory than the run did."""
         run = self.runs.get(run_id)
         plan = self.training.smaller_plan(run_id)
@@ -220,28 +210,12 @@ class TrainTab:
 
     # -- checkpoints --------------------------------------------------------------
 
-    def keep(self, checkpoint_id: str, run_id: str) -> Adapter:
-        """Return the adapter of a checkpoint; kept now if it was not before."""
-        for adapter in self.window.studio.adapters.list():
-            if adapter.checkpoint_id == checkpoint_id:
-                return adapter
-        run = self.runs.get(run_id)
-        step = next(c.step for c in self.runs.checkpoints(run_id) if c.id == checkpoint_id)
-        person = self.people.get(run.identity_id).name
-        name = free_name(f"{person} {step}", {a.name for a in self.window.studio.adapters.list()})
-        try:
-            return self.runs.keep(checkpoint_id, name)
-        except ConflictError:  # another window kept it under this name a moment ago
-            return next(a for a in self.window.studio.adapters.list() if a.name == name)
-
-    def _checkpoint(self, event: gr.EventData, seen: dict[str, str]) -> tuple[Any, ...]:
+    def _checkpoint(self, event: gr.EventData, seen: dict[str, str]) -> Updates:
         act, checkpoint_id = clicked(event)
-        adapter = self.keep(checkpoint_id, seen["run"])
-        parts = self.view.show(seen["run"], None, seen)
-        stay = tuple(gr.skip() for _ in self.handed)
+        adapter = self.runs.adapter_of(checkpoint_id)
+        updates = self.view.show(seen["run"], None, seen) | self.library.choose(adapter.id, export=act == "export")
         if act == "keep":
             gr.Info(f"“{escape(adapter.name)}” is among the adapters below.", title="Kept", duration=5)
         if act == "try":
-            stay = (*self.generate.hand_over(adapter), gr.Tabs(selected="generate"))
-        library = (adapter.id, self.library.listed(adapter.id), *self.library.show(adapter.id, export=act == "export"))
-        return (*parts, *library, *stay)
+            updates |= {**self.generate.hand_over(adapter), self.window.tabs: gr.Tabs(selected="generate")}
+        return updates

@@ -16,7 +16,7 @@ import gradio as gr
 from studio.domain.adapter import WRITTEN_FORMATS, Adapter, AdapterFormat
 from studio.errors import NotFoundError, UserInputError
 from studio.ui.kit import text
-from studio.ui.kit.controls import clickable, clicked, html, listen
+from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.shelf import file_name
 from studio.ui.training.adapter_cards import export_card, leak_card, lineage_list, measures_line, strengths_of
 from studio.ui.window import Window
@@ -133,7 +133,7 @@ class AdapterLibrary:
         """Attach the listeners."""
         quiet: dict[str, Any] = {"show_progress": "hidden"}
         generate = tabs["generate"]
-        every = [self.selected, self.list, *self.detail]
+        every = self.parts
         listen(self.list.click, self._open, None, every, **quiet)
         listen(self.close.click, self._closed, None, every, **quiet)
         handed = [*generate.handed, self.window.tabs]
@@ -175,20 +175,20 @@ class AdapterLibrary:
         path = self.service.thumbnail(adapter)
         return self.window.picture_url(path) if path else ""
 
-    def show(self, adapter_id: str, *, export: bool = False) -> tuple[Any, ...]:
+    def show(self, adapter_id: str, *, export: bool = False) -> Updates:
         """Return the updates of `detail` for one adapter."""
         adapter = self.service.get(adapter_id)
-        return (
-            gr.Column(visible=True),
-            self._about(adapter),
-            self._leak_words(adapter),
-            gr.Accordion(open=export),
-            "",
-            gr.DownloadButton(visible=False, value=None),
-            adapter.name,
-            adapter.notes,
-            lineage_list(self.service.lineage(adapter_id)),
-        )
+        return {
+            self.panel: gr.Column(visible=True),
+            self.about: self._about(adapter),
+            self.leak_note: self._leak_words(adapter),
+            self.export_fold: gr.Accordion(open=export),
+            self.report: "",
+            self.file: gr.DownloadButton(visible=False, value=None),
+            self.name: adapter.name,
+            self.notes: adapter.notes,
+            self.lineage: lineage_list(self.service.lineage(adapter_id)),
+        }
 
     def _about(self, adapter: Adapter) -> str:
         people = {p.id: p.name for p in self.window.studio.identities.list()}
@@ -215,21 +215,28 @@ class AdapterLibrary:
         sheet = self.service.leak_sheet(adapter)
         return leak_card(adapter.measures.get("leak"), self.window.picture_url(sheet) if sheet else "")
 
-    def _every(self, adapter_id: str) -> tuple[Any, ...]:
-        return (adapter_id, self.listed(adapter_id), *self.show(adapter_id))
+    @property
+    def parts(self) -> list[Any]:
+        """Everything that `choose` updates."""
+        return [self.selected, self.list, *self.detail]
+
+    def choose(self, adapter_id: str, *, export: bool = False) -> Updates:
+        """Return the updates of `parts` for one adapter."""
+        chosen = {self.selected: adapter_id, self.list: self.listed(adapter_id)}
+        return chosen | self.show(adapter_id, export=export)
 
     # -- handlers ---------------------------------------------------------------
 
-    def _open(self, event: gr.EventData) -> tuple[Any, ...]:
-        return self._every(clicked(event)[1])
+    def _open(self, event: gr.EventData) -> Updates:
+        return self.choose(clicked(event)[1])
 
-    def _closed(self) -> tuple[Any, ...]:
-        hidden = (gr.Column(visible=False), *(gr.skip() for _ in self.detail[1:]))
-        return (None, self.listed(None), *hidden)
+    def _closed(self) -> Updates:
+        return {self.selected: None, self.list: self.listed(None), self.panel: gr.Column(visible=False)}
 
     def _use(self, generate: Any) -> Any:
-        def use(selected: str | None) -> tuple[Any, ...]:
-            return (*generate.hand_over(self.service.get(selected or "")), gr.Tabs(selected=generate.id))
+        def use(selected: str | None) -> Updates:
+            handed: Updates = generate.hand_over(self.service.get(selected or ""))
+            return handed | {self.window.tabs: gr.Tabs(selected=generate.id)}
 
         return use
 
@@ -239,43 +246,43 @@ class AdapterLibrary:
         report = self.exchange.export(selected, out, layout)
         return export_card(report), gr.DownloadButton(value=out, visible=True)
 
-    def _save(self, selected: str, name: str, notes: str) -> tuple[Any, ...]:
+    def _save(self, selected: str, name: str, notes: str) -> Updates:
         if not name.strip():
             raise UserInputError("An adapter needs a name.", "Write a name first.")
         if name.strip() != self.service.get(selected).name:
             self.service.rename(selected, name.strip())
         self.service.note(selected, notes.strip())
-        return self._every(selected)
+        return self.choose(selected)
 
     def _plan(self, selected: str) -> str:
         plan = self.service.delete_plan(selected)
         return text.notice(plan.sentence, "Its run and the pictures drawn with it stay.", "bad")
 
-    def _delete(self, selected: str) -> tuple[Any, ...]:
+    def _delete(self, selected: str) -> Updates:
         self.service.delete(selected)
         gr.Info("The adapter was deleted.", title="Deleted", duration=4)
         return self._closed()
 
     def _test_leak(self, selected: str) -> str:
-        job = self.exchange.submit_leak_test(selected)
+        job = self.exchange.submit_test_leak(selected)
         return text.notice(f"{job.title} {IN_QUEUE}", "The verdict appears here; the Jobs tab shows how far it is.")
 
-    def _tick(self, selected: str | None, shown: str) -> tuple[Any, ...]:
+    def _tick(self, selected: str | None, shown: str) -> Updates:
         """Show the verdict of a leak test when it is there."""
         if not selected or IN_QUEUE not in (shown or ""):
-            return (gr.skip(),)
+            return {}
         try:
             said = self._leak_words(self.service.get(selected))
         except NotFoundError:
-            return ("",)
-        return (said or gr.skip(),)
+            return {self.leak_note: ""}
+        return {self.leak_note: said} if said else {}
 
     def _import_choices(self) -> tuple[Any, Any]:
         bases = [(e.card.title, e.card.name) for e in self.window.studio.bases.list() if e.state == "ready"]
         people = [("Nobody here", NOBODY), *((p.name, p.id) for p in self.window.studio.identities.list())]
         return gr.Dropdown(bases, value=bases[0][1] if bases else None), gr.Dropdown(people)
 
-    def _import(self, path: str | None, name: str, base: str | None, person: str) -> tuple[Any, ...]:
+    def _import(self, path: str | None, name: str, base: str | None, person: str) -> Updates:
         if not path:
             raise UserInputError("There is no file yet.", "Drop a .safetensors file first.")
         if not base:
@@ -283,14 +290,15 @@ class AdapterLibrary:
         found = self.exchange.import_file(Path(path), name.strip(), base=base, identity_id=person or None)
         keys = f"{found.matched} keys matched, {len(found.unmatched)} not, on {found.base}; layout {found.format}."
         note = text.notice(f"“{found.adapter.name}” was read.", keys, "warn" if found.unmatched else "good")
-        return (note, None, *self._every(found.adapter.id))
+        return {self.imported: note, self.file_in: None, **self.choose(found.adapter.id)}
 
     def _merge_choices(self) -> Any:
         return gr.Dropdown([(a.name, a.id) for a in self.service.list()])
 
-    def _merge(self, chosen: list[str] | None, typed: str, name: str) -> tuple[Any, ...]:
+    def _merge(self, chosen: list[str] | None, typed: str, name: str) -> Updates:
         if len(chosen or ()) < 2:
             raise UserInputError("Two adapters at least are needed.", "Choose them above.")
         items = list(zip(chosen or (), strengths_of(typed, len(chosen or ())), strict=True))
         adapter, report = self.exchange.merge(items, name.strip())
-        return (text.notice(f"“{adapter.name}” was made.", tone="good") + export_card(report), *self._every(adapter.id))
+        said = text.notice(f"“{adapter.name}” was made.", tone="good") + export_card(report)
+        return {self.merge_report: said, **self.choose(adapter.id)}

@@ -21,7 +21,7 @@ from studio.services.bases import BaseEntry
 from studio.services.training.plans import DEFAULT_PRESET, TrainingPreset
 from studio.ui.guard import guarded
 from studio.ui.kit import text
-from studio.ui.kit.controls import clickable, clicked, html, listen
+from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.training.plan_fields import FIELDS, WORDS, changes_of, component, values_of
 from studio.ui.window import Window
 
@@ -232,22 +232,11 @@ class PlanForm:
         """Return the bases by name."""
         return {e.card.name: e for e in self.window.studio.bases.list()}
 
-    def offered(self, base: str) -> tuple[TrainingPreset, ...]:
-        """Return the presets that suit a base: those made for it, else those of its family."""
-        entries = self.entries()
-        if base not in entries:
-            return ()
-        found = [p for p in self.training.presets() if p.family == entries[base].card.family]
-        own = [p for p in found if p.plan.base == base]
-        embedded = {n for n, e in entries.items() if e.card.source == "embedded"}
-        suited = own or [p for p in found if p.plan.base not in embedded]
-        return tuple(sorted(suited, key=lambda p: (p.memory_gb, p.plan.method == "dreambooth", p.plan.steps)))
-
-    def filled(self, person: str | None, preset: str | None, base: str | None, **kept: Any) -> tuple[Any, ...]:
+    def filled(self, person: str | None, preset: str | None, base: str | None, **kept: Any) -> Updates:
         """Return the updates of `outputs` for a preset on a base; of what was there only `kept` stays."""
         entries = self.entries()
         base = base if base in entries else next(iter(entries), "")
-        offered = self.offered(base or "")
+        offered = self.training.presets_for(base or "")
         names = [p.name for p in offered]
         preset = preset if preset in names else next(iter(names), "")
         photos = self.photo_count(person)
@@ -255,13 +244,13 @@ class PlanForm:
         plan = self.training.plan(preset, base, photos=photos, **kept) if preset else TrainingPlan(base=base, **kept)
         return self._updates(plan, preset or "", offered, photos)
 
-    def updates(self, plan: TrainingPlan, preset: str, person: str | None) -> tuple[Any, ...]:
+    def updates(self, plan: TrainingPlan, preset: str, person: str | None) -> Updates:
         """Return the updates of `outputs` for a plan, however it came about."""
-        return self._updates(plan, preset, self.offered(plan.base), self.photo_count(person))
+        return self._updates(plan, preset, self.training.presets_for(plan.base), self.photo_count(person))
 
     def _updates(
         self, plan: TrainingPlan, preset: str, offered: tuple[TrainingPreset, ...], photos: int | None
-    ) -> tuple[Any, ...]:
+    ) -> Updates:
         entries = self.entries()
         entry = entries.get(plan.base)
         cards = preset_cards(offered, preset, photos)
@@ -269,19 +258,21 @@ class PlanForm:
             family = FAMILY_TITLES[entry.card.family]
             cards = text.notice(f"There is no preset for {family} yet.", "Add one to presets/training.", "warn")
         sizes = self._sizes(entry, plan.resolution)
-        return (
-            cards,
-            base_note(entry) if entry else "",
-            preset,
-            gr.Dropdown([(base_title(e), n) for n, e in entries.items()], value=plan.base),
-            plan.trigger,
-            plan.class_word,
-            gr.Slider(value=plan.steps, maximum=max(FULL_STEPS, plan.steps)),
-            plan.prior_weight,
-            gr.Dropdown([(f"{s} px", s) for s in sizes], value=plan.resolution, visible=len(sizes) > 1),
-            *values_of(plan),
-            {},
-        )
+        return {
+            self.presets: cards,
+            self.note: base_note(entry) if entry else "",
+            self.preset: preset,
+            self.base: gr.Dropdown([(base_title(e), n) for n, e in entries.items()], value=plan.base),
+            self.trigger: plan.trigger,
+            self.class_word: plan.class_word,
+            self.steps: gr.Slider(value=plan.steps, maximum=max(FULL_STEPS, plan.steps)),
+            self.prior: plan.prior_weight,
+            self.resolution: gr.Dropdown(
+                [(f"{s} px", s) for s in sizes], value=plan.resolution, visible=len(sizes) > 1
+            ),
+            **dict(zip(self.advanced, values_of(plan), strict=True)),
+            self.instead: {},
+        }
 
     @staticmethod
     def _sizes(entry: BaseEntry | None, now: int) -> list[int]:
@@ -296,11 +287,11 @@ class PlanForm:
 
     # -- handlers ---------------------------------------------------------------
 
-    def _choose_preset(self, event: gr.EventData, person: str | None, *values: Any) -> tuple[Any, ...]:
+    def _choose_preset(self, event: gr.EventData, person: str | None, *values: Any) -> Updates:
         _, base, trigger, class_word, *_ = values
         return self.filled(person, clicked(event)[1], base, trigger=trigger, class_word=class_word)
 
-    def _choose_base(self, person: str | None, *values: Any) -> tuple[Any, ...]:
+    def _choose_base(self, person: str | None, *values: Any) -> Updates:
         preset, base, trigger, class_word, *_ = values
         return self.filled(person, preset, base, trigger=trigger, class_word=class_word)
 
@@ -317,7 +308,7 @@ class PlanForm:
         known = "".join(text.notice(s, tone="warn") for s in self.training.advice(person, self.plan(*values)))
         return preflight_card(found) + known, dict(found.instead)
 
-    def _use_what_fits(self, instead: dict[str, Any], person: str | None, *values: Any) -> tuple[Any, ...]:
+    def _use_what_fits(self, instead: dict[str, Any], person: str | None, *values: Any) -> Updates:
         plan = self.plan(*values)
         changed = self.training.plan(values[0], plan.base, **{**plan.model_dump(exclude={"base"}), **instead})
         return self.updates(changed, values[0], person)

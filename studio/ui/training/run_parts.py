@@ -11,7 +11,7 @@ from html import escape
 from statistics import median
 
 from studio.domain.job import Job
-from studio.domain.training import Calibration, TrainingRun
+from studio.domain.training import Calibration, TrainingRun, more_steps
 from studio.services.training.states import RunState
 from studio.ui.kit import text
 from studio.ui.kit.plots import Band, Line, Plot, Point, figure, smoothed
@@ -22,16 +22,9 @@ STATE_WORDS = {
     "failed": "Failed", "done": "Trained",
 }  # fmt: skip
 TONES = {"waiting": "", "training": "busy", "interrupted": "warn", "failed": "bad", "done": "good"}
-MORE_STEPS = 0.5
-"""A finished run is offered half of its steps more."""
 
 
 # -- head -------------------------------------------------------------------------
-
-
-def more_steps(steps: int) -> int:
-    """Return the total to which a finished run of so many steps is offered to go on."""
-    return steps + max(1, round(steps * MORE_STEPS))
 
 
 def state_words(state: RunState, job: Job | None) -> str:

@@ -16,7 +16,7 @@ from studio.domain.job import Job
 from studio.domain.training import Calibration, RunSample, TrainingRun
 from studio.errors import NotFoundError, UserInputError
 from studio.ui.kit import text
-from studio.ui.kit.controls import clickable, clicked, html, listen
+from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.training import checkpoints
 from studio.ui.training import run_parts as runs
 from studio.ui.window import Window
@@ -83,10 +83,6 @@ class RunView:
 
     # -- what is shown ----------------------------------------------------------
 
-    def nothing(self) -> tuple[Any, ...]:
-        """Return updates that leave everything as it is."""
-        return tuple(gr.skip() for _ in self.parts)
-
     def current(self, run_id: str | None, person: str | None = None) -> TrainingRun | None:
         """Return the run to show: the asked one, else the person's newest, else one that trains now."""
         all_runs = self.runs.list()
@@ -106,27 +102,39 @@ class RunView:
         except NotFoundError:
             return None
 
-    def show(
-        self, run_id: str | None, person: str | None = None, seen: dict[str, str] | None = None
-    ) -> tuple[Any, ...]:
+    def show(self, run_id: str | None, person: str | None = None, seen: dict[str, str] | None = None) -> Updates:
         """Return the updates of `parts`; with `seen` only of those that changed since."""
         run = self.current(run_id, person)
         if run is None:
             past = self._history(self.runs.list(), None)
-            closed = (gr.Accordion(visible=False), "") * 2
-            return None, {}, NO_RUN, "", "", *closed, gr.Accordion(visible=bool(past)), past
+            return {
+                self.run: None,
+                self.seen: {},
+                self.head: NO_RUN,
+                self.plots: "",
+                self.checkpoints: "",
+                **self._folded(self.fold, self.samples, ""),
+                **self._folded(self.grid_fold, self.grid, ""),
+                **self._folded(self.history_fold, self.history, past),
+            }
         known = dict(seen or {}) if (seen or {}).get("run") == run.id else {}
-        now, pieces = {"run": run.id}, self._pieces(run, known)
-        updates: list[Any] = []
-        for name, mark, make in pieces:
+        now = {"run": run.id}
+        updates: Updates = {self.run: run.id, self.seen: now}
+        folds = {"samples": self.fold, "grid": self.grid_fold, "history": self.history_fold}
+        for name, mark, make in self._pieces(run, known):
             now[name] = mark
-            updates.append(gr.skip() if known.get(name) == mark else make())
-        head, plots, listed, sheet, cells, past = updates
-        folds = [gr.skip() if isinstance(u, dict) else gr.Accordion(visible=bool(u)) for u in (sheet, cells, past)]
-        return run.id, now, head, plots, listed, folds[0], sheet, folds[1], cells, folds[2], past
+            if known.get(name) != mark:
+                part = getattr(self, name)
+                updates |= self._folded(folds[name], part, make()) if name in folds else {part: make()}
+        return updates
+
+    @staticmethod
+    def _folded(fold: gr.Accordion, part: gr.HTML, shown: str) -> Updates:
+        """Return the updates of a part in a fold; the fold is there while there is something in it."""
+        return {fold: gr.Accordion(visible=bool(shown)), part: shown}
 
     def _pieces(self, run: TrainingRun, known: dict[str, str]) -> list[tuple[str, str, Callable[[], Any]]]:
-        """Return (name, what it depends on, how it is made) of every part."""
+        """Return (attribute, what it depends on, how it is made) of every part."""
         job = self.job(run)
         metrics = self.runs.metrics(run.id)
         found = self.runs.checkpoints(run.id)
@@ -170,11 +178,11 @@ class RunView:
             ),
         ]
 
-    def asked_to_delete(self, run_id: str) -> tuple[Any, ...]:
+    def asked_to_delete(self, run_id: str) -> Updates:
         """Return the updates of `parts` that ask whether a run is really to be deleted."""
         run = self.runs.get(run_id)
         head = self._head(run, self.job(run), self.runs.metrics(run_id), asking=True)
-        return tuple(head if part is self.head else gr.skip() for part in self.parts)
+        return {self.head: head}
 
     def _head(self, run: TrainingRun, job: Job | None, metrics: runs.Metrics, *, asking: bool = False) -> str:
         state = self.runs.state(run.id)
@@ -240,13 +248,13 @@ class RunView:
 
     # -- handlers ---------------------------------------------------------------
 
-    def _tick(self, run_id: str | None, seen: dict[str, str]) -> tuple[Any, ...]:
-        return self.show(run_id, None, seen) if run_id else self.nothing()
+    def _tick(self, run_id: str | None, seen: dict[str, str]) -> Updates:
+        return self.show(run_id, None, seen) if run_id else {}
 
-    def _open(self, event: gr.EventData) -> tuple[Any, ...]:
+    def _open(self, event: gr.EventData) -> Updates:
         return self.show(clicked(event)[1])
 
-    def _draw_grid(self, run_id: str | None, typed: str) -> tuple[Any, ...]:
+    def _draw_grid(self, run_id: str | None, typed: str) -> Updates:
         try:
             strengths = [float(part) for part in (typed or "").replace(";", ",").split(",") if part.strip()]
         except ValueError as exc:
@@ -255,11 +263,11 @@ class RunView:
             ) from exc
         if not run_id or not strengths:
             raise UserInputError("There is nothing to draw.", "Open a run with a checkpoint and write a strength.")
-        self.training.grid(run_id, strengths)
+        self.training.submit_draw_grid(run_id, strengths)
         gr.Info("The grid is in the queue; pictures appear below as they are drawn.", title="Comparing", duration=5)
         return self.show(run_id)
 
-    def _vote(self, run_id: str, seen: dict[str, str], event: gr.EventData) -> tuple[Any, ...]:
+    def _vote(self, run_id: str, seen: dict[str, str], event: gr.EventData) -> Updates:
         act, cell_id = clicked(event)
         value = 1 if act == "up" else -1
         before = next((c.vote for c in self.runs.grid_cells(run_id) if c.id == cell_id), 0)

@@ -170,6 +170,8 @@ def test_missing_file_and_folder(tmp_path):
 
 def test_write_and_trim(tmp_path):
     sound = Sound(tone(2.0), 16_000)
+    assert trim(sound) is sound
+    assert trim(sound, 0, 99) is sound
     piece = trim(sound, 0.5, 1.25)
     assert piece.duration_seconds == 0.75
     assert trim(sound, 1.5, 99).duration_seconds == 0.5

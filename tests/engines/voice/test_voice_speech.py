@@ -11,6 +11,7 @@ from studio.domain.speech import SILENCE
 from studio.engines.base import Sound
 from studio.engines.media.sound import read_sound
 from studio.engines.voice import recognition
+from studio.engines.voice import speech as analyser
 from studio.engines.voice.energy import closed_lips, energy_phones
 from studio.engines.voice.prosody import at_16_khz, measure
 from studio.engines.voice.speech import PocketsphinxSpeech
@@ -198,3 +199,18 @@ def test_padding_noise_is_always_the_same():
     first, again = (recognition._padded(quiet, 0.1, 0.1) for _ in range(2))
     assert first == again
     assert len(first) == 2 * (1600 + 2 * 1600)
+
+
+def test_a_sound_is_measured_once_for_listening_and_performing(monkeypatch):
+    measured = []
+    monkeypatch.setattr(analyser, "measure", lambda samples: measured.append(len(samples)) or measure(samples))
+    monkeypatch.setattr(analyser, "write_performance", lambda analysis, prosody, mouth, **how: len(prosody))
+    engine = PocketsphinxSpeech()
+    times = np.arange(16_000) / 16_000
+    sound = Sound((0.3 * np.sin(2 * np.pi * 220 * times)).astype(np.float32), 16_000)
+    analysis = engine.analyse(sound, None, "de")
+    assert engine.perform(sound, analysis, None) == 101
+    assert engine.perform(sound, analysis, None, seed=1) == 101
+    assert measured == [16_000]
+    assert engine.perform(Sound(sound.samples[:8_000], 16_000), analysis, None) == 51, "another sound is another"
+    assert measured == [16_000, 8_000]
