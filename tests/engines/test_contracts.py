@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from studio import engines
+from studio.domain import adapter, base_model, training
 from studio.engines import ENGINES, PROTOCOLS, EngineEntry, Engines, base, load
 from studio.engines.base import Portrait
 from studio.errors import EngineUnavailableError
@@ -35,6 +36,12 @@ def class_of(entry: EngineEntry) -> type:
     found = getattr(importlib.import_module(module), name)
     assert isinstance(found, type)
     return found
+
+
+def hints(function: typing.Callable[..., object]) -> dict[str, object]:
+    """Return a function's types; the Protocols name some that they import for type checkers alone."""
+    named = {**vars(adapter), **vars(base_model), **vars(training)}
+    return typing.get_type_hints(function, localns={n: v for n, v in named.items() if isinstance(v, type)})
 
 
 def members(protocol: type) -> set[str]:
@@ -69,7 +76,7 @@ def assert_alike(method: typing.Callable, wanted: typing.Callable) -> None:
         assert ours[name].default == parameter.default, f"{where}({name})"
     for name in list(ours)[len(theirs) :]:
         assert ours[name].default is not inspect.Parameter.empty, f"{where}({name}) must not be asked for"
-    mine, asked = typing.get_type_hints(method), typing.get_type_hints(wanted)
+    mine, asked = hints(method), hints(wanted)
     for name in theirs.keys() - {"self"}:
         assert mine[name] == asked[name], f"{where}({name})"
     result = asked["return"]
@@ -124,7 +131,7 @@ def test_protocols_speak_of_domain_values_only(protocol: type) -> None:
     for name in members(protocol):
         wanted = inspect.getattr_static(protocol, name, None)
         if inspect.isfunction(wanted):
-            for part in (t for hint in typing.get_type_hints(wanted).values() for t in types(hint)):
+            for part in (t for hint in hints(wanted).values() for t in types(hint)):
                 module = getattr(part, "__module__", "builtins")
                 assert module.startswith(allowed), f"{protocol.__name__}.{name}: {part}"
 

@@ -42,10 +42,10 @@ def trainer(studio, engines, monkeypatch):
     monkeypatch.setattr(engines, "trainer", lambda: made)
     monkeypatch.setattr(engines, "generator", FakeGenerator)
     bases = FakeBases()
-    for service in (studio.training, studio.training.worker):
+    for service in (studio.training, studio.training.worker, studio.runs):
         monkeypatch.setattr(service, "_bases", bases)
     cut = SimpleNamespace(examples=lambda *a: examples(studio, *a))
-    monkeypatch.setattr(studio.training.worker, "_curation", cut)
+    monkeypatch.setattr(studio.training.worker, "_sets", cut)
     return made
 
 

@@ -84,7 +84,7 @@ def _calmness(picture: Array, hidden: Array, eye: float) -> FloatArray:
     texture = cv2.blur(((small - mean) ** 2).mean(2) * known, window) / weight
     # The roughest ground around decides: beside a letter there is no calm.
     texture = cv2.dilate(texture * (weight > 0.05), np.ones(window, np.uint8))
-    calm = 1 - smoothstep(np.sqrt(texture), *CALM)
+    calm = 1 - smoothstep(np.sqrt(np.maximum(texture, 0)), *CALM)  # running sums may end a hair below 0
     reached = cv2.dilate((weight > 0.05).astype(np.uint8), np.ones(window, np.uint8))
     calm = pull_push(calm[..., None].astype(np.float32), reached.astype(np.float32))[..., 0]
     return np.asarray(cv2.resize(calm, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
