@@ -94,7 +94,7 @@ def test_typed_text_is_spoken_where_a_voice_is_installed(real: Studio, tmp_path:
     )
     result = real.animation.animate_file(spoken, tmp_path / "spoken.mp4")
     assert result.phone_path == "synthesis"
-    assert not list(real.data_dir.glob("scratch/spoken-*")), "typed words are not left lying about"
+    assert not list((real.store.data_dir / "scratch").rglob("spoken-*")), "typed words are not left lying about"
     assert result.duration_seconds == pytest.approx(0.8, abs=0.05)
     assert probe_video(result.path).has_audio
 
