@@ -216,7 +216,7 @@ def with_person(server: Server) -> Iterator[object]:
     def add(name: str, photos: Sequence[Path], *scopes: Scope) -> Identity:
         agreed = Consent(agreed_by=name, scopes=scopes, granted_at=datetime.now(UTC)) if scopes else None
         with Studio(server.data_dir) as studio:
-            return studio.identities.add(name, photos, consent=agreed)
+            return studio.for_owner().identities.add(name, photos, consent=agreed)
 
     return add
 
