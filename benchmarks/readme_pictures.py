@@ -1,6 +1,6 @@
 """Makes the pictures of the README with the product itself.
 
-    python benchmarks/readme_pictures.py
+    python -m benchmarks.readme_pictures
 
 The only face in them is scikit-image's public-domain astronaut.
 """

@@ -62,6 +62,7 @@ class BaseFamily:
         text_width: numbers per token that the UNet's cross-attention takes.
         latent_channels: of the original models; a model of one's own may have others.
         resolution: pixels of a side, where a checkpoint does not say it.
+        prediction: what its models predict, where a checkpoint does not say it.
         added: what the UNet is told besides words, as its config names it; "text_time" is the pooled prompt
             and the picture's sizes.
         zero_empty_prompt: trained with zeros where a prompt is empty.
@@ -78,6 +79,7 @@ class BaseFamily:
     text_width: int
     latent_channels: int = 4
     resolution: int
+    prediction: PredictionType = "epsilon"
     added: Literal["", "text_time"] = ""
     zero_empty_prompt: bool = False
     known_as: tuple[str, ...]

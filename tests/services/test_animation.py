@@ -53,7 +53,7 @@ requests = st.builds(
     seed=st.integers(-(2**31), 2**31),
     frame_rate_hz=st.sampled_from([24, 25, 30, 60]),
     size=st.none() | st.integers(256, 2048),
-    format=st.sampled_from(["mp4", "webm", "gif", "png"]),
+    format=st.sampled_from(sorted(CLIP_FORMATS)),
     seconds=st.none() | st.floats(0.1, 100),
 )
 

@@ -56,7 +56,7 @@ def _inspect_file(path: Path, name: str, title: str, sha256: str, on_read: OnRea
     return BaseLocation(
         name=name, title=title, family=family.name, path=str(path), is_file=True,
         resolution=family.resolution,
-        prediction_type=prediction_of(header),
+        prediction_type=prediction_of(header, family),
         sha256=sha256 or weights_sha256(path, on_read),
     )  # fmt: skip
 

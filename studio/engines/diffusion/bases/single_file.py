@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.domain.base_model import FAMILIES, FAMILY, FAMILY_WORDS, BaseLocation, Family, PredictionType
+from studio.domain.base_model import FAMILIES, FAMILY, FAMILY_WORDS, BaseFamily, BaseLocation, Family, PredictionType
 from studio.engines.diffusion.bases.header import WeightsHeader
 from studio.errors import UserInputError
 
@@ -71,10 +71,12 @@ def family_of(header: WeightsHeader, name: str) -> Family:
     return found.name
 
 
-def prediction_of(header: WeightsHeader) -> PredictionType:
+def prediction_of(header: WeightsHeader, family: BaseFamily) -> PredictionType:
     """Tell what the model predicts: v-prediction checkpoints of XL carry a key, others say it in their notes."""
     noted = header.metadata.get("modelspec.prediction_type", "").lower()
-    return "v_prediction" if "v_pred" in header.shapes or noted in {"v", "v_prediction"} else "epsilon"
+    if "v_pred" in header.shapes or noted in {"v", "v_prediction"}:
+        return "v_prediction"
+    return "epsilon" if noted == "epsilon" else family.prediction
 
 
 def load_file(location: BaseLocation, dtype: torch.dtype) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def test_an_adapter_for_another_family_is_named(small: Case, tmp_path: Path) -> 
 
 
 def test_real_widths_tell_the_family_without_metadata(tmp_path: Path) -> None:
-    for family, width in (("sd15", 768), ("sdxl", 2048), (None, 1024)):
+    for family, width in (("sd15", 768), ("sdxl", 2048), (None, 777)):
         key = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight"
         save_file({key: torch.zeros(4, width)}, tmp_path / "w.safetensors")
         assert inspect_adapter(tmp_path / "w.safetensors").family == family
