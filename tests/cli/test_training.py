@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from studio.domain.training import Checkpoint
-from studio.studio import Studio
+from studio.studio import OwnerServices, Studio
 from tests.cli.conftest import ROOT
 from tests.engines.diffusion.tiny_base import write_tiny_base
 from tests.patience import wait_until
@@ -87,7 +87,7 @@ def test_what_is_refused(run, person, astronaut) -> None:
     assert run("runs", "list").out.strip() == "No training runs."
 
 
-def kept_by(studio: Studio) -> list[tuple[Checkpoint, ...]]:
+def kept_by(studio: OwnerServices) -> list[tuple[Checkpoint, ...]]:
     return [studio.runs.checkpoints(run.id) for run in studio.runs.list()]
 
 
@@ -99,7 +99,7 @@ def test_a_killed_training_goes_on_at_once(run, person, tmp_path) -> None:
     )  # fmt: skip
     try:
         with Studio(tmp_path / "data") as beside:
-            wait_until(lambda: any(kept_by(beside)) or train.poll() is not None)
+            wait_until(lambda: any(kept_by(beside.for_owner())) or train.poll() is not None)
         assert train.poll() is None
     finally:
         train.kill()
