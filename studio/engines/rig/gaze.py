@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.engines.rig.eye_frame import LUMA, EyeFrame, FloatArray, band, paleness
+from studio.engines.rig.kernels import read_between
 from studio.engines.rig.lid_skin import Skin
 
 Array = NDArray[Any]
@@ -155,18 +156,6 @@ def find_iris(eye: EyeFrame) -> EyeFrame:
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _read(image: Array, x: float, y: float) -> Any:
-    height, width = image.shape
-    x = min(max(x, 0.0), width - 1.001)
-    y = min(max(y, 0.0), height - 1.001)
-    i, j = int(x), int(y)
-    fx, fy = x - i, y - j
-    top = image[j, i] * (1 - fx) + image[j, i + 1] * fx
-    low = image[j + 1, i] * (1 - fx) + image[j + 1, i + 1] * fx
-    return top * (1 - fy) + low * fy
-
-
-@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def best_circle(
     pale: Array, ok: Array, center: Array, radius: float, cosines: Array, sines: Array, white: float
 ) -> Any:
@@ -197,11 +186,11 @@ def best_circle(
                     x, y = center[0] + dx, center[1] + dy
                     xo, yo = x + 1.1 * r * cosines[k], y + 1.1 * r * sines[k]
                     xi, yi = x + 0.9 * r * cosines[k], y + 0.9 * r * sines[k]
-                    weight = _read(ok, xo, yo) * _read(ok, xi, yi)
+                    weight = read_between(ok, xo, yo) * read_between(ok, xi, yi)
                     if weight <= 0.0:
                         continue
-                    outer = _read(pale, xo, yo)
-                    rise = min(max(outer - _read(pale, xi, yi), -20.0), 120.0)
+                    outer = read_between(pale, xo, yo)
+                    rise = min(max(outer - read_between(pale, xi, yi), -20.0), 120.0)
                     rise *= min(max(outer / white, 0.0), 1.0) ** 2 * weight
                     if cosines[k] > 0:
                         rise_right += rise

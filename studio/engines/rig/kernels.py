@@ -19,6 +19,55 @@ CLIPPED = np.float32(252.0)  # gray level from which a photo has lost its shadin
 CLIPPING = np.float32(24.0)  # gray levels below that over which new shading fades in
 
 
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def read_between(image: Array, x: float, y: float) -> Any:
+    """Read one channel between four pixels; outside, the nearest edge.
+
+    Args:
+        image: (h, w)
+        x, y: pixels, centers at integers.
+    """
+    height, width = image.shape
+    x = min(max(x, 0.0), width - 1.001)
+    y = min(max(y, 0.0), height - 1.001)
+    i, j = int(x), int(y)
+    fx, fy = x - i, y - j
+    top = image[j, i] * (1 - fx) + image[j, i + 1] * fx
+    low = image[j + 1, i] * (1 - fx) + image[j + 1, i + 1] * fx
+    return top * (1 - fy) + low * fy
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def _spanned(points: Array, triangle: Array, height: int, width: int, cull: int) -> Any:
+    """Return what a triangle's pixels are computed from.
+
+    Args:
+        points, cull: as in `rasterize`.
+        triangle: three vertex rows.  # (3,)
+        height, width: of the maps.
+
+    Returns:
+        First and last column and row (last before first: nothing to draw), and the steps to the right and down of the
+        weights of the second and third corner.
+    """
+    a, b, c = triangle[0], triangle[1], triangle[2]
+    x0 = points[a, 0]
+    y0 = points[a, 1]
+    x1 = points[b, 0]
+    y1 = points[b, 1]
+    x2 = points[c, 0]
+    y2 = points[c, 1]
+    area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+    if area == 0.0 or (cull == 1 and area > 0.0):
+        return 0, -1, 0, -1, 0.0, 0.0, 0.0, 0.0
+    xa = max(0, int(np.ceil(min(x0, x1, x2) - 1e-4)))
+    xb = min(width - 1, int(np.floor(max(x0, x1, x2) + 1e-4)))
+    ya = max(0, int(np.ceil(min(y0, y1, y2) - 1e-4)))
+    yb = min(height - 1, int(np.floor(max(y0, y1, y2) + 1e-4)))
+    inv = 1.0 / area
+    return xa, xb, ya, yb, (y2 - y0) * inv, -(y1 - y0) * inv, -(x2 - x0) * inv, (x1 - x0) * inv
+
+
 @nb.njit(cache=True, nogil=True, fastmath=True)
 def rasterize(
     points: Array,
@@ -49,27 +98,8 @@ def rasterize(
         a = triangles[t, 0]
         b = triangles[t, 1]
         c = triangles[t, 2]
-        x0 = points[a, 0]
-        y0 = points[a, 1]
-        x1 = points[b, 0]
-        y1 = points[b, 1]
-        x2 = points[c, 0]
-        y2 = points[c, 1]
-        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
-        if area == 0.0 or (cull == 1 and area > 0.0):
-            continue
-        xa = max(0, int(np.ceil(min(x0, x1, x2) - 1e-4)))
-        xb = min(width - 1, int(np.floor(max(x0, x1, x2) + 1e-4)))
-        ya = max(0, int(np.ceil(min(y0, y1, y2) - 1e-4)))
-        yb = min(height - 1, int(np.floor(max(y0, y1, y2) + 1e-4)))
-        if xa > xb or ya > yb:
-            continue
-        inv = 1.0 / area
-        dx1 = (y2 - y0) * inv
-        dy1 = -(x2 - x0) * inv
-        dx2 = -(y1 - y0) * inv
-        dy2 = (x1 - x0) * inv
-        z0 = points[a, 2]
+        xa, xb, ya, yb, dx1, dx2, dy1, dy2 = _spanned(points, triangles[t], height, width, cull)
+        x0, y0, z0 = points[a, 0], points[a, 1], points[a, 2]
         dz1 = points[b, 2] - z0
         dz2 = points[c, 2] - z0
         for y in range(ya, yb + 1):
@@ -304,27 +334,8 @@ def rasterize_over(
         a = triangles[t, 0]
         b = triangles[t, 1]
         c = triangles[t, 2]
-        x0 = points[a, 0]
-        y0 = points[a, 1]
-        x1 = points[b, 0]
-        y1 = points[b, 1]
-        x2 = points[c, 0]
-        y2 = points[c, 1]
-        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
-        if area >= 0.0:
-            continue
-        xa = max(0, int(np.ceil(min(x0, x1, x2) - 1e-4)))
-        xb = min(width - 1, int(np.floor(max(x0, x1, x2) + 1e-4)))
-        ya = max(0, int(np.ceil(min(y0, y1, y2) - 1e-4)))
-        yb = min(height - 1, int(np.floor(max(y0, y1, y2) + 1e-4)))
-        if xa > xb or ya > yb:
-            continue
-        inv = 1.0 / area
-        dx1 = (y2 - y0) * inv
-        dy1 = -(x2 - x0) * inv
-        dx2 = -(y1 - y0) * inv
-        dy2 = (x1 - x0) * inv
-        z0 = points[a, 2]
+        xa, xb, ya, yb, dx1, dx2, dy1, dy2 = _spanned(points, triangles[t], height, width, 1)
+        x0, y0, z0 = points[a, 0], points[a, 1], points[a, 2]
         dz1 = points[b, 2] - z0
         dz2 = points[c, 2] - z0
         for y in range(ya, yb + 1):

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.engines.rig.gaze import SHADOW, SHADOW_LENGTH
+from studio.engines.rig.kernels import read_between
 
 Array = NDArray[Any]
 
@@ -154,19 +155,6 @@ def upper_edge(upper: float, lower: float, middle: float, pose: Pose) -> Any:
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _flat(image: Array, x: float, y: float) -> Any:
-    """Read one channel between four pixels."""
-    height, width = image.shape
-    x = min(max(x, 0.0), width - 1.001)
-    y = min(max(y, 0.0), height - 1.001)
-    i, j = int(x), int(y)
-    fx, fy = x - i, y - j
-    top = image[j, i] * (1 - fx) + image[j, i + 1] * fx
-    low = image[j + 1, i] * (1 - fx) + image[j + 1, i + 1] * fx
-    return top * (1 - fy) + low * fy
-
-
-@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _color(image: Array, x: float, y: float, out: Array) -> None:
     """Read three channels between four pixels."""
     height, width = image.shape[0], image.shape[1]
@@ -227,12 +215,12 @@ def cover_with_lashes(ground: Ground, lashes: LashSheets, place: Place, pose: Po
             column = (ground.u[y, x] - place.strip_u) / place.strip_step
             cover = 0.0
             if standing > 0.0 and 0.0 < d < 0.24 * up:
-                cover = standing * _flat(lashes.hair, column, (d / up - place.strip_d) / place.strip_step)
+                cover = standing * read_between(lashes.hair, column, (d / up - place.strip_d) / place.strip_step)
             if hanging > 0.0 and -0.24 * down < d < 0.0:
                 row = (-d / down - place.strip_d) / place.strip_step
-                cover = max(cover, hanging * _flat(lashes.down, column, row))
+                cover = max(cover, hanging * read_between(lashes.down, column, row))
             if place.strip_d < d < 0.10:
-                cover += rim_share * _flat(lashes.rim, column, (d - place.strip_d) / place.strip_step)
+                cover += rim_share * read_between(lashes.rim, column, (d - place.strip_d) / place.strip_step)
             out[y, x] = min(max(cover, 0.0), 0.97)
 
 
@@ -323,7 +311,7 @@ def _paint_ball(
     near = max(1 - 3 * pose.moved, 0.0) * (1 - _bared(v - upper, edge - upper)) if v - upper < lower - v else 1.0
     rim = 1.0 + (sheets.rim[y, x] - 1.0) * near
     sx, sy = x - pose.gaze_x, y - pose.gaze_y
-    cover = _flat(sheets.iris_cover, sx, sy)
+    cover = read_between(sheets.iris_cover, sx, sy)
     still = sheets.own[y, x] * (1 - pose.looked) * (1 - _bared(v - upper, edge - upper))
     old = lit / _shadow(v - upper)
     _color(sheets.iris, sx, sy, out)
@@ -354,7 +342,7 @@ def _paint_lower(
     else:
         _sharp(sheets.photo, px, py, out)
     if pose.turned > 0.0:
-        share = _flat(sheets.bare_share, px, py) * pose.looked
+        share = read_between(sheets.bare_share, px, py) * pose.looked
         if share > 0.0:
             _color(sheets.bare, px, py, bare)
             for k in range(3):
