@@ -29,9 +29,18 @@ def main() -> int:
     subprocess.run([str(python), "-m", "pip", "install", "-r", "requirements.txt"], check=True, cwd=ROOT)
     code = _system_libraries(python)
     if code == 0:
-        # The inner loops are compiled at their first use and kept beside the code: better now than in the first clip.
-        subprocess.run([str(python), "-m", "studio.compile_loops"], cwd=ROOT, check=False)
+        _compile_loops(python)
     return code
+
+
+def _compile_loops(python: Path) -> None:
+    """Compile the inner loops, which else happens at their first use: better now than in the first clip."""
+    if subprocess.run([str(python), "-m", "studio.compile_loops"], cwd=ROOT, check=False).returncode:
+        print(
+            "The inner loops could not be compiled now (see above): the first picture will wait for it or fail; "
+            f"run `{python} -m studio doctor`, which says what is missing.",
+            file=sys.stderr,
+        )
 
 
 def _system_libraries(python: Path) -> int:
