@@ -3,7 +3,7 @@
 import gc
 import sys
 
-gc.disable()  # while the libraries load there is no garbage, and looking for it costs .4 s of the start
+gc.disable()  # nothing is garbage while libraries load: .4 s of the start
 from studio import cli, log, settings, studio  # noqa: E402
 from studio.ui import build  # noqa: E402
 
@@ -14,7 +14,8 @@ def window() -> None:
     log.configure(s.log_level.upper())
     with studio.Studio.open(s) as opened:
         page = build.build(opened.for_owner(), opened.upkeep, s.data_dir, scheme=s.theme, max_upload_mb=s.max_upload_mb)
-        build.launch(page, s.data_dir, s.host, s.port, s.password, scheme=s.theme, max_upload_mb=s.max_upload_mb)
+        rules = build.rules(s.data_dir, names=s.names, frames=s.frames, max_request_mb=s.max_request_mb)
+        build.launch(page, s.data_dir, s.host, s.port, s.password, s.theme, s.max_upload_mb, rules=rules)
         print(f"Likeness Studio: http://{s.host}:{s.port}", flush=True)
         gc.enable()
         opened.start(worker=s.worker, sample=s.sample)  # after the page: a worker's start would slow it down

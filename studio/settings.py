@@ -44,6 +44,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("port", 7860, "Port of the window.", 1, 65535),
     Setting("password", "", "Password of the window (user name: studio); required when `host` is not this computer."),
     Setting("max_upload_mb", 512, "Largest file the window takes, in MB.", 1, 65536),
+    Setting("max_request_mb", 4096, "Most the window takes in one go, all files together, in MB.", 1, 65536),
+    Setting("names", "", "Further names that the window answers to, such as `studio.example.org`, with commas."),
+    Setting("frames", "", "Sites that may show the window in a frame, such as `https://huggingface.co`, with commas."),
     Setting("worker", True, "Start a worker process with the window; false where another one does the jobs."),
     Setting("sample", True, "Make the sample project at the first start."),
     Setting("offline", False, "Never go to the network; base models are not downloaded."),
@@ -63,6 +66,9 @@ class Settings:
     port: int
     password: str = field(repr=False)
     max_upload_mb: int
+    max_request_mb: int
+    names: str
+    frames: str
     worker: bool
     sample: bool
     offline: bool

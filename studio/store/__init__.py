@@ -33,7 +33,7 @@ from studio.store.database import Database, Journal
 from studio.store.identities import Identities
 from studio.store.jobs import Jobs
 from studio.store.measurements import Measurements
-from studio.store.media import GRACE_SECONDS, Media, MediaFolder, SweepReport, VerifyReport, disk_errors
+from studio.store.media import GRACE_SECONDS, Media, MediaFolder, SweepReport, VerifyReport, disk_errors, keep_private
 from studio.store.photos import Photos
 from studio.store.presets import Presets
 from studio.store.projects import Projects
@@ -65,8 +65,11 @@ class Store:
                     f"The data folder {self.data_dir} cannot be made.",
                     "Choose another with --data-dir; this path is a file, or leads through one.",
                 ) from exc
+        keep_private(self.data_dir, 0o700)
         self._work = self.data_dir / "work"
         self.database = Database(self.data_dir / "studio.db", journal)
+        for path in self.data_dir.glob("studio.db*"):  # with its journal
+            keep_private(path, 0o600)
         try:
             self.files = MediaFolder(self.database, self.data_dir)
             self.run_folders = RunFolders(self.database, self.data_dir / "runs")

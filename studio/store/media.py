@@ -19,7 +19,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,17 @@ def disk_errors() -> Iterator[None]:
                 "Choose another folder with --data-dir, or change its permissions.",
             ) from exc
         raise StoreError(f"The disk refused: {exc.strerror or exc}.", "Check the disk, then try again.") from exc
+
+
+def keep_private(path: Path, mode: int) -> None:
+    """Let nobody but the owner of a file or folder in; other users of the machine have no business with faces.
+
+    A disk without such rights, or a folder that belongs to another user who lent
+    it, stays as it is: whoever set it up so knows it.
+    """
+    with suppress(OSError):
+        if path.stat().st_mode & 0o777 != mode:
+            path.chmod(mode)
 
 
 @dataclass(frozen=True)
@@ -339,6 +350,7 @@ def _write(source: bytes | Path, part: Path) -> tuple[str, int]:
             size += out.write(chunk)
         out.flush()
         os.fsync(out.fileno())
+    keep_private(part, 0o600)
     return digest.hexdigest(), size
 
 

@@ -17,7 +17,7 @@ import gradio as gr
 import studio
 from studio.errors import UserInputError
 from studio.services.upkeep import Upkeep
-from studio.ui import quick_start, theme
+from studio.ui import gate, quick_start, theme
 from studio.ui.api import actions as api
 from studio.ui.kit.controls import html, listen
 from studio.ui.shelf import Shelf
@@ -68,17 +68,30 @@ def build(
     return cast(gr.Blocks, page)
 
 
+def rules(data_dir: Path, *, names: str = "", frames: str = "", max_request_mb: int = 4096) -> gate.Rules:
+    """Return the gate's rules as settings say them: lists with commas, and MB."""
+    return gate.Rules(data_dir, _listed(names.lower()), _listed(frames), max_request_mb * 1_000_000)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def launch(
     page: gr.Blocks,
     data_dir: Path,
     host: str = "127.0.0.1",
     port: int = 7860,
     password: str = "",
-    *,
     scheme: ColorScheme = "system",
     max_upload_mb: int = 512,
+    *,
+    rules: gate.Rules | None = None,
 ) -> str:
     """Serve the page in the background and return its address.
+
+    Args:
+        rules: of the gate; default those of a window on this computer.
 
     Raises:
         UserInputError: another program listens on the port.
@@ -100,6 +113,7 @@ def launch(
         favicon_path=theme.ASSETS / "icons" / "favicon.svg",
         footer_links=[],
         max_file_size=f"{max_upload_mb}mb",
+        app_kwargs={"lifespan": gate.lifespan(rules or gate.Rules(data_dir))},
         blocked_paths=sorted(set(closed)),
         show_error=False,
         quiet=True,
