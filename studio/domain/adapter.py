@@ -37,6 +37,7 @@ class FileFormat:
         written: whether adapters can be exported so; else it is only read.
         full: whether it can hold full DreamBooth weights.
         words: whether it can hold learned words.
+        lycoris: whether it can hold LoHa, LoKr and what else LyCORIS alone writes.
         half: whether numbers are rounded to 16 bits.
         pushed_as: ending of a file's name in a repository on the hub; None where it is not put there.
     """
@@ -49,6 +50,7 @@ class FileFormat:
     written: bool = True
     full: bool = False
     words: bool = False
+    lycoris: bool = False
     half: bool = False
     pushed_as: str | None = None
 
@@ -58,14 +60,15 @@ ADAPTER_FORMATS: tuple[FileFormat, ...] = (
         name="peft", title="diffusers / PEFT", programs="diffusers", help="diffusers",
         layout="peft", full=True, words=True, pushed_as="",
     ),
+    FileFormat(name="comfyui", title="ComfyUI's saver", programs="ComfyUI", layout="kohya", written=False),
     FileFormat(name="diffusers", title="older diffusers", programs="older diffusers", layout="peft", written=False),
     FileFormat(
         name="kohya", title="kohya (ComfyUI, A1111)", programs="ComfyUI and A1111 (kohya)",
-        help="ComfyUI, A1111, kohya's scripts", layout="kohya", half=True, pushed_as="-kohya",
+        help="ComfyUI, A1111, kohya's scripts", layout="kohya", lycoris=True, half=True, pushed_as="-kohya",
     ),
     FileFormat(
         name="kohya32", title="kohya, 32 bit", programs="ComfyUI and A1111 (kohya, 32 bit)",
-        help="the same as kohya, unrounded", layout="kohya",
+        help="the same as kohya, unrounded", layout="kohya", lycoris=True,
     ),
 )  # fmt: skip
 """Where a file fits several rows, the last of them names it."""
@@ -295,9 +298,14 @@ class ExportReport:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an imported file was, and what of it fits the base."""
+    """What an imported file was, and what of it fits the base.
+
+    Attributes:
+        effect: largest difference that it makes in one fixed picture, 0..1.
+    """
 
     path: Path
     header: AdapterHeader
     report: LoadReport
     sha256: str
+    effect: float = 0.0

@@ -32,6 +32,7 @@ class TextEncoder:
         pooled: whether the UNet is also given its projection of the whole prompt.
         checkpoint_prefix: what its weights begin with in a checkpoint of one file.
         kohya_prefix: what its layers begin with in kohya's adapter files.
+        comfy_name: what ComfyUI's own adapter files call it.
     """
 
     part: str
@@ -43,6 +44,7 @@ class TextEncoder:
     pooled: bool
     checkpoint_prefix: str
     kohya_prefix: str
+    comfy_name: str
 
     @property
     def embedding_prefix(self) -> str:
@@ -103,6 +105,7 @@ FAMILIES: tuple[BaseFamily, ...] = (
                 part="text_encoder", title="the text encoder", tokenizer="tokenizer", padding="<|endoftext|>",
                 model="CLIPTextModel", layer=-1, pooled=False,
                 checkpoint_prefix="cond_stage_model.transformer.text_model.", kohya_prefix="lora_te_",
+                comfy_name="clip_l",
             ),
         ),
         text_width=768,
@@ -121,11 +124,13 @@ FAMILIES: tuple[BaseFamily, ...] = (
                 part="text_encoder", title="the text encoder", tokenizer="tokenizer", padding="<|endoftext|>",
                 model="CLIPTextModel", layer=-2, pooled=False,
                 checkpoint_prefix="conditioner.embedders.0.transformer.text_model.", kohya_prefix="lora_te1_",
+                comfy_name="clip_l",
             ),
             TextEncoder(
                 part="text_encoder_2", title="the second text encoder", tokenizer="tokenizer_2", padding="!",
                 model="CLIPTextModelWithProjection", layer=-2, pooled=True,
                 checkpoint_prefix="conditioner.embedders.1.model.", kohya_prefix="lora_te2_",
+                comfy_name="clip_g",
             ),
         ),
         text_width=2048,
@@ -138,6 +143,19 @@ FAMILIES: tuple[BaseFamily, ...] = (
         kohya_blocks="checkpoint",
     ),
 )  # fmt: skip
+OTHER_FAMILIES: tuple[tuple[str, str], ...] = (
+    ("a language model", r"(^|[._])model[._]layers[._]\d+[._](self_attn|mlp)"),
+    ("Flux", r"(double|single)_blocks[._]\d|single_transformer_blocks[._]\d"),
+    ("Qwen-Image", r"transformer_blocks[._]\d+[._](img|txt)_(mlp|mod)"),
+    ("Stable Diffusion 3", r"joint_blocks[._]\d|transformer_blocks[._]\d+[._]attn[._]add_[qkv]_proj"),
+    ("Wan", r"blocks[._]\d+[._](self|cross)_attn[._](q|k|v|o)\b|^lora_unet_blocks_\d+_(self|cross)_attn"),
+    ("PixArt or LTX-Video", r"^(transformer|diffusion_model|lora_unet|lora_transformer)[._]transformer_blocks[._]\d"),
+    ("Lumina or Z-Image", r"^(diffusion_model|transformer|lora_unet)[._]layers[._]\d+[._](attention|feed_forward)"),
+)
+"""Families the studio does not train -> how a key of theirs, and of no family here, looks; the first match names it.
+
+Their text encoders may be those of a family here: the rest of a file tells.
+"""
 FAMILY: dict[str, BaseFamily] = {family.name: family for family in FAMILIES}
 FAMILY_TITLES: dict[str, str] = {family.name: family.title for family in FAMILIES}
 FAMILY_WORDS = " and ".join(FAMILY_TITLES.values())

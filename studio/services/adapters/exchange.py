@@ -37,7 +37,7 @@ from studio.errors import NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.adapters.leaks import STRENGTHS, LeakDrawing
 from studio.services.adapters.model_card import measured_lines, model_card
-from studio.services.adapters.shelf import AdapterShelf, checked_name
+from studio.services.adapters.shelf import LONGEST_NAME, AdapterShelf, checked_name, shortened
 from studio.services.people.identities import person_named
 from studio.services.progress import OnProgress, Progress, told
 
@@ -155,9 +155,9 @@ class AdapterExchange:
         header = files.inspect(path)
         person = person_named(self._store, identity_id) if identity_id else None
         location = self._base_for(header.base_name, header.base_sha256, header.family, base)
-        chosen = checked_name(name or header.title or path.stem)
+        chosen = checked_name(name or shortened(header.title) or shortened(path.stem) or "adapter")
         if self._store.adapters.find(chosen) is not None and not name:
-            chosen = f"{chosen} {secrets.token_hex(2)}"
+            chosen = f"{shortened(chosen, LONGEST_NAME - 5)} {secrets.token_hex(2)}"
         with self._part() as part:
             report = files.import_file(location, path, part)
             sha256 = self._store.media.put(part, ".safetensors")
@@ -166,7 +166,7 @@ class AdapterExchange:
                 name=chosen, method=header.method, origin="imported", family=location.family, media_sha256=sha256,
                 trigger=header.trigger if trigger is None else trigger.strip(), rank=header.rank,
                 base_name=location.name, base_sha256=location.sha256, identity_id=person.id if person else None,
-                notes=f"Imported from {path.name}.",
+                notes=f"Imported from {path.name}.", measures={"effect": report.effect},
             ),
         )  # fmt: skip
         found = report.report

@@ -17,6 +17,8 @@ CONSENT_NOTE = (
     "This adapter draws one real person, who agreed to its training. Do not make pictures of them without their "
     "agreement, do not present pictures as photographs of real events, and delete the files when the agreement ends."
 )
+NO_EFFECT = 1e-4
+"""Of a picture's range: what equal weights may differ by."""
 _MEASURES = {
     "likeness": "Likeness of samples (0 a stranger, 1 as alike as the person's own photos)",
     "distance": "Distance of samples to the person's photos (embedding)",
@@ -63,6 +65,13 @@ def measured_lines(measures: Mapping[str, Any]) -> list[str]:
         for key, title in _MEASURES.items()
         if isinstance(measures.get(key), int | float) and not isinstance(measures[key], bool)
     ]
+    effect = measures.get("effect")
+    if isinstance(effect, int | float) and not isinstance(effect, bool):
+        lines.append(
+            f"Changes a fixed picture by up to {effect:.2f} (of 1)"
+            if effect > NO_EFFECT
+            else "Changes nothing: a fixed picture stays the same with it"
+        )
     leak = measures.get("leak")
     if isinstance(leak, Mapping) and leak.get("advice"):
         lines.append(f"Leak test: {leak['advice']}")

@@ -232,3 +232,12 @@ def checked_name(name: str) -> str:
     if len(name.strip()) > LONGEST_NAME:
         raise UserInputError(f"The name is longer than {LONGEST_NAME} letters.", "Write a shorter name.")
     return name.strip()
+
+
+def shortened(name: str, letters: int = LONGEST_NAME) -> str:
+    """Return a name that nobody typed, such as a file's title: one line, cut at a word where it is too long."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in name).split())
+    if len(line) <= letters:
+        return line
+    cut = line[: letters - 1]
+    return (cut.rpartition(" ")[0] if " " in cut[letters // 2 :] else cut) + "…"

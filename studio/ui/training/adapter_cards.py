@@ -12,6 +12,7 @@ from typing import Any
 
 from studio.domain.adapter import Adapter
 from studio.errors import UserInputError
+from studio.services.adapters.model_card import NO_EFFECT
 from studio.services.adapters.shelf import LineageStep
 from studio.ui.kit import text
 
@@ -29,6 +30,8 @@ def measures_line(adapter: Adapter) -> str:
         parts.append(f"likeness {text.fraction(float(measures['likeness']))}")
     if measures.get("drift") is not None:
         parts.append(f"drift {100 * float(measures['drift']):.1f} %")
+    if measures.get("effect") is not None and float(measures["effect"]) <= NO_EFFECT:
+        parts.append("changes nothing")
     return ", ".join(parts)
 
 

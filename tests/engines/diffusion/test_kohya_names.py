@@ -145,7 +145,7 @@ DOTTED = [
     ("unet.a.attn1.to_q.lora.down.weight", "unet", "a.attn1.to_q", "down"),
     (f"text_encoder.text_model.{LAYER}.lora_A.weight", "text_encoder", LAYER, "down"),
     (f"text_encoder_2.text_model.{LAYER}.lora_linear_layer.up.weight", "text_encoder_2", LAYER, "up"),
-    (f"text_encoder.{LAYER}.lora_magnitude_vector", "text_encoder", LAYER, "magnitude"),
+    (f"text_encoder.{LAYER}.lora_magnitude_vector", "text_encoder", LAYER, "row_lengths"),
     ("unet.conv_in.weight", "unet", "conv_in", "weight"),
     ("unet.conv_in.hada_w2_b", "unet", "conv_in", "hada_w2_b"),
     ("embedding.sks", "text_encoder", "sks", "embedding"),

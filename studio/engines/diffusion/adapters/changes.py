@@ -1,22 +1,27 @@
 """What an adapter adds to a layer's own numbers, whatever its arithmetic.
 
 LoRA: up @ down. LoHa: the elementwise product of two such products. LoKr: the
-Kronecker product of a small and a large matrix. DoRA: LoRA, after which every
-output row gets a learned length. Full weights: their difference to the base.
+Kronecker product of a small and a large matrix. DoRA: any of them, after which
+every output row, or every input column, gets a learned length. Full weights:
+their difference to the base. A layer's bias may change beside each of them.
 Each returned change is for strength 1 and in 32-bit floats. Conventions as in
 LyCORIS and PEFT, against whose layers the tests compare.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from studio.engines.diffusion.adapters.update import ModuleUpdate, along_input
 from studio.errors import UserInputError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from studio.engines.diffusion.adapters.update import ModuleUpdate
+_HADA = {f"hada_{n}" for n in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")}
+_LOKR = {f"lokr_{n}" for n in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")}
 
 
 def check_fit(update: ModuleUpdate, layer: Any, file: str, base: str) -> None:
@@ -31,19 +36,31 @@ def check_fit(update: ModuleUpdate, layer: Any, file: str, base: str) -> None:
             f"{file} is incomplete: of the layer {update.module} it has only {', '.join(sorted(slots))}.",
             "Download or export it again.",
         )
-    fits = True
-    if update.low_rank:
-        # Not computed: a file has hundreds of layers, and shapes say it all.
-        down, up = slots["down"], slots["up"]
-        inner = down.shape[0] == up.shape[1]
-        fits = inner and up.shape[0] == weight.shape[0] and down[0].numel() == weight[0].numel()
-    else:
-        try:
-            fits = all(change.shape == getattr(layer, slot).shape for slot, change in change_of(update, layer).items())
-        except (RuntimeError, AttributeError, IndexError) as exc:
-            raise _misfit(update, file, base) from exc
-    if not fits:
+    if any("bias" in slot for slot in slots) and getattr(layer, "bias", None) is None:
+        raise UserInputError(
+            f"{file} does not fit the base model {base}: the layer {update.module} has no bias to change.",
+            "It was made for another model; choose the base it names.",
+        )
+    try:
+        # Shapes say it all: nothing is computed for the hundreds of layers of a file.
+        shapes = {slot: change.shape for slot, change in change_of(_on_meta(update), _layer_on_meta(layer)).items()}
+    except (RuntimeError, IndexError, ValueError, ZeroDivisionError) as exc:
+        raise _misfit(update, file, base) from exc
+    if any(shape != getattr(layer, slot).shape for slot, shape in shapes.items()):
         raise _misfit(update, file, base)
+
+
+def _on_meta(update: ModuleUpdate) -> ModuleUpdate:
+    """Return an update without its numbers."""
+    return replace(update, tensors={slot: tensor.to("meta") for slot, tensor in update.tensors.items()})
+
+
+def _layer_on_meta(layer: Any) -> Any:
+    """Return the shapes of a layer's weight and bias, without their numbers."""
+    bias = getattr(layer, "bias", None)
+    return SimpleNamespace(
+        weight=layer.weight.detach().to("meta"), bias=None if bias is None else bias.detach().to("meta")
+    )
 
 
 def _misfit(update: ModuleUpdate, file: str, base: str) -> UserInputError:
@@ -55,34 +72,45 @@ def _misfit(update: ModuleUpdate, file: str, base: str) -> UserInputError:
 
 def _complete(slots: set[str]) -> bool:
     """Say whether the matrices of one update are all there."""
-    if slots & {"down", "up"}:
-        return {"down", "up"} <= slots <= {"down", "up", "mid", "magnitude"}
-    if any(s.startswith("hada_") for s in slots):
-        return {"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"} <= slots
-    if any(s.startswith("lokr_") for s in slots):
-        return all(f"lokr_{w}" in slots or {f"lokr_{w}_a", f"lokr_{w}_b"} <= slots for w in ("w1", "w2"))
+    product = slots - {"magnitude", "bias", "bias_change", "up_bias"}
+    if product & {"down", "up"}:
+        return {"down", "up"} <= product <= {"down", "up", "mid"}
+    if any(s.startswith("hada_") for s in product):
+        return {f"hada_{w}_{m}" for w in ("w1", "w2") for m in "ab"} <= product <= _HADA and "up_bias" not in slots
+    if any(s.startswith("lokr_") for s in product):
+        whole = all(f"lokr_{w}" in slots or {f"lokr_{w}_a", f"lokr_{w}_b"} <= slots for w in ("w1", "w2"))
+        return whole and product <= _LOKR and "up_bias" not in slots
     return bool(slots) and slots <= {"weight", "bias", "weight_change", "bias_change"}
 
 
 def change_of(update: ModuleUpdate, layer: Any) -> dict[str, Tensor]:
-    """Return what strength 1 adds: "weight" and, for full weights, "bias".  # shapes of the layer, float32"""
+    """Return what strength 1 adds: "weight", "bias", or both.  # shapes of the layer, float32"""
     weight = layer.weight.detach().float()
     slots = {name: tensor.to(weight.device).float() for name, tensor in update.tensors.items()}
-    if "down" in slots:
-        change = (low_rank_product(slots) * update.scale).reshape(weight.shape)
-        if "magnitude" in slots:
-            change = _with_length(weight + change, slots["magnitude"]) - weight
-        return {"weight": change}
-    if "hada_w1_a" in slots:
-        return {"weight": (_hadamard(slots) * _product_scale(update, "hada_w1_b")).reshape(weight.shape)}
-    if any(name.startswith("lokr_") for name in slots):
-        inner = "lokr_w2_b" if "lokr_w2_b" in slots else "lokr_w1_b"
-        return {"weight": (_kronecker(slots) * _product_scale(update, inner)).reshape(weight.shape)}
     changes = {s.removesuffix("_change"): t for s, t in slots.items() if s.endswith("_change")}
+    product = _product(update, slots)
+    if product is not None:
+        changes["weight"] = product.reshape(weight.shape)
+        if "magnitude" in slots:
+            changes["weight"] = _with_length(weight + changes["weight"], slots["magnitude"]) - weight
     for slot in ("weight", "bias"):
         if slot in slots:
             changes[slot] = slots[slot] - getattr(layer, slot).detach().float()
+    if "up_bias" in slots:  # PEFT's lora_bias: scaled as the product is
+        changes["bias"] = changes.get("bias", 0.0) + slots["up_bias"] * update.scale
     return changes
+
+
+def _product(update: ModuleUpdate, slots: dict[str, Tensor]) -> Tensor | None:
+    """Return what the matrices of an update make together; None where it has none."""
+    if "down" in slots:
+        return low_rank_product(slots) * update.scale
+    if "hada_w1_a" in slots:
+        return _hadamard(slots) * _product_scale(update, "hada_w1_b")
+    if any(name.startswith("lokr_") for name in slots):
+        inner = "lokr_w2_b" if "lokr_w2_b" in slots else "lokr_w1_b"
+        return _kronecker(slots) * _product_scale(update, inner)
+    return None
 
 
 def low_rank_product(slots: dict[str, Tensor]) -> Tensor:
@@ -131,9 +159,18 @@ def _kronecker(slots: dict[str, Tensor]) -> Tensor:
 
 
 def _with_length(weight: Tensor, magnitude: Tensor) -> Tensor:
-    """Give every output row of a matrix the length that was learned."""
-    rows = weight.flatten(1)
-    if magnitude.numel() != rows.shape[0]:
-        raise RuntimeError("the magnitude is not one number per output row")
-    lengths: Tensor = rows.norm(dim=1, keepdim=True)
-    return (rows * (magnitude.reshape(-1, 1) / lengths)).reshape(weight.shape)
+    """Give every output row, or every input column, of a matrix the length that was learned.
+
+    Args:
+        magnitude: (out, 1, ...) or (1, in, ...).
+    """
+    import torch
+
+    axis = 1 if along_input(magnitude) else 0
+    if magnitude.numel() != weight.shape[axis]:
+        raise RuntimeError("the magnitude is not one number per output row or input column")
+    others = [i for i in range(weight.dim()) if i != axis]
+    # A row of zeros stays one: it has no direction that a length could be given to.
+    lengths = torch.linalg.vector_norm(weight, dim=others, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
+    stretched: Tensor = weight * (magnitude.reshape(lengths.shape) / lengths)
+    return stretched

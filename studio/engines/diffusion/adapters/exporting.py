@@ -115,7 +115,7 @@ def import_adapter(location: BaseLocation, path: Path, out: Path, *, loaded: Loa
         before = [AdapterFile(path=str(path), name="before")]
         report, difference, effect = compare(base, before, part, metadata.trigger)
         require_same(report, difference, EXACT + EXACT * effect, out)
-    return ImportReport(out, header, weights.report, sha256)
+    return ImportReport(out, header, weights.report, sha256, effect)
 
 
 def compare(base: LoadedBase, before: list[AdapterFile], after: Path, trigger: str) -> tuple[LoadReport, float, float]:
@@ -148,6 +148,10 @@ def _check_holds(format: FileFormat, weights: AdapterWeights, metadata: AdapterM
         raise UserInputError(
             "Full DreamBooth weights have no place in the LoRA files of other programs.",
             "Export for diffusers, or train a LoRA.",
+        )
+    if any(u.lycoris for u in weights.updates) and not format.lycoris:
+        raise UserInputError(
+            "This adapter is of a LyCORIS form, which diffusers does not read.", "Export for ComfyUI and A1111 (kohya)."
         )
     if weights.words and not format.words:
         raise UserInputError(

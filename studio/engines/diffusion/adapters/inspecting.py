@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from studio.domain.adapter import ADAPTER_FORMATS, AdapterHeader, Kind
-from studio.domain.base_model import FAMILIES, FAMILY_WORDS, Family
+from studio.domain.base_model import FAMILIES, FAMILY_WORDS, OTHER_FAMILIES, Family
 from studio.engines.diffusion.adapters.keys import CONFIGS_KEY, NOTES_KEY, PARTS, KeyPlace
 from studio.engines.diffusion.adapters.layouts import place_of
 from studio.engines.diffusion.bases.header import read_header
@@ -29,6 +29,7 @@ def inspect_adapter(path: Path) -> AdapterHeader:
         UnreadableMediaError: no whole safetensors file.
     """
     header = read_header(path)
+    refuse_others(header.shapes, path.name)
     found = header_of(header.shapes, header.metadata, own_notes(header.metadata))
     if found.unknown == found.keys:
         raise UserInputError(
@@ -36,6 +37,20 @@ def inspect_adapter(path: Path) -> AdapterHeader:
             "Choose a LoRA, LoHa, LoKr or DreamBooth file made for one of these families.",
         )
     return found
+
+
+def refuse_others(keys: Iterable[str], file: str) -> None:
+    """Refuse a file with keys of a family that the studio does not know, whatever else is in it.
+
+    Raises:
+        UserInputError: naming that family.
+    """
+    listed = list(keys)
+    for title, look in OTHER_FAMILIES:
+        if any(re.search(look, key) for key in listed):
+            raise UserInputError(
+                f"{file} is made for {title}, not for {FAMILY_WORDS}.", "Choose an adapter for one of these families."
+            )
 
 
 def own_notes(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -92,7 +107,7 @@ def _kind(slots: set[str]) -> Kind:
         return "loha"
     if any(slot.startswith("lokr_") for slot in slots):
         return "lokr"
-    if "magnitude" in slots:
+    if slots & {"magnitude", "row_lengths"}:
         return "dora"
     return "lora" if "down" in slots or slots <= {"embedding"} else "full"
 

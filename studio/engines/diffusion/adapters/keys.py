@@ -24,8 +24,9 @@ NOTES_KEY = "likeness_studio"
 _SLOTS: tuple[tuple[str, str, AdapterFormat | None], ...] = (
     (".lora_A.weight", "down", "peft"),
     (".lora_B.weight", "up", "peft"),
-    (".lora_magnitude_vector.weight", "magnitude", "peft"),
-    (".lora_magnitude_vector", "magnitude", "peft"),
+    (".lora_B.bias", "up_bias", "peft"),
+    (".lora_magnitude_vector.weight", "row_lengths", "peft"),
+    (".lora_magnitude_vector", "row_lengths", "peft"),
     (".lora_down.weight", "down", None),
     (".lora_up.weight", "up", None),
     (".lora_mid.weight", "mid", None),
@@ -41,6 +42,8 @@ _SLOTS: tuple[tuple[str, str, AdapterFormat | None], ...] = (
     *((f".lokr_{n}", f"lokr_{n}", None) for n in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")),
     (".diff_b", "bias_change", None),
     (".diff", "weight_change", None),
+    (".b_norm", "bias_change", None),
+    (".w_norm", "weight_change", None),
     (".weight", "weight", "peft"),
     (".bias", "bias", "peft"),
 )
@@ -52,7 +55,8 @@ class KeyPlace:
 
     Attributes:
         module: as its layout writes it, without `text_model.` in front; of a learned word the word.
-        slot: "embedding", "down", "up", "alpha", "weight", "hada_w1_a", ...
+        slot: "embedding", "down", "up", "alpha", "weight", "hada_w1_a", ...; learned lengths are "magnitude" where
+            their shape says of what, and "row_lengths" where they are always those of the output rows.
         layout: module that reads it, and knows which layer the name means.
         format: row of ADAPTER_FORMATS; None where several write the ending alike.
     """
@@ -67,7 +71,8 @@ class KeyPlace:
 def split_key(key: str) -> tuple[str, str, AdapterFormat | None] | None:
     """Cut a key into what names the layer and its slot; None when it has no known ending."""
     # PEFT's own files name the adapter within the key.
-    key = re.sub(r"(\.lora_(?:A|B|magnitude_vector))\.default(?=\.|$)", r"\1", key)
+    key = re.sub(r"(\.lora_[AB])\.[^.]+(?=\.(?:weight|bias)$)", r"\1", key)
+    key = re.sub(r"(\.lora_magnitude_vector)\.(?!weight$)[^.]+(?=\.weight$|$)", r"\1", key)
     for ending, slot, format in _SLOTS:
         if key.endswith(ending):
             return key.removesuffix(ending), slot, format

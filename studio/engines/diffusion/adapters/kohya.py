@@ -38,8 +38,16 @@ _SINGLE = {
 _UNET = "lora_unet_"
 _PREFIXES: dict[str, Part] = {
     _UNET: "unet",
+    "lycoris_": "unet",
     **{encoder.kohya_prefix: encoder.part for family in FAMILIES for encoder in family.text},
 }
+_COMFY_PREFIXES: dict[str, Part] = {
+    "diffusion_model.": "unet",
+    **{f"text_encoders.{e.comfy_name}.transformer.": e.part for family in FAMILIES for e in family.text},
+    **{f"{e.comfy_name}.transformer.": e.part for family in FAMILIES for e in family.text},
+    **{f"{e.comfy_name}.": e.part for family in FAMILIES for e in family.text},
+}
+"""As ComfyUI's own saver writes them: the same names, with dots."""
 
 
 def place_of(key: str) -> KeyPlace | None:
@@ -48,6 +56,9 @@ def place_of(key: str) -> KeyPlace | None:
     for prefix, part in _PREFIXES.items():
         if cut is not None and cut[0].startswith(prefix):
             return KeyPlace(part, cut[0].removeprefix(prefix), cut[1], "kohya", "kohya")
+    for prefix, part in _COMFY_PREFIXES.items():
+        if cut is not None and cut[0].startswith(prefix) and cut[1] not in ("weight", "bias"):
+            return KeyPlace(part, cut[0].removeprefix(prefix).replace(".", "_"), cut[1], "kohya", "comfyui")
     return None
 
 
@@ -179,8 +190,6 @@ def kohya_tensors(
     for update in updates:
         name = flat_name(update.part, update.module, family, blocks)
         for slot, tensor in update.tensors.items():
-            if slot == "magnitude":  # one row per output, as LyCORIS writes it
-                tensor = tensor.reshape(-1, *(1 for _ in range(update.tensors["up"].dim() - 1)))
             found[f"{name}.{endings.get(slot, slot)}"] = tensor.to(dtype)
         if update.alpha is not None or "down" in update.tensors:
             found[f"{name}.alpha"] = torch.tensor(_kohya_alpha(update), dtype=dtype)

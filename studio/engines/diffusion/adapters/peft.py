@@ -2,8 +2,8 @@
 
 The studio's own and PEFT's keys are `unet.<module>.lora_A.weight`, older
 diffusers' are `unet.<module>.lora.down.weight`; both are read, the first is
-written. Ranks and alphas stand as LoRA configs in the metadata. Learned words
-are rows of their own, `embedding.<word>`.
+written. Files of one network alone leave the part out: its layers tell it.
+Ranks and alphas stand as LoRA configs in the metadata. Learned words are rows of their own, `embedding.<word>`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,15 @@ if TYPE_CHECKING:
 HASHES = {"modelspec.hash_sha256": "0x"}
 """Metadata that holds the hash of the weights -> what stands in front of it."""
 _SLOT_KEYS = {
-    "down": "lora_A.weight", "up": "lora_B.weight", "mid": "lora_mid.weight", "magnitude": "lora_magnitude_vector",
+    "down": "lora_A.weight", "up": "lora_B.weight", "up_bias": "lora_B.bias", "mid": "lora_mid.weight",
+    "magnitude": "lora_magnitude_vector",
     "weight_change": "diff", "bias_change": "diff_b",
 }  # fmt: skip
 _EMBEDDINGS: dict[str, Part] = {e.embedding_prefix: e.part for family in FAMILIES for e in family.text}
 _OLD_OUT = re.compile(r"\.to_out$")
+_UNET_LAYERS = re.compile(r"(down_blocks|mid_block|up_blocks|conv_in|conv_out|time_embedding|add_embedding)\b")
+_BASE_WEIGHTS = {"weight", "bias"}
+"""Slots that whole networks have too: without a part in front they are no adapter."""
 
 
 def place_of(key: str) -> KeyPlace | None:
@@ -41,13 +45,16 @@ def place_of(key: str) -> KeyPlace | None:
     if cut is None:
         return None
     stem, slot, format = cut
-    stem = stem.removeprefix("base_model.model.")
-    for part in PARTS:
-        if stem.startswith(part + "."):
-            module = stem.removeprefix(part + ".").replace(".processor", "")
-            module = module.removeprefix("text_model.") if part != "unet" else _OLD_OUT.sub(".to_out.0", module)
-            return KeyPlace(part, module, slot, "peft", format or "diffusers")
-    return None
+    wrapped = stem.startswith("base_model.model.")
+    stem = stem.removeprefix("base_model.model.").replace(".base_layer", "")
+    part: Part | None = next((p for p in PARTS if stem.startswith(p + ".")), None)
+    if part is None and (wrapped or slot not in _BASE_WEIGHTS):
+        part = "unet" if _UNET_LAYERS.match(stem) else "text_encoder" if stem.startswith("text_model.") else None
+    if part is None:
+        return None
+    module = stem.removeprefix(part + ".").replace(".processor", "")
+    module = module.removeprefix("text_model.") if part != "unet" else _OLD_OUT.sub(".to_out.0", module)
+    return KeyPlace(part, module, slot, "peft", format or "diffusers")
 
 
 def layer_names(part: Part, modules: Iterable[str], unet: Mapping[str, Any]) -> dict[str, str]:
@@ -83,9 +90,12 @@ def own_layout(
         if portable and update.part != "unet":
             module = "text_model." + short_name(update.part, module)
         for slot, tensor in update.tensors.items():
-            if slot == "magnitude":  # PEFT's shapes
+            key = _SLOT_KEYS.get(slot, slot)
+            if slot == "magnitude" and not update.lycoris:  # PEFT's shapes
                 tensor = tensor.reshape((-1,) if update.tensors["up"].dim() == 2 else (1, -1, 1, 1))
-            tensors[f"{update.part}.{module}.{_SLOT_KEYS.get(slot, slot)}"] = tensor
+            elif slot == "magnitude":
+                key = "dora_scale"
+            tensors[f"{update.part}.{module}.{key}"] = tensor
         if "down" not in update.tensors and update.alpha is not None:
             tensors[f"{update.part}.{module}.alpha"] = torch.tensor(update.alpha)
     noted = {"format": "pt", NOTES_KEY: json.dumps(metadata.notes(), sort_keys=True), **metadata.model_spec()}

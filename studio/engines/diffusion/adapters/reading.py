@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,10 @@ from studio.domain.adapter import LoadReport
 from studio.domain.base_model import FAMILY_TITLES
 from studio.engines.diffusion.adapters.changes import check_fit
 from studio.engines.diffusion.adapters.inspecting import header_of, json_object
-from studio.engines.diffusion.adapters.keys import CONFIGS_KEY, NOTES_KEY, KeyPlace, Part, short_name
+from studio.engines.diffusion.adapters.keys import CONFIGS_KEY, NOTES_KEY, PARTS, KeyPlace, Part, short_name, split_key
 from studio.engines.diffusion.adapters.layouts import LAYOUTS, place_of
 from studio.engines.diffusion.adapters.tensor_file import read_tensors
-from studio.engines.diffusion.adapters.update import ModuleUpdate
+from studio.engines.diffusion.adapters.update import ModuleUpdate, along_input
 from studio.engines.diffusion.bases.header import read_header
 from studio.errors import UserInputError
 
@@ -86,7 +86,7 @@ def read_adapter(loaded: LoadedBase, path: Path, name: str = "") -> AdapterWeigh
         for layout in LAYOUTS
         for part in names
     }
-    tensors = read_tensors(path)
+    tensors = _finite(read_tensors(path), path.name)
     for key, tensor in tensors.items():
         place = place_of(key)
         if place is not None and place.slot == "embedding" and place.part in names:
@@ -97,15 +97,72 @@ def read_adapter(loaded: LoadedBase, path: Path, name: str = "") -> AdapterWeigh
             unmatched.append(key)
             continue
         groups[place.part, layer][place.slot] = tensor
+    _refuse_foreign(groups.keys(), unmatched, path.name, location.title)
     if not groups and not words:
         raise UserInputError(
             f"Nothing in {path.name} fits the base model {location.title}: none of its {len(tensors)} keys is known.",
             "Choose an adapter made for this kind of base model.",
         )
-    configs = json_object(header.metadata.get(CONFIGS_KEY))
+    configs = _beside(path) | json_object(header.metadata.get(CONFIGS_KEY))
     updates = tuple(_update(loaded, part, layer, slots, configs, path.name) for (part, layer), slots in groups.items())
     report = LoadReport(name or path.stem, len(tensors) - len(unmatched), tuple(sorted(unmatched)))
     return AdapterWeights(updates, words, report, header.metadata)
+
+
+def _refuse_foreign(found: Collection[tuple[Part, str]], unmatched: Iterable[str], file: str, base: str) -> None:
+    """Refuse a file of which only text layers are known: families share text encoders, and the rest tells them apart.
+
+    Raises:
+        UserInputError: it has other matrices, and none for the UNet.
+    """
+    matrices = [key for key in unmatched if split_key(key) is not None and _is_no_text(key)]
+    if matrices and found and all(part != "unet" for part, _ in found):
+        raise UserInputError(
+            f"{file} is made for another kind of model than {base}: it shares the text encoder, but "
+            f"{len(matrices)} of its keys are not known.",
+            "Choose an adapter made for this kind of base model.",
+        )
+
+
+def _is_no_text(key: str) -> bool:
+    place = place_of(key)
+    return place is None or place.part == "unet"
+
+
+def _finite(tensors: dict[str, Tensor], file: str) -> dict[str, Tensor]:
+    """Return tensors, 8-bit floats as 16-bit ones, which hold them exactly.
+
+    Raises:
+        UserInputError: quantized to whole numbers, or not numbers at all.
+    """
+    import torch
+
+    for key, tensor in tensors.items():
+        if tensor.dtype in (torch.float8_e4m3fn, torch.float8_e5m2):
+            tensors[key] = tensor = tensor.half()
+        slot = split_key(key)
+        if slot is not None and tensor.numel() > 1 and not tensor.is_floating_point():
+            raise UserInputError(
+                f"{file} is quantized: the numbers of {key} are whole ones.", "Get its file in 16- or 32-bit floats."
+            )
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise UserInputError(
+                f"{file} is broken: {key} holds values that are no numbers.",
+                "Its training went astray; use an earlier checkpoint of it.",
+            )
+    return tensors
+
+
+def _beside(path: Path) -> dict[str, Any]:
+    """Return the config that PEFT writes beside its files, for every part; empty where there is none."""
+    config = path.with_name("adapter_config.json")
+    if not config.is_file():
+        return {}
+    try:
+        said = json_object(config.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError):
+        return {}
+    return {f"{part}.{key}": value for part in PARTS for key, value in said.items()}
 
 
 def _layer(
@@ -129,6 +186,15 @@ def _update(
         UserInputError: its shape is another, or half of it is missing.
     """
     alpha = slots.pop("alpha", None)
+    if alpha is not None and alpha.numel() != 1:
+        raise UserInputError(f"{file} is broken: the alpha of {layer} is not one number.", "Download it again.")
+    weight = getattr(loaded.parts[part].get_submodule(layer), "weight", None)
+    if weight is not None and slots.keys() & {"magnitude", "row_lengths"}:
+        lengths = slots.pop("row_lengths", None)
+        flat = lengths is not None or slots["magnitude"].dim() < 2
+        lengths = slots["magnitude"] if lengths is None else lengths
+        axis = 1 if not flat and along_input(lengths) else 0
+        slots["magnitude"] = lengths.reshape([-1 if i == axis else 1 for i in range(weight.dim())])
     update = ModuleUpdate(
         part,
         layer,

@@ -34,8 +34,27 @@ class ModuleUpdate:
         return self.tensors.keys() == {"down", "up"}
 
     @property
+    def lycoris(self) -> bool:
+        """Whether it is of a form that LyCORIS alone writes: no diffusers reads it.
+
+        Products (LoHa, LoKr), learned lengths of input columns, and changes beside two thin matrices.
+        """
+        products = any(slot.startswith(("hada_", "lokr_")) for slot in self.tensors)
+        columns = "magnitude" in self.tensors and along_input(self.tensors["magnitude"])
+        changes = any(slot.endswith("_change") or slot == "up_bias" for slot in self.tensors)
+        return products or columns or (changes and "down" in self.tensors)
+
+    @property
     def scale(self) -> float:
         """What the product of the matrices is multiplied by."""
         rank = self.tensors["down"].shape[0]
         alpha = float(rank) if self.alpha is None else self.alpha
         return alpha / (rank**0.5 if self.rank_scaling else rank)
+
+
+def along_input(magnitude: Tensor) -> bool:
+    """Say whether learned lengths are those of the input columns, as LyCORIS writes them unless told otherwise.
+
+    The shape says it, never the count of numbers: square layers have as many rows as columns.
+    """
+    return magnitude.dim() > 1 and magnitude.shape[0] == 1 and magnitude.numel() > 1
