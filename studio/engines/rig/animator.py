@@ -16,10 +16,7 @@ from studio.engines.rig.portrait import RigPortrait
 
 
 def warm_up() -> None:
-    """Load what a first portrait would wait for: numba's machinery, by one small kernel, and parts of scipy."""
-    import scipy.interpolate
-    import scipy.spatial  # noqa: F401
-
+    """Load what a first portrait would wait for: numba's machinery, by one small kernel."""
     one = np.ones(1)
     kernels.bounded_least_squares(np.ones((1, 1)), one, one, one, one, 1)
 

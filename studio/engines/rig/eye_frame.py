@@ -19,6 +19,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.engines.rig.curves import monotone_curve, smoothed
 from studio.engines.rig.layers import smoothstep
 
 Array = NDArray[Any]
@@ -165,8 +166,6 @@ def paleness(photo: Array) -> FloatArray:
 
 def _curve(points: Array, start: Array, along: Array, across: Array, length: float) -> FloatArray:
     """Sample a curve through points: height over u, level beyond its ends.  # (SAMPLES,)"""
-    from scipy.interpolate import PchipInterpolator
-
     u, v = (points - start) @ along / length, (points - start) @ across / length
     order = np.argsort(u)
     u, v = u[order], v[order]
@@ -174,13 +173,11 @@ def _curve(points: Array, start: Array, along: Array, across: Array, length: flo
     u, v = u[keep], v[keep]
     if len(u) < 2:  # an eye seen edge on
         return np.full(SAMPLES, v[0], np.float32)
-    return np.asarray(PchipInterpolator(u, v)(np.clip(curve_grid(), u[0], u[-1])), np.float32)
+    return np.asarray(monotone_curve(u, v, np.clip(curve_grid(), u[0], u[-1])), np.float32)
 
 
 def _smooth(curve: Array, sigma: float) -> FloatArray:
-    from scipy.ndimage import gaussian_filter1d
-
-    return np.asarray(gaussian_filter1d(curve, sigma, mode="nearest"), np.float32)
+    return np.asarray(smoothed(curve, sigma, cv2.BORDER_REPLICATE), np.float32)
 
 
 def _softness(photo: Array) -> float:

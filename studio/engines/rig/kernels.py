@@ -405,3 +405,56 @@ def write_bytes_near(rgba: Array, rest: Array, share: float, out: Array) -> None
         for x in range(out.shape[1]):
             for k in range(3):
                 out[y, x, k] = np.uint8(min(max(rgba[y, x, k] + share * rest[y, x, k] + 0.5, 0.0), 255.0))
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def distances(points: Array, others: Array, out: Array) -> None:
+    """Write every distance between two sets of points.  # (N, 3), (M, 3) -> (N, M)"""
+    for n in range(points.shape[0]):
+        for m in range(others.shape[0]):
+            x, y, z = points[n, 0] - others[m, 0], points[n, 1] - others[m, 1], points[n, 2] - others[m, 2]
+            out[n, m] = np.sqrt(x * x + y * y + z * z)
+
+
+@nb.njit(cache=True, nogil=True)
+def nearest(points: Array, others: Array, rows: Array, distance: Array) -> None:
+    """Write the nearest of the others to every point, nearest first.
+
+    Args:
+        points: (N, 2) float64
+        others: at least as many as are asked for.  # (M, 2) float64
+        rows: which ones, written.  # (N, K) int32
+        distance: how far, written.  # (N, K) float64
+    """
+    count = rows.shape[1]
+    order = np.argsort(others[:, 1])
+    heights = others[order, 1]
+    for n in range(points.shape[0]):
+        x, y = points[n, 0], points[n, 1]
+        found = 0
+        up = np.searchsorted(heights, y)
+        low = up - 1
+        while low >= 0 or up < len(order):
+            # The next in height, above or below, until even its height alone is too far away.
+            take_up = low < 0 or (up < len(order) and heights[up] - y < y - heights[low])
+            at = up if take_up else low
+            if take_up:
+                up += 1
+            else:
+                low -= 1
+            dy = heights[at] - y
+            if found == count and dy * dy >= distance[n, count - 1]:
+                break
+            m = order[at]
+            dx = others[m, 0] - x
+            d = dx * dx + dy * dy
+            if found == count and d >= distance[n, count - 1]:
+                continue
+            k = min(found, count - 1)
+            while k > 0 and distance[n, k - 1] > d:
+                distance[n, k], rows[n, k] = distance[n, k - 1], rows[n, k - 1]
+                k -= 1
+            distance[n, k], rows[n, k] = d, m
+            found = min(found + 1, count)
+        for k in range(count):
+            distance[n, k] = np.sqrt(distance[n, k])

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.engines.rig.curves import running_rank, smoothed
 from studio.engines.rig.eye_frame import LUMA, EyeFrame, FloatArray, band
 from studio.engines.rig.lid_skin import Strip
 
@@ -104,16 +105,14 @@ def _ink(strip: Strip) -> FloatArray:
 
 def _rim(strip: Strip, dark: Array, base: Array) -> Array:
     """Return the dark edge: steady along u, its own profile upwards, a soft fall below the line."""
-    from scipy.ndimage import gaussian_filter1d, median_filter
-
     d, cells = strip.d, 1 / strip.step
     heights = d[:, 0]
     zero = int(np.argmin(np.abs(heights)))
     at_line = (heights > 0.0) & (heights < 0.03)
     root = np.median(dark[at_line], axis=0) if at_line.any() else dark[zero]
-    root = median_filter(root, max(3, int(0.18 * cells) | 1), mode="nearest")
-    root = gaussian_filter1d(root, 0.05 * cells)
+    root = running_rank(root, max(3, int(0.18 * cells) | 1), 50, "edge")
+    root = smoothed(root, 0.05 * cells)
     above = np.minimum(base * (d >= -1e-4), root[None] * 1.15) * band(d, 0.065, 0.02)
-    own = np.maximum(gaussian_filter1d(above[min(zero + 1, len(d) - 1)], 0.02 * cells), 0.55 * root)
+    own = np.maximum(smoothed(above[min(zero + 1, len(d) - 1)], 0.02 * cells), 0.55 * root)
     fall = np.exp(-((np.minimum(d, 0) / 0.014) ** 2))
     return np.asarray(np.where(d < 0, own * fall, np.maximum(above, own * np.exp(-((d / 0.016) ** 2)))))

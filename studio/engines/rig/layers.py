@@ -104,11 +104,11 @@ def _extend(person: Array, pad: int, eye_distance: float) -> FloatArray:
     window = 2 * max(round(0.03 * eye_distance), 1) + 1
     further = np.clip(np.arange(pad, 0, -1, dtype=np.float32) / max(0.08 * eye_distance, 1), 0, 1)
     for axis, size in ((0, (window, 1)), (1, (1, window))):
-        soft = cv2.blur(out, size)
         share = further[:, None, None] if axis == 0 else further[None, :, None]
         for part, weight in ((slice(0, pad), share), (slice(-pad, None), np.flip(share, axis))):
             at = (part, slice(None)) if axis == 0 else (slice(None), part)
-            out[at] += (soft[at] - out[at]) * weight
+            strip = np.ascontiguousarray(out[at])
+            out[at] += (cv2.blur(strip, size) - strip) * weight
     _round_off(out, person[0, :, 3], pad, eye_distance)
     out[pad:-pad, pad:-pad] = person
     return np.ascontiguousarray(out, np.float32)
@@ -265,10 +265,9 @@ def _card_share(asset: HeadAsset, fit: HeadFit, mesh: Array, points: Array) -> A
 
 def _follow_skin(mesh: Array, drawn: Array, points: Array, eye: float) -> tuple[NDArray[np.int32], FloatArray]:
     """Shepard weights of the nearest drawn vertices, fading away from the face."""
-    from scipy.spatial import cKDTree
-
     rows = np.unique(drawn)
-    distance, near = cKDTree(mesh[rows, :2]).query(points, k=NEIGHBOURS)
+    near, distance = np.empty((len(points), NEIGHBOURS), np.int32), np.empty((len(points), NEIGHBOURS))
+    kernels.nearest(points, mesh[rows, :2].astype(np.float64), near, distance)
     inverse = 1.0 / (distance / eye + 0.01) ** 3
     weights = inverse / inverse.sum(1, keepdims=True)
     fade = np.exp(-((np.maximum(distance[:, 0] / eye - 0.05, 0) / 0.33) ** 2))

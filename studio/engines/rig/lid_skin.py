@@ -23,6 +23,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.engines.rig.curves import running_rank, smoothed
 from studio.engines.rig.eye_frame import LUMA, SAMPLES, EyeFrame, FloatArray, band, curve_grid
 from studio.engines.rig.layers import pull_push
 
@@ -314,8 +315,6 @@ def fold_height(eye: EyeFrame) -> FloatArray:
 
 
 def _shade_above(eye: EyeFrame, strip: Strip, low: Array) -> FloatArray:
-    from scipy.ndimage import gaussian_filter1d, percentile_filter
-
     u, fold = curve_grid(), fold_height(eye)
     column = np.clip((u - STRIP_U[0]) / strip.step, 0, low.shape[1] - 1).astype(np.float32)
     gray = (low @ LUMA).astype(np.float32)
@@ -323,5 +322,5 @@ def _shade_above(eye: EyeFrame, strip: Strip, low: Array) -> FloatArray:
     for height in (0.95, 1.05, 1.15):
         row = np.clip((fold * height - STRIP_D[0]) / strip.step, 0, low.shape[0] - 1).astype(np.float32)
         shade += cv2.remap(gray, column[None], row[None], cv2.INTER_LINEAR)[0] / 3
-    even = gaussian_filter1d(percentile_filter(shade, 65, 25), 8)
+    even = smoothed(running_rank(shade, 25, 65), 8)
     return np.asarray(np.clip(0.55 * even, -0.14, 0.05), np.float32)

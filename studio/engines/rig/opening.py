@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
 
 from studio.engines.rig.asset import INNER_LIP_PAIRS, HeadAsset
+from studio.engines.rig.curves import monotone_curve
 from studio.engines.rig.layers import smoothstep
 
 Array = NDArray[Any]
@@ -152,6 +152,6 @@ class LipCurves:
         gap, u, v, origin, axis = self._gaps(mesh)
         u[0], u[-1] = u[0] - reach, u[-1] + reach
         grid = np.linspace(u[0], u[-1], SAMPLES)
-        middle = PchipInterpolator(u, v)(grid)
-        height = np.sqrt(np.maximum(PchipInterpolator(u, gap**2)(grid), 0.0))
+        middle = monotone_curve(u, v, grid)
+        height = np.sqrt(np.maximum(monotone_curve(u, gap**2, grid), 0.0))
         return Opening(origin, axis, grid, middle - height / 2, middle + height / 2)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.domain.expression import INDEX
+from studio.engines.rig import kernels
 from studio.engines.rig.asset import INNER_LIP_PAIRS, HeadAsset
 
 Array = NDArray[Any]
@@ -36,23 +37,31 @@ class ResidualField:
         marks = asset.landmarks(template)
         count = len(marks)
         distance = _distances(marks, marks)
-        affine = np.concatenate([np.ones((count, 1)), marks], 1)
+        affine = _affine(marks)
         system = np.block([[SMOOTHING * np.eye(count) - distance, affine], [affine.T, np.zeros((4, 4))]])
         reach = _distances(template, marks)
         fade = np.exp(-((reach.min(1) / REACH) ** 2))[:, None]
         # Two thin factors: their product, a (V, 468) matrix, would take longer to make than all photos of a session.
         self._coefficients = np.linalg.inv(system)[:, :count]
-        self._evaluate = (fade * np.concatenate([-reach, np.ones((len(template), 1)), template], 1)).astype(np.float32)
+        self._evaluate = np.empty((len(template), count + 4), np.float32)
+        np.multiply(reach, -fade, out=self._evaluate[:, :count], casting="same_kind")
+        self._evaluate[:, count:] = fade * _affine(template)
 
     def spread(self, displacements: Array) -> NDArray[np.float32]:
         """Return vertex displacements.  # (468, 3) -> (V, 3)"""
         return np.asarray(self._evaluate @ (self._coefficients @ displacements).astype(np.float32), np.float32)
 
 
+def _affine(points: Array) -> Array:
+    """Return the columns of an affine map: 1, x, y, z.  # (N, 3) -> (N, 4)"""
+    return np.concatenate([np.ones((len(points), 1)), points], 1)
+
+
 def _distances(points: Array, others: Array) -> NDArray[np.float64]:
     """Return every distance between two sets of points.  # (N, 3), (M, 3) -> (N, M)"""
-    squared = (points**2).sum(1)[:, None] + (others**2).sum(1)[None] - 2 * points @ others.T
-    return np.asarray(np.sqrt(np.maximum(squared, 0)))
+    out = np.empty((len(points), len(others)))
+    kernels.distances(points, others, out)
+    return out
 
 
 class LipFields:
