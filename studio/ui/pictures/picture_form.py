@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 
 from studio.domain.adapter import STRENGTH_RANGE, Adapter, says_trigger, with_trigger
-from studio.errors import UserInputError
+from studio.errors import NotFoundError, UserInputError
 from studio.services.bases import BaseEntry
 from studio.services.pictures.generation import AdapterUse, GenerationRequest, checked_generation
 from studio.ui.kit import text
@@ -159,18 +159,32 @@ class PictureForm:
     def fill(self, base: str | None, worn: Sequence[str], prompt: str, *strengths: float) -> Updates:
         """Return the updates of [base, *worn] when the tab is opened; adapters that are gone come off."""
         entries = {e.card.name: e for e in self.window.studio.bases.list()}
-        known = base in entries
-        base = base if known else next(iter(entries), None)
+        shown = base
+        if base not in entries:
+            # a tab that is opened while it is being filled still sends no base: what is worn says which one is meant
+            base = self._base_worn(worn, entries) or next(iter(entries), None)
         choices = gr.Dropdown([(base_title(e), n) for n, e in entries.items()], value=base)
-        if not known or base is None:
+        if base is None:
             return {self.base: choices, **self._suited(base)}
         entry = entries[base]
         fitting = {a.id: a.name for a in self.window.studio.adapters.fitting(entry.card.name)}
         left = [i for i in worn if i in fitting]
         kept = self.wear(left, prompt, dict(zip(worn, strengths, strict=False)))
         named = gr.Dropdown([(n, i) for i, n in fitting.items()], value=left)
-        sizes = gr.Dropdown(sizes_of(entry))
+        sizes = _sizes(entry) if base != shown else gr.Dropdown(sizes_of(entry))
         return {self.base: choices, self.note: base_note(entry), self.adapters: named, **kept, self.size: sizes}
+
+    def _base_worn(self, worn: Sequence[str], entries: Mapping[str, BaseEntry]) -> str | None:
+        """Return the base that the first adapter of `worn` was made on or for; None where none is left."""
+        known = {a.id: a for a in self.window.studio.adapters.list()}
+        first = next((known[i] for i in worn if i in known), None)
+        return None if first is None else self._base_for(first, entries)
+
+    def _base_for(self, adapter: Adapter, entries: Mapping[str, BaseEntry]) -> str | None:
+        """Return the base that an adapter was trained on, else the first of its family."""
+        if adapter.base_name in entries:
+            return adapter.base_name
+        return next((n for n, e in entries.items() if e.card.family == adapter.family), None)
 
     def _new_base(self, base: str) -> Updates:
         entry = self.window.studio.bases.get(base)
@@ -213,7 +227,12 @@ class PictureForm:
     def hand_over(self, adapter: Adapter) -> Updates:
         """Return the updates of `handed`: one adapter worn alone, its word in the prompt."""
         entries = {e.card.name: e for e in self.window.studio.bases.list()}
-        entry = entries.get(adapter.base_name) or next(e for e in entries.values() if e.card.family == adapter.family)
+        base = self._base_for(adapter, entries)
+        if base is None:
+            raise NotFoundError(
+                f"No base model suits {adapter.name}.", "Settings shows the bases; add one of its family."
+            )
+        entry = entries[base]
         updates = self.fill(entry.card.name, (), "") | self.wear([adapter.id], adapter.trigger, {})
         choices = [(a.name, a.id) for a in self.window.studio.adapters.fitting(entry.card.name)]
         updates |= {self.adapters: gr.Dropdown(choices, value=[adapter.id]), self.size: _sizes(entry)}

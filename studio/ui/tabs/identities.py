@@ -205,7 +205,7 @@ class IdentitiesTab:
         self.tick = (self._news, [self.selected, self.seen], [self.seen, self.list, *self.heap.parts])
         shown = [self.selected, *self.view]
         listen(page.load, self.show, self.selected, self.view, show_progress="hidden")
-        listen(item.select, self.show, self.selected, self.view, show_progress="hidden")
+        listen(item.select, self.refresh, self.selected, self.view, show_progress="hidden")
         listen(self.list.click, self._open, None, shown)
         listen(self.cancel.click, self._leave_form, None, shown)
         listen(self.photos.change, self._look, self.photos, [self.found, self.picks])
@@ -293,6 +293,18 @@ class IdentitiesTab:
             self.danger: gr.Accordion(open=False),
             self.new_name: person.name,
         }
+
+    def refresh(self, selected: str | None) -> Updates:
+        """Return the updates of `self.view` when the tab is opened again: no fold closes, no typed name is lost.
+
+        What deleting would take is said anew, since another person may be shown than when the fold was opened.
+        """
+        updates = self.show(selected)
+        for kept in (self.danger, self.set.fold, self.typed):
+            updates.pop(kept, None)
+        if self.shown(selected) in {p.id for p in self.people.list()}:
+            updates[self.plan] = self._plan(selected)
+        return updates
 
     def _news(self, selected: str | None, seen: str) -> Updates:
         return self.heap.news(selected, seen)

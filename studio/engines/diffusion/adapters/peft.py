@@ -38,9 +38,9 @@ _BASE_WEIGHTS = {"weight", "bias"}
 
 def place_of(key: str) -> KeyPlace | None:
     """Read one key; None when it is none of this layout."""
-    for prefix, part in _EMBEDDINGS.items():
+    for prefix, encoder in _EMBEDDINGS.items():
         if key.startswith(prefix):
-            return KeyPlace(part, key.removeprefix(prefix), "embedding", "peft", "peft")
+            return KeyPlace(encoder, key.removeprefix(prefix), "embedding", "peft", "peft")
     cut = split_key(key)
     if cut is None:
         return None

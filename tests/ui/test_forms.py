@@ -1,0 +1,100 @@
+"""What the forms answer when a tab is opened while it is being filled, or opened again: nothing chosen is lost."""
+
+from __future__ import annotations
+
+import pytest
+from gradio.context import LocalContext
+
+import studio as package
+from studio.domain.adapter import NewAdapter
+from studio.errors import NotFoundError
+from studio.store import Store
+from studio.studio import Studio
+from studio.ui.pictures.picture_form import PLACES, PictureForm
+from studio.ui.shelf import Shelf
+from studio.ui.tabs.identities import IdentitiesTab
+from studio.ui.window import Window
+
+ME = "local"
+
+
+@pytest.fixture
+def window(tmp_path):
+    with Studio(tmp_path / "data") as opened:
+        shelf = Shelf(tmp_path / "cache")
+        yield Window(opened.for_owner(ME), opened.upkeep, shelf, tmp_path / "data", package.__version__)
+
+
+def an_adapter(window: Window, name: str, **values: str):
+    with Store(window.data_dir) as store:
+        sha256 = store.of(ME).media.put(name.encode(), ".safetensors")
+        return store.of(ME).adapters.add(NewAdapter(name=name, media_sha256=sha256, **values))
+
+
+def a_form(window: Window) -> PictureForm:
+    """A form whose components are their names: what a handler answers is read by name."""
+    form = PictureForm(window)
+    for name in ("base", "note", "adapters", "words", "wearing", "size", "prompt"):
+        setattr(form, name, name)
+    form.strengths = [f"strength {place}" for place in range(PLACES)]
+    return form
+
+
+def a_person_page(window: Window) -> IdentitiesTab:
+    """The page of a person whose components are their names."""
+    tab = IdentitiesTab(window)
+    names = ("list", "form", "page", "summary", "person_photos", "consents", "revoke", "danger", "plan", "new_name")
+    for name in (*names, "typed", "heap_page"):
+        setattr(tab, name, name)
+    tab.set.fold = "fold"
+    tab.heap.show = lambda shown: {}
+    return tab
+
+
+def said(update, field: str = "value"):
+    """What an update of a component sets; gradio keeps it as it was written while it answers an event."""
+    return update.constructor_args[field]
+
+
+@pytest.fixture(autouse=True)
+def answering():
+    """Components are updates, not new parts of a page."""
+    token = LocalContext.in_event_listener.set(True)
+    yield
+    LocalContext.in_event_listener.reset(token)
+
+
+def test_an_adapter_stays_on_when_the_tab_opens_before_it_knows_its_base(window):
+    base = window.studio.bases.list()[0].card
+    worn = an_adapter(window, "Ruby", family=base.family, base_name=base.name, trigger="sks person")
+    form = a_form(window)
+    answer = form.fill(None, [worn.id], "a photo of sks person", 0.8)
+    assert said(answer["base"]) == base.name
+    assert said(answer["adapters"]) == answer["wearing"] == [worn.id]
+    assert (said(answer["strength 0"]), said(answer["strength 0"], "visible")) == (0.8, True)
+    assert said(answer["size"]), "the size of the base is chosen with it"
+
+
+def test_an_adapter_that_is_gone_comes_off(window):
+    form = a_form(window)
+    answer = form.fill(None, ["gone"], "a photo", 0.8)
+    assert said(answer["base"]) == window.studio.bases.list()[0].card.name
+    assert said(answer["adapters"]) == answer["wearing"] == []
+
+
+def test_an_adapter_without_a_base_says_so(window, monkeypatch):
+    only = [e for e in window.studio.bases.list() if e.card.family == "preview"]
+    monkeypatch.setattr(window.studio.bases, "list", lambda: only)
+    foreign = an_adapter(window, "Far", family="sdxl")
+    with pytest.raises(NotFoundError, match="No base model suits Far"):
+        a_form(window).hand_over(foreign)
+
+
+def test_opening_the_tab_again_closes_no_fold_and_keeps_what_is_typed(window):
+    with Store(window.data_dir) as store:
+        grace = store.of(ME).identities.add("Grace")
+    tab = a_person_page(window)
+    answer = tab.refresh(grace.id)
+    assert not {"danger", "fold", "typed"} & set(answer)
+    assert "Type Grace below" in answer["plan"], "what deleting takes is said of the person who is shown now"
+    assert said(tab.show(grace.id)["danger"], "open") is False, "another person's page begins with its folds closed"
