@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,7 @@ from typing import Any
 from studio.domain.job import LANES
 from studio.domain.project import LOCAL_OWNER, folder_name
 from studio.engines import Engines
-from studio.errors import NotFoundError, UserInputError
+from studio.errors import NotFoundError, StoreError, UserInputError
 from studio.jobs.kinds import KindTable, Workplace, long_kinds, table_of
 from studio.jobs.queue import JobQueue
 from studio.jobs.recovery import recover
@@ -51,6 +52,7 @@ from studio.services.upkeep import Upkeep
 from studio.settings import Settings
 from studio.store import Store
 
+log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "assets"
 EXPRESSION_PRESETS = ROOT / "presets" / "expressions"
@@ -156,10 +158,18 @@ class Studio:
 
         forget_other_formats()  # the window's library opens uploads by itself
         recover(self.store)
+        self._back_up_daily()
         if sample:
             self.for_owner().sample.ensure()
         if worker:
             self.start_worker()
+
+    def _back_up_daily(self) -> None:
+        """Copy the database once a day; a disk without room for the copy keeps nobody from looking at what is there."""
+        try:
+            self.store.database.back_up_daily()
+        except StoreError as exc:
+            log.warning("no daily copy of the database: %s", exc)
 
     def start_worker(self) -> None:
         """Start the worker processes that make the queued jobs; does nothing when they run already."""

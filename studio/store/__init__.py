@@ -8,7 +8,7 @@ thing that knows the data folder:
     trash/               swept files, kept for a while
     work/<job id>/       what an unfinished job needs for going on
     runs/<run id>/       what a training run needs for going on
-    backups/             the database before each migration
+    backups/             copies of the database: daily, before each migration and each sweep
 
 Every row has an owner. `Store.of(owner)` is all that one owner has and nothing
 else; what needs no owner (files on the disk, the work of workers) is on the
@@ -66,6 +66,7 @@ class Store:
                     "Choose another with --data-dir; this path is a file, or leads through one.",
                 ) from exc
         keep_private(self.data_dir, 0o700)
+        _refuse_lost_database(self.data_dir)
         self._work = self.data_dir / "work"
         self.database = Database(self.data_dir / "studio.db", journal)
         for path in self.data_dir.glob("studio.db*"):  # with its journal
@@ -91,6 +92,7 @@ class Store:
 
     def sweep(self, *, grace_seconds: float = GRACE_SECONDS) -> SweepReport:
         """Tidy the disk: orphans and unused media go into the trash, work of finished jobs goes for good."""
+        self.database.back_up("before-sweep")
         report = self.files.sweep(grace_seconds=grace_seconds)
         work = self._work
         needed = self.claims.ids_with_work()
@@ -109,6 +111,28 @@ class Store:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+
+def _refuse_lost_database(data_dir: Path) -> None:
+    """Say that the database is gone, instead of beginning a new one beside media that then nobody knows.
+
+    Raises:
+        StoreError: there are media files, and no database or an empty one.
+    """
+    path = data_dir / "studio.db"
+    if path.exists() and path.stat().st_size > 0:
+        return
+    kept = sum(1 for file in (data_dir / "media").glob("??/??/*") if file.is_file())
+    if not kept:
+        return
+    copies = sorted((data_dir / "backups").glob("studio-*.db"))
+    hint = (
+        f"Put the newest copy back: copy {copies[-1]} to {path}."
+        if copies
+        else "There is no copy in its backups folder: put studio.db back from your own, or choose another --data-dir."
+    )
+    state = "empty" if path.exists() else "missing"
+    raise StoreError(f"The database in {data_dir} is {state}, but {kept} media file(s) are there.", hint)
 
 
 class OwnerStore:

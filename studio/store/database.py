@@ -33,6 +33,7 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 BUSY_SECONDS = 5.0
 CACHE_KIBIBYTES = 32_000
 KEPT_BACKUPS = 3
+DAY_SECONDS = 86400.0
 APPLICATION_ID = 0x4C494B45
 """Marks our files in SQLite's header ("LIKE"), so that another program's file is refused."""
 
@@ -154,10 +155,21 @@ class Database:
                         connection.execute(commit)
             raise
 
-    def empty_journal(self) -> None:
-        """Move the write-ahead log into the file and cut it to nothing, so that deleted rows are gone from disk."""
-        if self.journal == "wal":
-            self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+    def forget_deleted(self) -> bool:
+        """Take what was deleted out of the word index and the write-ahead log, so that it is gone from the disk.
+
+        Returns:
+            Whether it is: another process that reads just now keeps the log as it is.
+        """
+        self.execute("INSERT INTO render_text (render_text) VALUES ('rebuild')")
+        if self.journal != "wal":
+            return True
+        end = time.monotonic() + BUSY_SECONDS
+        while self.value("PRAGMA wal_checkpoint(TRUNCATE)"):  # 1: busy
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.05)
+        return True
 
     def check(self) -> tuple[str, ...]:
         """Return SQLite's own complaints about the file; empty when it is sound."""
@@ -166,7 +178,7 @@ class Database:
         return tuple(line for line in found if line != "ok")
 
     def backups(self) -> list[Path]:
-        """Return the backups made before migrations, oldest first."""
+        """Return the copies of the database, oldest first."""
         return sorted((self.path.parent / "backups").glob("studio-*.db"))
 
     def close(self) -> None:
@@ -217,7 +229,7 @@ class Database:
         self._set_journal()
         if self._pending():
             if existed:
-                self._back_up()
+                self.back_up(f"before-{self._pending()[0]}")
             with self.transaction():
                 # Another process may have migrated while this one waited for the lock.
                 if self._pending():
@@ -260,19 +272,50 @@ class Database:
                     raise
                 time.sleep(0.02)
 
-    def _back_up(self) -> None:
-        """Copy the whole database before it is migrated; the newest KEPT_BACKUPS stay."""
+    def back_up(self, reason: str) -> Path:
+        """Copy the whole database into backups/; the newest KEPT_BACKUPS of each kind of reason stay.
+
+        Args:
+            reason: what the copy is for, as part of its name: "daily", "before-sweep", "before-m012_x".
+
+        Raises:
+            StoreError: the disk is full or read-only; no half copy is left.
+        """
         folder = self.path.parent / "backups"
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        out = folder / f"studio-{stamp}-{reason}.db"
+        part = out.with_suffix(".part")
         try:
             folder.mkdir(exist_ok=True)
+            with translated():
+                copy = sqlite3.connect(part)
+                try:
+                    self._connection().backup(copy)
+                finally:
+                    copy.close()
+            part.replace(out)
         except OSError as exc:
             raise StoreError(*_READ_ONLY) from exc
-        with translated():
-            copy = sqlite3.connect(folder / f"studio-{stamp}-before-{self._pending()[0]}.db")
-            try:
-                self._connection().backup(copy)
-            finally:
-                copy.close()
-        for old in self.backups()[:-KEPT_BACKUPS]:
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+        for old in [b for b in self.backups() if _kind(b) == _kind(out)][:-KEPT_BACKUPS]:
             old.unlink(missing_ok=True)
+        return out
+
+    def back_up_daily(self) -> Path | None:
+        """Copy the database unless that was done within a day; return the copy, or None.
+
+        Raises:
+            StoreError: see `back_up`.
+        """
+        limit = time.time() - DAY_SECONDS
+        if any(_kind(b) == "daily" and b.stat().st_mtime > limit for b in self.backups()):
+            return None
+        return self.back_up("daily")
+
+
+def _kind(backup: Path) -> str:
+    """Return the kind of reason in a backup's name; all migrations are one kind."""
+    reason = backup.stem.split("-", 2)[2]
+    return "migration" if reason.startswith("before-m0") else reason

@@ -7,21 +7,41 @@ happens. Files leave the disk only after the commit.
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from studio.domain.consent import Consent
 from studio.domain.identity import DeletionPlan, Identity
-from studio.errors import ConflictError, NotFoundError
+from studio.errors import ConflictError, NotFoundError, StoreError
 from studio.store.curation import Curation
 from studio.store.database import Database, Row
 from studio.store.measurements import Measurements
 from studio.store.media import Media
 from studio.store.rows import new_id, now, to_moment, to_moment_or_none, to_text, to_text_or_none
 from studio.store.runs import RunFolders, Runs
+
+PASSING = ("cache/window", "scratch", "trash")
+"""Folders of the data folder whose files bear no name of whom they show: all of them go when a person goes."""
+
+
+def passing_files(data_dir: Path, since: float = math.inf) -> list[Path]:
+    """Return files that are only passed on: copies for the page, half-made clips and their sounds, the trash.
+
+    Args:
+        since: seconds of the epoch; what changed in scratch after that may belong to work in progress and stays.
+    """
+    found = []
+    for name in PASSING:
+        for path in (data_dir / name).rglob("*"):
+            with suppress(FileNotFoundError):
+                if path.is_file() and (name != "scratch" or path.stat().st_mtime < since):
+                    found.append(path)
+    return found
 
 
 class _OnlyAPlan(Exception):
@@ -46,6 +66,7 @@ class Identities:
         self._owner = owner
         self._media = media
         self._work_folder = work_folder
+        self._data_dir = work_folder.parent
         self._runs = runs
         self._run_folders = run_folders
         self._curation = curation
@@ -172,14 +193,50 @@ class Identities:
                     f"{plan.name} still has {len(plan.busy_jobs)} waiting or running job(s).",
                     "Cancel them on the Jobs tab, then delete.",
                 )
-        self._media.finish_deletions()
-        for job in jobs:
-            shutil.rmtree(self._work_folder / job, ignore_errors=True)
-        self._run_folders.finish_deletions()
-        for backup in self._database.backups():
-            backup.unlink(missing_ok=True)
-        self._database.empty_journal()
+        self._refuse_leftovers(plan.name, self._erase(jobs, plan))
         return plan
+
+    def _erase(self, jobs: Sequence[str], plan: DeletionPlan) -> list[str]:
+        """Take everything that may show a deleted person off the disk; return what could not be."""
+        left = []
+        try:
+            self._media.finish_deletions()
+        except StoreError:
+            left.append(str(self._media.folder))
+        self._run_folders.finish_deletions()
+        places = [self._work_folder / job for job in jobs]
+        places += self._database.backups() if plan.backups else []
+        places += passing_files(self._data_dir, since=self._oldest_work())
+        for place in places:
+            if place.is_dir():
+                shutil.rmtree(place, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    place.unlink(missing_ok=True)
+        left += [str(place) for place in places if place.exists()]
+        left += [str(path) for path in self._run_folders.unfinished()]
+        left += [str(path) for path in self._media.unfinished()]
+        if not self._database.forget_deleted():
+            left.append(f"{self._database.path}-wal")
+        return left
+
+    def _refuse_leftovers(self, name: str, left: Sequence[str]) -> None:
+        """Say which files of a deleted person are still on the disk.
+
+        Raises:
+            StoreError: there are some.
+        """
+        if left:
+            raise StoreError(
+                f"{name} is deleted from the studio, but {len(left)} file(s) or folder(s) could not be removed,"
+                f" such as {left[0]}.",
+                "Make the data folder writable and close what has them open; the next start tries again.",
+            )
+
+    def _oldest_work(self) -> float:
+        """Return when the oldest running job of anybody began, in seconds of the epoch; infinity without one."""
+        started = self._database.value("SELECT min(started) FROM jobs WHERE state = 'running'")
+        return math.inf if started is None else to_moment(started).timestamp()
 
     def _delete_rows(self, id: str) -> DeletionPlan:
         """Delete all rows of a person inside the caller's transaction and count them."""

@@ -135,6 +135,11 @@ class MediaFolder:
                 self._database.execute("DELETE FROM media_doomed WHERE file_name = ?", [name])
         return freed
 
+    def unfinished(self) -> list[Path]:
+        """Return doomed files that are still on the disk."""
+        names = [str(r[0]) for r in self._database.rows("SELECT file_name FROM media_doomed")]
+        return [path for path in (self.path(n[:64], n[64:]) for n in names) if path.is_file()]
+
     # -- checking --------------------------------------------------------------
 
     def verify(self, *, read_bytes: bool = True) -> VerifyReport:
@@ -339,6 +344,15 @@ class Media:
     def finish_deletions(self) -> int:
         """Take what was discarded off the disk; call after the commit. See `MediaFolder.finish_deletions`."""
         return self._files.finish_deletions()
+
+    @property
+    def folder(self) -> Path:
+        """Where the files of all owners lie."""
+        return self._files.folder
+
+    def unfinished(self) -> list[Path]:
+        """Return files that were discarded and are still on the disk."""
+        return self._files.unfinished()
 
 
 def _write(source: bytes | Path, part: Path) -> tuple[str, int]:

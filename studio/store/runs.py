@@ -45,14 +45,17 @@ class RunFolders:
 
         A folder is made only after its row, so one without a row is never somebody's who just begins.
         """
+        for path in self.unfinished():
+            shutil.rmtree(path, ignore_errors=True)
+
+    def unfinished(self) -> list[Path]:
+        """Return folders of deleted runs that are still on the disk."""
         if not self._folder.is_dir():
-            return
+            return []
         with disk_errors():
             folders = [path for path in self._folder.iterdir() if path.is_dir()]
         known = {r[0] for r in self._database.rows("SELECT id FROM runs")}
-        for path in folders:
-            if path.name not in known:
-                shutil.rmtree(path, ignore_errors=True)
+        return [path for path in folders if path.name not in known]
 
 
 class Runs:

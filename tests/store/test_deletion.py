@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,8 +17,9 @@ from hypothesis import strategies as st
 from studio.domain.consent import Consent
 from studio.domain.face import FaceEmbedding
 from studio.domain.identity import Identity
+from studio.domain.job import Claim
 from studio.domain.photo import Photo
-from studio.errors import ConflictError, NotFoundError
+from studio.errors import ConflictError, NotFoundError, StoreError
 from studio.store import Store
 from studio.store.media import Media
 from tests.store.conftest import ME, a_face, a_render
@@ -89,6 +92,62 @@ def test_nothing_of_the_person_can_be_read_from_the_disk_afterwards(store: Store
     store.of(ME).identities.delete(ada.identity.id)
     assert not on_disk(vector)
     assert not on_disk(b"the fit of Ada's face")
+
+
+def test_copies_for_the_page_half_made_clips_and_the_trash_go_too(store: Store) -> None:
+    ada = a_person(store, "Ada", b"Ada's face")
+    places = [
+        "cache/window/shelf/1f/portrait.png", "cache/window/upload/Ada.png", "scratch/local/clip-1.jpg",
+        "scratch/local/spoken-1.wav", "trash/of-an-earlier-sweep.png",
+    ]  # fmt: skip
+    for place in places:
+        (store.data_dir / place).parent.mkdir(parents=True, exist_ok=True)
+        (store.data_dir / place).write_bytes(b"Ada")
+    store.of(ME).identities.delete(ada.identity.id)
+    assert [place for place in places if (store.data_dir / place).exists()] == []
+
+
+def test_the_clip_of_somebody_else_that_is_being_made_is_spared(store: Store) -> None:
+    ada = a_person(store, "Ada", b"Ada's face")
+    store.of(ME).jobs.add("animate", {})
+    old = store.data_dir / "scratch" / "local" / "clip-1.mp4"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"killed")
+    os.utime(old, (1, 1))
+    claim = Claim(token="t", pid=os.getpid(), process_started=0.0, host="here")
+    assert store.claims.claim_next(claim) is not None
+    new = old.with_name("clip-2.mp4")
+    new.write_bytes(b"Bob")
+    store.of(ME).identities.delete(ada.identity.id)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_words_about_the_person_are_in_no_index_and_no_journal(store: Store) -> None:
+    """The index is asked for deleted words through its own table of terms, where old segments would show them."""
+    ada = a_person(store, "Ada", b"Ada's face")
+    for i in range(40):
+        a_render(store, b"%d" % i, identity_id=ada.identity.id, title="Zyxwvut", search_text="quokkasaurus speaks")
+    store.of(ME).identities.delete(ada.identity.id)
+    store.close()
+    for path in store.data_dir.glob("studio.db*"):
+        for word in (b"quokka", b"zyxwv", b"Zyxwv"):
+            assert word not in path.read_bytes(), path
+
+
+def test_what_cannot_be_removed_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    ada = a_person(store, "Ada", b"Ada's face")
+    path = store.of(ME).media.get(ada.photo.sha256)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", read_only)
+        with pytest.raises(StoreError, match="could not be removed") as caught:
+            store.of(ME).identities.delete(ada.identity.id)
+    assert str(path.parent.parent.parent) in caught.value.message
+    assert path.exists()
+    store.files.finish_deletions()
+    assert not path.exists()
 
 
 def test_a_group_photo_stays_with_the_other_person(store: Store) -> None:
