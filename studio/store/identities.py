@@ -7,6 +7,7 @@ happens. Files leave the disk only after the commit.
 
 from __future__ import annotations
 
+import builtins
 import math
 import shutil
 from collections.abc import Sequence
@@ -196,7 +197,7 @@ class Identities:
         self._refuse_leftovers(plan.name, self._erase(jobs, plan))
         return plan
 
-    def _erase(self, jobs: Sequence[str], plan: DeletionPlan) -> list[str]:
+    def _erase(self, jobs: Sequence[str], plan: DeletionPlan) -> builtins.list[str]:
         """Take everything that may show a deleted person off the disk; return what could not be."""
         left = []
         try:

@@ -22,6 +22,7 @@ from studio.errors import EngineError, JobError, StoreError, StudioError
 log = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
 
+LONGEST_SENTENCE = 300
 BUG = "Something went wrong inside the studio."
 BUG_HINT = "Nothing was lost; the log says more. Try again, or restart the studio."
 
@@ -29,8 +30,15 @@ BUG_HINT = "Nothing was lost; the log says more. Try again, or restart the studi
 def sentence(error: BaseException) -> tuple[str, str]:
     """Return what to tell the person, and what to do about it."""
     if isinstance(error, StudioError):
-        return error.message, error.hint
+        return _shortened(error.message), _shortened(error.hint)
     return BUG, BUG_HINT
+
+
+def _shortened(text: str) -> str:
+    """Cut out the middle of a sentence that repeats something endless which somebody sent."""
+    if len(text) <= LONGEST_SENTENCE:
+        return text
+    return f"{text[: LONGEST_SENTENCE // 2]} … {text[-LONGEST_SENTENCE // 2 :]}"
 
 
 def tell(error: BaseException) -> None:

@@ -22,6 +22,7 @@ from studio.errors import UserInputError
 from studio.services.clips.animation import AnimationRequest, checked_request
 from studio.services.portraits.expressions import PortraitHandle
 from studio.services.sources import MediaSource
+from studio.ui.api import arguments
 from studio.ui.api import models as api_models
 from studio.ui.guard import answered
 from studio.ui.window import Window
@@ -60,8 +61,13 @@ class Api:
         Raises:
             UserInputError: the file was not uploaded to this window.
         """
-        path = Path(str(file.get("path", "") if isinstance(file, dict) else file)).resolve()
-        if not path.is_relative_to(self.window.shelf.folder.resolve()) or not path.is_file():
+        given = str(file.get("path", "") if isinstance(file, dict) else file)
+        try:
+            path = Path(given).resolve()
+            ours = path.is_relative_to(self.window.shelf.folder.resolve()) and path.is_file()
+        except (OSError, ValueError):  # far too long, or no path at all
+            ours = False
+        if not ours:
             raise UserInputError("The file was not uploaded to this window.", "Upload it first, then pass its handle.")
         return path
 
@@ -71,9 +77,8 @@ class Api:
 
     def source(self, portrait: Json) -> MediaSource:
         """Return {"photo_id": ...} or {"file": upload} as a source."""
-        if portrait.get("photo_id"):
-            return MediaSource.photo(str(portrait["photo_id"]))
-        return MediaSource.file(self.upload(portrait.get("file")))
+        fields = arguments.portrait(portrait)
+        return MediaSource.photo(fields.photo_id) if fields.photo_id else MediaSource.file(self.upload(fields.file))
 
     def job_row(self, job: Job) -> Json:
         """Return what a program needs of a job."""
@@ -90,9 +95,8 @@ class Api:
 
     def opened(self, portrait: Json) -> PortraitHandle:
         """Return the handle of {"photo_id" | "file", "face_index"?, "size"?}."""
-        return self.studio.expressions.open(
-            self.source(portrait), face_index=portrait.get("face_index"), size=portrait.get("size")
-        )
+        fields = arguments.portrait(portrait)
+        return self.studio.expressions.open(self.source(portrait), face_index=fields.face_index, size=fields.size)
 
     # -- people -----------------------------------------------------------------------
 
@@ -117,14 +121,14 @@ class Api:
         }  # fmt: skip
 
     def edit_expression(
-        self, portrait: dict[str, Any], values: dict[str, Any], neutralise: bool = False
+        self, portrait: dict[str, Any], values: dict[str, float], neutralise: bool = False
     ) -> dict[str, Any]:
         """Draw slider values on a portrait; returns the picture and hints."""
         drawn = self.studio.expressions.render(self.opened(portrait), ExpressionEdit(values, neutralise))
         return {"file": self.file(self.window.shelf.picture(drawn.image)), "hints": list(drawn.hints)}
 
     def save_expression(
-        self, portrait: dict[str, Any], values: dict[str, Any], neutralise: bool = False, note: str = ""
+        self, portrait: dict[str, Any], values: dict[str, float], neutralise: bool = False, note: str = ""
     ) -> dict[str, Any]:
         """Keep an edit in the library as a png that carries its recipe."""
         edit = ExpressionEdit(values, neutralise)
@@ -208,4 +212,4 @@ def expose(window: Window) -> None:
     with gr.Column(visible=False):
         for name in NAMES:
             function = getattr(own if name in OWN_NAMES else models, name)
-            gradio_api(answered(function), api_name=name)
+            gradio_api(answered(arguments.checked(function)), api_name=name)

@@ -13,9 +13,11 @@ from typing import Any
 from studio.domain.adapter import AdapterFormat
 from studio.domain.job import Job
 from studio.domain.training import TrainingPlan
+from studio.errors import UserInputError
 from studio.services.pictures.generation import GenerationRequest, checked_generation
 from studio.services.sources import MediaSource
 from studio.services.training.plans import DEFAULT_PRESET
+from studio.ui.api import arguments
 from studio.ui.shelf import file_name
 from studio.ui.window import Window
 
@@ -61,7 +63,13 @@ class ModelApi:
 
     def plan(self, preset: str, changes: Json | None) -> TrainingPlan:
         """Return a preset's plan with some settings changed; "base" is one of them."""
-        return self.studio.training.plan(preset, **dict(changes or {}))
+        fields = dict(changes or {})
+        unknown = [name for name in fields if name != "base" and name not in TrainingPlan.model_fields]
+        if unknown:
+            raise UserInputError(f"There is no setting named {unknown[0][:80]!r}.", "`training_presets` has them all.")
+        if not isinstance(fields.get("base", ""), str):
+            raise UserInputError("The base has to be a name.", "`list_bases` has the names.")
+        return self.studio.training.plan(preset, **fields)
 
     def preflight_training(
         self, identity_id: str, preset: str = DEFAULT_PRESET, changes: dict[str, Any] | None = None
@@ -132,9 +140,9 @@ class ModelApi:
         for name in ("source", "mask"):
             given = fields.get(name)
             if isinstance(given, dict):
-                photo = given.get("photo_id")
+                found = arguments.portrait(given, name)
                 fields[name] = (
-                    MediaSource.photo(str(photo)) if photo else MediaSource.file(self.upload(given.get("file")))
+                    MediaSource.photo(found.photo_id) if found.photo_id else MediaSource.file(self.upload(found.file))
                 )
         return checked_generation(fields)
 

@@ -1,0 +1,74 @@
+"""Every endpoint of the API with wrong types: one sentence each time, and never a bug."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from studio.studio import Studio
+from studio.ui import guard
+from studio.ui.api import actions, arguments
+from studio.ui.api.models import ModelApi
+from studio.ui.shelf import Shelf
+from studio.ui.window import Window
+
+DEEP: Any = []
+for _ in range(200):
+    DEEP = [DEEP]
+WRONG: tuple[Any, ...] = (
+    None, 5, -1, 10**30, 1e308, float("nan"), True, "", "x", "\0", "\ud800", "../../etc/passwd", "y" * 9000, [], [[]],
+    [None], {}, {"photo_id": {}}, {"photo_id": ["x"]}, {"file": 7}, {"file": {"path": "z" * 9000}},
+    {"file": {"path": 3}},
+    {"photo_id": "x", "face_index": "first"}, {"photo_id": "x", "size": []}, {"smile": "much"}, {"smile": None},
+    {"portrait": 3}, {"portrait": {"photo_id": "x"}, "sound": "x"}, {"portrait": {}, "emotions": 4, "seed": "x"},
+    {"prompt": 3}, {"prompt": "x", "adapters": 9}, {"prompt": "x", "source": []},
+    {"prompt": "x", "source": {"file": 1}},
+    {"steps": "many"}, {"photos": "x"}, {"preset": "x"}, {"self": 1}, {"base": []}, {"base": "x"}, {"": ""}, DEEP,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("api")
+    with Studio(folder / "data", offline=True) as studio:
+        me = studio.for_owner()
+        window = Window(me, studio.upkeep, Shelf(folder / "data" / "cache" / "window"), folder / "data", "0")
+        own = actions.Api(window)
+        models = ModelApi(window, actions.plain, own.upload, own.file, own.job_row)
+        yield {
+            name: guard.answered(arguments.checked(getattr(own if hasattr(own, name) else models, name)))
+            for name in actions.NAMES
+        }
+
+
+@pytest.mark.parametrize("name", actions.NAMES)
+def test_wrong_types_end_in_one_sentence(endpoints: dict[str, Any], name: str, caplog) -> None:
+    function = endpoints[name]
+    parameters = list(inspect.signature(function).parameters.values())
+    bugs: list[Any] = []
+    lengths: list[int] = []
+    for place in range(len(parameters)):
+        for wrong in WRONG:
+            given = [_plausible(p.name) for p in parameters]
+            given[place] = wrong
+            try:
+                function(*given)
+            except gr.Error as error:
+                if guard.BUG in str(error):
+                    bugs.append((parameters[place].name, repr(wrong)[:60], caplog.text[-300:]))
+                lengths.append(len(str(error)))
+    assert max(lengths, default=0) < 700
+    assert bugs == []
+
+
+def _plausible(name: str) -> Any:
+    return {
+        "name": "Ann", "photos": [], "face_index": None, "portrait": {"photo_id": "x"}, "values": {},
+        "neutralise": False,
+        "note": "", "request": {}, "seconds": 1.0, "cursor": None, "kind": None, "identity_id": "x", "file": {},
+        "preset": "preview-quick", "changes": {}, "curves": False, "steps": None, "layout": "peft",
+    }.get(name, "x")  # fmt: skip
