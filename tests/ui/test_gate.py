@@ -196,13 +196,12 @@ def test_all_files_together_are_limited(locked):
 
 
 def test_a_request_without_length_is_refused(server):
-    def pieces() -> Iterator[bytes]:
-        yield b"{}"
-
     where = urlsplit(server.url)
     connection = http.client.HTTPConnection(where.hostname, where.port, timeout=PATIENCE_SECONDS)
     try:
-        connection.request("POST", "/gradio_api/upload", pieces(), JSON, encode_chunked=True)
+        connection.putrequest("POST", "/gradio_api/upload")
+        connection.putheader("Transfer-Encoding", "chunked")
+        connection.endheaders()
         assert connection.getresponse().status == 411
     finally:
         connection.close()
