@@ -1,6 +1,7 @@
-// The page's own script. It keeps three promises that Gradio leaves open:
-// colors before the first paint, sliders that answer to the keyboard, and
-// focus that stays where it was when a list is drawn anew.
+// The page's own script. It keeps four promises that Gradio leaves open:
+// colors before the first paint, sliders that answer to the keyboard, focus
+// that stays where it was when a list is drawn anew, and the open tab in the
+// address.
 (() => {
   const KEY = "likeness-studio-scheme";
   const media = window.matchMedia("(prefers-color-scheme: dark)");
@@ -35,6 +36,25 @@
     }).observe(document.body, { attributes: true, attributeFilter: ["class"] });
   });
 
+  // The open tab stands in the address: a refresh, a bookmark and a link find it again.
+  const TAB = /^tab-([a-z]+)-button$/;
+  let asked = location.hash.slice(1);
+  const button = (name) => (/^[a-z]+$/.test(name) ? document.getElementById(`tab-${name}-button`) : null);
+  const openAsked = () => {
+    const found = asked && button(asked);
+    if (!found) return;
+    asked = "";
+    if (found.getAttribute("aria-selected") !== "true") found.click();
+  };
+  new MutationObserver((changes) => {
+    if (asked) return;
+    for (const { target } of changes) {
+      const name = target.getAttribute("aria-selected") === "true" && TAB.exec(target.id)?.[1];
+      if (name && location.hash.slice(1) !== name) history.replaceState(null, "", `#${name}`);
+    }
+  }).observe(document.documentElement, { attributes: true, attributeFilter: ["aria-selected"], subtree: true });
+  window.addEventListener("hashchange", () => { asked = location.hash.slice(1); openAsked(); asked = ""; });
+
   // Gradio's slider tells of its release only to a pointer.
   const STEPS = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End"]);
   let pending = 0;
@@ -65,6 +85,7 @@
     last = card ? card.dataset.key : null;
   });
   new MutationObserver(() => {
+    if (asked) openAsked();
     if (opened.size) reopen();
     if (last && document.activeElement === document.body) {
       document.querySelector(`[data-key="${CSS.escape(last)}"]`)?.focus({ preventScroll: true });

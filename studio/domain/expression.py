@@ -9,9 +9,10 @@ adding a slider is adding a row.
 A control at 0 leaves the photo as it is. Values add to the photo's own fitted
 expression, unless the edit is `neutralise`d: then they start from a neutral
 face. A single weight goes below 0 only where that means something: it takes the
-photo's own away and then does the opposite; all others start at 0. `Left` and
-`Right` are the subject's own (ARKit's convention), so `eyeBlinkLeft` closes the eye
-on the right of the picture.
+photo's own away and then does the opposite; all others start at 0. Left and
+right are always the person's own, as animators say them (ARKit's convention), in names,
+labels and signs: `eyeBlinkLeft` closes the eye on the right of the picture, and above 0
+`gazeX` and `headYaw` go there too.
 This module does not know what a mesh or a picture is.
 """
 
@@ -87,11 +88,13 @@ def _both(**amounts: float) -> dict[str, float]:
 
 
 _HEAD = (
-    Control("headYaw", "Yaw", "Head", "Turns the nose to the right of the picture.",
+    Control("headYaw", "Turn to their left", "Head",
+            "Turns the nose to the person's left, the right of the picture; below 0 to their right.",
             -LIMIT_DEGREES["yaw"], LIMIT_DEGREES["yaw"], 0.5, "°"),
-    Control("headPitch", "Pitch", "Head", "Raises the nose.",
+    Control("headPitch", "Raise the head", "Head", "Raises the nose; below 0 lowers it.",
             -LIMIT_DEGREES["pitch"], LIMIT_DEGREES["pitch"], 0.5, "°"),
-    Control("headRoll", "Roll", "Head", "Tilts the head clockwise in the picture.",
+    Control("headRoll", "Lean to their left", "Head",
+            "Leans the head to the person's left shoulder; below 0 to the right one.",
             -LIMIT_DEGREES["roll"], LIMIT_DEGREES["roll"], 0.5, "°"),
 )  # fmt: skip
 
@@ -114,18 +117,19 @@ _GROUPED = (
             positive={"browInnerUp": 0.8, **_both(browOuterUp=0.8)}, negative=_both(browDown=0.9)),
     Control("eyesOpen", "Eyes open", "Eyes and brows", "Opens the eyes wide; below 0 closes them.",
             positive=_both(eyeWide=0.9), negative=_both(eyeBlink=1.0)),
-    Control("winkLeft", "Wink left", "Eyes and brows",
-            "Closes the subject's left eye with the cheek; below 0 widens it.",
+    Control("winkLeft", "Wink, their left eye", "Eyes and brows",
+            "Closes the person's left eye with the cheek; below 0 widens it.",
             positive={"eyeBlinkLeft": 1.0, "cheekSquintLeft": 0.5, "mouthSmileLeft": 0.2},
             negative={"eyeWideLeft": 0.8}),
-    Control("winkRight", "Wink right", "Eyes and brows",
-            "Closes the subject's right eye with the cheek; below 0 widens it.",
+    Control("winkRight", "Wink, their right eye", "Eyes and brows",
+            "Closes the person's right eye with the cheek; below 0 widens it.",
             positive={"eyeBlinkRight": 1.0, "cheekSquintRight": 0.5, "mouthSmileRight": 0.2},
             negative={"eyeWideRight": 0.8}),
-    Control("gazeX", "Gaze x", "Eyes and brows", "Looks to the right of the picture.",
+    Control("gazeX", "Look to their left", "Eyes and brows",
+            "Looks to the person's left, the right of the picture; below 0 to their right.",
             positive={"eyeLookOutLeft": 1.0, "eyeLookInRight": 1.0},
             negative={"eyeLookInLeft": 1.0, "eyeLookOutRight": 1.0}),
-    Control("gazeY", "Gaze y", "Eyes and brows", "Looks up.",
+    Control("gazeY", "Look up", "Eyes and brows", "Looks up; below 0 down.",
             positive=_both(eyeLookUp=1.0), negative=_both(eyeLookDown=1.0)),
 )  # fmt: skip
 
@@ -138,14 +142,14 @@ _ARKIT_HELP: dict[str, str] = {
     "eyeSquint": "Raises the lower lid.",
     "eyeWide": "Raises the upper lid.",
     "jawForward": "Moves the lower jaw forward.",
-    "jawRight": "Moves the lower jaw to the subject's right.",
-    "jawLeft": "Moves the lower jaw to the subject's left.",
+    "jawRight": "Moves the lower jaw to the person's right.",
+    "jawLeft": "Moves the lower jaw to the person's left.",
     "jawOpen": "Drops the lower jaw.",
     "mouthClose": "Closes the lips over an open jaw; seals when it equals jawOpen, the photo's own included.",
     "mouthFunnel": "Opens the lips into a ring.",
     "mouthPucker": "Pushes the lips forward as for a kiss.",
-    "mouthRight": "Slides the mouth to the subject's right.",
-    "mouthLeft": "Slides the mouth to the subject's left.",
+    "mouthRight": "Slides the mouth to the person's right.",
+    "mouthLeft": "Slides the mouth to the person's left.",
     "mouthSmile": "Pulls the corner of the mouth up and back.",
     "mouthFrown": "Pulls the corner of the mouth down.",
     "mouthDimple": "Draws the corner of the mouth back.",
@@ -186,7 +190,7 @@ def _arkit_controls() -> tuple[Control, ...]:
         side = next((s for s in ("Left", "Right") if name.endswith(s) and name[: -len(s)] in _ARKIT_HELP), "")
         stem = name[: len(name) - len(side)]
         words = "".join(f" {c.lower()}" if c.isupper() else c for c in stem)
-        label = words.capitalize() + (f" {side.lower()}" if side and name not in _ARKIT_HELP else "")
+        label = words.capitalize() + (f", their {side.lower()}" if side and name not in _ARKIT_HELP else "")
         text = _ARKIT_HELP.get(name) or _ARKIT_HELP[stem]
         part = next(g for g, keys in {
             "ARKit eyes": ("eye",), "ARKit brows": ("brow",), "ARKit jaw": ("jaw",), "ARKit mouth": ("mouth", "tongue"),
@@ -254,6 +258,20 @@ class ExpressionEdit:
         """
         held = {n: max(v, CONTROL[n].minimum) if n in INDEX and -1.0 <= v < 0 else v for n, v in values.items()}
         return cls(held, neutralise)
+
+
+TITLE_WORDS = 3
+"""A title names so many of the controls that moved; more are counted."""
+
+
+def title_of(edit: ExpressionEdit) -> str:
+    """Return a title for a picture: what was moved most, as its slider is called."""
+    moved = sorted((n for n, v in edit.values.items() if v), key=lambda n: -abs(edit.values[n]) / CONTROL[n].maximum)
+    if not moved:
+        return "Neutral face" if edit.neutralise else "Portrait"
+    said = ", ".join(CONTROL[name].label for name in moved[:TITLE_WORDS])
+    more = len(moved) - TITLE_WORDS
+    return said + (f" and {more} more" if more > 0 else "")
 
 
 def offsets(values: Mapping[str, float]) -> Weights:

@@ -162,7 +162,7 @@ class Visit:
         """Load the page anew; what the old one says about requests that are cut off is no trouble."""
         before = len(self.troubles)
         self.page.reload()
-        self.page.wait_for_selector("#people-list .card")
+        self.page.wait_for_selector("[role=tab][aria-selected=true][id^=tab-]")
         self.troubles[before:] = [t for t in self.troubles[before:] if not CUT_OFF.search(t)]
 
     def toast(self, words: str) -> str:

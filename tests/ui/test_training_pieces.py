@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from studio.domain.job import Job
 from studio.domain.render import Render
 from studio.domain.training import Calibration, Preflight, TrainingPlan, TrainingRun
 from studio.errors import UserInputError
@@ -20,7 +21,7 @@ from studio.ui.kit import plots, results, text
 from studio.ui.pictures.source_picture import drawn_mask
 from studio.ui.training import checkpoints, plan_fields, plan_form
 from studio.ui.training import run_parts as runs
-from studio.ui.training.adapter_cards import leak_card, strengths_of
+from studio.ui.training.adapter_cards import leak_card, leak_progress, strengths_of
 
 NASTY = "<script>alert('x')</script>\"'&"
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -252,3 +253,12 @@ def test_strengths_of_a_merge():
         strengths_of("1,2,3", 2)
     with pytest.raises(UserInputError, match="no numbers"):
         strengths_of("much", 1)
+
+
+@pytest.mark.parametrize(("state", "words"), [("queued", "waits for its turn"), ("running", "runs, 40 % done: seed 3")])
+def test_a_leak_test_says_whether_it_waits_or_runs(state, words) -> None:
+    job = Job(
+        id="j", owner="local", kind="leak_test", title="Leak test", params={}, state=state, fraction=0.4,
+        message="seed 3", created=NOW,
+    )  # fmt: skip
+    assert words in leak_progress(job)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.ui.conftest import ROOT, fetch
+from tests.ui.conftest import PHONE, ROOT, fetch
 
 LONG_SPEECH_COPIES = 30
 """A minute: its clip is not done before it is cancelled."""
@@ -186,8 +186,48 @@ def test_colors_are_chosen_in_settings_and_kept(visit):
     v.page.wait_for_function("document.body.classList.contains('dark')")
     v.reload()
     assert v.page.evaluate("document.body.classList.contains('dark')")
+    v.page.wait_for_selector("#tab-settings-button[aria-selected=true]")  # it stands in the address
     v.tab("settings")
     v.page.wait_for_function("document.querySelector('#settings-scheme input[value=dark]').checked")
+
+
+def test_a_link_to_a_tab_opens_it(visit):
+    v = visit()
+    v.page.goto(v.url + "#animate")
+    v.page.wait_for_selector("#tab-animate-button[aria-selected=true]")
+    v.tab("library")
+    assert v.page.url.endswith("#library")
+
+
+def test_on_a_phone_the_face_stays_in_sight_and_the_clip_is_a_touch_away(visit, with_person, portrait):
+    person = with_person("Phoebe Phone", [portrait])
+    v = visit(PHONE)
+    v.open("animate")
+    make = v.page.locator("#animate-make").bounding_box()
+    assert make["y"] + make["height"] <= PHONE["height"] - 60, "above the bar of tabs"
+    v.tab("expression")
+    photo = v.page.locator("#expression-people .card", has_text=person.name).first
+    photo.click()
+    v.page.wait_for_selector("#expression-picture img")
+    v.settle()
+    v.page.evaluate("document.querySelector('#control-gazeY').scrollIntoView({ block: 'end' })")
+    v.settle()
+    face = v.page.locator("#expression-picture").bounding_box()
+    assert -1 <= face["y"] < 60
+    assert 150 < face["height"] < PHONE["height"] * 0.45
+
+
+def test_another_base_on_train_is_taken_without_an_error(visit, with_person, portrait):
+    with_person("Bea Base", [portrait])
+    v = visit()
+    v.open("train")
+    v.page.wait_for_selector("#train-preflight .preflight, #train-preflight .notice")
+    v.page.click("#train-base input")
+    v.page.locator("ul[role=listbox] li", has_text="Stable Diffusion 1.5").click()
+    v.page.wait_for_selector("#train-preflight :text('Download it above')")
+    v.settle()
+    assert v.page.locator(".toast-body").all_inner_texts() == []
+    assert "studio base download" not in v.page.locator("#train-preflight").inner_text()
 
 
 def test_a_timer_that_fails_says_nothing_on_the_page(caplog):

@@ -15,6 +15,7 @@ from studio.domain.expression import (
     ExpressionEdit,
     offsets,
     resolve,
+    title_of,
 )
 from studio.domain.pose import LIMIT_DEGREES
 from studio.errors import UserInputError
@@ -125,3 +126,29 @@ def test_below_zero_a_weight_takes_its_own_away_and_does_the_opposite(side) -> N
     state = resolve(ExpressionEdit({f"mouthSmile{side}": -1.0}), own).weights
     assert state[ARKIT_NAMES.index(f"mouthSmile{side}")] == 0
     assert state[ARKIT_NAMES.index(f"mouthFrown{side}")] > 0.4
+
+
+@pytest.mark.parametrize(
+    ("values", "title"),
+    [
+        ({}, "Portrait"),
+        ({"eyeWideLeft": 0.2, "smile": 0.0}, "Eye wide, their left"),
+        ({"smile": 0.2, "headYaw": 10, "grin": -0.9, "pout": 0.1}, "Grin, Turn to their left, Smile and 1 more"),
+    ],
+)
+def test_a_title_names_what_moved_most_as_the_sliders_are_called(values, title) -> None:
+    assert title_of(ExpressionEdit(values)) == title
+    assert title_of(ExpressionEdit({}, neutralise=True)) == "Neutral face"
+
+
+def test_left_and_right_are_the_persons_own_everywhere() -> None:
+    """One side in names, labels and signs: the left eye looks outward where the nose turns to their left."""
+    for name in ("headYaw", "headRoll", "gazeX"):
+        assert "their left" in CONTROL[name].label
+    assert CONTROL["gazeX"].positive["eyeLookOutLeft"] > 0
+    sided = [c for c in CONTROLS if c.name.endswith(("Left", "Right"))]
+    assert sided
+    for control in sided:
+        side = "left" if control.name.endswith("Left") else "right"
+        assert f"their {side}" in control.label or f"the person's {side}" in control.help, control.name
+    assert not [c.name for c in CONTROLS if "subject" in c.help]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from studio.domain.expression import ARKIT_NAMES, ExpressionEdit, resolve
+from studio.domain.expression import ARKIT_NAMES, CONTROL, ExpressionEdit, resolve, title_of
 from studio.domain.face import Likely
 from studio.domain.render import NewRender, Render
 from studio.engines.base import Image
@@ -219,7 +219,7 @@ class Expressions:
         image, prepared = drawing.image, drawing.prepared
         media = self._store.media.put(png_bytes(image, drawing.recipe), ".png")
         thumbnail = self._store.media.put(thumbnail_jpeg(image, THUMBNAIL_PIXELS), ".jpg")
-        moved = ", ".join(name for name, value in drawing.edit.values.items() if value)
+        moved = [name for name, value in drawing.edit.values.items() if value]
         return self._store.renders.add(
             NewRender(
                 kind="image",
@@ -230,8 +230,8 @@ class Expressions:
                 engine_version=prepared.engine_version,
                 inputs={"portrait": sha256},
                 seconds=time.perf_counter() - drawing.start,
-                title=note or moved or "Portrait",
-                search_text=f"{note} {moved}".strip(),
+                title=note or title_of(drawing.edit),
+                search_text=" ".join([note, *moved, *(CONTROL[name].label for name in moved)]).strip(),
                 project_id=project_id or (photo.project_id if photo else None),
                 identity_id=photo.identity_id if photo else None,
                 photo_id=photo.id if photo else None,

@@ -8,6 +8,7 @@ services/animation.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
 from typing import Any
 
@@ -110,7 +111,7 @@ class AnimateTab:
                     buttons=[],
                 )
                 self.caption = html(elem_id="animate-caption")
-                with gr.Row(elem_classes=["actions"]):
+                with gr.Row(elem_classes=["actions"], elem_id="animate-acts"):
                     self.make = gr.Button("Make the clip", variant="primary", elem_id="animate-make")
                     self.preview = gr.Button("Preview 3 s", elem_id="animate-preview")
                 self.progress = clickable(elem_id="animate-progress")
@@ -252,7 +253,7 @@ class AnimateTab:
         stage = [self.video, self.placeholder, self.caption, self.downloads, self.get_clip, *self.get_curves]
         listen(
             self.preview.click,
-            self._preview,
+            self._previewed,
             inputs,
             [*stage, self.shown],
             concurrency_id="draw",
@@ -325,8 +326,17 @@ class AnimateTab:
 
     # -- handlers ---------------------------------------------------------------
 
-    def _preview(self, *inputs: Any) -> Updates:
+    def _previewed(self, *inputs: Any) -> Iterator[Updates]:
+        """Say at once that the preview is being drawn: the first of a portrait takes seconds to prepare."""
         request = self._request(*inputs)
+        yield {self.caption: text.notice("Drawing the first seconds…", "A new portrait is prepared first.", "info")}
+        try:
+            yield self._preview(request)
+        except Exception:
+            yield {self.caption: ""}
+            raise
+
+    def _preview(self, request: AnimationRequest) -> Updates:
         request = request.model_copy(update={"format": USUAL_CLIP_FORMAT})
         result = self.service.preview(request, seconds=PREVIEW_SECONDS)
         path = self.window.shelf.put(result.path, f"preview{result.path.suffix}")

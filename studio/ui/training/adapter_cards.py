@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.domain.adapter import Adapter
+from studio.domain.job import Job
 from studio.errors import UserInputError
 from studio.services.adapters.model_card import NO_EFFECT
 from studio.services.adapters.shelf import LineageStep
@@ -20,6 +21,9 @@ STEP_WORDS = {
     "photos": "Photos", "run": "Run", "checkpoint": "Checkpoint", "parent": "Merged from", "adapter": "Adapter",
     "file": "File",
 }  # fmt: skip
+
+
+LEAK_WAITS = "The verdict appears here; the Jobs tab shows how far it is"
 
 
 def measures_line(adapter: Adapter) -> str:
@@ -74,6 +78,14 @@ def export_card(report: Any) -> str:
     if report.unmatched:
         return text.notice("Some keys were not taken.", tone="warn") + text.facts(rows)
     return text.notice("The file was read back and draws the same picture.", tone="good") + text.facts(rows)
+
+
+def leak_progress(job: Job) -> str:
+    """Return how far a leak test is that waits or runs."""
+    if job.state == "queued":
+        return text.notice(f"{job.title} waits for its turn.", f"{LEAK_WAITS}.")
+    done = f"{round(100 * job.fraction)} % done" + (f": {job.message}" if job.message else "")
+    return text.notice(f"{job.title} runs, {done}.", f"{LEAK_WAITS}.")
 
 
 def leak_card(found: Any, sheet_url: str = "") -> str:

@@ -18,10 +18,17 @@ from studio.errors import NotFoundError, UserInputError
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.shelf import file_name
-from studio.ui.training.adapter_cards import export_card, leak_card, lineage_list, measures_line, strengths_of
+from studio.ui.training.adapter_cards import (
+    LEAK_WAITS,
+    export_card,
+    leak_card,
+    leak_progress,
+    lineage_list,
+    measures_line,
+    strengths_of,
+)
 from studio.ui.window import Window
 
-IN_QUEUE = "is in the queue."
 FORMATS = [(format.title, format.name) for format in WRITTEN_FORMATS.values()]
 NONE = text.empty("No adapters yet", "Keep a checkpoint of a run above, or import a file.", "adapter")
 NOBODY = ""
@@ -42,7 +49,6 @@ class AdapterLibrary:
     def build(self) -> None:
         """Create the components, below the run."""
         self.selected = gr.State(None)
-        self.leak_job = gr.State(None)
         with gr.Column(elem_classes=["library-part"], elem_id="adapters"):
             html(text.heading("Adapters", "What was kept of runs, imported or merged; small files that a base wears."))
             with gr.Row(elem_classes=["split"]):
@@ -265,17 +271,20 @@ class AdapterLibrary:
 
     def _test_leak(self, selected: str) -> str:
         job = self.exchange.submit_test_leak(selected)
-        return text.notice(f"{job.title} {IN_QUEUE}", "The verdict appears here; the Jobs tab shows how far it is.")
+        return leak_progress(job)
 
     def _tick(self, selected: str | None, shown: str) -> Updates:
-        """Show the verdict of a leak test when it is there."""
-        if not selected or IN_QUEUE not in (shown or ""):
+        """Show how far a leak test is, and its verdict when it is there."""
+        if not selected or LEAK_WAITS not in (shown or ""):
             return {}
         try:
             said = self._leak_words(self.service.get(selected))
         except NotFoundError:
             return {self.leak_note: ""}
-        return {self.leak_note: said} if said else {}
+        job = self.window.studio.jobs.newest_active("leak_test")
+        if job is not None and job.params.get("adapter_id") == selected:
+            said = leak_progress(job)
+        return {self.leak_note: said} if said and said != shown else {}
 
     def _import_choices(self) -> tuple[Any, Any]:
         bases = [(e.card.title, e.card.name) for e in self.window.studio.bases.list() if e.state == "ready"]

@@ -179,8 +179,12 @@ class PlanForm:
     @property
     def inputs(self) -> list[Any]:
         """Everything that `plan` reads, in its order."""
-        few = [self.preset, self.base, self.trigger, self.class_word, self.steps, self.prior, self.resolution]
-        return [*few, *self.advanced]
+        return [*self.kept, self.steps, self.prior, self.resolution, *self.advanced]
+
+    @property
+    def kept(self) -> list[Any]:
+        """What stays when another base or preset is chosen."""
+        return [self.preset, self.base, self.trigger, self.class_word]
 
     @property
     def outputs(self) -> list[Any]:
@@ -193,7 +197,9 @@ class PlanForm:
         check: dict[str, Any] = {"concurrency_id": "preflight", "concurrency_limit": 1, **quiet}
         asked, answer = [person, *self.inputs], [self.preflight, self.instead]
         for event, handler in ((self.presets.click, self._choose_preset), (self.base.input, self._choose_base)):
-            changed = listen(event, handler, asked, self.outputs, **quiet)
+            # Only what stays is sent. The page may report a choice twice, and by then the lists are other ones: a
+            # resolution sent along would be none of theirs.
+            changed = listen(event, handler, [person, *self.kept], self.outputs, **quiet)
             listen(changed.success, self.check, asked, answer, **check)
         changed = listen(self.preflight.click, self._use_what_fits, [self.instead, *asked], self.outputs, **quiet)
         listen(changed.success, self.check, asked, answer, **check)
@@ -287,12 +293,12 @@ class PlanForm:
 
     # -- handlers ---------------------------------------------------------------
 
-    def _choose_preset(self, event: gr.EventData, person: str | None, *values: Any) -> Updates:
-        _, base, trigger, class_word, *_ = values
+    def _choose_preset(
+        self, event: gr.EventData, person: str | None, preset: str, base: str, trigger: str, class_word: str
+    ) -> Updates:
         return self.filled(person, clicked(event)[1], base, trigger=trigger, class_word=class_word)
 
-    def _choose_base(self, person: str | None, *values: Any) -> Updates:
-        preset, base, trigger, class_word, *_ = values
+    def _choose_base(self, person: str | None, preset: str, base: str, trigger: str, class_word: str) -> Updates:
         return self.filled(person, preset, base, trigger=trigger, class_word=class_word)
 
     def check(self, person: str | None, *values: Any) -> tuple[Any, ...]:
@@ -302,7 +308,7 @@ class PlanForm:
         try:
             found = self.training.preflight(person, self.plan(*values))
         except NotFoundError as error:  # the base is not downloaded: its own note says so
-            return text.notice(error.message, error.hint, "warn"), {}
+            return text.notice(error.message, "Download it above, or choose another base.", "warn"), {}
         except StudioError as error:
             return text.notice(error.message, error.hint, "bad"), {}
         known = "".join(text.notice(s, tone="warn") for s in self.training.advice(person, self.plan(*values)))
