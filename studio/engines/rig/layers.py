@@ -181,11 +181,34 @@ def build_card(asset: HeadAsset, fit: HeadFit, mesh: Array, drawn: Array, person
     share = _card_share(asset, fit, mesh, flat)
     neighbours, weights = _follow_skin(mesh, drawn, flat, eye)
     index = np.arange(rows * columns).reshape(rows, columns)
-    a, b, c, d = index[:-1, :-1].ravel(), index[:-1, 1:].ravel(), index[1:, 1:].ravel(), index[1:, :-1].ravel()
+    full = _full_cells(person, gx[0], gy[:, 0])
+    a, b, c, d = index[:-1, :-1][full], index[:-1, 1:][full], index[1:, 1:][full], index[1:, :-1][full]
     triangles = np.concatenate([np.stack([a, d, b], 1), np.stack([b, d, c], 1)]).astype(np.int32)
     points = np.concatenate([flat, depth.reshape(-1, 1)], 1).astype(np.float32)
     free = _free_of_border(flat, person, mesh[np.unique(drawn), :2], eye)
     return Card(points, triangles, share.astype(np.float32), neighbours, weights, free)
+
+
+def _full_cells(person: Array, x: Array, y: Array) -> Array:
+    """Say which cells of the grid show some of the person, or what the picture's border continues; only they are drawn.
+
+    Args:
+        person: person mask.  # (H, W) bool
+        x, y: of the grid's columns and rows, pixels.  # (columns,), (rows,)
+
+    Returns:
+        (rows - 1, columns - 1) bool
+    """
+    height, width = person.shape
+    total = cv2.integral(person.astype(np.uint8))
+    # A pixel is looked up between its neighbors, so that a cell reaches a pixel beyond its own.
+    left, right = np.floor(x[:-1]).astype(int) - 2, np.ceil(x[1:]).astype(int) + 3
+    top, bottom = np.floor(y[:-1]).astype(int) - 2, np.ceil(y[1:]).astype(int) + 3
+    beyond = ((top < 0) | (bottom > height))[:, None] | ((left < 0) | (right > width))[None]
+    left, right = (np.clip(v, 0, width)[None] for v in (left, right))
+    top, bottom = (np.clip(v, 0, height)[:, None] for v in (top, bottom))
+    inside = total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]
+    return np.asarray(beyond | (inside > 0))
 
 
 def _free_of_border(points: Array, person: Array, face: Array, eye: float) -> FloatArray:

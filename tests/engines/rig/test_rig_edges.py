@@ -214,3 +214,17 @@ def test_another_reading_sees_the_turn_asked_for(portrait, photo, face, axis):
     turns = [reader.turn(photo, edited(portrait, **{f"head{axis.capitalize()}": d}), face.box) for d in (-10, 10)]
     low, high = (getattr(turn, f"{axis}_degrees") for turn in turns)
     assert (high - low) / 2 == pytest.approx(10, abs=1.5)  # either way together: one reading is good to 2 degrees
+
+
+def test_cells_without_the_person_are_not_drawn():
+    person = np.zeros((100, 120), bool)
+    person[40:60, 50:70] = True
+    x, y = np.arange(-10.0, 131, 10), np.arange(-10.0, 111, 10)
+    full = layers._full_cells(person, x, y)
+    assert full.shape == (len(y) - 1, len(x) - 1)
+    inside = full[2:-2, 2:-2]  # beyond the picture its border is continued: always drawn
+    expected = np.zeros_like(inside)
+    expected[2:6, 3:7] = True  # those that show it, and their neighbors, which look up next to it
+    np.testing.assert_array_equal(inside, expected)
+    for rim in (full[0], full[-1], full[:, 0], full[:, -1]):
+        assert rim.all()
