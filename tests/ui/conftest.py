@@ -7,7 +7,6 @@ makes what it needs under a name of its own, and expects to find more.
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import re
 import socket
@@ -50,6 +49,7 @@ AT_REST = """() => {
 }"""
 """Asked once a frame: true after a quarter of a second, and three frames, in which nothing on the page was moved,
 faded or loaded. Lists of jobs are drawn anew every second or so: on a busy machine many more frames never come."""
+NOTICE = "w => [...document.querySelectorAll('.toast-body')].map((t) => t.innerText).find((t) => t.includes(w))"
 CUT_OFF = re.compile("AbortError|Connection errored out")
 """What a page says about its open requests when it is left."""
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
@@ -166,11 +166,10 @@ class Visit:
         self.troubles[before:] = [t for t in self.troubles[before:] if not CUT_OFF.search(t)]
 
     def toast(self, words: str) -> str:
-        """Wait for a notice with the words, return its text, and close all."""
-        self.page.wait_for_selector(f".toast-body:has-text({json.dumps(words)})")
-        said = self.page.locator(".toast-body", has_text=words).last.inner_text()
+        """Wait for a notice with the words, return its text as it stands then, and close all; it soon goes."""
+        found = self.page.wait_for_function(NOTICE, arg=words)
         self.page.evaluate("document.querySelectorAll('.toast-close').forEach((b) => b.click())")
-        return str(said)
+        return str(found.json_value())
 
     def picture_source(self) -> str:
         """Return the address of the edited picture (the second of before and after)."""

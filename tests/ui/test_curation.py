@@ -57,7 +57,7 @@ def test_a_heap_becomes_a_person_with_a_training_set(visit, heap) -> None:
     picture_of(page, "heap")
 
     page.click("#heap-confirm")
-    page.wait_for_selector(".toast-body:has-text('no name')")
+    v.toast("no name")
     page.locator("#heap-photos .shot.keep .card").first.click()
     page.wait_for_selector(f"#heap-confirm:has-text('Take over {kept - 1}')")
     page.click("#heap-undo")

@@ -71,7 +71,7 @@ def test_consent_is_recorded_taken_back_and_deleting_wants_the_name(visit, portr
     v.page.wait_for_selector("#person-danger .notice.bad:has-text('1 photo')")
     v.page.fill("#person-typed textarea, #person-typed input", "Grase")
     v.page.click("#person-delete")
-    v.page.wait_for_selector(".toast-body:has-text('does not match')")
+    v.toast("does not match")
     v.page.fill("#person-typed textarea, #person-typed input", "Grace")
     v.page.click("#person-delete")
     v.page.wait_for_selector("#people-list:not(:has-text('Grace'))")

@@ -44,15 +44,6 @@ def photos(tmp_path_factory):
     return paths
 
 
-def told(page, words: str) -> str:
-    """Return the notice in the corner that holds the words, as it stands when it appears."""
-    found = page.wait_for_function(
-        "w => [...document.querySelectorAll('.toast-body')].map((t) => t.innerText).find((t) => t.includes(w))",
-        arg=words,
-    )
-    return str(found.json_value())
-
-
 def fill(page, selector: str, value: str) -> None:
     page.fill(f"{selector} :is(input, textarea)", value)
     page.keyboard.press("Tab")
@@ -119,7 +110,7 @@ def test_from_photos_to_a_picture_in_the_library(visit, photos, tmp_path):
     assert "consent" in page.inner_text("#train-consent").lower()
     page.wait_for_selector("#train-presets .choice[aria-pressed=true]")
     page.click("#train-start")
-    assert "Traceback" not in told(page, "consent of Ruby")
+    assert "Traceback" not in v.toast("consent of Ruby")
     page.click("#train-consent [data-act=identities]")
     page.wait_for_selector("#tab-identities-button[aria-selected=true]")
     agree(page)
@@ -188,7 +179,7 @@ def test_from_photos_to_a_picture_in_the_library(visit, photos, tmp_path):
     v.tab("generate")
     page.click("#generate-result [data-act=to-expression]")
     page.wait_for_selector("#tab-expression-button[aria-selected=true]")
-    told(page, "enlarged from 64")
+    v.toast("enlarged from 64")
 
 
 def header_of(path) -> str:
@@ -236,7 +227,7 @@ def test_a_run_is_stopped_continued_and_compared(visit, with_person, photos):
     v.tab("train")
     page.click("#adapter-danger button.label-wrap")
     page.click("#adapter-delete")
-    told(page, "was deleted")
+    v.toast("was deleted")
     v.tab("generate")
     page.wait_for_selector("#generate-strength-1", state="hidden")
     draw(page)
@@ -248,4 +239,4 @@ def test_what_is_missing_is_asked_for(visit):
     v.page.wait_for_selector("#generate-base input")
     v.page.fill("#generate-prompt textarea", "")
     v.page.click("#generate-make")
-    told(v.page, "no words yet")
+    v.toast("no words yet")
