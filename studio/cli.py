@@ -18,7 +18,7 @@ from typing import Any
 
 import typer
 
-from studio.cli_output import Output
+from studio.cli_output import Output, spell_out_unprintable
 from studio.commands import adapters, bases, generation, jobs, library, people, pictures, training, upkeep
 from studio.commands.shared import OPTIONS
 from studio.errors import StudioError, UserInputError
@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; default those of the process.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    spell_out_unprintable()
     output = Output("--json" in given)
     return guarded(lambda: app(args=given, prog_name="studio", standalone_mode=False), output, given)
 
@@ -63,7 +64,8 @@ def guarded(call: Callable[[], Any], output: Output | None = None, given: Sequen
         output.error(UserInputError(error.format_message(), "`studio --help` lists the commands."))
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        print("Stopped.", file=sys.stderr)
+        what = next((word for word in given if not word.startswith("-")), "")
+        output.stopped(f"Stopped `studio {what}`." if what else "Stopped.")
         return 130
     except Exception as exc:  # the last wall: whatever comes here is a bug, and its trace goes to a file
         logging.getLogger("studio").debug("a bug", exc_info=exc)

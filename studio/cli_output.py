@@ -8,6 +8,7 @@ numbers nobody reads.
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import sys
 from collections.abc import Mapping
@@ -44,6 +45,18 @@ def json_value(value: Any) -> Any:
     return value
 
 
+def spell_out_unprintable() -> None:
+    """Write letters that a console has no place for as their numbers: what was done is done, and is no bug."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _legacy_console() -> bool:
+    """Say whether stdout cannot print every letter; JSON then spells them out in its own way."""
+    return "utf" not in (sys.stdout.encoding or "").lower()
+
+
 class Output:
     """Where one command prints to."""
 
@@ -54,7 +67,7 @@ class Output:
         """Print the command's result in the form that was asked for."""
         if self.as_json:
             value = json_value(value)
-            print(json.dumps(value if isinstance(value, dict) else {"items": value}, ensure_ascii=False))
+            print(json.dumps(value if isinstance(value, dict) else {"items": value}, ensure_ascii=_legacy_console()))
         else:
             print(text)
 
@@ -62,10 +75,16 @@ class Output:
         """Print an error: one sentence and a hint, without a traceback."""
         if self.as_json:
             body = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
-            print(json.dumps({"error": body}, ensure_ascii=False))
+            print(json.dumps({"error": body}, ensure_ascii=_legacy_console()))
         print(f"Error: {error.message}", file=sys.stderr)
         if error.hint:
             print(f"  {error.hint}", file=sys.stderr)
+
+    def stopped(self, sentence: str) -> None:
+        """Say what a person ended with Ctrl-C; as JSON too."""
+        if self.as_json:
+            print(json.dumps({"error": {"type": "Stopped", "message": sentence, "hint": ""}}))
+        print(sentence, file=sys.stderr)
 
     def progress(self, fraction: float, stage: str, seconds_left: float | None = None) -> None:
         """Show how far a long command is: one line on stderr, rewritten on a terminal."""

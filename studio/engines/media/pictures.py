@@ -208,12 +208,25 @@ def _note_source(image: Image.Image, data: bytes, notes: list[str]) -> None:
     """Note what the decoder will do by itself."""
     # MPO (which Pillow opens as JPEG) is a phone's JPEG with a second view or a gain map; its first image is the photo.
     if image.format != "MPO" and getattr(image, "is_animated", False):
-        notes.append("first page of several" if image.format == "TIFF" else "first frame of an animation")
-        image.seek(0)
+        pages = {"TIFF": "first page of several", "HEIF": "main picture of several"}
+        notes.append(pages.get(str(image.format), "first frame of an animation"))
+        if image.format != "HEIF":  # it is opened at its main picture, which need not be the first
+            image.seek(0)
+    if image.format == "TIFF" and _is_raw(image.tag_v2, data):  # type: ignore[attr-defined]
+        raise UnreadableMediaError(
+            "This is a camera's raw photo, of which only a small preview could be read.",
+            "Export it as JPEG, TIFF or PNG from your photo program.",
+        )
     deep_png = image.format == "PNG" and len(data) > 24 and data[24] == 16
     deep_tiff = image.format == "TIFF" and max(image.tag_v2.get(258, (8,))) == 16  # type: ignore[attr-defined]
     if deep_png or deep_tiff or image.mode.startswith("I;16"):
         notes.append("16-bit reduced to 8")
+
+
+def _is_raw(tags: Mapping[int, Any], data: bytes) -> bool:
+    """Say whether a TIFF is a raw photo (DNG, CR2, NEF, ARW): by what it contains, never by its name."""
+    reduced = bool(int(tags.get(254, 0)) & 1)  # the first page is a preview of another one
+    return 50706 in tags or data[8:10] == b"CR" or (reduced and 330 in tags)
 
 
 def _upright(image: Image.Image, notes: list[str]) -> Image.Image:

@@ -35,6 +35,8 @@ FROM_FILE_START = "aresample=async=1:first_pts=0"
 
 _HINT = "Use a wav, mp3, m4a, flac, ogg or opus sound, or a video with sound."
 _DURATION = re.compile(r"^\s*Duration: (?:(\d+):(\d\d):(\d\d(?:\.\d+)?)|N/A)", re.M)
+_ESTIMATED = "Estimating duration from bitrate"
+"""What ffmpeg says where a stream without a header of its own is taken to be as dense as its beginning."""
 _FORMAT = re.compile(r"^Input #0, (\S+), from", re.M)
 _AUDIO = re.compile(r"^\s*Stream #0:\d+\S*: Audio: (\w+)[^\n]*?, (\d+) Hz, ([^,\n]+)", re.M)
 _VIDEO = re.compile(r"^\s*Stream #0:\d+\S*: Video: (?!.*attached pic)", re.M)
@@ -47,7 +49,7 @@ class SoundInfo:
 
     Attributes:
         container: ffmpeg's name, e.g. "wav" or "mov,mp4,m4a,3gp,3g2,mj2".
-        duration_seconds: None where the header does not tell.
+        duration_seconds: None where the header does not tell; of a video the longest of its streams.
         codec, rate_hz, channels: of the first sound track; None without one.
         has_video: a moving picture is there too.
     """
@@ -91,6 +93,8 @@ def probe(path: str | os.PathLike[str]) -> SoundInfo:
     seconds = None
     if time and time[1] is not None:
         seconds = int(time[1]) * 3600 + int(time[2]) * 60 + float(time[3])
+    if _ESTIMATED in log:
+        seconds = None
     audio = _AUDIO.search(log)
     return SoundInfo(
         container[1].rstrip(","),
@@ -134,13 +138,14 @@ def read_sound(
         raise UnreadableMediaError(f"{found.name} {what}.", _HINT)
     if info.duration_seconds is not None and info.duration_seconds > max_seconds:
         raise _too_long(found.name, info.duration_seconds, max_seconds)
-    samples = _decode(found, max_seconds)
+    samples, complaints = _decode(found, max_seconds)
     sound = Sound(samples, ANALYSIS_RATE_HZ)
     notes = []
-    if info.duration_seconds is not None and sound.duration_seconds < info.duration_seconds * 0.95 - 0.5:
+    # A video may go on behind its sound: that alone is no damage.
+    whole = info.duration_seconds if complaints or not info.has_video else None
+    if whole is not None and sound.duration_seconds < whole * 0.95 - 0.5:
         notes.append(
-            f"The sound breaks off after {sound.duration_seconds:.1f} of {info.duration_seconds:.1f} seconds: "
-            "the file is damaged."
+            f"The sound breaks off after {sound.duration_seconds:.1f} of {whole:.1f} seconds: the file is damaged."
         )
     if is_silent(sound):
         notes.append("The sound is silent, so the mouth rests.")
@@ -155,8 +160,8 @@ def _too_long(name: str, seconds: float | None, max_seconds: float) -> LimitExce
     )
 
 
-def _decode(path: Path, max_seconds: float) -> np.ndarray:
-    """Stream the decoded samples out of ffmpeg.  # (N,) float32"""
+def _decode(path: Path, max_seconds: float) -> tuple[np.ndarray, str]:
+    """Stream the decoded samples out of ffmpeg.  # (N,) float32; and what it complained of"""
     arguments = [
         "-v", "error", "-threads", "1", *ffmpeg.input_arguments(path), "-map", "0:a:0", "-vn", "-sn", "-dn",
         "-af", FROM_FILE_START, "-ac", "1", "-ar", str(ANALYSIS_RATE_HZ), "-f", "f32le", "pipe:1",
@@ -179,7 +184,7 @@ def _decode(path: Path, max_seconds: float) -> np.ndarray:
         raise UnreadableMediaError(f"The sound in {path.name} is damaged and cannot be decoded.", _HINT)
     if not np.isfinite(samples).all():
         raise UnreadableMediaError(f"{path.name} holds samples that are not numbers.", _HINT)
-    return np.clip(samples, -1.0, 1.0)
+    return np.clip(samples, -1.0, 1.0), words
 
 
 def _sha256(path: Path) -> str:

@@ -17,6 +17,8 @@ from studio.engines.voice.shapes import DIPHTHONGS, PHONE_SHAPES
 from studio.errors import UserInputError
 
 PRESETS = Path(__file__).resolve().parents[3] / "presets" / "languages"
+ANY = "xx"
+"""Code of a language without a table of its own."""
 _MARKS = "ˈˌːˑ.\u0361\u035c‿|"  # stress, length and ties; they split what the tables write as one
 
 
@@ -63,7 +65,8 @@ def load_languages(folder: Path | None = None) -> dict[str, Language]:
     folder = folder or PRESETS
     tables = {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
     base = tables.get("ipa", ("", {}))[1]
-    return {code: Language(code, title, {**base, **rows}) for code, (title, rows) in tables.items() if code != "ipa"}
+    found = {code: Language(code, title, {**base, **rows}) for code, (title, rows) in tables.items() if code != "ipa"}
+    return found | {ANY: Language(ANY, "Another language", dict(base))}
 
 
 def _read(path: Path) -> tuple[str, dict[str, tuple[str, ...]]]:

@@ -35,12 +35,15 @@ class Transcript:
 def normalise(text: str) -> Transcript:
     """Turn typed text into lower-case words of a-z and apostrophes."""
     text = unicodedata.normalize("NFKC", text).replace("’", "'").replace("‘", "'")
+    text = _without_marks(text)
     notes = []
     dropped = sorted({c for c in text if unicodedata.category(c) in ("So", "Sk", "Cs", "Co", "Cn")})
     if dropped:
         notes.append(f"Left out of the transcript: {' '.join(dropped[:8])}")
     text = re.sub(r"[<\[(](?:[^<>\[\]()]{0,40})[>\])]", _bracketed, text)
+    text = re.sub(r"([$€£])\s?(\d{1,3}(?:,\d{3}){1,3}|\d{1,12})(?:\.(\d\d))?(?![\d,.]*\d)", _sum_words, text)
     text = re.sub(r"\$\s?(\d[\d,.]*)", r"\1 dollars", text)
+    text = re.sub(r"\d{1,3}(?:,\d{3})+(?=\.\d)", lambda m: m[0].replace(",", ""), text)
     for sign, word in _SIGNS.items():
         text = text.replace(sign, word)
     text = re.sub(r"\d{1,3}(?:,\d{3})+", lambda m: f" {' '.join(number_words(int(m[0].replace(',', ''))))} ", text)
@@ -55,6 +58,24 @@ def normalise(text: str) -> Transcript:
     if unreadable:
         notes.append(f"Letters that English speech recognition cannot read were left out: {' '.join(unreadable[:8])}")
     return Transcript(tuple(words), tuple(notes))
+
+
+def _without_marks(text: str) -> str:
+    """Take out what is written for machines: times of subtitles, tags, and letters that nobody sees."""
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    text = re.sub(r"\A\s*WEBVTT[^\n]*", "", text)
+    text = re.sub(r"(?m)^(?:[ \t]*\d+[ \t]*\r?\n)?[ \t]*[\d:.,]+[ \t]*-->[^\n]*$", " ", text)
+    if "[Events]" in text:  # ASS and SSA: nine fields stand in front of the words
+        text = " ".join(re.findall(r"(?m)^Dialogue:(?:[^,\n]*,){9}(.*)$", text)).replace("\\N", " ")
+    text = re.sub(r"\{\\[^{}]*\}", " ", text)
+    return re.sub(r"</?[A-Za-z][^<>]{0,400}>", " ", text)
+
+
+def _sum_words(match: re.Match[str]) -> str:
+    """Spell a sum of money: $5.50 -> five dollars fifty."""
+    amount, cents = int(match[2].replace(",", "")), int(match[3] or 0)
+    name = {"$": "dollar", "€": "euro", "£": "pound"}[match[1]] + ("" if amount == 1 else "s")
+    return f" {' '.join([*number_words(amount), name, *(number_words(cents) if cents else [])])} "
 
 
 def _bracketed(match: re.Match[str]) -> str:

@@ -25,6 +25,7 @@ from studio.services.clips.animation import (
     AnimationRequest,
     checked_request,
 )
+from studio.services.clips.languages import spoken_languages
 from studio.services.clips.request import USUAL_VOICE
 from studio.services.sources import MediaSource
 from studio.ui.kit import text
@@ -33,20 +34,6 @@ from studio.ui.kit.portrait_chooser import Choice, PortraitChooser, source_of
 from studio.ui.window import Window
 
 PREVIEW_SECONDS = 3.0
-LANGUAGES = [
-    ("English", "en"),
-    ("German", "de"),
-    ("French", "fr"),
-    ("Spanish", "es"),
-    ("Italian", "it"),
-    ("Portuguese", "pt"),
-    ("Dutch", "nl"),
-    ("Polish", "pl"),
-    ("Chinese", "zh"),
-    ("Japanese", "ja"),
-    ("Hindi", "hi"),
-    ("Another language", "xx"),
-]
 SIZES: list[tuple[str, int]] = [
     ("As the photo, at most 1024", 0),
     *((f"{s} px", s) for s in (256, 512, 720, 1024, 1536, 2048)),
@@ -139,7 +126,9 @@ class AnimateTab:
             elem_id="animate-transcript",
             info="Optional, but the lips become clearly better with it.",
         )
-        self.language = gr.Dropdown(LANGUAGES, value="en", label="Language", info="Of the speech.", filterable=False)
+        self.language = gr.Dropdown(
+            spoken_languages(), value="en", label="Language", info="Of the speech.", filterable=False
+        )
         with gr.Accordion("No sound? Let an offline voice speak", open=False, elem_id="animate-typed"):
             self.voice_note = html()
             self.typed = gr.Textbox(
