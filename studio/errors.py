@@ -59,6 +59,10 @@ class LimitExceededError(UserInputError):
     """Too large, too long, too many."""
 
 
+class FormatLacksPlaceError(UserInputError):
+    """A file format has no place for what an adapter is made of; another one has."""
+
+
 class ConsentMissingError(UserInputError):
     """The action needs the consent of the person shown."""
 

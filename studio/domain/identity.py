@@ -43,6 +43,7 @@ class DeletionPlan:
         run_bytes: what those keep for going on, beside `file_bytes`.
         intakes: heaps of dropped photos in which the person was found, also when others are in them.
         backups: database backups, which hold the person's rows too and therefore go.
+        swept: files of anybody in the trash of a sweep; they bear no name of whom they show, and all go.
         busy_jobs: ids of queued or running jobs; deleting is refused while there are any.
     """
 
@@ -61,4 +62,5 @@ class DeletionPlan:
     runs: int = 0
     run_bytes: int = 0
     intakes: int = 0
+    swept: int = 0
     busy_jobs: tuple[str, ...] = ()

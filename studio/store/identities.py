@@ -270,6 +270,7 @@ class Identities:
             identity_id=id, name=identity.name, photos=len(photos), renders=len(renders), consents=consents,
             jobs=len(jobs), files=files, file_bytes=size, shared_files=len(media) - files,
             backups=len(self._database.backups()), adapters=len(adapters), runs=len(runs), intakes=len(intakes),
+            swept=sum(1 for f in (self._data_dir / "trash").rglob("*") if f.is_file()),
             run_bytes=sum(map(self._runs.folder_bytes, runs)), busy_jobs=tuple(busy), embeddings=embeddings,
         )  # fmt: skip
 

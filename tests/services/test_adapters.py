@@ -480,6 +480,23 @@ def test_a_push_makes_a_private_repository_with_a_card(studio, adapters, files, 
     assert constants.HF_HUB_OFFLINE  # online for that one call only
 
 
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # as above
+def test_a_push_of_what_one_format_cannot_hold_takes_the_other(
+    studio, adapters, files, hub, exchange, tmp_path
+) -> None:
+    from safetensors.torch import save_file
+
+    name = "lora_unet_" + QUERY.replace(".", "_")
+    shapes = {"w1_a": (32, 2), "w1_b": (2, 32), "w2_a": (32, 2), "w2_b": (2, 32)}
+    loha = {f"{name}.hada_{part}": torch.full(shape, 0.01) for part, shape in shapes.items()}
+    save_file(loha | {f"{name}.alpha": torch.tensor(2.0)}, tmp_path / "loha.safetensors")
+    kept(studio, tmp_path / "loha.safetensors", "Ann")
+    exchange.push("Ann", "me/ann", "hf_secret", endpoint=hub)
+    commit = next(body for path, _, body in Hub.seen if path.endswith("/commit/main"))
+    lines = [json.loads(line) for line in commit.splitlines()]
+    assert {x["value"]["path"] for x in lines if x["key"] != "header"} == {"README.md", "ann-kohya.safetensors"}
+
+
 def test_a_push_that_the_hub_refuses(studio, adapters, files, hub, exchange) -> None:
     kept(studio, files["ann"], "Ann")
     Hub.status = 403

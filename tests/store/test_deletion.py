@@ -103,7 +103,9 @@ def test_copies_for_the_page_half_made_clips_and_the_trash_go_too(store: Store) 
     for place in places:
         (store.data_dir / place).parent.mkdir(parents=True, exist_ok=True)
         (store.data_dir / place).write_bytes(b"Ada")
-    store.of(ME).identities.delete(ada.identity.id)
+    plan = store.of(ME).identities.plan_deletion(ada.identity.id)
+    assert plan.swept == 1, "others' files go with it, so it is said before"
+    assert store.of(ME).identities.delete(ada.identity.id) == plan
     assert [place for place in places if (store.data_dir / place).exists()] == []
 
 

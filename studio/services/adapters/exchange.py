@@ -33,7 +33,7 @@ from studio.domain.base_model import FAMILY_TITLES, BaseLocation, BaseModelCard,
 from studio.domain.job import Job
 from studio.domain.leak import LeakReport
 from studio.engines.base import Image
-from studio.errors import NotFoundError, UserInputError
+from studio.errors import FormatLacksPlaceError, NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.adapters.leaks import STRENGTHS, LeakDrawing
 from studio.services.adapters.model_card import measured_lines, model_card
@@ -230,7 +230,7 @@ class AdapterExchange:
     def push(
         self, adapter_id: str, repository: str, token: str, *, private: bool = True, endpoint: str | None = None
     ) -> str:
-        """Put an adapter, for diffusers and for ComfyUI, with a page about it into a repository on the hub.
+        """Put an adapter, in each pushed format that can hold it, with a page about it into a repository on the hub.
 
         Args:
             repository: "owner/name"; made if need be, private unless told otherwise.
@@ -252,18 +252,23 @@ class AdapterExchange:
         metadata = self._metadata(adapter, location)
         files: dict[str, Path | bytes] = {}
         told_files: dict[str, str] = {}
+        lacking: FormatLacksPlaceError | None = None
         with ExitStack() as parts:
             for format in WRITTEN_FORMATS.values():
                 if format.pushed_as is None or not (format.full or adapter.method == "lora"):
                     continue
-                name, place = (
-                    f"{_file_name(adapter.name)}{format.pushed_as}.safetensors",
-                    parts.enter_context(self._part()),
-                )
-                self._engines.adapters().export(
-                    location, self._shelf.path(adapter), place, format.name, metadata, self._picture(adapter)
-                )
+                name = f"{_file_name(adapter.name)}{format.pushed_as}.safetensors"
+                place = parts.enter_context(self._part())
+                try:
+                    self._engines.adapters().export(
+                        location, self._shelf.path(adapter), place, format.name, metadata, self._picture(adapter)
+                    )
+                except FormatLacksPlaceError as exc:
+                    lacking = exc
+                    continue
                 files[name], told_files[name] = place, f"for {format.programs}"
+            if not files and lacking is not None:
+                raise lacking
             files["README.md"] = model_card(adapter, self._card(adapter.base_name), told_files).encode()
             url: str = push_files(
                 repository, files, token=token, private=private, message=f"Add {adapter.name}",

@@ -85,6 +85,7 @@ class DeletePlan(DeletionPlan):
             "consent": self.consents,
             "job": self.jobs,
             "database backup": self.backups,
+            "swept file": self.swept,
         }
         parts = [f"{n} {word}{'' if n == 1 else 's'}" for word, n in counts.items() if n]
         listed = ", ".join(parts) or "nothing else"

@@ -35,7 +35,7 @@ from studio.engines.diffusion.adapters.reading import AdapterWeights, read_adapt
 from studio.engines.diffusion.adapters.tensor_file import write_tensors
 from studio.engines.diffusion.adapters.wearing import load_adapters, unload_adapters
 from studio.engines.media.atomic import check_place, part_path, settle
-from studio.errors import EngineError, UserInputError
+from studio.errors import EngineError, FormatLacksPlaceError
 
 if TYPE_CHECKING:
     from studio.engines.diffusion.bases.loading import LoadedBase
@@ -141,20 +141,20 @@ def _check_holds(format: FileFormat, weights: AdapterWeights, metadata: AdapterM
     """Refuse a format that has no place for what an adapter is made of.
 
     Raises:
-        UserInputError: it holds no full weights, or no learned words.
+        FormatLacksPlaceError: it holds no full weights, no LyCORIS form, or no learned words.
     """
     full = metadata.method == "dreambooth" or any(u.tensors.keys() & {"weight", "bias"} for u in weights.updates)
     if full and not format.full:
-        raise UserInputError(
+        raise FormatLacksPlaceError(
             "Full DreamBooth weights have no place in the LoRA files of other programs.",
             "Export for diffusers, or train a LoRA.",
         )
     if any(u.lycoris for u in weights.updates) and not format.lycoris:
-        raise UserInputError(
+        raise FormatLacksPlaceError(
             "This adapter is of a LyCORIS form, which diffusers does not read.", "Export for ComfyUI and A1111 (kohya)."
         )
     if weights.words and not format.words:
-        raise UserInputError(
+        raise FormatLacksPlaceError(
             "This adapter taught the base a word of its own, which the LoRA files of other programs cannot hold.",
             "Export for diffusers, or train without textual inversion.",
         )
