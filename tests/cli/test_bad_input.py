@@ -288,7 +288,7 @@ def test_transcripts(run, tmp_path, astronaut, speech) -> None:
         (["--amount", "head=9"], "0 to 2"),
         (["--amount", "tail=1"], "tail"),
         (["--fps", "26"], "24, 25, 30 or 60"),
-        (["--language", "xx"], "language"),
+        (["--language", "tlh"], "language"),
         (["--say", "Hello"], "sound or a text"),
         (["--curves", "c.txt"], "curves"),
         (["--engine", "magic"], "magic"),

@@ -57,7 +57,7 @@ def test_this_process_goes_on_while_the_child_decodes(listening, sound) -> None:
 
 def test_errors_of_the_child_arrive_as_they_are(listening) -> None:
     with pytest.raises(UserInputError, match="language"):
-        listening.analyse(Sound(np.zeros(16000, np.float32), 16000), language="xx")
+        listening.analyse(Sound(np.zeros(16000, np.float32), 16000), language="tlh")
     with pytest.raises(UserInputError):
         listening.analyse(Sound(np.zeros(0, np.float32), 16000))
 
