@@ -125,7 +125,8 @@ def crop(picture: Pictures, rng: np.random.Generator, size: int, smallest: float
     side = int(min(height, width) * rng.uniform(smallest, 1))
     top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
     cut = np.ascontiguousarray(picture[top : top + side, left : left + side])
-    out = cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_CUBIC)
+    interpolation = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
+    out: Pictures = np.asarray(cv2.resize(cut, (size, size), interpolation=interpolation), np.uint8)
     flipped = rng.random() < 0.5
 
     def moved(places: NDArray[np.float32]) -> NDArray[np.float32]:
