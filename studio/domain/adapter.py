@@ -269,11 +269,13 @@ class LoadReport:
     Attributes:
         matched: keys used.
         unmatched: keys for which the base has no place, sorted.
+        assumed: what the file does not say and was taken for granted, as a sentence; empty when it says all.
     """
 
     name: str
     matched: int
     unmatched: tuple[str, ...]
+    assumed: str = ""
 
 
 @dataclass(frozen=True)

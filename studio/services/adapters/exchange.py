@@ -166,7 +166,7 @@ class AdapterExchange:
                 name=chosen, method=header.method, origin="imported", family=location.family, media_sha256=sha256,
                 trigger=header.trigger if trigger is None else trigger.strip(), rank=header.rank,
                 base_name=location.name, base_sha256=location.sha256, identity_id=person.id if person else None,
-                notes=f"Imported from {path.name}.", measures={"effect": report.effect},
+                notes=f"Imported from {path.name}. {report.report.assumed}".strip(), measures={"effect": report.effect},
             ),
         )  # fmt: skip
         found = report.report

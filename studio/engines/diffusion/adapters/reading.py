@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from studio.engines.diffusion.bases.loading import LoadedBase
 
 
+_SCALES = re.compile(r"\.(scale_weight|weight_scale|scale_input|absmax|quant_map|quant_state\.\w+)$|^scaled_fp8$")
+"""Keys that stand beside quantized numbers (scaled 8-bit floats, bitsandbytes), which mean nothing without them."""
+_ALPHA_ASSUMED = "Its alpha stands in adapter_config.json, which was not beside it: its rank was taken."
+
+
 @dataclass(frozen=True)
 class AdapterWeights:
     """An adapter file, read for one base.
@@ -96,6 +101,11 @@ def read_adapter(loaded: LoadedBase, path: Path, name: str = "") -> AdapterWeigh
         if place is None or layer is None:
             unmatched.append(key)
             continue
+        if place.slot in groups[place.part, layer]:
+            raise UserInputError(
+                f"{path.name} says the {place.slot} of {layer} twice, under different names.",
+                "Get it anew from its source: which of them is meant cannot be told.",
+            )
         groups[place.part, layer][place.slot] = tensor
     _refuse_foreign(groups.keys(), unmatched, path.name, location.title)
     if not groups and not words:
@@ -104,8 +114,9 @@ def read_adapter(loaded: LoadedBase, path: Path, name: str = "") -> AdapterWeigh
             "Choose an adapter made for this kind of base model.",
         )
     configs = _beside(path) | json_object(header.metadata.get(CONFIGS_KEY))
+    assumed = _ALPHA_ASSUMED if _alpha_is_elsewhere(tensors, configs) else ""
     updates = tuple(_update(loaded, part, layer, slots, configs, path.name) for (part, layer), slots in groups.items())
-    report = LoadReport(name or path.stem, len(tensors) - len(unmatched), tuple(sorted(unmatched)))
+    report = LoadReport(name or path.stem, len(tensors) - len(unmatched), tuple(sorted(unmatched)), assumed)
     return AdapterWeights(updates, words, report, header.metadata)
 
 
@@ -124,19 +135,31 @@ def _refuse_foreign(found: Collection[tuple[Part, str]], unmatched: Iterable[str
         )
 
 
+def _alpha_is_elsewhere(keys: Iterable[str], configs: Mapping[str, Any]) -> bool:
+    """Say whether PEFT wrote the file, whose alpha stands in a file of its own, and that one is not here."""
+    return any(key.startswith("base_model.model.") for key in keys) and not any(
+        key.endswith("lora_alpha") for key in configs
+    )
+
+
 def _is_no_text(key: str) -> bool:
     place = place_of(key)
     return place is None or place.part == "unet"
 
 
 def _finite(tensors: dict[str, Tensor], file: str) -> dict[str, Tensor]:
-    """Return tensors, 8-bit floats as 16-bit ones, which hold them exactly.
+    """Return tensors, 8-bit floats as 16-bit ones, which hold them exactly; those with scales are refused.
 
     Raises:
         UserInputError: quantized to whole numbers, or not numbers at all.
     """
     import torch
 
+    scale = next((key for key in tensors if _SCALES.search(key)), None)
+    if scale is not None:
+        raise UserInputError(
+            f"{file} is quantized: {scale} holds scales of its numbers.", "Get its file in 16- or 32-bit floats."
+        )
     for key, tensor in tensors.items():
         if tensor.dtype in (torch.float8_e4m3fn, torch.float8_e5m2):
             tensors[key] = tensor = tensor.half()

@@ -131,6 +131,32 @@ def test_numbers_that_are_none_are_refused(small: Case, tmp_path: Path, spoil, w
         import_adapter(small.location, tmp_path / "n.safetensors", tmp_path / "o.safetensors", loaded=small.loaded)
 
 
+@pytest.mark.parametrize("scale", ["scale_weight", "absmax", "quant_state.bitsandbytes__nf4"])
+def test_numbers_with_scales_beside_them_are_refused(small: Case, tmp_path: Path, scale: str) -> None:
+    tensors = {f"unet.{k}": t for k, t in unet_only(small).items()}
+    layer = next(iter(tensors)).rpartition(".lora_")[0]
+    save_file(tensors | {f"{layer}.{scale}": torch.ones(1)}, tmp_path / "q.safetensors")
+    with pytest.raises(UserInputError, match="quantized"):
+        read_adapter(small.loaded, tmp_path / "q.safetensors")
+
+
+def test_a_layer_that_is_said_twice_is_refused(small: Case, tmp_path: Path) -> None:
+    tensors = {f"unet.{k}": t for k, t in unet_only(small).items()}
+    key = next(k for k in tensors if k.endswith("lora_A.weight"))
+    other = {"base_model.model." + key: tensors[key] * 2}
+    save_file(tensors | other, tmp_path / "twice.safetensors")
+    with pytest.raises(UserInputError, match="twice"):
+        read_adapter(small.loaded, tmp_path / "twice.safetensors")
+
+
+def test_an_alpha_that_was_left_behind_is_said(small: Case, tmp_path: Path) -> None:
+    tensors = {f"base_model.model.unet.{k}": t for k, t in unet_only(small).items()}
+    save_file(tensors, tmp_path / "peft.safetensors")
+    assert "adapter_config.json" in read_adapter(small.loaded, tmp_path / "peft.safetensors").report.assumed
+    (tmp_path / "adapter_config.json").write_text('{"lora_alpha": 4}')
+    assert read_adapter(small.loaded, tmp_path / "peft.safetensors").report.assumed == ""
+
+
 @pytest.mark.parametrize(
     ("key", "title"),
     [
