@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 commands = typer.Typer(help="The models that pictures are drawn and adapters trained with.", **OPTIONS)
 
 BaseName = Annotated[str, typer.Argument(metavar="BASE", help="Its name; `studio base list` shows them.")]
+
+
+WorkFolder = Annotated[
+    Path | None, typer.Option(help="Folder for pictures and checkpoints; default in the data folder.")
+]
+Renders = Annotated[
+    int | None, typer.Option(min=1, help="Different pictures to render; default the plan's.", show_default=False)
+]
+AsItIs = Annotated[
+    bool, typer.Option("--as-it-is", help="Write what the last checkpoint holds; the run may go on beside it.")
+]
 
 
 @commands.command("list")
@@ -74,20 +85,14 @@ def base_remove(name: BaseName, data_dir: DataDir = None, as_json: AsJson = Fals
 @commands.command("build")
 def base_build(
     out: Annotated[Path | None, typer.Option(help="Folder to write; default the assets' own base.")] = None,
-    work: Annotated[
-        Path | None, typer.Option(help="Folder for pictures and checkpoints; default in the data folder.")
-    ] = None,
+    work: WorkFolder = None,
     images: Annotated[
         int | None, typer.Option(min=1, help="Pictures to see in all; default the plan's.", show_default=False)
     ] = None,
-    renders: Annotated[
-        int | None, typer.Option(min=1, help="Different pictures to render; default the plan's.", show_default=False)
-    ] = None,
+    renders: Renders = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same base.")] = 1,
     processes: Annotated[int, typer.Option(min=1, help="Processes that render; training takes one thread.")] = 1,
-    as_it_is: Annotated[
-        bool, typer.Option("--as-it-is", help="Write what the last checkpoint holds; the run may go on beside it.")
-    ] = False,
+    as_it_is: AsItIs = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -109,25 +114,19 @@ def base_build(
         on_progress=lambda share, text: output.progress(share, text),
     )
     record["seconds_here"] = round(time.perf_counter() - start, 1)
-    output.result(record, "\n".join(f"{k}: {v}" for k, v in record.items()))
+    output.result(record, _lines(record))
 
 
 @commands.command("codec")
 def base_codec(
     out: Annotated[Path, typer.Option(help="Folder to write the autoencoder to.")],
-    work: Annotated[
-        Path | None, typer.Option(help="Folder for pictures and checkpoints; default in the data folder.")
-    ] = None,
+    work: WorkFolder = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps in all; default the plan's.", show_default=False)
     ] = None,
-    renders: Annotated[
-        int | None, typer.Option(min=1, help="Different pictures to render; default the plan's.", show_default=False)
-    ] = None,
+    renders: Renders = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same autoencoder.")] = 1,
-    as_it_is: Annotated[
-        bool, typer.Option("--as-it-is", help="Write what the last checkpoint holds; the run may go on beside it.")
-    ] = False,
+    as_it_is: AsItIs = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -145,7 +144,7 @@ def base_codec(
         as_it_is=as_it_is,
         on_progress=lambda share, text: output.progress(share, text),
     )
-    output.result(record, "\n".join(f"{k}: {v}" for k, v in record.items()))
+    output.result(record, _lines(record))
 
 
 def _ask(about: str) -> None:
@@ -159,6 +158,10 @@ def _ask(about: str) -> None:
         raise UserInputError("The licence was not agreed to.", "Read it, then add --accept-licence.")
     if not typer.confirm("Download it under this licence?", err=True):
         raise UserInputError("Nothing was downloaded.", "Run the command again when you agree.")
+
+
+def _lines(record: dict[str, Any]) -> str:
+    return "\n".join(f"{k}: {v}" for k, v in record.items())
 
 
 def _line(entry: BaseEntry) -> str:

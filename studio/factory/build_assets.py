@@ -85,13 +85,13 @@ def build_embedded_base(
     from studio.engines.diffusion import runtime
 
     runtime.prepare()
+    from studio.factory.preview_base.checkpoints import require_checkpoint
     from studio.factory.preview_base.training import BasePlan, build_base, export_checkpoint
 
     shipped = BasePlan()
     plan = replace(shipped, seed=seed, images=images or shipped.images, renders=renders or shipped.renders)
     if as_it_is:
-        if not (work_folder / "checkpoint.pt").is_file():
-            raise NotFoundError("There is no checkpoint yet.", "Start the training first; it saves every few minutes.")
+        require_checkpoint(work_folder)
         return export_checkpoint(work_folder, out, plan)
     return build_base(out, work_folder=work_folder, plan=plan, processes=processes, on_progress=on_progress)
 
@@ -106,22 +106,11 @@ def build_codec_of_base(
     as_it_is: bool = False,
     on_progress: Callable[[float, str], None] | None = None,
 ) -> dict[str, Any]:
-    """Train the autoencoder of a base of 128 pixels; a stopped run continues from its checkpoint.
+    """Train the autoencoder of a base of 128 pixels; folders, `as_it_is`, result and errors as `build_embedded_base`.
 
     Args:
-        out: folder to write, as diffusers' AutoencoderTiny loads it.
-        work_folder: pictures and checkpoints; stays, so that the run can be continued.
+        out: as diffusers' AutoencoderTiny loads it.
         steps, renders: of the plan; None is the plan's own.
-        as_it_is: train nothing; write what the work folder's last checkpoint holds, also beside a run at work.
-
-    Returns:
-        The record that is written beside the weights.
-
-    Raises:
-        ConflictError: the work folder holds a run with other numbers.
-        NotFoundError: there is no checkpoint to write as it is.
-        EngineError: the training diverged.
-        EngineUnavailableError: torch or one of its companions is not installed.
     """
     from studio.engines.diffusion import runtime
 

@@ -183,28 +183,25 @@ def test_a_browser_logs_in_and_a_guesser_is_told_to_wait(locked, visit):
 # -- too much -----------------------------------------------------------------------
 
 
-def test_all_files_together_are_limited(locked):
-    where = urlsplit(locked.url)
+def status_of_head(url: str, path: str, header: tuple[str, str]) -> int:
+    """Send only the head of a POST, and return the status of the answer, which may come before any body."""
+    where = urlsplit(url)
     connection = http.client.HTTPConnection(where.hostname, where.port, timeout=PATIENCE_SECONDS)
     try:
-        connection.putrequest("POST", "/login")
-        connection.putheader("Content-Length", "1000001")
+        connection.putrequest("POST", path)
+        connection.putheader(*header)
         connection.endheaders()
-        assert connection.getresponse().status == 413
+        return connection.getresponse().status
     finally:
         connection.close()
+
+
+def test_all_files_together_are_limited(locked):
+    assert status_of_head(locked.url, "/login", ("Content-Length", "1000001")) == 413
 
 
 def test_a_request_without_length_is_refused(server):
-    where = urlsplit(server.url)
-    connection = http.client.HTTPConnection(where.hostname, where.port, timeout=PATIENCE_SECONDS)
-    try:
-        connection.putrequest("POST", "/gradio_api/upload")
-        connection.putheader("Transfer-Encoding", "chunked")
-        connection.endheaders()
-        assert connection.getresponse().status == 411
-    finally:
-        connection.close()
+    assert status_of_head(server.url, "/gradio_api/upload", ("Transfer-Encoding", "chunked")) == 411
 
 
 # -- the folder --------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -25,7 +24,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from studio.errors import ConflictError, EngineError, NotFoundError
+from studio.errors import EngineError
+from studio.factory.preview_base.checkpoints import CHECKPOINT, note, read_state, require_checkpoint, save_state
 from studio.factory.preview_base.codec_pictures import (
     FREE_PICTURES,
     cached_renders,
@@ -118,12 +118,12 @@ def build_codec(
     """
     plan = plan or CodecPlan()
     torch.set_num_threads(1)
-    if as_it_is and not (work_folder / "checkpoint.pt").is_file():
-        raise NotFoundError("There is no checkpoint yet.", "Start the training first; it saves every few minutes.")
+    if as_it_is:
+        require_checkpoint(work_folder)
     tell = on_progress or (lambda share, text: None)
     tell(0.0, "Making pictures.")
     run = _Run(plan, work_folder)
-    if (work_folder / "checkpoint.pt").is_file():
+    if (work_folder / CHECKPOINT).is_file():
         run.restore()
     if not as_it_is:
         run.train(checkpoint_seconds, stop_after_step, tell)
@@ -226,8 +226,7 @@ class _Run:
         quality = psnr(self.exported(), self._examples())
         line = {"step": self.step, "l1": round(error, 5), "held_out_db": round(quality, 2),
                 "seconds": round(self.seconds, 1)}  # fmt: skip
-        with open(self.folder / "curve.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        note(self.folder, line)
         tell(self.step / self.plan.steps, f"Step {self.step}: error {error:.4f}, held-out renders {quality:.2f} dB.")
 
     def _examples(self) -> NDArray[np.uint8]:
@@ -259,12 +258,9 @@ class _Run:
 
     def save(self) -> None:
         """Write the checkpoint; a crash leaves the one before."""
-        file = self.folder / "checkpoint.pt"
-        part = file.with_suffix(f".{os.getpid()}.part")
         state = {"step": self.step, "seconds": self.seconds, "plan": _plan_text(self.plan), "average": self.average,
                  "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}  # fmt: skip
-        torch.save(state, part)
-        os.replace(part, file)
+        save_state(state, self.folder / CHECKPOINT)
 
     def restore(self) -> None:
         """Continue where the checkpoint stands.
@@ -272,9 +268,7 @@ class _Run:
         Raises:
             ConflictError: it was made under another plan.
         """
-        state = torch.load(self.folder / "checkpoint.pt", weights_only=True)
-        if state["plan"] != _plan_text(self.plan):
-            raise ConflictError("The work folder holds a run under another plan.", "Name another folder.")
+        state = read_state(self.folder, _plan_text(self.plan))
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average = [a.clone() for a in state["average"]]

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -29,6 +28,7 @@ from studio.engines.diffusion.bases import autoencoder
 from studio.errors import ConflictError, EngineError
 from studio.factory.preview_base.cache import PictureCache, fill
 from studio.factory.preview_base.captions import training_caption
+from studio.factory.preview_base.checkpoints import CHECKPOINT, CURVE, note, read_state, save_state
 from studio.factory.preview_base.heads import Critic, Reader, Teller, falling
 from studio.factory.preview_base.networks import LATENTS, BaseShape, model_index, networks, scheduler
 from studio.factory.preview_base.people import DATASET_VERSION, mirrored_labels
@@ -109,7 +109,7 @@ def build_base(
     cache_folder = work_folder / "cache"
     fill(cache_folder, plan.seed, plan.renders, processes, lambda s: tell(0.1 * s, "Rendering pictures."))
     run = _Run(plan, work_folder, PictureCache(cache_folder, plan.seed, plan.renders))
-    if (work_folder / "checkpoint.pt").is_file():
+    if (work_folder / CHECKPOINT).is_file():
         if not resume:
             raise ConflictError("The work folder holds a run already.", "Continue it, or name another folder.")
         run.restore()
@@ -127,12 +127,6 @@ def export_checkpoint(work_folder: Path, out: Path, plan: BasePlan) -> dict[str,
 def _plan_text(plan: BasePlan) -> str:
     """Return what must agree for a run to be continued: the plan and the renderer's version."""
     return json.dumps({"plan": asdict(plan), "dataset": DATASET_VERSION})
-
-
-def _save_state(state: dict[str, Any], file: Path) -> None:
-    part = file.with_suffix(f".{os.getpid()}.part")
-    torch.save(state, part)
-    os.replace(part, file)
 
 
 class _Run:
@@ -220,7 +214,7 @@ class _Run:
             critic.learn(
                 lambda count: self._examples(rng.integers(0, len(self.cache), count), rng), rng, self.plan.critic_steps
             )
-            _save_state(critic.state_dict(), file)
+            save_state(critic.state_dict(), file)
         self.critic = critic.requires_grad_(False)
 
     def _examples(
@@ -297,8 +291,7 @@ class _Run:
     def _log(self, loss: float) -> None:
         line = {"step": self.step, "images": self.step * self.plan.batch, "loss": round(loss, 5),
                 "learning_rate": self.optimizer.param_groups[0]["lr"], "seconds": round(self.seconds, 1)}  # fmt: skip
-        with open(self.folder / "curve.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        note(self.folder, line)
 
     def save(self) -> None:
         """Write the checkpoint; a crash leaves the one before."""
@@ -309,7 +302,7 @@ class _Run:
             "teller": self.teller.state_dict() if self.teller is not None else None,
             "reader": self.reader.state_dict() if self.reader is not None else None,
         }  # fmt: skip
-        _save_state(state, self.folder / "checkpoint.pt")
+        save_state(state, self.folder / CHECKPOINT)
 
     def restore(self) -> None:
         """Continue where the checkpoint stands.
@@ -317,9 +310,7 @@ class _Run:
         Raises:
             ConflictError: it was made under another plan.
         """
-        state = torch.load(self.folder / "checkpoint.pt", weights_only=True)
-        if state["plan"] != _plan_text(self.plan):
-            raise ConflictError("The work folder holds a run under another plan.", "Name another folder.")
+        state = read_state(self.folder, _plan_text(self.plan))
         self.unet.load_state_dict(state["unet"])
         self.text_encoder.load_state_dict(state["text_encoder"])
         if state["teller"] is not None:
@@ -336,7 +327,7 @@ class _Run:
 
     def curve(self) -> list[dict[str, Any]]:
         """Return the loss curve up to the present step; lines of lost steps are left out."""
-        file = self.folder / "curve.jsonl"
+        file = self.folder / CURVE
         lines = [json.loads(x) for x in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
         latest = {line["step"]: line for line in lines}
         return [latest[s] for s in sorted(latest) if s <= self.step]
