@@ -25,6 +25,7 @@ from studio.ui.tabs import TABS
 from studio.ui.theme import ColorScheme
 from studio.ui.window import OpenStudio, Window
 
+HUB = "https://huggingface.co"
 CACHE_SWEEP_SECONDS = (3600, 86400)
 """Every hour, files older than a day."""
 
@@ -69,8 +70,15 @@ def build(
 
 
 def rules(data_dir: Path, *, names: str = "", frames: str = "", max_request_mb: int = 4096) -> gate.Rules:
-    """Return the gate's rules as settings say them: lists with commas, and MB."""
-    return gate.Rules(data_dir, _listed(names.lower()), _listed(frames), max_request_mb * 1_000_000)
+    """Return the gate's rules as settings say them: lists with commas, and MB.
+
+    A hosted Space is reached under the name in SPACE_HOST alone, and shown in a
+    frame of the hub's page: without both it could not be used at all.
+    """
+    hosted = os.environ.get("SPACE_HOST", "")
+    all_names = (*_listed(names.lower()), *_listed(hosted.lower()))
+    all_frames = _listed(frames) or ((HUB,) if hosted else ())
+    return gate.Rules(data_dir, all_names, all_frames, max_request_mb * 1_000_000)
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from studio.ui.build import HUB, rules
 from studio.ui.gate import FREE_TRIES, LONGEST_WAIT_SECONDS, Brake
 from tests.patience import PATIENCE_SECONDS
 from tests.ui.conftest import ROOT, Server, free_port, wait_for
@@ -202,6 +203,21 @@ def test_all_files_together_are_limited(locked):
 
 def test_a_request_without_length_is_refused(server):
     assert status_of_head(server.url, "/gradio_api/upload", ("Transfer-Encoding", "chunked")) == 411
+
+
+# -- a hosted Space ---------------------------------------------------------------------
+
+
+def test_a_space_answers_under_its_own_name_inside_the_hubs_page(tmp_path, monkeypatch):
+    monkeypatch.delenv("SPACE_HOST", raising=False)
+    at_home = rules(tmp_path, names="Studio.example.org")
+    assert (at_home.names, at_home.frames) == (("studio.example.org",), ())
+    monkeypatch.setenv("SPACE_HOST", "Me-studio.hf.space")
+    assert rules(tmp_path).names == ("me-studio.hf.space",)
+    assert rules(tmp_path).frames == (HUB,)
+    assert rules(tmp_path, frames="https://a.example, https://b.example").frames == (
+        "https://a.example", "https://b.example",
+    )  # fmt: skip
 
 
 # -- the folder --------------------------------------------------------------------------
