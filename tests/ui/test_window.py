@@ -282,3 +282,24 @@ def test_every_control_of_the_table_has_a_slider(server):
     config = json.loads(fetch(server.url + "config")[1])
     ids = {c["props"].get("elem_id") for c in config["components"] if c["type"] == "slider"}
     assert {f"control-{c.name}" for c in CONTROLS} <= ids
+
+
+LISTENERS_OF_A_PERSON = """
+import sys
+from pathlib import Path
+from studio.studio import Studio
+from studio.ui import build
+with Studio(Path(sys.argv[1])) as opened:
+    page = build.build(opened.for_owner(), opened.upkeep, Path(sys.argv[1]))
+    for one in page.fns.values():
+        if any(getattr(c, "elem_id", "") == "person-summary" for c in one.outputs):
+            print(one.concurrency_id, one.concurrency_limit)
+"""
+
+
+def test_answers_that_draw_a_person_come_one_after_the_other(tmp_path):
+    """What was read before a consent was recorded must not arrive after it: all of them wait in one line."""
+    command = [sys.executable, "-c", LISTENERS_OF_A_PERSON, str(tmp_path / "data")]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(said) > 10
+    assert set(said) == {"person 1"}

@@ -76,16 +76,16 @@ class HeapPanel:
         ]  # fmt: skip
 
     def wire(self, tab: Any) -> None:
-        """Attach the listeners; `tab` has `selected`, `view` and `_show` of the whole page."""
+        """Attach the listeners; `tab` has `selected`, `view` and `in_turn` of the whole page."""
         self.tab = tab
         selected, shown = tab.selected, [tab.selected, *tab.view]
-        listen(self.start.click, self._start, [self.files, self.whose], [*shown, self.files])
-        listen(self.folder.upload, self._start, [self.folder, self.whose], [*shown, self.files])
+        listen(self.start.click, self._start, [self.files, self.whose], [*shown, self.files], **tab.in_turn)
+        listen(self.folder.upload, self._start, [self.folder, self.whose], [*shown, self.files], **tab.in_turn)
         for piece in (self.head, self.ask, self.people, self.photos):
             listen(piece.click, self._act, selected, self.parts, show_progress="hidden")
-        listen(self.confirm.click, self._confirm, selected, shown)
+        listen(self.confirm.click, self._confirm, selected, shown, **tab.in_turn)
         listen(self.undo.click, self._undo, selected, self.parts)
-        listen(self.discard.click, self._discard, selected, shown)
+        listen(self.discard.click, self._discard, selected, shown, **tab.in_turn)
 
     # -- what is shown ----------------------------------------------------------
 

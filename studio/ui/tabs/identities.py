@@ -204,22 +204,30 @@ class IdentitiesTab:
         self.seen = gr.State("")
         self.tick = (self._news, [self.selected, self.seen], [self.seen, self.list, *self.heap.parts])
         shown = [self.selected, *self.view]
-        listen(page.load, self.show, self.selected, self.view, show_progress="hidden")
-        listen(item.select, self.refresh, self.selected, self.view, show_progress="hidden")
-        listen(self.list.click, self._open, None, shown)
-        listen(self.cancel.click, self._leave_form, None, shown)
+        in_turn = self.in_turn
+        quiet = {"show_progress": "hidden", **in_turn}
+        listen(page.load, self.show, self.selected, self.view, **quiet)
+        listen(item.select, self.refresh, self.selected, self.view, **quiet)
+        listen(self.list.click, self._open, None, shown, **in_turn)
+        listen(self.cancel.click, self._leave_form, None, shown, **in_turn)
         listen(self.photos.change, self._look, self.photos, [self.found, self.picks])
         listen(self.found.click, self._pick_face, [self.photos, self.picks], [self.found, self.picks])
         form = [self.name, self.photos, self.picks, *self.form_consent.all()]
-        listen(self.add.click, self._add, form, [*shown, self.name, self.photos, self.found, self.picks])
+        listen(self.add.click, self._add, form, [*shown, self.name, self.photos, self.found, self.picks], **in_turn)
         more = [self.selected, self.more, self.picks]
-        listen(self.more.upload, self._add_more, more, [self.more, self.more_faces, self.picks, *self.view])
-        listen(self.more_faces.click, self._pick_more, more, [self.more, self.more_faces, self.picks, *self.view])
-        listen(self.record.click, self._record, [self.selected, *self.page_consent.all()], self.view)
-        listen(self.revoke.click, self._revoke, self.selected, self.view)
-        listen(self.rename.click, self._rename, [self.selected, self.new_name], self.view)
+        listen(self.more.upload, self._add_more, more, [self.more, self.more_faces, self.picks, *self.view], **in_turn)
+        listen(
+            self.more_faces.click,
+            self._pick_more,
+            more,
+            [self.more, self.more_faces, self.picks, *self.view],
+            **in_turn,
+        )
+        listen(self.record.click, self._record, [self.selected, *self.page_consent.all()], self.view, **in_turn)
+        listen(self.revoke.click, self._revoke, self.selected, self.view, **in_turn)
+        listen(self.rename.click, self._rename, [self.selected, self.new_name], self.view, **in_turn)
         listen(self.danger.expand, self._plan, self.selected, self.plan)
-        listen(self.delete.click, self._delete, [self.selected, self.typed], shown)
+        listen(self.delete.click, self._delete, [self.selected, self.typed], shown, **in_turn)
         train = tabs["train"]
         listen(self.to_train.click, self._train, self.selected, [train.person, train.view.run, self.window.tabs])
         for button, target in ((self.to_expression, "expression"), (self.to_animate, "animate")):
@@ -229,6 +237,14 @@ class IdentitiesTab:
         self.set.wire(self)
         choosers = [tabs["expression"].chooser, tabs["animate"].chooser]
         self.photo_targets = choosers
+
+    @property
+    def in_turn(self) -> dict[str, Any]:
+        """How what writes `view` listens: one answer after the other.
+
+        A page that was read before a consent was recorded must not arrive after it and undo what is seen.
+        """
+        return {"concurrency_id": "person", "concurrency_limit": 1}
 
     @property
     def asked_for_consent(self) -> list[Any]:
