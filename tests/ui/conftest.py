@@ -49,7 +49,21 @@ AT_REST = """() => {
 }"""
 """Asked once a frame: true after a quarter of a second, and three frames, in which nothing on the page was moved,
 faded or loaded. Lists of jobs are drawn anew every second or so: on a busy machine many more frames never come."""
-NOTICE = "w => [...document.querySelectorAll('.toast-body')].map((t) => t.innerText).find((t) => t.includes(w))"
+HEARD = """(() => {
+  const said = new WeakMap();
+  window.heard = [];
+  new MutationObserver(() => {
+    for (const t of document.getElementsByClassName('toast-body')) {
+      const words = t.textContent.trim();
+      if (!words || said.get(t) === words) continue;
+      said.set(t, words);
+      window.heard.push(words);
+    }
+  }).observe(document, { childList: true, characterData: true, subtree: true });
+})()"""
+"""Keeps what every notice of the window says from the moment it stands there: a busy page shows it for a few seconds
+that may be over before anybody asks."""
+NOTICE = "w => window.heard.find((t) => t.includes(w))"
 CUT_OFF = re.compile("AbortError|Connection errored out")
 """What a page says about its open requests when it is left."""
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
@@ -166,10 +180,13 @@ class Visit:
         self.troubles[before:] = [t for t in self.troubles[before:] if not CUT_OFF.search(t)]
 
     def toast(self, words: str) -> str:
-        """Wait for a notice with the words, return its text as it stands then, and close all; it soon goes."""
+        """Wait for a notice with the words since the last time, return its text, forget what was said and close all."""
         found = self.page.wait_for_function(NOTICE, arg=words)
-        self.page.evaluate("document.querySelectorAll('.toast-close').forEach((b) => b.click())")
-        return str(found.json_value())
+        said = str(found.json_value())
+        self.page.evaluate(
+            "() => { window.heard = []; document.querySelectorAll('.toast-close').forEach((b) => b.click()); }"
+        )
+        return said
 
     def picture_source(self) -> str:
         """Return the address of the edited picture (the second of before and after)."""
@@ -186,6 +203,7 @@ def visit(server: Server, chromium: object) -> Iterator[object]:
             viewport=viewport, color_scheme=scheme, accept_downloads=True, has_touch=viewport == PHONE
         )
         context.set_default_timeout(PATIENCE_SECONDS * 1000)
+        context.add_init_script(HEARD)
         contexts.append(context)
         made = Visit(context.new_page(), server.url)
         made.page.on("console", lambda m: made.troubles.append(m.text) if m.type == "error" else None)
