@@ -264,12 +264,37 @@ TITLE_WORDS = 3
 """A title names so many of the controls that moved; more are counted."""
 
 
+_SIDES = (", their left", ", their right")
+
+
+def spoken(values: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    """Return what was moved, the strongest first, as a person says it: both sides moved alike are one thing.
+
+    Args:
+        values: control name -> slider value.
+
+    Returns:
+        Label and value; "Brow down" for both sides, "Brow down (their left)" for one.
+    """
+    labels = {CONTROL[n].label: v for n, v in values.items() if v}
+    out = []
+    for name, value in values.items():
+        label = CONTROL[name].label
+        thing = next((label.removesuffix(side) for side in _SIDES if label.endswith(side)), "")
+        both = bool(thing) and all(labels.get(thing + side) == value for side in _SIDES)
+        if value and not (both and label.endswith(_SIDES[1])):
+            head, _, side = label.partition(", ")
+            said = thing if both else f"{head} ({side})" if side else head
+            out.append((said, value, abs(value) / CONTROL[name].maximum))
+    return tuple((label, value) for label, value, _ in sorted(out, key=lambda said: -said[2]))
+
+
 def title_of(edit: ExpressionEdit) -> str:
     """Return a title for a picture: what was moved most, as its slider is called."""
-    moved = sorted((n for n, v in edit.values.items() if v), key=lambda n: -abs(edit.values[n]) / CONTROL[n].maximum)
+    moved = [label for label, _ in spoken(edit.values)]
     if not moved:
         return "Neutral face" if edit.neutralise else "Portrait"
-    said = ", ".join(CONTROL[name].label for name in moved[:TITLE_WORDS])
+    said = ", ".join(moved[:TITLE_WORDS])
     more = len(moved) - TITLE_WORDS
     return said + (f" and {more} more" if more > 0 else "")
 

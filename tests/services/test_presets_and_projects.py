@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from PIL import Image
 from pydantic import ValidationError
@@ -60,6 +62,15 @@ def test_thumbnails_are_drawn_once(studio, engines, monkeypatch, tmp_path) -> No
     assert studio.presets.thumbnail("surprise") == path
     assert engines.mover.portraits[0].drawn == drawn
     assert studio.presets.thumbnail("joy") != path
+
+
+def test_a_preset_is_drawn_on_the_face_that_is_open(studio, portrait, engines) -> None:
+    handle = studio.expressions.open(MediaSource.file(portrait))
+    drawn = engines.mover.portraits[0].drawn
+    stamp = studio.expressions.stamp(handle, studio.presets.get("surprise").edit)
+    with Image.open(io.BytesIO(stamp), formats=["JPEG"]) as image:
+        assert image.size == (160, 160)
+    assert (engines.mover.portraits[0].drawn, len(engines.mover.portraits)) == (drawn + 1, 1)
 
 
 def test_projects(studio) -> None:

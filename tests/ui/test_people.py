@@ -77,6 +77,46 @@ def test_consent_is_recorded_taken_back_and_deleting_wants_the_name(visit, portr
     v.page.wait_for_selector("#people-list:not(:has-text('Grace'))")
 
 
+def number_of(v, control: str) -> str:
+    return v.page.input_value(f"#{control} input[type=number]")
+
+
+def test_a_preset_lies_over_the_sliders_with_a_strength_and_every_step_is_undone_and_redone(visit, portrait):
+    v = visit()
+    v.open("expression")
+    v.page.set_input_files("#expression-upload input[type=file]", str(portrait))
+    v.page.wait_for_selector("#expression-picture img")
+    v.page.wait_for_selector("#preset-list .card[data-id=wink] img[src*='/preset-']")  # on this face, not the sample's
+    photo = v.picture_source()
+    v.page.locator("#control-pout input[type=number]").fill("0.3")
+    v.page.keyboard.press("Enter")
+    pouting = wait_for_new_picture(v, photo)
+    v.page.click("#preset-list [data-id=joy]")
+    happy = wait_for_new_picture(v, pouting)
+    v.page.wait_for_selector("#preset-list [data-id=joy][aria-pressed=true]")
+    assert (number_of(v, "control-pout"), number_of(v, "control-smile")) == ("0.3", "0.8")
+    assert v.page.is_checked("#expression-neutralise input"), "the preset begins with a neutral face, and shows it"
+    assert "Smile +0.80" in v.page.inner_text("#expression-set")
+    v.page.locator("#preset-strength input[type=number]").fill("0.5")
+    v.page.keyboard.press("Enter")
+    weaker = wait_for_new_picture(v, happy)
+    assert (number_of(v, "control-pout"), number_of(v, "control-smile")) == ("0.3", "0.4")
+    v.page.click("#expression-undo")
+    assert wait_for_new_picture(v, weaker) == happy
+    assert (number_of(v, "preset-strength"), number_of(v, "control-smile")) == ("1", "0.8")
+    v.page.click("#expression-redo")
+    assert wait_for_new_picture(v, happy) == weaker
+    assert v.page.is_disabled("#expression-redo")
+    v.page.click("#preset-list [data-id=joy]")
+    assert wait_for_new_picture(v, weaker) == pouting
+    assert (number_of(v, "control-pout"), number_of(v, "control-smile")) == ("0.3", "0")
+    v.page.uncheck("#preset-keep-own input")
+    v.page.click("#preset-list [data-id=anger]")
+    wait_for_new_picture(v, pouting)
+    assert number_of(v, "control-pout") == "0"
+    assert "13 set" in v.page.inner_text("#expression-all button.label-wrap")
+
+
 def test_presets_set_sliders_and_own_ones_can_be_kept_and_deleted(visit, portrait):
     v = visit()
     v.open("expression")

@@ -132,7 +132,9 @@ def test_below_zero_a_weight_takes_its_own_away_and_does_the_opposite(side) -> N
     ("values", "title"),
     [
         ({}, "Portrait"),
-        ({"eyeWideLeft": 0.2, "smile": 0.0}, "Eye wide, their left"),
+        ({"eyeWideLeft": 0.2, "smile": 0.0}, "Eye wide (their left)"),
+        ({"eyeWideLeft": 0.2, "eyeWideRight": 0.2, "jawLeft": 0.1, "jawRight": 0.1}, "Eye wide, Jaw left, Jaw right"),
+        ({"browDownLeft": 0.2, "browDownRight": 0.3}, "Brow down (their right), Brow down (their left)"),
         ({"smile": 0.2, "headYaw": 10, "grin": -0.9, "pout": 0.1}, "Grin, Turn to their left, Smile and 1 more"),
     ],
 )

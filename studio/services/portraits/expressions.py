@@ -14,6 +14,7 @@ from studio.domain.render import NewRender, Render
 from studio.engines.base import Image
 from studio.errors import ConflictError, UserInputError
 from studio.services.people.identities import photo_of, require_consent
+from studio.services.portraits.close_up import stamp
 from studio.services.portraits.prepared import Portraits, PreparedPortrait
 from studio.services.recipes import new_recipe
 from studio.services.sources import MediaSource, Sources
@@ -115,6 +116,10 @@ class Expressions:
         """Draw an edit; an empty edit returns the photo."""
         drawing = self._drawn(handle, edit)
         return EditedPicture(drawing.image, drawing.hints)
+
+    def stamp(self, handle: PortraitHandle, edit: ExpressionEdit) -> bytes:
+        """Draw an edit of the portrait as a small square JPEG of the face alone, to choose from."""
+        return stamp(self._prepared(handle), edit)
 
     def save(
         self,

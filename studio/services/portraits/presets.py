@@ -16,19 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from studio.domain.expression import CONTROLS, ExpressionEdit, resolve
+from studio.domain.expression import CONTROLS, ExpressionEdit
 from studio.engines.media.atomic import atomic_file
 from studio.errors import ConflictError, NotFoundError, UserInputError
+from studio.services.portraits.close_up import stamp
 from studio.services.portraits.prepared import Portraits
 
 if TYPE_CHECKING:
     from studio.store import OwnerStore
 
 KIND = "expression"
-THUMBNAIL_PIXELS = 160
 _DRAWN_SIDE = 512
-_AIR = 1.7
-"""Side of the thumbnail in face sizes."""
 
 
 class _PresetFile(BaseModel):
@@ -159,8 +157,6 @@ class Presets:
 
     def thumbnail(self, name: str) -> Path:
         """Return a small picture of the preset on the sample portrait; drawn at first use."""
-        from studio.engines.media.pictures import thumbnail_jpeg
-
         edit = self.get(name).edit
         animator = self._portraits.engines.animator()
         said = json.dumps([dict(sorted(edit.values.items())), edit.neutralise, animator.name, animator.version])
@@ -168,16 +164,10 @@ class Presets:
         if path.exists():
             return path
         prepared = self._portraits.prepare(self._sample(), size=_DRAWN_SIDE)
-        with prepared.lock:
-            image = prepared.portrait.render(resolve(edit, prepared.portrait.own_weights))
-        x0, y0, x1, y1 = prepared.face.box
-        height, width = image.shape[:2]
-        side = min(round(_AIR * max(x1 - x0, y1 - y0)), height, width)
-        left = min(max(round((x0 + x1) / 2 - side / 2), 0), width - side)
-        top = min(max(round((y0 + y1) / 2 - side / 2), 0), height - side)
         self._cache.mkdir(parents=True, exist_ok=True)
+        drawn = stamp(prepared, edit)
         with atomic_file(path) as part:
-            part.write_bytes(thumbnail_jpeg(image[top : top + side, left : left + side], THUMBNAIL_PIXELS))
+            part.write_bytes(drawn)
         return path
 
     def _builtin(self, name: str) -> ExpressionPreset | None:

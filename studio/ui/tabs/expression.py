@@ -9,35 +9,48 @@ services/portraits/expressions.py's affair.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
+from html import escape
 from typing import Any
 
 import gradio as gr
 
-from studio.domain.expression import ARKIT_NAMES, CONTROL, CONTROLS, ExpressionEdit
+from studio.domain.expression import ARKIT_NAMES, CONTROL, CONTROLS, spoken
+from studio.domain.look import STRONGEST, Look, Steps
 from studio.errors import UserInputError
 from studio.services.portraits.expressions import PortraitHandle
+from studio.services.portraits.presets import ExpressionPreset
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen, slider, sliders_by_group
 from studio.ui.kit.portrait_chooser import Choice, PortraitChooser, source_of
 from studio.ui.window import Window
 
-Values = dict[str, float]
-"""Slider positions by control name, without those at 0."""
-History = list[Values]
-"""What was drawn, the newest last; never empty."""
 GROUPED = tuple(c for c in CONTROLS if c.name not in ARKIT_NAMES)
 SINGLE = tuple(c for c in CONTROLS if c.name in ARKIT_NAMES)
-UNDO_STEPS = 40
+SINGLE_NAMES = frozenset(c.name for c in SINGLE)
+ALL_SINGLE = f"All {len(SINGLE)} ARKit weights"
+DRAWN_AT_ONCE = 4
+"""So many presets are drawn on the person's face before the list is shown anew."""
+MOST_NAMED = 8
 SHOWN_WEIGHT = 0.05
 """The photo's own weights below this are not worth a mark."""
 NOTHING_OPEN = text.empty("Choose a portrait", "Pick a photo of one of your people, or drop a picture.", "expression")
 
 
-def moved(values: Values, name: str, amount: float | None) -> Values:
-    """Return the values with one slider elsewhere; those at 0 are left out."""
-    others = {n: v for n, v in values.items() if n != name}
-    return others if amount is None or abs(amount) <= 1e-6 else {**others, name: float(amount)}
+def set_words(look: Look) -> str:
+    """Return a line that says what a look sets, whether its sliders are in sight or folded away."""
+    said = [f"{label} {value:+.2f}" for label, value in spoken(look.values)[:MOST_NAMED]]
+    more = len(spoken(look.values)) - MOST_NAMED
+    words = " · ".join(said) + (f" · {more} more" if more > 0 else "")
+    return f'<p class="fine" role="status">{escape(words)}</p>' if said else ""
+
+
+def fold_title(look: Look) -> str:
+    """Return the title of the fold of single weights, with how many of them are set."""
+    count = len(SINGLE_NAMES & set(look.values))
+    return f"{ALL_SINGLE}, {count} set" if count else ALL_SINGLE
 
 
 def own_marks(own: Mapping[str, float]) -> str:
@@ -73,8 +86,8 @@ class ExpressionTab:
         self.handle = gr.State(None)
         self.before = gr.State("")
         self.opened = gr.State(None)
-        self.history = gr.State([{}])
-        self.offered = gr.State(False)
+        self.steps = gr.State(Steps())
+        self.offered = gr.State(None)
         with gr.Row(elem_classes=["split", "workbench"]):
             with gr.Column(scale=6, min_width=320, elem_classes=["stage"]):
                 with gr.Accordion("Portrait", open=True, elem_id="expression-portrait") as self.fold:
@@ -103,6 +116,7 @@ class ExpressionTab:
     def _build_panel(self) -> None:
         with gr.Row(elem_classes=["toolbar"]):
             self.undo = gr.Button("Undo", size="sm", elem_id="expression-undo", interactive=False)
+            self.redo = gr.Button("Redo", size="sm", elem_id="expression-redo", interactive=False)
             self.reset = gr.Button("Reset all", size="sm", elem_id="expression-reset")
             self.neutralise = gr.Checkbox(
                 label="Neutralise first",
@@ -111,12 +125,34 @@ class ExpressionTab:
                 container=False,
             )
         self.gallery = clickable(elem_id="preset-list")
+        with gr.Row(elem_classes=["inline"], elem_id="preset-how"):
+            self.strength = gr.Slider(
+                0,
+                STRONGEST,
+                value=1,
+                step=0.05,
+                label="Strength of the preset",
+                info="A preset lies over your sliders; press it again to take it off.",
+                buttons=["reset"],
+                min_width=150,
+                elem_id="preset-strength",
+                elem_classes=["amount"],
+            )
+            self.keep_own = gr.Checkbox(
+                value=True,
+                label="Keep my sliders",
+                info="Otherwise a preset takes their place.",
+                min_width=150,
+                elem_id="preset-keep-own",
+                container=False,
+            )
+        self.set_line = html(elem_id="expression-set")
         self.sliders: dict[str, gr.Slider] = {}
         for group, controls in sliders_by_group(GROUPED).items():
             html(f'<h3 class="group">{group}</h3>')
             with gr.Row(elem_classes=["control-grid"]):
                 self.sliders |= {c.name: slider(c) for c in controls}
-        with gr.Accordion("All 52 ARKit weights", open=False, elem_id="expression-all"):
+        with gr.Accordion(ALL_SINGLE, open=False, elem_id="expression-all") as self.single:
             self.own = html(elem_id="expression-own")
             for group, controls in sliders_by_group(SINGLE).items():
                 html(f'<h3 class="group">{group.removeprefix("ARKit ").capitalize()}</h3>')
@@ -142,37 +178,49 @@ class ExpressionTab:
         }
         self.chooser.wire()
         listen(item.select, self.chooser.strip, self.chooser.choice, self.chooser.people, show_progress="hidden")
-        listen(item.select, self._offer_presets, self.offered, [self.gallery, self.offered], show_progress="hidden")
-        drawn = [self.picture, self.hints, self.history, self.undo]
+        shown = [self.handle, self.steps]
+        drawing: dict[str, Any] = {"concurrency_id": "presets", "concurrency_limit": 1, "show_progress": "hidden"}
+        offered = [[self.offered, *shown], [self.offered, self.gallery]]
+        # The pictures take a moment; what was picked meanwhile is marked after them.
+        listen(item.select, self._offer_presets, *offered, **drawing).then(
+            self._preset_cards, shown, self.gallery, api_visibility="private", **drawing
+        )
+        drawn = [self.picture, self.hints, self.steps, self.undo, self.redo, self.set_line, self.single]
+        placed = [*drawn, self.gallery, self.strength, self.neutralise, *sliders]
         stage = [self.handle, self.before, self.fold, self.placeholder, self.actions, self.own]
-        listen(
-            self.chooser.choice.change, self._open, [self.chooser.choice, self.opened],
-            [*stage, *drawn, self.neutralise, self.opened, *sliders],
+        opened = listen(
+            self.chooser.choice.change, self._open, [self.chooser.choice, self.opened], [*stage, *placed, self.opened],
             show_progress_on=[self.placeholder, self.picture],
         )  # fmt: skip
-        now = [self.handle, self.before, self.history, self.neutralise]
+        listen(opened.success, self._offer_presets, *offered, **drawing).then(
+            self._preset_cards, shown, self.gallery, api_visibility="private", **drawing
+        )
+        now = [self.handle, self.before, self.steps]
         # A listener for each slider: it sends its own value alone, and of one slider only the last value counts.
         for name, one in self.sliders.items():
             listen(one.release, self._mover(name), [*now, one], drawn, **lane)
-        listen(self.neutralise.input, self._redraw, now, drawn, **lane)
-        listen(self.gallery.click, self._apply_preset, now, [*drawn, self.gallery, *sliders], **lane)
-        listen(self.undo.click, self._undo, now, [*drawn, *sliders], **lane)
-        listen(self.reset.click, self._reset, now, [*drawn, *sliders], **lane)
-        edit = [self.handle, self.neutralise, self.history]
-        listen(self.keep.click, self._keep, [self.title_box, *edit[1:]], [self.gallery, self.title_box])
+        listen(self.neutralise.input, self._neutralise, [*now, self.neutralise], drawn, **lane)
+        worn = [*now, self.strength, self.keep_own]
+        listen(self.gallery.click, self._pick_preset, worn, placed, **lane)
+        listen(self.strength.release, self._strengthen, [*now, self.strength], placed, **lane)
+        listen(self.undo.click, self._undo, now, placed, **lane)
+        listen(self.redo.click, self._redo, now, placed, **lane)
+        listen(self.reset.click, self._reset, now, placed, **lane)
+        edit = [self.handle, self.steps]
+        listen(self.keep.click, self._keep, [self.title_box, *edit], [self.gallery, self.title_box])
         listen(self.save.click, self._save, edit, None)
         listen(self.download.click, self._download, [self.chooser.choice, *edit], self.file).then(
             fn=None, js="() => { document.querySelector('#expression-file')?.click(); }", api_visibility="private"
         )
         target = tabs["animate"]
         handed = [*target.chooser.parts, target.expression, target.expression_note, self.window.tabs]
-        listen(self.animate.click, self._hand_over(target), [self.chooser.choice, *edit[1:]], handed)
+        listen(self.animate.click, self._hand_over(target), [self.chooser.choice, self.steps], handed)
 
     def _hand_over(self, target: Any) -> Any:
-        def hand_over(choice: Choice | None, neutralise: bool, history: History) -> Updates:
+        def hand_over(choice: Choice | None, steps: Steps) -> Updates:
             if not choice:
                 raise UserInputError("There is no portrait yet.", "Choose one first.")
-            kept = {"values": history[-1], "neutralise": neutralise}
+            kept = {"values": steps.now.values, "neutralise": steps.now.neutralise}
             chosen: Updates = target.chooser.answer(choice)
             return chosen | {
                 target.expression: kept,
@@ -187,8 +235,7 @@ class ExpressionTab:
     def _open(self, choice: Choice | None, opened: Choice | None) -> Updates:
         if choice and choice == opened:  # the page may report one change twice
             return {}
-        fresh = {self.history: [{}], self.undo: gr.Button(interactive=False), self.neutralise: False}
-        fresh |= {self.opened: choice, **self._positions({})}
+        fresh = {self.opened: choice, **self._step(Steps()), **self._positions(Look())}
         if not choice:
             return fresh | {
                 self.handle: None,
@@ -217,87 +264,132 @@ class ExpressionTab:
     def _mover(self, name: str) -> Any:
         """Return the handler of one slider: what was drawn last, with this value changed."""
 
-        def move(
-            handle: PortraitHandle | None, before: str, history: History, neutralise: bool, value: float | None
-        ) -> Updates:
-            values = moved(history[-1], name, value)
+        def move(handle: PortraitHandle | None, before: str, steps: Steps, value: float | None) -> Updates:
             # leaving a slider's number field reports a release too, though nothing moved
-            return {} if values == history[-1] else self._drawn(handle, before, history, neutralise, values)
+            if abs(steps.now.values.get(name, 0.0) - (value or 0.0)) <= 1e-6:
+                return {}
+            return self._drawn(handle, before, steps.to(steps.now.moved(name, value)))
 
         return move
 
-    def _redraw(self, handle: PortraitHandle | None, before: str, history: History, neutralise: bool) -> Updates:
-        return self._drawn(handle, before, history, neutralise, history[-1])
+    def _neutralise(self, handle: PortraitHandle | None, before: str, steps: Steps, on: bool) -> Updates:
+        return self._drawn(handle, before, steps.to(steps.now.neutralised(on)))
 
-    def _drawn(
-        self, handle: PortraitHandle | None, before: str, history: History, neutralise: bool, values: Values
-    ) -> Updates:
-        """Return the updates of picture, hints, history and the undo button."""
-        if history[-1] != values:
-            history = [*history[-UNDO_STEPS:], values]
-        updates: Updates = {self.history: history, self.undo: gr.Button(interactive=len(history) > 1)}
+    def _drawn(self, handle: PortraitHandle | None, before: str, steps: Steps) -> Updates:
+        """Return the updates of picture, hints, and of what says where in its steps the look stands."""
+        updates = self._step(steps)
         if handle is None:
             return updates
-        drawn = self.service.render(handle, ExpressionEdit(values, neutralise))
+        drawn = self.service.render(handle, steps.now.edit)
         after = str(self.window.shelf.picture(drawn.image))
         said = text.hints((*handle.hints, *drawn.hints), "The picture is fine.")
         return updates | {self.picture: (before, after), self.hints: said}
 
-    def _positions(self, values: Values) -> Updates:
+    def _step(self, steps: Steps) -> Updates:
+        return {
+            self.steps: steps,
+            self.undo: gr.Button(interactive=len(steps.past) > 1),
+            self.redo: gr.Button(interactive=bool(steps.ahead)),
+            self.set_line: set_words(steps.now),
+            self.single: gr.Accordion(label=fold_title(steps.now)),
+        }
+
+    def _placed(self, handle: PortraitHandle | None, before: str, steps: Steps) -> Updates:
+        """Return the updates of everything after a step that moves more than one slider."""
+        updates = self._drawn(handle, before, steps)
+        return updates | self._positions(steps.now) | {self.gallery: self._preset_cards(handle, steps)}
+
+    def _positions(self, look: Look) -> Updates:
         """Return the updates of all sliders; one whose picture could not be drawn comes back too."""
-        return {slider: values.get(name, 0.0) for name, slider in self.sliders.items()}
+        places = {slider: look.values.get(name, 0.0) for name, slider in self.sliders.items()}
+        strength = {self.strength: look.strength} if look.preset else {}
+        return {**places, **strength, self.neutralise: look.neutralise}
 
-    def _undo(self, handle: PortraitHandle | None, before: str, history: History, neutralise: bool) -> Updates:
-        earlier = history[:-1] or [{}]
-        return self._drawn(handle, before, earlier, neutralise, earlier[-1]) | self._positions(earlier[-1])
+    def _undo(self, handle: PortraitHandle | None, before: str, steps: Steps) -> Updates:
+        return self._placed(handle, before, steps.back())
 
-    def _reset(self, handle: PortraitHandle | None, before: str, history: History, neutralise: bool) -> Updates:
-        return self._drawn(handle, before, history, neutralise, {}) | self._positions({})
+    def _redo(self, handle: PortraitHandle | None, before: str, steps: Steps) -> Updates:
+        return self._placed(handle, before, steps.forth())
 
-    def _apply_preset(
-        self, handle: PortraitHandle | None, before: str, history: History, neutralise: bool, event: gr.EventData
+    def _reset(self, handle: PortraitHandle | None, before: str, steps: Steps) -> Updates:
+        return self._placed(handle, before, steps.to(Look())) | {self.strength: 1}
+
+    def _strengthen(self, handle: PortraitHandle | None, before: str, steps: Steps, strength: float) -> Updates:
+        if not steps.now.preset or steps.now.strength == strength:
+            return {}  # the strength of the next preset
+        return self._placed(handle, before, steps.to(steps.now.at(strength)))
+
+    def _pick_preset(
+        self,
+        handle: PortraitHandle | None,
+        before: str,
+        steps: Steps,
+        strength: float,
+        keep_own: bool,
+        event: gr.EventData,
     ) -> Updates:
         act, name = clicked(event)
         if act == "forget":
             self.presets.delete(name)
-            return {self.gallery: self._preset_cards()}
-        values = {n: float(v) for n, v in self.presets.get(name).edit.values.items()}
-        return self._drawn(handle, before, history, neutralise, values) | self._positions(values)
+            return {self.gallery: self._preset_cards(handle, steps)}
+        if steps.now.preset == name:
+            return self._placed(handle, before, steps.to(steps.now.bare()))
+        look = steps.now.wearing(name, self.presets.get(name).edit, strength, keep_own=keep_own)
+        return self._placed(handle, before, steps.to(look))
 
-    def _preset_cards(self, *, pictures: bool = True) -> str:
+    # -- presets ------------------------------------------------------------------
+
+    def _preset_cards(self, handle: PortraitHandle | None, steps: Steps, pictures: int | None = None) -> str:
+        """Return the presets on the opened face, else on the sample's; `pictures` of them with theirs, default all."""
         items = []
-        for preset in self.presets.list():
+        for number, preset in enumerate(self.presets.list()):
             extras = () if preset.builtin else (("forget", "×", f"Delete the preset {preset.title}"),)
-            picture = self.window.picture_url(self.presets.thumbnail(preset.name)) if pictures else ""
+            drawn = pictures is None or number < pictures
             items.append(
                 text.Card(
-                    preset.name, preset.title, preset.help, picture, act="preset", extras=extras, icon="expression"
+                    preset.name,
+                    preset.title,
+                    preset.help,
+                    self._preset_picture(preset, handle) if drawn else "",
+                    act="preset",
+                    extras=extras,
+                    icon="expression",
+                    selected=preset.name == steps.now.preset,
                 )
             )
         return text.cards(items, "presets", "Expression presets")
 
-    def _offer_presets(self, offered: bool) -> Iterator[tuple[str, bool]]:
-        """Show the presets by name at once, and with their pictures when those are drawn."""
-        if not offered:
-            yield self._preset_cards(pictures=False), True
-        yield self._preset_cards(), True
+    def _preset_picture(self, preset: ExpressionPreset, handle: PortraitHandle | None) -> str:
+        if handle is None:
+            return self.window.picture_url(self.presets.thumbnail(preset.name))
+        said = json.dumps([handle.key, dict(sorted(preset.edit.values.items())), preset.edit.neutralise])
+        key = f"preset-{hashlib.sha256(said.encode()).hexdigest()[:24]}"
+        return self.window.shelf.url(self.window.shelf.kept(key, lambda: self.service.stamp(handle, preset.edit)))
 
-    def _keep(self, title: str, neutralise: bool, history: History) -> tuple[str, str]:
-        kept = self.presets.save(title, ExpressionEdit(history[-1], neutralise))
+    def _offer_presets(
+        self, offered: str | None, handle: PortraitHandle | None, steps: Steps
+    ) -> Iterator[tuple[str, str]]:
+        """Show the presets by name at once, and with their pictures as those are drawn; `offered` has its own."""
+        face = handle.key if handle else ""
+        if offered != face:
+            for count in range(0, len(self.presets.list()), DRAWN_AT_ONCE):
+                yield face, self._preset_cards(handle, steps, count)
+        yield face, self._preset_cards(handle, steps)
+
+    def _keep(self, title: str, handle: PortraitHandle | None, steps: Steps) -> tuple[str, str]:
+        kept = self.presets.save(title, steps.now.edit)
         gr.Info(f"“{kept.title}” is among the presets now.", title="Saved", duration=4)
-        return self._preset_cards(), ""
+        return self._preset_cards(handle, steps), ""
 
-    def _save(self, handle: PortraitHandle | None, neutralise: bool, history: History) -> None:
+    def _save(self, handle: PortraitHandle | None, steps: Steps) -> None:
         if handle is None:
             raise UserInputError("There is no portrait yet.", "Choose one first.")
-        self.service.save(handle, ExpressionEdit(history[-1], neutralise))
+        self.service.save(handle, steps.now.edit)
         gr.Info("The picture is in the Library, with its recipe.", title="Saved", duration=5)
 
-    def _download(
-        self, choice: Choice | None, handle: PortraitHandle | None, neutralise: bool, history: History
-    ) -> gr.DownloadButton:
+    def _download(self, choice: Choice | None, handle: PortraitHandle | None, steps: Steps) -> gr.DownloadButton:
         if not choice or handle is None:
             raise UserInputError("There is no portrait yet.", "Choose one first.")
         out = self.window.shelf.place(f"{choice['title']} expression.png")
-        self.service.write(handle, ExpressionEdit(history[-1], neutralise), out)
+        self.service.write(handle, steps.now.edit, out)
         return gr.DownloadButton(value=out)
