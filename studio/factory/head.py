@@ -57,8 +57,10 @@ _LOWER_LIP = (95, 88, 178, 87, 14, 317, 402, 318, 324, 146, 91, 181, 84, 17, 314
               315, 404, 320, 307, 96, 89, 179, 86, 15, 316, 403, 319, 325)  # fmt: skip
 _UPPER_LID = (246, 161, 160, 159, 158, 157, 173, 466, 388, 387, 386, 385, 384, 398)
 _LOWER_LID = (7, 163, 144, 145, 153, 154, 155, 249, 390, 373, 374, 380, 381, 382)
-_FUNNEL_MM = (3.4, 7.6)  # how far the funnel raises the upper and drops the lower lip
-_FUNNEL_NARROWS, _FUNNEL_FORWARD_MM = 0.30, 7.0
+_FUNNEL_MM = (2.2, 7.2)  # how far the funnel raises the upper and drops the lower lip
+_FUNNEL_CORNERS_MM = 2.2  # its corners come down, else the ring is a bowl with a flat top
+_FUNNEL_NARROWS, _FUNNEL_FORWARD_MM = 0.20, 2.0  # more of either makes another person of half the faces
+_FUNNEL_HOLE = 0.62  # width of the hole, of the mouth
 _BROWS = ((70, 63, 105, 66, 107, 55, 65, 52, 53, 46), (300, 293, 334, 296, 336, 285, 295, 282, 283, 276))
 
 
@@ -568,12 +570,12 @@ def _ring(actions: Array, asset: HeadAsset) -> None:
     middle = np.concatenate([[centre[1]], marks[pairs, 1].mean(1), [centre[1]]])
     below = np.interp(u, columns, middle) - mean[:, 1]  # decimetres under the line between the lips
     lower = np.clip((np.linalg.norm(asset.actions[INDEX["jawOpen"]], axis=1) - 0.09) / 0.08, 0, 1)
-    hole = np.sqrt(np.clip(1 - (u / 0.72) ** 2, 0, 1))  # the lips of a ring touch beside the hole
+    hole = np.sqrt(np.clip(1 - (u / _FUNNEL_HOLE) ** 2, 0, 1))  # the lips of a ring touch beside the hole
     outline = np.clip(1 - u**2, 0, 1)
     # Across the red of a lip the hole's outline turns into that of the lip; beyond, the skin comes to rest.
     outer = np.clip(np.abs(below) / 0.09, 0, 1)
     shape = hole + (outline - hole) * outer
-    up, down = (mm / asset.millimetres_per_unit for mm in _FUNNEL_MM)
+    sunk, up, down = (mm / asset.millimetres_per_unit for mm in (_FUNNEL_CORNERS_MM, *_FUNNEL_MM))
     rest = np.where(lower > 0.5, 0.12, 0.07)
     reach = np.exp(-((np.maximum(np.abs(below) - 0.06, 0) / rest) ** 2))
     near = np.exp(-(((mean[:, 0] ** 2 + (1.2 * (mean[:, 1] - centre[1])) ** 2) / 0.40**2) ** 2))
@@ -581,7 +583,8 @@ def _ring(actions: Array, asset: HeadAsset) -> None:
     near[asset.vertices_of("teeth_upper", "teeth_lower", "tongue")] = 0
     funnel = np.zeros_like(mean)
     funnel[:, 0] = -_FUNNEL_NARROWS * mean[:, 0] * near
-    funnel[:, 1] = (up * (1 - lower) - down * lower) * shape * reach * near
+    ring = ((up + sunk) * (1 - lower) - (down - sunk) * lower) * shape - sunk
+    funnel[:, 1] = ring * reach * near
     funnel[:, 2] = _FUNNEL_FORWARD_MM / asset.millimetres_per_unit * near * reach
     actions[INDEX["mouthFunnel"]] = funnel
 

@@ -166,7 +166,7 @@ DELIVERED: dict[str, Delivered] = {
     "jawRight": Delivered("chin to the left", -10.2, ("mouth", "cheek")),
     "jawOpen": Delivered("lip gap", 36.0, ("jaw", "cheek")),
     "mouthClose": Delivered("lip gap", -36.0, ("jaw", "cheek")),
-    "mouthFunnel": Delivered("lip gap", 11.0, ("cheek",)),
+    "mouthFunnel": Delivered("lip gap", 9.4, ("cheek",)),
     "mouthPucker": Delivered("mouth width", -8.7, ("cheek",)),
     "mouthLeft": Delivered("mouth to the left", 8.6, ("cheek", "nose")),
     "mouthRight": Delivered("mouth to the left", -8.6, ("cheek", "nose")),

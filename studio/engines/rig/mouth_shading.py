@@ -165,8 +165,8 @@ def paint(
                     light *= (1.0 + wet) * near_lower
                     for k in range(3):
                         color[k] += (tongue[k] * light - color[k]) * a
-            fade = _step((bv - tv) / mm, 0.8, 2.0) * (1.0 - 0.75 * rounding)
-            lit = (1.0 + side * 1.2 * (u - centre) / half) * (1.0 - 0.5 * rounding)
+            fade = _step((bv - tv) / mm, 0.8, 2.0) * (1.0 - 0.45 * rounding)
+            lit = (1.0 + side * 1.2 * (u - centre) / half) * (1.0 - 0.35 * rounding)
             for row in range(2):  # the lower row first, it stands behind
                 if row == 0:
                     if lower_tag[y, x] == 0 or state[5] == 0:

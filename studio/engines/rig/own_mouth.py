@@ -30,7 +30,7 @@ _SEARCHED = slice(5, 21)  # rows among which the line between the teeth may lie
 _CENTRAL = slice(9, 32)  # columns that decide
 _UPPER_TEETH, _LOWER_TEETH = 0.55, 0.45  # brightness of the rows as a share of the teeth expected of this photo
 _LINE = 0.16  # how much darker than both rows the line between them is, likewise
-_RING_SHADE = np.float32(0.38)  # light that teeth lose behind lips pushed out to a ring,
+_RING_SHADE = np.float32(0.20)  # light that teeth lose behind lips pushed out to a ring,
 _RING_WARMTH = np.float32(0.45)  # and how much more of it in the colors that the mouth's flesh lacks
 _CONTINUED_MM = 5.0  # own teeth go on this far upward under a raised lip
 

@@ -27,6 +27,7 @@ from studio.engines.rig.fit import HeadFit, rotation_of
 from studio.engines.rig.lips import LipContact, SeamPull
 from studio.engines.rig.mouth import Mouth
 from studio.engines.rig.spectacles import Spectacles
+from studio.engines.rig.teeth import rounding_of
 from studio.engines.rig.turning import PoseMeasure, TurnGauge
 
 Array = NDArray[Any]
@@ -38,9 +39,15 @@ FEATHER = 0.07  # of the eye distance: how far inside its outline the face passe
 FOLD = 0.04  # of the eye distance: neighbors from further apart in the photo are two sides of a fold
 SETTLED = 3.0  # degrees of head turn over which the photo's own ground gives way to the completed one
 TONGUE_PARTS = 0.2  # jawOpen that a tongue put out all the way asks for
+UNDONE_BY_RING = 0.6  # of a laugh, wide corners and own open jaw: nobody laughs with lips pushed out into a ring
 AMBIENT = 0.55
 RELIEF = 0.75  # the mesh bulges a little more than skin does
 RATIO_RANGE = (0.86, 1.10)  # how far new folds may darken or lighten the skin
+_LAUGHING = [
+    INDEX[f"mouth{part}{side}"]
+    for part in ("Smile", "Dimple", "Stretch", "UpperUp", "LowerDown")
+    for side in ("Left", "Right")
+]
 _LID_WEIGHTS = tuple(
     INDEX[f"eye{part}{side}"] for part in ("Blink", "Squint", "Wide", "LookDown", "LookUp", "LookIn", "LookOut")
     for side in ("Left", "Right")
@@ -285,12 +292,20 @@ class RigPortrait:
             held[blink] = min(held[blink], max(contact, self.own_weights[blink]))  # lids stop where they meet
         jaw, tongue = INDEX["jawOpen"], INDEX["tongueOut"]
         held[jaw] = max(held[jaw], TONGUE_PARTS * held[tongue])  # a tongue needs room between the teeth
+        self._round_off_laugh(held)
         weights = self._closed_to_contact(held)
         lids[list(_LID_WEIGHTS)] = (weights - self.own_weights)[list(_LID_WEIGHTS)]
         bent = self._bend(weights - lids)
         if np.any(lids):
             bent += (lids @ self._actions).reshape(-1, 3) * self._lid_calm
         return bent
+
+    def _round_off_laugh(self, weights: Weights) -> None:
+        """Take back a laugh as far as the lips are pushed out into a ring, in place."""
+        undone = UNDONE_BY_RING * max(rounding_of(weights) - rounding_of(self.own_weights), 0.0)
+        weights[_LAUGHING] *= 1 - undone
+        jaw = INDEX["jawOpen"]
+        weights[jaw] -= undone * min(max(float(self.own_weights[jaw]), 0.0), max(float(weights[jaw]), 0.0))
 
     def _closed_to_contact(self, weights: Weights) -> Weights:
         """Let mouthClose take no more than there is of a gap: lips that met do not go on to the nose."""

@@ -198,19 +198,19 @@ def _average(**per_pair: float) -> FloatArray:
 AVERAGE_MOUTH = MouthResponse(
     gap_mm=0.67,
     gap_per_weight_mm=_average(
-        jawOpen=34.5, close=-34.5, funnel=14.0, pucker=-0.9, smile=-3.0, stretch=0.4, dimple=0.2, press=-2.8,
+        jawOpen=34.5, close=-34.5, funnel=9.4, pucker=-0.9, smile=-3.0, stretch=0.4, dimple=0.2, press=-2.8,
         rollLower=-3.8, rollUpper=-2.8, shrugLower=-4.9, shrugUpper=4.1, lowerDown=3.8, upperUp=4.8, jawForward=1.4,
     ),
     width_mm=50.0,
     width_per_weight_mm=_average(
-        press=11.8, smile=11.0, dimple=8.4, stretch=7.8, frown=2.6, rollLower=0.9, funnel=-4.2, pucker=-8.4,
+        press=11.8, smile=11.0, dimple=8.4, stretch=7.8, frown=2.6, rollLower=0.9, funnel=-8.3, pucker=-8.4,
     ),
     lower_lip_mm=0.0,
     lower_lip_per_weight_mm=_average(
-        rollLower=3.8, shrugLower=4.9, close=27.6, jawOpen=-34.3, lowerDown=-3.8, funnel=-9.3,
+        rollLower=3.8, shrugLower=4.9, close=27.6, jawOpen=-34.3, lowerDown=-3.8, funnel=-7.2,
     ),
     protrusion_per_weight_mm=_average(
-        pucker=7.9, close=7.2, jawForward=4.5, funnel=4.0, shrugLower=2.0, rollLower=-2.1, rollUpper=-4.3, jawOpen=-9.0,
+        pucker=7.9, close=7.2, jawForward=4.5, funnel=2.0, shrugLower=2.0, rollLower=-2.1, rollUpper=-4.3, jawOpen=-9.0,
     ),
     blink_contact=np.array([0.79, 0.79], np.float32),
     own=np.zeros(len(ARKIT_NAMES), np.float32),

@@ -155,10 +155,36 @@ def opening_of(asset, name, amount=1.0):
 def test_funnel_is_a_ring(asset):
     gap, width = opening_of(asset, "mouthFunnel")
     _, rest = opening_of(asset, "mouthFunnel", 0.0)
-    assert width < 0.78 * rest
+    assert width < 0.86 * rest
     assert gap[4] > 8
     assert max(abs(gap[0]), abs(gap[-1])) < 0.1 * gap[4]  # the lips touch beside the hole
     assert gap[3] > 0.85 * gap[4]  # which is round
+
+
+def test_the_sides_of_a_funnels_hole_lie_midway_between_its_lips(asset):
+    """With its corners left at the line of the lips it is a bowl: flat above, pointed below."""
+    height = (asset.mean_at_landmarks + asset.actions_at_landmarks[INDEX["mouthFunnel"]])[:, 1]
+    sides = np.mean([height[list(INNER_LIP_PAIRS[k])].mean() for k in (0, -1)])
+    assert 0.4 < (height[13] - sides) / (height[13] - height[14]) < 0.6
+
+
+def test_lips_pushed_out_into_a_ring_do_not_laugh(portrait):
+    """Of a laughing photo the funnel takes the laugh back: the mouth gets narrow, and not as high as both together."""
+    own, ring = lips_of(portrait), lips_of(portrait, mouthFunnel=1.0)
+    width = np.linalg.norm(ring[61, :2] - ring[291, :2]) / np.linalg.norm(own[61, :2] - own[291, :2])
+    assert width < 0.78
+    gap, own_gap = ((m[14, 1] - m[13, 1]) / portrait._mouth._mm for m in (ring, own))
+    assert 6 < gap < own_gap + 6
+
+
+@pytest.mark.parametrize("name", ["mouthFunnel", "mouthPucker"])
+def test_own_teeth_stay_teeth_behind_rounded_lips(portrait, photo, face, name):
+    """They lie deeper and get darker, but a gray denture is no one's."""
+    x, y = face.landmarks[13, :2]
+    eye = np.linalg.norm(face.landmarks[33, :2] - face.landmarks[263, :2])
+    teeth = np.s_[int(y + 0.03 * eye) : int(y + 0.06 * eye), int(x - 0.05 * eye) : int(x + 0.05 * eye)]
+    own, rounded = (p[teeth].astype(float) @ LUMA for p in (photo, drawn(portrait, **{name: 0.8})))
+    assert np.median(rounded) > 0.68 * np.median(own)
 
 
 @pytest.mark.parametrize("name", ["mouthUpperUp", "mouthLowerDown"])
