@@ -93,7 +93,7 @@ class OwnerServices:
         self.training_sets = TrainingSets(store, portraits, queue)
         self.likeness = Likeness(store, engines)
         self.bases = Bases(
-            store, queue, cards=BASE_CARDS, assets=assets, models=data_dir / "models", offline=studio.offline
+            store, queue, engines, cards=BASE_CARDS, assets=assets, models=data_dir / "models", offline=studio.offline
         )
         self.generation = Generation(store, engines, queue, sources, self.bases, self.likeness)
         self.expressions = Expressions(store, sources, portraits)

@@ -77,7 +77,7 @@ def library_verify(
     with opened_studio(data_dir) as studio:
         report = studio.upkeep.verify()
         freed = studio.upkeep.sweep() if sweep else 0
-        lines = [f"{report.checked} files checked"]
+        lines = [report.sentence]
         for word, names in (("missing", report.missing), ("changed", report.changed), ("orphan", report.orphans)):
             lines += [f"{word}: {name}" for name in names]
         lines += [f"{freed} bytes freed"] if sweep else []

@@ -9,7 +9,7 @@ This module does not decide which action needs which scope; services do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, get_args
@@ -68,6 +68,15 @@ class Consent:
             and (self.until is None or at < self.until)
             and (self.revoked_at is None or at < self.revoked_at)
         )
+
+
+def standing(consents: Sequence[Consent], at: datetime) -> Literal["none", "agreed", "taken back", "ended"]:
+    """Say how consent stands at a moment: "agreed" where any scope is allowed."""
+    if not consents:
+        return "none"
+    if any(is_allowed(consents, scope, at) for scope in SCOPES):
+        return "agreed"
+    return "taken back" if any(c.revoked_at is not None for c in consents) else "ended"
 
 
 def is_allowed(consents: Iterable[Consent], scope: Scope, at: datetime) -> bool:

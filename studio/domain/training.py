@@ -27,6 +27,10 @@ Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 _LARGEST_SEED = 2**62 - 1
 
 
+SMALLEST_RESOLUTION = 256
+"""Below this side in pixels a base is trained at its own only."""
+
+
 class TrainingPlan(BaseModel):
     """Everything that decides what is learned, besides photos and base.
 
@@ -331,6 +335,18 @@ MORE_STEPS = 0.5
 LEAST_SPREAD = 0.05
 """Two photos may agree by chance; a person's own photos never differ less than this."""
 HALF_ALIKE = 0.5
+
+
+def resolutions(made_for: int, now: int) -> list[int]:
+    """Return the sides in pixels that a base can be trained at.
+
+    Args:
+        made_for: side that the base was made for; a small one leaves no choice.
+        now: of the plan.
+    """
+    if made_for < SMALLEST_RESOLUTION:
+        return [now]
+    return sorted({now, made_for, made_for * 3 // 4 // 64 * 64, made_for // 2})
 
 
 def more_steps(steps: int) -> int:

@@ -19,6 +19,8 @@ from typing import Any, Literal, cast
 from studio import pins
 from studio.engines.base import (
     AdapterConverter,
+    BaseFiles,
+    CaptionWriter,
     FaceAnalyser,
     IdentityTrainer,
     ImageGenerator,
@@ -37,12 +39,16 @@ _DIFFUSION = {
     "safetensors": "safetensors",
 }
 
-Role = Literal["faces", "speech", "synthesis", "portrait", "trainer", "generator", "adapters"]
+Role = Literal[
+    "faces", "captions", "speech", "synthesis", "portrait", "bases", "trainer", "generator", "adapters"
+]  # fmt: skip
 PROTOCOLS: dict[Role, type] = {
     "faces": FaceAnalyser,
+    "captions": CaptionWriter,
     "speech": SpeechAnalyser,
     "synthesis": SpeechSynthesiser,
     "portrait": PortraitAnimator,
+    "bases": BaseFiles,
     "trainer": IdentityTrainer,
     "generator": ImageGenerator,
     "adapters": AdapterConverter,
@@ -121,6 +127,28 @@ ENGINES: tuple[EngineEntry, ...] = (
         ("head.npz",),
         "Apache-2.0; head asset CC0-1.0",
         "Moves one photo by 52 expression weights and three head angles, on a plain CPU.",
+    ),
+    EngineEntry(
+        "captioner",
+        "Captions by a model",
+        "captions",
+        "studio.engines.vision.captioner:Captioner",
+        {"torch": "torch", "transformers": "transformers"},
+        (),
+        "BSD-3-Clause (torch), Apache-2.0 (transformers); captioning models have licences of their own",
+        "Describes photos in words, by an image-to-text model that you have chosen.",
+        required=False,
+    ),
+    EngineEntry(
+        "base-files",
+        "Base model files",
+        "bases",
+        "studio.engines.diffusion.bases.files:DiffusersFiles",
+        {},
+        (),
+        "Apache-2.0; base models have licences of their own",
+        "Says what the files of a base model are, without loading them, and fetches them from the hub.",
+        required=False,
     ),
     EngineEntry(
         "diffusion",
@@ -234,6 +262,13 @@ class Engines:
         speech = self.speech()
         return f"{speech.name} {speech.version}"
 
+    def languages(self) -> tuple[tuple[str, str], ...]:
+        """Return code and title of every language of speech: English first, any other one last; loads no engine."""
+        from studio.engines.voice.languages import ANY, load_languages
+
+        found = sorted(load_languages().values(), key=lambda one: (one.code == ANY, one.code != "en", one.title))
+        return tuple((one.code, one.title) for one in found)
+
     def synthesiser(self) -> SpeechSynthesiser:
         """Return the offline voice.
 
@@ -259,6 +294,22 @@ class Engines:
             names = ", ".join(e.name for e in ENGINES if e.role == "portrait")
             raise EngineUnavailableError(f"There is no portrait engine named {name!r}.", f"Engines: {names}.")
         return cast("PortraitAnimator", self._once(name, lambda: self.assets / "head.npz", self.faces))
+
+    def captioner(self, model: str) -> CaptionWriter:
+        """Return what describes pictures by a model; made anew each time, for it holds the model's weights.
+
+        Args:
+            model: a folder, or a name on the hub whose files are on this computer.
+
+        Raises:
+            EngineUnavailableError: the model or its libraries are not here.
+            EngineError: the files are no image-to-text model, or are damaged.
+        """
+        return cast("CaptionWriter", load(ENGINE["captioner"], self.assets)(model))
+
+    def base_files(self) -> BaseFiles:
+        """Return what reads and fetches the files of base models."""
+        return cast("BaseFiles", self._once("base-files"))
 
     def generator(self) -> ImageGenerator:
         """Return what draws pictures from words.

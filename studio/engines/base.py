@@ -6,7 +6,7 @@ are `uint8` RGB, height x width x 3; sound is `float32` mono in -1..1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -18,6 +18,7 @@ from studio.domain.expression import FaceState, Weights
 from studio.domain.face import DetectedFace, FaceEmbedding
 from studio.domain.performance import MouthResponse, Performance
 from studio.domain.speech import SpeechAnalysis
+from studio.domain.traits import Measures
 
 if TYPE_CHECKING:  # they bring pydantic, which the recogniser's process never needs
     from studio.domain.adapter import (
@@ -28,7 +29,7 @@ if TYPE_CHECKING:  # they bring pydantic, which the recogniser's process never n
         ExportReport,
         ImportReport,
     )
-    from studio.domain.base_model import BaseLocation
+    from studio.domain.base_model import BaseLocation, BaseModelCard
     from studio.domain.training import Preflight, TrainingPlan
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
@@ -70,6 +71,32 @@ class FaceAnalyser(Protocol):
         Raises:
             EngineUnavailableError: no embedder is installed.
         """
+        ...
+
+    def face_mask(self, image: Image, face: DetectedFace) -> Matte:
+        """Return where one face is: 255 inside, 0 outside, soft between."""
+        ...
+
+    def measure(self, image: Image, face: DetectedFace, matte: Matte) -> Measures:
+        """Return what a picture shows of one person besides who it is.
+
+        Args:
+            matte: the person's, of any size; it is scaled to the picture's.
+        """
+        ...
+
+    def fingerprint(self, image: Image) -> int:
+        """Return 64 bits in which pictures that look alike differ little."""
+        ...
+
+
+class CaptionWriter(Protocol):
+    """Describes pictures in words, by a model that the person has chosen."""
+
+    name: str
+
+    def caption(self, image: Image) -> str:
+        """Describe a picture in one line."""
         ...
 
 
@@ -270,6 +297,70 @@ class TrainingOutcome:
     losses: tuple[float, ...]
 
 
+class BaseFiles(Protocol):
+    """Reads what the files of base models are, and fetches them; loads no weights."""
+
+    name: str
+
+    def inspect(
+        self,
+        path: Path,
+        *,
+        name: str = "",
+        title: str = "",
+        sha256: str = "",
+        on_read: Callable[[float], None] | None = None,
+    ) -> BaseLocation:
+        """Say what a base model's files are, without loading them.
+
+        Args:
+            path: a folder in the diffusers layout, or one safetensors file.
+            name, title: default the file's own name.
+            sha256: of the weights where it is known already; "" reads them all once.
+            on_read: told how far that is, over 0 to 1.
+
+        Raises:
+            NotFoundError: nothing is there.
+            UserInputError: pickled, another family, a component is missing.
+            UnreadableMediaError: damaged or cut off.
+        """
+        ...
+
+    def refuse_offline(self, card: BaseModelCard, *, offline: bool) -> None:
+        """Refuse a download where the studio, or the hub's own switch, is set to offline.
+
+        Raises:
+            UserInputError: it is.
+        """
+        ...
+
+    def download(
+        self,
+        card: BaseModelCard,
+        folder: Path,
+        *,
+        token: str | None = None,
+        on_progress: Callable[[int, int, float], None] | None = None,
+        offline: bool = False,
+    ) -> None:
+        """Fetch the files of a card and note that they are complete; goes on where an earlier one ended.
+
+        Args:
+            on_progress: told bytes done, bytes in all, bytes per second; what it raises ends the download.
+
+        Raises:
+            UserInputError: offline, or access is not granted.
+            NotFoundError: the hub lacks a file.
+            StoreError: the disk has no room, or refused.
+            EngineError: the connection broke off for good, or the bytes are wrong.
+        """
+        ...
+
+    def downloaded(self, folder: Path, card: BaseModelCard) -> str:
+        """Return the sha256 of the weights of a finished download of this card; "" where there is none."""
+        ...
+
+
 class IdentityTrainer(Protocol):
     """Teaches a base model one person."""
 
@@ -338,6 +429,10 @@ class ImageGenerator(Protocol):
 
     name: str
     version: str
+
+    def libraries(self) -> dict[str, str]:
+        """Return name -> version of the libraries that decide a picture's pixels."""
+        ...
 
     def generate(
         self,
@@ -412,6 +507,41 @@ class AdapterConverter(Protocol):
             UserInputError: pickled, of another family or model, or nothing in it is known.
             UnreadableMediaError: no whole file.
             EngineError: it could not be carried over unchanged.
+        """
+        ...
+
+    def check_push(self, repository: str, token: str, *, offline: bool = False) -> None:
+        """Refuse what no push can do, before anything is made ready for it.
+
+        Raises:
+            UserInputError: offline, no token, or no such name.
+        """
+        ...
+
+    def push(
+        self,
+        repository: str,
+        files: Mapping[str, Path | bytes],
+        *,
+        token: str,
+        private: bool = True,
+        message: str = "Add adapter",
+        endpoint: str | None = None,
+        offline: bool = False,
+    ) -> str:
+        """Create the repository if need be and put the files into it, in one commit; return its address.
+
+        Args:
+            repository: "owner/name".
+            files: name in the repository -> file or bytes.
+            token: with the right to write; kept nowhere.
+            private: of a new repository; an existing one stays as it is.
+            endpoint: base address; default the hub's.
+
+        Raises:
+            UserInputError: as `check_push`, or the hub refuses the token.
+            EngineError: the hub cannot be reached or refuses.
+            EngineUnavailableError: the hub's library is not installed.
         """
         ...
 

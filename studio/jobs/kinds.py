@@ -79,6 +79,8 @@ class JobKind(Generic[Params]):
         lane: "long" for what may take hours: it runs in a worker process of its own, so that it
             holds up no picture.
         icon: name of a file in assets/icons, for lists of jobs.
+        keeps_its_work: what a stopped job has done stays, and goes on from where it was ordered;
+            a second job for the same would find it done.
         cancel_grace_seconds: how long a run may go on after being asked to stop;
             then its process is ended. Long enough to save what must be saved.
     """
@@ -90,6 +92,7 @@ class JobKind(Generic[Params]):
     service: str
     lane: Lane = "main"
     icon: str = "film"
+    keeps_its_work: bool = False
     cancel_grace_seconds: float = 0.6
 
 

@@ -26,6 +26,7 @@ from studio.jobs.kinds import JobContext, JobKind
 from studio.services.progress import OnProgress, Progress, told
 
 if TYPE_CHECKING:
+    from studio.engines import Engines
     from studio.jobs.queue import JobQueue
     from studio.store import OwnerStore
 
@@ -113,6 +114,7 @@ class Bases:
         self,
         store: OwnerStore,
         queue: JobQueue,
+        engines: Engines,
         *,
         cards: Path,
         assets: Path,
@@ -121,6 +123,7 @@ class Bases:
     ) -> None:
         self._store = store
         self._queue = queue
+        self._engines = engines
         self._cards_folder = cards
         self._assets = assets
         self._models = models
@@ -161,14 +164,12 @@ class Bases:
             UserInputError, UnreadableMediaError: the files cannot be used.
             ConflictError: a person's own weights are others than when they were added.
         """
-        from studio.engines.diffusion.bases.inspecting import inspect_base
-
         entry = self.get(name)
         if entry.location is None:
             raise _absent(entry)
         known = "" if entry.own else entry.location.sha256
         path = Path(entry.location.path)
-        found = inspect_base(path, name=entry.card.name, title=entry.card.title, sha256=known)
+        found = self._engines.base_files().inspect(path, name=entry.card.name, title=entry.card.title, sha256=known)
         if entry.own and found.sha256 != entry.location.sha256:
             raise ConflictError(
                 f"The weights of {entry.card.title} are others than when it was added.",
@@ -179,13 +180,14 @@ class Bases:
     def _of_card(self, card: BaseModelCard) -> BaseEntry:
         folder = self._assets / EMBEDDED_FOLDER if card.source == "embedded" else self._models / card.name
         here = _bytes_in(folder)
-        done = (folder / "model_index.json").is_file() if card.source == "embedded" else _receipt(folder, card)
-        if not done:
+        embedded = card.source == "embedded"
+        sha256 = "" if embedded else self._engines.base_files().downloaded(folder, card)
+        if not sha256 and not (embedded and (folder / "model_index.json").is_file()):
             return BaseEntry(card, "partial" if here and card.source == "hub" else "absent", here)
         location = BaseLocation(
             name=card.name, title=card.title, family=card.family, path=str(folder), resolution=card.resolution,
-            embedded=card.source == "embedded", prediction_type=card.prediction_type,
-            sha256="" if done is True else str(done["sha256"]),
+            embedded=embedded, prediction_type=card.prediction_type,
+            sha256=sha256,
         )  # fmt: skip
         return BaseEntry(card, "ready", here, location)
 
@@ -216,10 +218,9 @@ class Bases:
             UnreadableMediaError: damaged or cut off.
             ConflictError: the name is taken.
         """
-        from studio.engines.diffusion.bases.inspecting import inspect_base
-
         path = path.expanduser().absolute()
-        found = inspect_base(path, name=name.strip().lower(), title=title.strip(), on_read=on_read)
+        files = self._engines.base_files()
+        found = files.inspect(path, name=name.strip().lower(), title=title.strip(), on_read=on_read)
         if not _NAME.fullmatch(found.name):
             raise UserInputError(
                 f"{found.name!r} cannot be the name of a base model.", "Use lower-case letters, digits and dashes."
@@ -260,9 +261,6 @@ class Bases:
             StoreError: the disk has no room, or refused.
             EngineError: the connection broke off for good, or the bytes are wrong.
         """
-        from studio.engines.diffusion.bases import downloads
-        from studio.engines.diffusion.bases.inspecting import inspect_base
-
         entry = self.get(name)
         if entry.card.source != "hub":
             raise UserInputError(f"{entry.card.title} is not downloaded.", "It is here already, or it is your own.")
@@ -273,16 +271,13 @@ class Bases:
             if on_progress is not None:
                 on_progress(download_progress(done, total, speed))
 
-        folder = self._models / name
-        downloads.download(
+        self._engines.base_files().download(
             entry.card,
-            folder,
+            self._models / name,
             token=os.environ.get("HF_TOKEN") or None,
             on_progress=tell,
             offline=self._offline,
         )
-        found = inspect_base(folder, name=name, title=entry.card.title)
-        downloads.write_receipt(folder, entry.card, found.sha256)
         return self.get(name)
 
     def submit_download(self, name: str) -> Job:
@@ -292,14 +287,12 @@ class Bases:
             NotFoundError, UserInputError: as `download`.
             ConflictError: it is here already.
         """
-        from studio.engines.diffusion.bases import downloads
-
         entry = self.get(name)
         if entry.state == "ready":
             raise ConflictError(f"{entry.card.title} is here already.", "Choose it as the base model.")
         if entry.card.source != "hub":
             raise _absent(entry)
-        downloads.refuse_offline(entry.card, offline=self._offline)
+        self._engines.base_files().refuse_offline(entry.card, offline=self._offline)
         return self._queue.submit("download", {"name": name}, title=f"Download {entry.card.title}")
 
 
@@ -322,13 +315,6 @@ def _absent(entry: BaseEntry) -> NotFoundError:
 def _bytes_in(folder: Path) -> int:
     """Return the size of all files beneath a folder."""
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else 0
-
-
-def _receipt(folder: Path, card: BaseModelCard) -> Mapping[str, Any] | None:
-    """Return what the finished download of this card noted; None for none, or one of another revision."""
-    from studio.engines.diffusion.bases.downloads import read_receipt
-
-    return read_receipt(folder, card)
 
 
 class DownloadParams(BaseModel):

@@ -69,6 +69,11 @@ class Jobs:
         kind = self._queue.kinds.get(job.kind)
         return "library" if kind is None else kind.icon
 
+    def keeps_its_work(self, job: Job) -> bool:
+        """Say whether what a stopped job of this kind has done stays, and goes on from where it was ordered."""
+        kind = self._queue.kinds.get(job.kind)
+        return kind is not None and kind.keeps_its_work
+
     def log_tail(self, job_id: str) -> str:
         """Return the job's last log lines.
 

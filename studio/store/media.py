@@ -91,6 +91,16 @@ class VerifyReport:
         """Whether every row has its bytes and every file its row; unused media are no fault."""
         return not (self.missing or self.changed or self.orphans)
 
+    @property
+    def sentence(self) -> str:
+        """What was found, for the person."""
+        if self.ok:
+            return f"All {self.checked} files are there and unchanged."
+        return (
+            f"{len(self.missing)} missing, {len(self.changed)} changed, {len(self.orphans)} left over "
+            f"of {self.checked} files."
+        )
+
 
 @dataclass(frozen=True)
 class SweepReport:

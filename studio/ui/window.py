@@ -87,8 +87,11 @@ class Window:
 
     def job_card(self, job: Job, log_tail: str = "", *, with_open: bool = True) -> str:
         """Return a job as the page shows it, with its newest picture or the icon of its kind."""
-        icon = self.studio.jobs.icon(job)
-        return jobcard.card(job, self.job_picture(job), log_tail, with_open=with_open, icon=icon)
+        jobs = self.studio.jobs
+        return jobcard.card(
+            job, self.job_picture(job), log_tail, with_open=with_open, icon=jobs.icon(job),
+            keeps_its_work=jobs.keeps_its_work(job),
+        )  # fmt: skip
 
     def job_picture(self, job: Job) -> str:
         """Return the address of a job's newest frame, or of what it made; empty when there is neither."""

@@ -213,9 +213,9 @@ def test_a_missing_asset_explains_itself(entry: EngineEntry, tmp_path: Path) -> 
 def test_every_engine_can_be_asked_for() -> None:
     """Each row is reached by a method of Engines, and says who it is."""
     made = Engines(ASSETS)
-    asked = (made.faces, made.speech, made.synthesiser, made.animator, made.trainer, made.generator, made.adapters)
-    results = {typing.get_type_hints(ask)["return"] for ask in asked}
-    assert results == set(PROTOCOLS.values())
+    asked = [member for name, member in inspect.getmembers(made, inspect.ismethod) if not name.startswith("_")]
+    results = {typing.get_type_hints(ask).get("return") for ask in asked}
+    assert results >= set(PROTOCOLS.values())
     for entry in ENGINES:
         kind = class_of(entry)
         if "name" in members(PROTOCOLS[entry.role]):

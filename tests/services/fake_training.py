@@ -105,6 +105,9 @@ class FakeGenerator:
     def __init__(self) -> None:
         self.orders: list[tuple[Any, Any]] = []
 
+    def libraries(self) -> dict[str, str]:
+        return {"torch": "0"}
+
     def generate(self, location, order, adapters=(), *, source=None, mask=None, on_step=None, should_stop=None):
         self.orders.append((order, tuple(adapters)))
         shade = 100 + round(50 * sum(a.strength for a in adapters))

@@ -18,6 +18,9 @@ from studio.domain.pose import HeadPose
 from studio.domain.speech import SILENCE, Phone, SpeechAnalysis
 from studio.engines import Engines
 from studio.engines.media.pictures import write_png
+from studio.engines.vision.appearance import measure
+from studio.engines.vision.face_mask import face_mask
+from studio.engines.vision.fingerprint import fingerprint
 from studio.errors import EngineUnavailableError
 
 
@@ -36,7 +39,20 @@ def picture(path: Path, faces: int = 1, size: tuple[int, int] = (300, 280), shad
     return path
 
 
-class FakeAnalyser:
+class RealMeasures:
+    """The part of a face analyser that needs no model."""
+
+    def face_mask(self, image, face):
+        return face_mask(image, face)
+
+    def measure(self, image, face, matte):
+        return measure(image, face, matte)
+
+    def fingerprint(self, image):
+        return fingerprint(image)
+
+
+class FakeAnalyser(RealMeasures):
     def __init__(self) -> None:
         self.detections = 0
         self.embedder = True

@@ -76,7 +76,12 @@ def test_what_is_absent_says_how_to_get_it(studio) -> None:
 def test_the_embedded_base_is_ready_when_its_files_are(studio, tiny, tmp_path) -> None:
     def bases(assets):
         return Bases(
-            studio.store, studio.jobs._queue, cards=PRESETS / "bases", assets=assets, models=tmp_path / "models"
+            studio.store,
+            studio.jobs._queue,
+            studio.whole.engines,
+            cards=PRESETS / "bases",
+            assets=assets,
+            models=tmp_path / "models",
         )
 
     (tmp_path / "assets").mkdir()

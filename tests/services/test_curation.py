@@ -26,13 +26,13 @@ from studio.errors import (
 from studio.jobs.executor import work_off
 from studio.jobs.kinds import Workplace
 from studio.studio import JOB_KINDS
-from tests.services.fakes import FakeEngines, at_home
+from tests.services.fakes import FakeEngines, RealMeasures, at_home
 
 PEOPLE = {name: np.eye(16, dtype=np.float32)[i] * 0.75 for i, name in enumerate(("ann", "bob", "cem", "dot"))}
 NAMES = ["", *PEOPLE]
 
 
-class Crowd:
+class Crowd(RealMeasures):
     """Sees in the first row of a picture whose faces it shows, and how well they are lit."""
 
     def __init__(self) -> None:
@@ -428,9 +428,7 @@ def test_policies_are_a_persons_own(studio, ann) -> None:
         studio.training_sets.set_policy(ann.id, "shoes", "describe")
 
 
-def test_a_captioning_model_writes_all_captions_in_one_step(studio, ann, monkeypatch) -> None:
-    from studio.engines.vision import captioner
-
+def test_a_captioning_model_writes_all_captions_in_one_step(studio, engines, ann, monkeypatch) -> None:
     class Wordy:
         def __init__(self, model: str) -> None:
             self.name = model
@@ -438,7 +436,7 @@ def test_a_captioning_model_writes_all_captions_in_one_step(studio, ann, monkeyp
         def caption(self, image) -> str:
             return f"somebody before {image.shape[0]} waves"
 
-    monkeypatch.setattr(captioner, "Captioner", Wordy)
+    monkeypatch.setattr(engines, "captioner", Wordy)
     with pytest.raises(UserInputError, match="No captioning model"):
         studio.training_sets.submit_write_captions(ann.id, " ")
     job = studio.training_sets.submit_write_captions(ann.id, "waves")

@@ -43,6 +43,9 @@ class FakeGenerator:
         self.calls = []
         self.steps_before_failure = None
 
+    def libraries(self):
+        return {"torch": "0", "diffusers": "0"}
+
     def generate(self, location, order, adapters=(), *, source=None, mask=None, on_step=None, should_stop=None):
         self.calls.append((location, order, tuple(adapters), source, mask))
         for number in range(order.count):

@@ -241,6 +241,7 @@ EMPTY = {
     "presets.list": lambda s, a: [p for p in s() if not p.builtin],
     "bases.list": lambda s, a: [b for b in s() if b.location and b.location.name == a.base.location.name],
     "runs.list": lambda s, a: s(),
+    "runs.current": lambda s, a: s(a.run.id),
     "adapters.list": lambda s, a: s(),
     "adapters.leak_sheet": lambda s, a: s(a.adapter),
     "adapters.thumbnail": lambda s, a: s(a.adapter),
@@ -255,12 +256,14 @@ NO_IDS = {
     "adapter_exchange.import_file", "adapters.refuse_taken", "library.recipe_of_file", "training.plan",
     "training.preset",
     "training.presets", "animation.voices", "likeness.distance", "likeness.measure",
-    "likeness.reference_of_pictures", "jobs.icon", "sample.ensure", "sample.add_person",
+    "likeness.reference_of_pictures", "jobs.icon", "jobs.keeps_its_work", "animation.languages",
+    "curation.pictures_among", "sample.ensure", "sample.add_person",
 }  # fmt: skip
 """These get no id of anything stored."""
 
 HANDED_VALUES = {
-    "training_sets.example", "runs.job", "expressions.original", "expressions.render", "expressions.save",
+    "training_sets.example", "runs.job", "runs.listed_job", "expressions.original", "expressions.render",
+    "expressions.save",
     "expressions.write", "expressions.redraw", "generation.redraw", "adapters.require_consent",
 }  # fmt: skip
 """These get a value that another method of the same owner's services handed out, or a whole recipe."""

@@ -66,6 +66,9 @@ def test_job_buttons_follow_the_state():
     assert acts["failed"] == {"retry", "forget"}
     assert acts["done"] == {"forget"}
     assert "show" in {a for a, _ in jobcard.buttons(a_job(state="done", outputs={"render_id": "r1"}))}
+    kept = a_job(state="cancelled")
+    assert (jobcard.state_words(kept), jobcard.state_words(kept, keeps_its_work=True)) == ("Cancelled", "Stopped")
+    assert {a for a, _ in jobcard.buttons(kept, keeps_its_work=True)} == {"forget"}
 
 
 def test_job_card_tells_progress_to_screen_readers():

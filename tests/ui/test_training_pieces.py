@@ -182,7 +182,7 @@ def test_nothing_a_person_typed_becomes_html(made):
 
 
 def test_what_can_be_done_follows_the_state():
-    acts = {s: {a for a, _ in runs.acts_of(a_state(s), None)} for s in ("done", "stopped", "failed", "interrupted")}
+    acts = {s: set(a_state(s).actions(None)) for s in ("done", "stopped", "failed", "interrupted")}
     assert acts["done"] == {"more", "delete"}
     assert acts["stopped"] == acts["failed"] == acts["interrupted"] == {"continue", "delete"}
     assert 'data-act="smaller"' in runs.head(a_state("failed"), None, {}, "last line")

@@ -100,6 +100,18 @@ def test_heavy_libraries_stay_in_their_room(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(STUDIO).as_posix())
+def test_services_see_engines_through_their_door(path: Path) -> None:
+    """The table, the Protocols, and files of pictures and sounds; what stands behind a row is the engine's own."""
+    if room(path) not in {"services", "jobs", "ui"}:
+        return
+    for name in imports(path):
+        if name.startswith("studio.engines."):
+            inside = name.removeprefix("studio.engines.")
+            door = inside.split(".")[0] in {"base", "media"} or not (STUDIO / "engines" / inside.split(".")[0]).exists()
+            assert door, f"{path.relative_to(ROOT)} imports {name}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(STUDIO).as_posix())
 def test_only_the_top_sees_settings(path: Path) -> None:
     if room(path) not in {"settings", "commands", "studio"}:
         assert "studio.settings" not in imports(path)

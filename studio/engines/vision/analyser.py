@@ -17,10 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.domain.face import DetectedFace, FaceEmbedding
+from studio.domain.traits import Measures
 from studio.engines.base import Image, Matte
+from studio.engines.vision.appearance import measure
 from studio.engines.vision.crops import Window
 from studio.engines.vision.detector import DetectorName, find_candidates
 from studio.engines.vision.embedding import DlibEmbedder, InsightfaceEmbedder, InsightfacePack
+from studio.engines.vision.face_mask import face_mask
+from studio.engines.vision.fingerprint import fingerprint
 from studio.engines.vision.landmarks import MESH_POINTS, Landmarks, find_landmarks, refine, window_of, wobble
 from studio.engines.vision.likely import is_clear, judge
 from studio.engines.vision.matte import person_matte
@@ -95,6 +99,33 @@ class VisionAnalyser:
         """
         _check(image)
         return self._embedder.embed(image, face)
+
+    def face_mask(self, image: Image, face: DetectedFace) -> Matte:
+        """Return where one face is: 255 inside, 0 outside, soft between.  # (H, W)
+
+        Raises:
+            ValueError: the array is not a picture.
+        """
+        _check(image)
+        return face_mask(image, face)
+
+    def measure(self, image: Image, face: DetectedFace, matte: Matte) -> Measures:
+        """Return what a picture shows of one person besides who it is.
+
+        Raises:
+            ValueError: the array is not a picture.
+        """
+        _check(image)
+        return measure(image, face, matte)
+
+    def fingerprint(self, image: Image) -> int:
+        """Return 64 bits in which pictures that look alike differ little.
+
+        Raises:
+            ValueError: the array is not a picture.
+        """
+        _check(image)
+        return fingerprint(image)
 
     def track(self, image: Image, previous: NDArray[np.float32]) -> Landmarks:
         """Follow a face from one video frame to the next, in one look.

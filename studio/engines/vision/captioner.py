@@ -18,7 +18,13 @@ LONGEST_WORDS = 40
 
 
 class Captioner:
-    """One loaded model; use it from one thread at a time."""
+    """One loaded model; use it from one thread at a time.
+
+    Attributes:
+        name: of the model.
+    """
+
+    name = "captioner"
 
     def __init__(self, model: str) -> None:
         """Load the model.

@@ -243,9 +243,7 @@ class AdapterExchange:
             UserInputError: offline, or the hub refuses the token.
             ConsentMissingError: somebody in it did not agree to "publish"; a private repository is one too.
         """
-        from studio.engines.diffusion.adapters.hub import check_push, push_files
-
-        check_push(repository, token, offline=self._offline)
+        self._engines.adapters().check_push(repository, token, offline=self._offline)
         adapter = self._shelf.get(adapter_id)
         self._shelf.require_consent(adapter, publish=True)
         location = self._base_of(adapter, None)
@@ -270,7 +268,7 @@ class AdapterExchange:
             if not files and lacking is not None:
                 raise lacking
             files["README.md"] = model_card(adapter, self._card(adapter.base_name), told_files).encode()
-            url: str = push_files(
+            url = self._engines.adapters().push(
                 repository, files, token=token, private=private, message=f"Add {adapter.name}",
                 endpoint=endpoint, offline=self._offline,
             )  # fmt: skip

@@ -62,6 +62,10 @@ class Animation:
         self._scratch = scratch
         self._maker = ClipMaker(sources, portraits, scratch)
 
+    def languages(self) -> tuple[tuple[str, str], ...]:
+        """Return code and title of every language that speech can be in: English first, any other one last."""
+        return self._portraits.engines.languages()
+
     # -- for the window and the command line -----------------------------------------
 
     def preview(self, request: AnimationRequest, seconds: float = 3.0) -> AnimationResult:

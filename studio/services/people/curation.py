@@ -47,6 +47,11 @@ class Curation:
 
     # -- dropping ------------------------------------------------------------------
 
+    def pictures_among(self, files: Sequence[Path]) -> list[Path]:
+        """Return the pictures of a chosen folder's files, without what lies beside them; all of them where none is."""
+        found = [f for f in files if f.suffix.lower() in PICTURE_SUFFIXES]
+        return found or list(files)
+
     def start(self, sources: Path | Iterable[Path], *, identity_id: str | None = None, title: str = "") -> Intake:
         """Take files in; nothing is measured yet.
 

@@ -54,27 +54,25 @@ class Measuring:
 
     def _measured(self, sha256: str) -> tuple[Analysis, dict[int, bytes]]:
         """Measure stored bytes; also return small JPEGs of the photo (-1) and of its faces."""
-        from studio.engines.vision.appearance import measure
-        from studio.engines.vision.fingerprint import fingerprint
-
         try:
             found = self._portraits.find_faces(self._store.media.get(sha256).read_bytes())
         except (UserInputError, NotFoundError) as exc:
             return Analysis(sha256=sha256, version=VERSION, problem=exc.message, hint=exc.hint), {}
-        print_ = fingerprint(found.image)
+        engines = self._portraits.engines
+        print_ = engines.faces().fingerprint(found.image)
         size: dict[str, Any] = {"width": found.width, "height": found.height}
         if not found.faces:
             return Analysis(
                 sha256=sha256, version=VERSION, fingerprint=print_, **size, problem="No face was found.",
                 hint="Use a picture in which the face is well lit and larger than 100 pixels.",
             ), {-1: jpeg(_shrunk(found.image, LOOK_SIDE))}  # fmt: skip
-        engines = self._portraits.engines
+        analyser = engines.faces()
         with engines.lock:
-            matte = engines.faces().matte(_shrunk(found.image, MASK_SIDE))
+            matte = analyser.matte(_shrunk(found.image, MASK_SIDE))
             faces = tuple(
                 IntakeFace(
                     key=f"{sha256}:{index}", index=index, face=scaled_face(face, found.scale),
-                    embedding=self._embedding(found, index), measures=measure(found.image, face, matte),
+                    embedding=self._embedding(found, index), measures=analyser.measure(found.image, face, matte),
                 )
                 for index, face in enumerate(found.faces)
             )  # fmt: skip

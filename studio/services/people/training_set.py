@@ -37,6 +37,7 @@ class TrainingSets:
 
     def __init__(self, store: OwnerStore, portraits: Portraits, queue: JobQueue) -> None:
         self._store = store
+        self._engines = portraits.engines
         self._measuring = Measuring(store, portraits)
         self._queue = queue
         self._rows = store.curation
@@ -169,10 +170,8 @@ class TrainingSets:
         Raises:
             EngineUnavailableError: the model or its libraries are not here.
         """
-        from studio.engines.vision.captioner import Captioner
-
         kept = [c for c in self.training_set(identity_id) if c.kept]
-        captioner = Captioner(model)
+        captioner = self._engines.captioner(model)
         said: dict[str, str] = {}
         for number, curated in enumerate(kept, start=1):
             said[curated.photo.id] = captioner.caption(self.example(curated, CAPTION_SIDE).image)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from studio.domain.adapter import Adapter, AdapterFile
 from studio.domain.base_model import FAMILY_TITLES, BaseLocation
 from studio.domain.job import Job
+from studio.domain.picture_size import check_size
 from studio.domain.render import NewRender, Render
 from studio.engines.base import Image, PictureOrder
 from studio.errors import EngineUnavailableError, NotFoundError, UserInputError
@@ -202,8 +203,6 @@ class Generation:
 
     def _prepared(self, request: GenerationRequest) -> _Prepared:
         """Find base and adapters, ask for consent, settle the sources and the size."""
-        from studio.engines.diffusion.drawing.sampling import check_size
-
         if request.width is not None or request.height is not None:
             check_size(request.width or request.height or 0, request.height or request.width or 0)
         adapters = tuple(self._store.adapters.get(use.adapter_id) for use in request.adapters)
@@ -263,11 +262,10 @@ class Generation:
         parent_id: str | None,
     ) -> Render:
         """Put one picture into the library."""
-        from studio.engines.diffusion.runtime import versions
         from studio.engines.media.pictures import png_bytes, thumbnail_jpeg
 
         generator = self._engines.generator()
-        engines = {"generator": f"{generator.name} {generator.version}", **versions()}
+        engines = {"generator": f"{generator.name} {generator.version}", **generator.libraries()}
         location = prepared.location
         recipe = new_recipe("image", request.model_dump(mode="json"), engines, prepared.inputs)
         recipe["base"] = {"name": location.name, "family": location.family, "sha256": location.sha256}

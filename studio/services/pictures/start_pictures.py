@@ -69,13 +69,11 @@ class StartPictures:
         Raises:
             NoFaceError: there is no face to redraw.
         """
-        from studio.engines.diffusion.drawing.redraw_masks import background_mask, face_mask
-
         large = enlarged(source, _SMALLEST_FOR_FACES)
         with self._engines.lock:
             analyser = self._engines.faces()
             if preset == "background":
-                mask = background_mask(analyser.matte(large))
+                mask = 255 - analyser.matte(large)
             else:
                 faces = analyser.detect(large)
                 if not faces:
@@ -83,7 +81,7 @@ class StartPictures:
                         "No face was found in the picture to start from.",
                         "Give a mask of your own, or another picture.",
                     )
-                mask = face_mask(large, faces[0])
+                mask = analyser.face_mask(large, faces[0])
         return _resized(mask, source.shape[1], source.shape[0])
 
 

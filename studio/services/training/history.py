@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from studio.domain.adapter import Adapter, NewAdapter, free_name
 from studio.domain.job import Job
 from studio.domain.training import Checkpoint, GridCell, RunSample, Suggestion, TrainingRun, suggest_checkpoint
-from studio.errors import ConflictError, UserInputError
+from studio.errors import ConflictError, NotFoundError, UserInputError
 from studio.services.training.grids import GridSummary, grid_sheet, summarize
 from studio.services.training.states import RunState, measures_of, standing
 
@@ -45,6 +45,23 @@ class RunHistory:
             NotFoundError: no such run.
         """
         return self._store.runs.get(run_id)
+
+    def current(self, run_id: str | None, identity_id: str | None = None) -> TrainingRun | None:
+        """Return the run to show: the asked one, else a person's that trains or their newest, else any that trains."""
+        runs = self.list()
+        asked = next((r for r in runs if r.id == run_id), None)
+        if asked is not None:
+            return asked
+        mine = [r for r in runs if identity_id in (None, r.identity_id)]
+        active = [r for r in mine or runs if (job := self.listed_job(r)) is not None and job.is_active]
+        return next(iter([*active, *mine]), None)  # both newest first
+
+    def listed_job(self, run: TrainingRun) -> Job | None:
+        """Return the job that trains a run, or trained it last; None when it was cleared away."""
+        try:
+            return self.job(run)
+        except NotFoundError:
+            return None
 
     def state(self, run_id: str) -> RunState:
         """Say where a run stands."""

@@ -410,7 +410,15 @@ def run_grid(params: GridParams, context: JobContext) -> Mapping[str, Any]:
 
 
 KIND = JobKind(
-    "train", "Training", TrainParams, run, service="training", lane="long", icon="train", cancel_grace_seconds=180.0
+    "train",
+    "Training",
+    TrainParams,
+    run,
+    service="training",
+    lane="long",
+    icon="train",
+    keeps_its_work=True,
+    cancel_grace_seconds=180.0,
 )
 GRID_KIND = JobKind(
     "grid",

@@ -19,6 +19,8 @@ MEMORY_ERRORS = ("OutOfMemoryError", "MemoryError")
 
 State = Literal["waiting", "training", "stopped", "interrupted", "failed", "done"]
 
+RunAction = Literal["stop", "more", "continue", "start again", "delete"]
+
 
 @dataclass(frozen=True)
 class RunState:
@@ -50,6 +52,18 @@ class RunState:
     def can_continue(self) -> bool:
         """Whether steps of the plan are left to do."""
         return not self.can_stop and self.state != "done"
+
+    def actions(self, job: Job | None) -> tuple[RunAction, ...]:
+        """Return what can be done with the run now.
+
+        Args:
+            job: the one that trains it, or trained it last.
+        """
+        if self.can_stop:
+            return ("stop",) if job is not None and job.can_cancel else ()
+        if self.state == "done":
+            return ("more", "delete")
+        return ("continue" if self.saved_step else "start again", "delete")
 
 
 def standing(run: TrainingRun, job: Job | None, saved: int) -> tuple[State, str, bool]:

@@ -23,12 +23,12 @@ STATE_WORDS = {
 TONES = {"done": "good", "failed": "bad", "interrupted": "warn", "running": "busy"}
 
 
-def state_words(job: Job) -> str:
+def state_words(job: Job, *, keeps_its_work: bool = False) -> str:
     """Return the state in words, with what is going on right now."""
     if job.is_active and job.cancel_requested:
         return "Stopping"
-    if job.kind == "train" and job.state == "cancelled":
-        return "Stopped"  # what was learned is kept
+    if keeps_its_work and job.state == "cancelled":
+        return "Stopped"
     return STATE_WORDS[job.state]
 
 
@@ -47,15 +47,14 @@ def timing(job: Job, now: datetime | None = None) -> str:
     return took + text.when(job.finished or job.created, now or datetime.now(UTC))
 
 
-def buttons(job: Job, *, with_open: bool = True) -> list[tuple[str, str]]:
+def buttons(job: Job, *, with_open: bool = True, keeps_its_work: bool = False) -> list[tuple[str, str]]:
     """Return (act, label) of everything a person can do with the job now."""
     out = []
     if job.can_cancel:
         out.append(("cancel", "Cancel"))
     if job.state == "interrupted":
         out.append(("resume", "Resume"))
-    # A training goes on, or starts again, from its run on the Train tab: a second job for it would find it done.
-    if job.can_retry and job.state != "done" and job.kind != "train":
+    if job.can_retry and job.state != "done" and not keeps_its_work:
         out.append(("retry", "Try again"))
     if with_open and job.state == "done" and (job.outputs.get("render_id") or job.outputs.get("render_ids")):
         out.append(("show", "Show in Library"))
@@ -64,8 +63,21 @@ def buttons(job: Job, *, with_open: bool = True) -> list[tuple[str, str]]:
     return out
 
 
-def card(job: Job, preview_url: str = "", log_tail: str = "", *, with_open: bool = True, icon: str = "library") -> str:
-    """Return one job as a card; `icon` names a file in assets/icons, shown while there is no picture."""
+def card(
+    job: Job,
+    preview_url: str = "",
+    log_tail: str = "",
+    *,
+    with_open: bool = True,
+    icon: str = "library",
+    keeps_its_work: bool = False,
+) -> str:
+    """Return one job as a card.
+
+    Args:
+        icon: names a file in assets/icons, shown while there is no picture.
+        keeps_its_work: as `JobKind` says it.
+    """
     tone = TONES.get(job.state, "")
     picture = f'<img src="{escape(preview_url)}" alt="Newest frame">' if preview_url else ""
     bar = ""
@@ -79,7 +91,7 @@ def card(job: Job, preview_url: str = "", log_tail: str = "", *, with_open: bool
     acts = "".join(
         f'<button type="button" class="mini" data-act="{act}" data-id="{escape(job.id)}" '
         f'data-key="{act}-{escape(job.id)}" aria-label="{escape(label)}: {escape(job.title)}">{escape(label)}</button>'
-        for act, label in buttons(job, with_open=with_open)
+        for act, label in buttons(job, with_open=with_open, keeps_its_work=keeps_its_work)
     )
     again = f" · attempt {job.attempt}" if job.attempt > 1 else ""
     same = job.outputs.get("same_frames")
@@ -96,7 +108,7 @@ def card(job: Job, preview_url: str = "", log_tail: str = "", *, with_open: bool
         f'<article class="job {tone}" data-job="{escape(job.id)}" data-state="{job.state}">'
         f'<span class="picture">{picture or glyph}</span><div class="body"><div class="top">'
         f"<strong>{escape(job.title or job.kind)}</strong>"
-        f'<span class="state {tone}">{state_words(job)}</span></div>'
+        f'<span class="state {tone}">{state_words(job, keeps_its_work=keeps_its_work)}</span></div>'
         f'<p class="meta">{escape(timing(job))}{again}</p>{doing}{bar}{failure}</div>'
         f'<div class="acts">{acts}</div></article>'
     )

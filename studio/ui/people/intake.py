@@ -199,7 +199,7 @@ class HeapPanel:
         if not paths:
             raise UserInputError("There is no photo yet.", "Drop photos, or choose a folder.")
         files = [Path(p) for p in ([paths] if isinstance(paths, str) else paths)]
-        job = self.curation.submit_analyse(_pictures_only(files), identity_id=whose or None)
+        job = self.curation.submit_analyse(self.curation.pictures_among(files), identity_id=whose or None)
         selected = HEAP + str(job.params["intake_id"])
         return {self.tab.selected: selected, **self.tab.show(selected), self.files: None}
 
@@ -249,11 +249,3 @@ class HeapPanel:
         if job is not None and not job.is_active:
             updates[self.tab.list] = self.tab.people_cards(selected)
         return updates
-
-
-def _pictures_only(files: list[Path]) -> list[Path]:
-    """Pass over what lies beside pictures in a chosen folder; several files given by name are all looked at."""
-    from studio.services.people.curation import PICTURE_SUFFIXES
-
-    found = [f for f in files if f.suffix.lower() in PICTURE_SUFFIXES]
-    return found or files

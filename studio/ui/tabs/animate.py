@@ -25,7 +25,6 @@ from studio.services.clips.animation import (
     AnimationRequest,
     checked_request,
 )
-from studio.services.clips.languages import spoken_languages
 from studio.services.clips.request import USUAL_VOICE
 from studio.services.sources import MediaSource
 from studio.ui.kit import text
@@ -127,7 +126,11 @@ class AnimateTab:
             info="Optional, but the lips become clearly better with it.",
         )
         self.language = gr.Dropdown(
-            spoken_languages(), value="en", label="Language", info="Of the speech.", filterable=False
+            [(title, code) for code, title in self.service.languages()],
+            value="en",
+            label="Language",
+            info="Of the speech.",
+            filterable=False,
         )
         with gr.Accordion("No sound? Let an offline voice speak", open=False, elem_id="animate-typed"):
             self.voice_note = html()

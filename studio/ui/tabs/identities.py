@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.domain.consent import SCOPES, Consent, Scope
+from studio.domain.consent import SCOPES, Consent, Scope, standing
 from studio.domain.identity import Identity
 from studio.domain.photo import Photo
 from studio.errors import UserInputError
@@ -39,13 +39,11 @@ USUAL_SCOPES: list[Scope] = ["edit", "animate"]
 
 def consent_line(person: Identity, now: datetime) -> tuple[str, str]:
     """Return the state of a person's consent in words, and its tone."""
-    if not person.consents:
-        return "no consent recorded", "warn"
-    allowed = [SCOPE_WORDS[s].lower() for s in SCOPES if person.allows(s, now)]
-    if allowed:
-        return "agreed: " + ", ".join(allowed), "good"
-    revoked = any(c.revoked_at is not None for c in person.consents)
-    return ("consent taken back" if revoked else "consent has ended"), "bad"
+    state = standing(person.consents, now)
+    if state == "agreed":
+        return "agreed: " + ", ".join(SCOPE_WORDS[s].lower() for s in SCOPES if person.allows(s, now)), "good"
+    words = {"none": "no consent recorded", "taken back": "consent taken back", "ended": "consent has ended"}
+    return words[state], "warn" if state == "none" else "bad"
 
 
 def read_consent(agreed_by: str, scopes: list[Scope], until: str, evidence: str) -> Consent | None:

@@ -316,19 +316,15 @@ class LibraryTab:
     def _verify(self) -> str:
         report = self.window.upkeep.verify()
         if report.ok:
-            return text.notice(f"All {report.checked} files are there and unchanged.", tone="good")
+            return text.notice(report.sentence, tone="good")
         lines = [
             *(f"missing: {n}" for n in report.missing[:20]),
             *(f"changed: {n}" for n in report.changed[:20]),
             *(f"left over: {n}" for n in report.orphans[:20]),
         ]
-        said = (
-            f"{len(report.missing)} missing, {len(report.changed)} changed, {len(report.orphans)} left over "
-            f"of {report.checked} files."
-        )
         tone = "bad" if report.missing or report.changed else "warn"
         return text.notice(
-            said, "Left-over files may be deleted; the others come back from a backup.", tone
+            report.sentence, "Left-over files may be deleted; the others come back from a backup.", tone
         ) + text.hints(lines)
 
     def _sweep(self) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 
 from studio.domain.base_model import FAMILY_TITLES
-from studio.domain.training import Preflight, TrainingPlan
+from studio.domain.training import Preflight, TrainingPlan, resolutions
 from studio.errors import NotFoundError, StudioError, UserInputError
 from studio.services.bases import BaseEntry
 from studio.services.training.plans import DEFAULT_PRESET, TrainingPreset
@@ -25,8 +25,6 @@ from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.training.plan_fields import FIELDS, WORDS, changes_of, component, values_of
 from studio.ui.window import Window
 
-SMALLEST_CHOICE = 256
-"""Below this the base knows one size only, and the field is hidden."""
 FULL_STEPS = 3000
 CHECKING = '<div class="preflight"><div class="verdict"><span>Looking whether it fits…</span></div></div>'
 STATE_WORDS = {"ready": "ready", "partial": "half downloaded", "absent": "not downloaded"}
@@ -263,7 +261,7 @@ class PlanForm:
         if not offered and entry is not None:
             family = FAMILY_TITLES[entry.card.family]
             cards = text.notice(f"There is no preset for {family} yet.", "Add one to presets/training.", "warn")
-        sizes = self._sizes(entry, plan.resolution)
+        sizes = resolutions(entry.card.resolution if entry else plan.resolution, plan.resolution)
         return {
             self.presets: cards,
             self.note: base_note(entry) if entry else "",
@@ -279,13 +277,6 @@ class PlanForm:
             **dict(zip(self.advanced, values_of(plan), strict=True)),
             self.instead: {},
         }
-
-    @staticmethod
-    def _sizes(entry: BaseEntry | None, now: int) -> list[int]:
-        made_for = entry.card.resolution if entry else now
-        if made_for < SMALLEST_CHOICE:
-            return [now]
-        return sorted({now, made_for, made_for * 3 // 4 // 64 * 64, made_for // 2})
 
     def photo_count(self, person: str | None) -> int | None:
         """Return how many photos a person has; None when nobody is chosen."""

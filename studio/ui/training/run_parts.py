@@ -55,24 +55,28 @@ def head(state: RunState, job: Job | None, metrics: Metrics, log_tail: str = "",
     if state.can_stop:
         meter = _meter(run.name, state.step / state.steps)
         doing = f'<p class="doing">{escape(state.sentence)}</p>'
-    acts = "".join(text.button(a, run.id, label, f"{label}: {run.name}") for a, label in acts_of(state, job))
     return (
         f'<section class="run {color}" data-run="{escape(run.id)}" data-state="{state.state}">'
         f'<div class="top"><h3>{escape(run.name)}</h3>'
-        f'<span class="state {color}">{escape(state_words(state, job))}</span><div class="acts">{acts}</div></div>'
+        f'<span class="state {color}">{escape(state_words(state, job))}</span>'
+        f'<div class="acts">{_acts(state, job)}</div></div>'
         f'<p class="meta">{escape(_plan_words(run))}</p><div class="stats">{stats}</div>{meter}{doing}'
         f"{_ending(state, log_tail)}{_question(run) if asking else ''}</section>"
     )
 
 
-def acts_of(state: RunState, job: Job | None) -> list[tuple[str, str]]:
-    """Return (act, label) of what a person can do with the run now."""
-    if state.can_stop:
-        return [("stop", "Stop and keep")] if job is not None and job.can_cancel else []
-    if state.state == "done":
-        return [("more", f"Train on to {more_steps(state.steps)}"), ("delete", "Delete")]
-    label = "Continue" if state.saved_step else "Start again"
-    return [("continue", label), ("delete", "Delete")]
+def _acts(state: RunState, job: Job | None) -> str:
+    """Return the buttons of what a person can do with the run now."""
+    run = state.run
+    buttons = {
+        "stop": ("stop", "Stop and keep"),
+        "more": ("more", f"Train on to {more_steps(state.steps)}"),
+        "continue": ("continue", "Continue"),
+        "start again": ("continue", "Start again"),
+        "delete": ("delete", "Delete"),
+    }
+    chosen = (buttons[action] for action in state.actions(job))
+    return "".join(text.button(act, run.id, label, f"{label}: {run.name}") for act, label in chosen)
 
 
 def _plan_words(run: TrainingRun) -> str:

@@ -14,7 +14,7 @@ import gradio as gr
 
 from studio.domain.job import Job
 from studio.domain.training import Calibration, RunSample, TrainingRun
-from studio.errors import NotFoundError, UserInputError
+from studio.errors import UserInputError
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.training import checkpoints
@@ -83,28 +83,9 @@ class RunView:
 
     # -- what is shown ----------------------------------------------------------
 
-    def current(self, run_id: str | None, person: str | None = None) -> TrainingRun | None:
-        """Return the run to show: the asked one, else the person's newest, else one that trains now."""
-        all_runs = self.runs.list()
-        asked = next((r for r in all_runs if r.id == run_id), None)
-        if asked is not None:
-            return asked
-        mine = [r for r in all_runs if person in (None, r.identity_id)]
-        active = [r for r in mine or all_runs if (j := self.job(r)) is not None and j.is_active]
-        return next(iter([*active, *mine]), None)  # both newest first
-
-    def job(self, run: TrainingRun) -> Job | None:
-        """Return the job that trains a run, or trained it last; None when it was cleared away."""
-        if run.job_id is None:
-            return None
-        try:
-            return self.window.studio.jobs.get(run.job_id)
-        except NotFoundError:
-            return None
-
     def show(self, run_id: str | None, person: str | None = None, seen: dict[str, str] | None = None) -> Updates:
         """Return the updates of `parts`; with `seen` only of those that changed since."""
-        run = self.current(run_id, person)
+        run = self.runs.current(run_id, person)
         if run is None:
             past = self._history(self.runs.list(), None)
             return {
@@ -135,7 +116,7 @@ class RunView:
 
     def _pieces(self, run: TrainingRun, known: dict[str, str]) -> list[tuple[str, str, Callable[[], Any]]]:
         """Return (attribute, what it depends on, how it is made) of every part."""
-        job = self.job(run)
+        job = self.runs.listed_job(run)
         metrics = self.runs.metrics(run.id)
         found = self.runs.checkpoints(run.id)
         samples = self.runs.samples(run.id)
@@ -181,7 +162,7 @@ class RunView:
     def asked_to_delete(self, run_id: str) -> Updates:
         """Return the updates of `parts` that ask whether a run is really to be deleted."""
         run = self.runs.get(run_id)
-        head = self._head(run, self.job(run), self.runs.metrics(run_id), asking=True)
+        head = self._head(run, self.runs.listed_job(run), self.runs.metrics(run_id), asking=True)
         return {self.head: head}
 
     def _head(self, run: TrainingRun, job: Job | None, metrics: runs.Metrics, *, asking: bool = False) -> str:
@@ -243,7 +224,13 @@ class RunView:
         rows = []
         for run in listed[:24]:
             drawn = [s for s in self.runs.samples(run.id) if s.kind == "person"]
-            rows.append((self.runs.state(run.id), self.job(run), self.picture(drawn[-1].media_sha256) if drawn else ""))
+            rows.append(
+                (
+                    self.runs.state(run.id),
+                    self.runs.listed_job(run),
+                    self.picture(drawn[-1].media_sha256) if drawn else "",
+                )
+            )
         return runs.history(rows, shown.id if shown else None)
 
     # -- handlers ---------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 
 from studio.domain.base_model import FAMILY
 from studio.engines.diffusion import runtime
-from studio.engines.diffusion.bases import single_file
+from studio.engines.diffusion.bases import single_file, single_file_loading
 from studio.engines.diffusion.bases.header import read_header, weights_sha256
 from studio.engines.diffusion.bases.inspecting import component_weights, inspect_base
 from studio.engines.diffusion.bases.loading import load_base, text_to_image
@@ -258,11 +258,13 @@ def small_configs(folders, tmp_path, monkeypatch):
         )
     from transformers import CLIPTokenizer
 
-    monkeypatch.setattr(single_file, "CONFIGS", tmp_path / "configs")
+    monkeypatch.setattr(single_file_loading, "CONFIGS", tmp_path / "configs")
     narrow = tuple(replace(family, text_width=tiny_text_width(family.name)) for family in single_file.FAMILIES)
     monkeypatch.setattr(single_file, "FAMILIES", narrow)
     monkeypatch.setattr(
-        single_file, "clip_tokenizer", lambda pad: CLIPTokenizer.from_pretrained(folders["sd15"] / "tokenizer")
+        single_file_loading,
+        "clip_tokenizer",
+        lambda pad: CLIPTokenizer.from_pretrained(folders["sd15"] / "tokenizer"),
     )
 
 
@@ -343,13 +345,13 @@ def test_the_bundled_configs_have_the_published_sizes(family, millions) -> None:
 
 
 def test_the_bundled_vocabulary_is_clips() -> None:
-    tokenizer = single_file.clip_tokenizer("<|endoftext|>")
+    tokenizer = single_file_loading.clip_tokenizer("<|endoftext|>")
     ids = tokenizer("a photo of an astronaut riding a horse on mars").input_ids
     # Source: the token numbers that the CLIP paper's code gives for this well-known prompt.
     assert ids == [49406, 320, 1125, 539, 550, 18376, 6765, 320, 4558, 525, 7496, 49407]
     assert len(tokenizer) == 49408
     assert tokenizer.pad_token_id == 49407
-    assert single_file.clip_tokenizer("!").pad_token_id == 0
+    assert single_file_loading.clip_tokenizer("!").pad_token_id == 0
 
 
 # -- runtime --------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ from studio.engines.diffusion.bases.inspecting import inspect_base
 from studio.engines.diffusion.bases.loading import load_base, text_to_image
 from studio.engines.diffusion.drawing import generator as generator_module
 from studio.engines.diffusion.drawing.generator import DiffusionGenerator
-from studio.engines.diffusion.drawing.redraw_masks import background_mask, face_mask
 from studio.engines.diffusion.drawing.sampling import check_size, decode_latents, draw, encode_picture, fit
 from studio.errors import EngineError, OutOfMemoryError, UserInputError
 from tests.engines.diffusion.tiny_base import write_tiny_base
@@ -185,19 +184,6 @@ def test_latents_of_any_number_of_channels_are_inpainted(photo, square_mask, tmp
     picture = draw(base, "a", **NUMBERS, source=photo, mask=square_mask, denoise=0.8)[0]
     outside = fit(square_mask, 64, 64) == 0
     assert np.array_equal(picture[outside], fit(photo, 64, 64)[outside])
-
-
-def test_masks_of_a_face_and_its_background() -> None:
-    from studio.domain.face import DetectedFace, PhotoQuality
-    from studio.domain.pose import HeadPose
-
-    angles = np.linspace(0, 2 * np.pi, 478, endpoint=False)
-    marks = np.stack([50 + 20 * np.cos(angles), 60 + 30 * np.sin(angles), 0 * angles], 1).astype(np.float32)
-    face = DetectedFace((30, 30, 70, 90), 1.0, marks, HeadPose(), PhotoQuality(1, 1, 1, 1, 1))
-    mask = face_mask(np.zeros((120, 100, 3), np.uint8), face)
-    assert mask.shape == (120, 100)
-    assert (mask[60, 50], mask[60, 36], mask[60, 5], mask[5, 50]) == (255, 255, 0, 0)
-    assert np.array_equal(background_mask(mask), 255 - mask)
 
 
 # -- progress, trouble ---------------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from studio.engines import Engines
 from studio.engines.voice.languages import load_languages
 from studio.engines.voice.speech import PocketsphinxSpeech
 from studio.engines.voice.transcript import normalise
-from studio.services.clips.languages import spoken_languages
 
 
 @pytest.mark.parametrize(
@@ -29,7 +31,7 @@ def test_only_words_are_read(text: str, words: str) -> None:
 
 
 def test_every_language_that_is_offered_has_a_table_and_the_other_way_round() -> None:
-    codes = [code for _, code in spoken_languages()]
+    codes = [code for code, _ in Engines(Path("assets")).languages()]
     assert set(codes) == set(load_languages())
     assert (codes[0], codes[-1]) == ("en", "xx")
     speech = PocketsphinxSpeech()

@@ -1,13 +1,13 @@
-"""Adapter files as one engine: inspecting, exporting, importing, merging.
+"""Adapter files as one engine: inspecting, exporting, importing, merging, pushing.
 
-The functions stand in `inspecting`, `exporting` and `merging`; this is the
+The functions stand in `inspecting`, `exporting`, `merging` and `hub`; this is the
 door through which services reach them, so that a missing library is one
 sentence, and tests can put something else behind it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from studio.domain.adapter import (
@@ -21,7 +21,7 @@ from studio.domain.adapter import (
 from studio.domain.base_model import BaseLocation
 from studio.engines.base import Image
 from studio.engines.diffusion import runtime
-from studio.engines.diffusion.adapters import exporting, merging
+from studio.engines.diffusion.adapters import exporting, hub, merging
 from studio.engines.diffusion.adapters.inspecting import inspect_adapter
 
 
@@ -52,6 +52,26 @@ class AdapterFiles:
         """See `import_adapter`."""
         runtime.prepare()
         return exporting.import_adapter(location, path, out)
+
+    def check_push(self, repository: str, token: str, *, offline: bool = False) -> None:
+        """See `hub.check_push`."""
+        hub.check_push(repository, token, offline=offline)
+
+    def push(
+        self,
+        repository: str,
+        files: Mapping[str, Path | bytes],
+        *,
+        token: str,
+        private: bool = True,
+        message: str = "Add adapter",
+        endpoint: str | None = None,
+        offline: bool = False,
+    ) -> str:
+        """See `hub.push_files`."""
+        return hub.push_files(
+            repository, files, token=token, private=private, message=message, endpoint=endpoint, offline=offline
+        )
 
     def merge(
         self, location: BaseLocation, sources: Sequence[AdapterFile], out: Path, metadata: AdapterMetadata

@@ -1,7 +1,7 @@
 """Loading base models: every component built from classes that the family's row names.
 
 Files never say what code is run. What files are, and whether they are whole,
-is told in `inspecting`; checkpoints of one file are read in `single_file`.
+is told in `inspecting`; checkpoints of one file are read in `single_file_loading`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from studio.domain.base_model import FAMILY, BaseFamily, BaseLocation
 from studio.engines.diffusion import runtime
 from studio.engines.diffusion.bases.inspecting import check_folder, component_weights, read_config, variant_of
 from studio.engines.diffusion.bases.schedule import sampler_config
-from studio.engines.diffusion.bases.single_file import load_file, taken
+from studio.engines.diffusion.bases.single_file_loading import load_file, taken
 from studio.errors import EngineError, NotFoundError, StudioError
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from studio.domain.adapter import AdapterFile
 from studio.domain.base_model import BaseLocation
+from studio.domain.picture_size import check_size
 from studio.engines.base import Image, Matte, PictureOrder
 from studio.engines.diffusion import runtime
 from studio.engines.diffusion.bases.loading import LoadedBase, load_base
@@ -39,6 +40,10 @@ class DiffusionGenerator:
         self._loaded: LoadedBase | None = None
         self._worn: tuple[AdapterFile, ...] = ()
 
+    def libraries(self) -> dict[str, str]:
+        """See `runtime.versions`."""
+        return runtime.versions()
+
     def generate(
         self,
         location: BaseLocation,
@@ -51,7 +56,7 @@ class DiffusionGenerator:
         should_stop: Callable[[], bool] | None = None,
     ) -> Iterator[Image]:
         """Draw one picture after the other; see `studio.engines.base.ImageGenerator`."""
-        sampling.check_size(order.width, order.height)
+        check_size(order.width, order.height)
         runtime.prepare()
         together = 1 if runtime.choose_device() == "cpu" else _GPU_BATCH
         first = 0

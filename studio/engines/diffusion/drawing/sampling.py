@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from studio.domain.picture_size import check_size
 from studio.engines.base import Image, Matte
 from studio.engines.diffusion import runtime
 from studio.engines.diffusion.bases.prompts import PromptEmbeddings, added_conditions, chunk_count, encode_prompts
@@ -26,32 +27,10 @@ if TYPE_CHECKING:
     from studio.engines.diffusion.bases.loading import LoadedBase
 
 OnStep = Callable[[int, int, "Image | None"], None]
-SIDE_STEP = 8
-SMALLEST_SIDE, LARGEST_SIDE = 32, 2048
 _PREVIEW_CELLS = 32
 """Latent cells of a preview's longer side: decoding them costs a fraction of one step."""
 _PREVIEWS = 4
 """Previews per picture."""
-
-
-def check_size(width: int, height: int) -> None:
-    """Refuse sizes that no model can draw.
-
-    Raises:
-        UserInputError: no multiple of 8, or out of range.
-    """
-    for side in (width, height):
-        if side % SIDE_STEP:
-            near = [s for s in (side // SIDE_STEP * SIDE_STEP, (side // SIDE_STEP + 1) * SIDE_STEP) if s]
-            raise UserInputError(
-                f"{width} x {height} cannot be drawn: both sides must be multiples of {SIDE_STEP}.",
-                f"Near {side} are {' and '.join(map(str, near))}.",
-            )
-        if not SMALLEST_SIDE <= side <= LARGEST_SIDE:
-            raise UserInputError(
-                f"{width} x {height} cannot be drawn: sides go from {SMALLEST_SIDE} to {LARGEST_SIDE} pixels.",
-                "Choose a size near the one the base model was made for.",
-            )
 
 
 def draw(

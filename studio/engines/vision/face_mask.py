@@ -1,8 +1,4 @@
-"""Which part of a picture is drawn anew: the face alone, or everything but the person.
-
-The face is the hull of its landmarks, a little enlarged so that chin and cheeks
-are inside, with a soft edge; the background is what the person matte leaves.
-"""
+"""Where a face is in a picture: the hull of its landmarks, a little enlarged so that chin and cheeks are inside."""
 
 from __future__ import annotations
 
@@ -19,7 +15,7 @@ _SOFT = 0.04
 
 
 def face_mask(image: Image, face: DetectedFace) -> Matte:
-    """Return the mask that redraws one face.
+    """Return the mask of one face, with a soft edge.
 
     Args:
         image: the picture the face was found in.  # (H, W, 3)
@@ -38,11 +34,6 @@ def face_mask(image: Image, face: DetectedFace) -> Matte:
     ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in wide], fill=255)
     radius = max(1.0, _SOFT * float(np.ptp(hull[:, 1])))
     return np.array(canvas.filter(ImageFilter.GaussianBlur(radius)), np.uint8)
-
-
-def background_mask(matte: Matte) -> Matte:
-    """Return the mask that redraws everything but the person.  # (H, W)"""
-    return 255 - matte
 
 
 def _hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
