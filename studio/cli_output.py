@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from studio.domain.names import as_text, legible
 from studio.errors import StudioError
 
 
@@ -28,14 +29,16 @@ def json_value(value: Any) -> Any:
     dump = getattr(value, "model_dump", None)
     if callable(dump):  # pydantic's models, without importing pydantic for `--help`
         return dump(mode="json")
+    if isinstance(value, str):
+        return as_text(value)
     if isinstance(value, Mapping):
-        return {str(k): json_value(v) for k, v in value.items()}
+        return {as_text(str(k)): json_value(v) for k, v in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [json_value(v) for v in value]
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Path):
-        return str(value)
+        return as_text(str(value))
     if isinstance(value, np.ndarray):
         return value.tolist() if value.size <= 128 else None
     if isinstance(value, np.generic):
@@ -75,10 +78,11 @@ class Output:
         """Print an error: one sentence and a hint, without a traceback."""
         if self.as_json:
             body = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
-            print(json.dumps({"error": body}, ensure_ascii=_legacy_console()))
-        print(f"Error: {error.message}", file=sys.stderr)
+            print(json.dumps(json_value({"error": body}), ensure_ascii=_legacy_console()))
+        # Names of files stand in sentences: what they hold besides letters neither breaks nor colors a console.
+        print(f"Error: {legible(error.message)}", file=sys.stderr)
         if error.hint:
-            print(f"  {error.hint}", file=sys.stderr)
+            print(f"  {legible(error.hint)}", file=sys.stderr)
 
     def stopped(self, sentence: str) -> None:
         """Say what a person ended with Ctrl-C; as JSON too."""

@@ -10,6 +10,7 @@ import typer
 from studio.cli_output import Output
 from studio.commands.shared import OPTIONS, AsJson, DataDir, opened, strengthened
 from studio.domain.adapter import WRITTEN_FORMATS, AdapterFormat
+from studio.domain.days import minute_of
 
 commands = typer.Typer(help="What was learned of people, as files to keep, carry and mix.", **OPTIONS)
 
@@ -28,7 +29,7 @@ def adapter_list(
     """List adapters, newest first."""
     with opened(data_dir) as studio:
         found = studio.adapters.list(None if identity is None else studio.identities.get(identity).id)
-        lines = [f"{a.id}  {a.created:%Y-%m-%d %H:%M}  {a.family:4}  {a.origin:8}  {a.name}" for a in found]
+        lines = [f"{a.id}  {minute_of(a.created)}  {a.family:4}  {a.origin:8}  {a.name}" for a in found]
         text = "\n".join(lines) or "No adapters yet: `studio train`, or `studio adapter import FILE`."
         Output(as_json).result({"adapters": found}, text)
 

@@ -9,6 +9,7 @@ import typer
 
 from studio.cli_output import Output
 from studio.commands.shared import OPTIONS, AsJson, DataDir, opened, opened_studio
+from studio.domain.days import minute_of
 
 commands = typer.Typer(help="Everything the studio made.", **OPTIONS)
 
@@ -26,8 +27,7 @@ def library_list(
     with opened(data_dir) as studio:
         page = studio.library.page(kind=kind, starred=True if starred else None, cursor=after, size=limit)
         lines = [
-            f"{r.id}  {r.created:%Y-%m-%d %H:%M}  {r.kind:6} {'*' if r.starred else ' '} {r.title}"
-            for r in page.renders
+            f"{r.id}  {minute_of(r.created)}  {r.kind:6} {'*' if r.starred else ' '} {r.title}" for r in page.renders
         ]
         Output(as_json).result(page, "\n".join(lines) or "The library is empty.")
 

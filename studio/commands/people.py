@@ -13,6 +13,8 @@ import typer
 from studio.cli_output import Output
 from studio.commands.shared import OPTIONS, AsJson, DataDir, Face, opened
 from studio.domain.consent import SCOPES, Consent
+from studio.domain.days import end_of_day, last_day
+from studio.domain.names import as_read
 from studio.errors import UserInputError
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from studio.studio import OwnerServices
 
 commands = typer.Typer(help="People and their photos.", **OPTIONS)
+
+_UNTIL = "Last day on which it holds, as 2030-12-31."
 
 
 @commands.command("add")
@@ -31,7 +35,7 @@ def identity_add(
     notes: str = "",
     consent_by: Annotated[str, typer.Option(help="Who agreed.", show_default=False)] = "",
     consent_scope: Annotated[list[str] | None, typer.Option(help="edit, animate, train, generate, publish.")] = None,
-    consent_until: Annotated[datetime | None, typer.Option(help="Until when.", formats=["%Y-%m-%d"])] = None,
+    consent_until: Annotated[str, typer.Option(help=_UNTIL, show_default=False)] = "",
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -74,7 +78,7 @@ def identity_show(identity: str, data_dir: DataDir = None, as_json: AsJson = Fal
         photos = studio.identities.photos(person.id)
         lines = [f"{person.name}  {person.id}", *([person.notes] if person.notes else [])]
         lines += [f"  photo {p.id}  {p.width}x{p.height}  {p.file_name}" for p in photos]
-        lines += [f"  consent by {c.agreed_by} to {', '.join(c.scopes)}" for c in person.consents if not c.revoked_at]
+        lines += [f"  {_said(c)}" for c in person.consents if not c.revoked_at]
         Output(as_json).result({"identity": person, "photos": photos}, "\n".join(lines))
 
 
@@ -93,11 +97,11 @@ def identity_curate(
     """Look at many photos: find the person, near-duplicates, other people and poor pictures; say why."""
     if yes and report:
         raise UserInputError("--yes and --report exclude each other.", "Give one of them.")
-    if yes and not name.strip():
+    if yes and not as_read(name):
         raise UserInputError("It is not said whose photos these are.", "Add --name NAME.")
     output = Output(as_json)
     with opened(data_dir) as studio:
-        known = next((p for p in studio.identities.list() if p.name.casefold() == name.strip().casefold()), None)
+        known = next((p for p in studio.identities.list() if as_read(p.name) == as_read(name)), None)
         intake = studio.curation.start(photos, identity_id=known.id if known else None)
         intake = studio.curation.analyse(intake.id, lambda progress: output.progress(progress.fraction, progress.stage))
         names = {p.id: p.file_name for p in intake.photos}
@@ -176,7 +180,7 @@ def identity_consent(
     identity: Annotated[str, typer.Argument(help="A person's name or id.")],
     by: Annotated[str, typer.Option("--by", help="Who agreed.", show_default=False)] = "",
     scope: Annotated[list[str] | None, typer.Option(help="edit, animate, train, generate, publish; repeat.")] = None,
-    until: Annotated[datetime | None, typer.Option(help="Until when.", formats=["%Y-%m-%d"])] = None,
+    until: Annotated[str, typer.Option(help=_UNTIL, show_default=False)] = "",
     evidence: Annotated[str, typer.Option(help="Where the agreement can be found.", show_default=False)] = "",
     revoke: Annotated[bool, typer.Option("--revoke", help="Take every consent back now.")] = False,
     data_dir: DataDir = None,
@@ -201,8 +205,13 @@ def identity_consent(
         Output(as_json).result({"identity": person, "allowed": allowed}, text)
 
 
-def _consent(by: str, scope: list[str] | None, until: datetime | None, evidence: str = "") -> Consent:
-    end = until.replace(tzinfo=UTC) if until else None
+def _said(consent: Consent) -> str:
+    end = f", until {last_day(consent.until)}" if consent.until else ""
+    return f"consent by {consent.agreed_by} to {', '.join(consent.scopes)}{end}"
+
+
+def _consent(by: str, scope: list[str] | None, until: str, evidence: str = "") -> Consent:
+    end = end_of_day(until) if until else None
     scopes: Any = tuple(scope or SCOPES[:2])
     return Consent(agreed_by=by, scopes=scopes, granted_at=datetime.now(UTC), until=end, evidence=evidence)
 

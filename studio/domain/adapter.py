@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from studio.domain.base_model import FAMILY, Family, PredictionType
+from studio.domain.names import as_read
 from studio.errors import UserInputError
 
 Method = Literal["lora", "dreambooth"]
@@ -167,7 +168,7 @@ def free_name(name: str, taken: Collection[str]) -> str:
 
 def says_trigger(prompt: str, trigger: str) -> bool:
     """Say whether a prompt calls an adapter; one without a word of its own needs no calling."""
-    return trigger.lower() in prompt.lower()
+    return as_read(trigger) in as_read(prompt)
 
 
 def with_trigger(prompt: str, trigger: str) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, get_args
 
+from studio.domain.days import day_of, last_day
 from studio.errors import ConsentMissingError, UserInputError
 
 Scope = Literal["edit", "animate", "train", "generate", "publish"]
@@ -102,9 +103,9 @@ def require(consents: Iterable[Consent], scope: Scope, at: datetime, person: str
         raise ConsentMissingError(f"{person} agreed to {had}, but not to {scope}.", hint)
     last = max(about, key=lambda c: c.granted_at)
     if last.revoked_at is not None and last.revoked_at <= at:
-        why = f"was taken back on {last.revoked_at:%Y-%m-%d}"
+        why = f"was taken back on {day_of(last.revoked_at)}"
     elif last.until is not None and last.until <= at:
-        why = f"ended on {last.until:%Y-%m-%d}"
+        why = f"ended on {last_day(last.until)}"
     else:
-        why = f"begins only on {last.granted_at:%Y-%m-%d}"
+        why = f"begins only on {day_of(last.granted_at)}"
     raise ConsentMissingError(f"The consent of {person} to {scope} {why}.", hint)

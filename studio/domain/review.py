@@ -31,6 +31,7 @@ from studio.domain.curation import (
     sharpness_of,
 )
 from studio.domain.face import FaceEmbedding
+from studio.domain.names import as_read
 from studio.domain.people import (
     Floats,
     Pair,
@@ -161,7 +162,7 @@ def _links(intake: Intake, place: Mapping[str, int], known: Sequence[str]) -> tu
     different = [(place[a], place[b]) for a, b, is_same in intake.links if not is_same and a in place and b in place]
     first_known = next((k for k in known if k in place), None)
     same += [(place[first_known], place[k]) for k in known if first_known is not None and k in place]
-    anchors = [(key, name.casefold()) for key, name in intake.names.items() if key in place]
+    anchors = [(key, as_read(name)) for key, name in intake.names.items() if key in place]
     for i, (key, name) in enumerate(anchors):
         for other, other_name in anchors[:i]:
             (same if name == other_name else different).append((place[key], place[other]))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.domain.adapter import Adapter, AdapterExport, AdapterFormat, NewAdapter
+from studio.domain.names import as_read, tidied
 from studio.errors import ConflictError, NotFoundError
 from studio.store.database import Database, Row
 from studio.store.media import Media
@@ -42,7 +43,7 @@ class Adapters:
         """
         id = new_id()
         values = {name: getattr(adapter, name) for name in _PLAIN} | {
-            "id": id, "owner": self._owner, "name": adapter.name.strip(), "trigger_phrase": adapter.trigger,
+            "id": id, "owner": self._owner, "name": tidied(adapter.name), "trigger_phrase": adapter.trigger,
             "parents": to_json(adapter.parents), "measures": to_json(adapter.measures), "created": to_text(now()),
         }  # fmt: skip
         with self._database.transaction():
@@ -69,7 +70,8 @@ class Adapters:
 
     def find(self, name: str) -> Adapter | None:
         """Return the adapter of that name, or None."""
-        row = self._database.row("SELECT * FROM adapters WHERE owner = ? AND name = ?", [self._owner, name.strip()])
+        sql = "SELECT * FROM adapters WHERE owner = ? AND as_read(name) = ? ORDER BY id"
+        row = self._database.row(sql, [self._owner, as_read(name)])
         return None if row is None else _adapter(row)
 
     def list(self, *, identity_id: str | None = None, run_id: str | None = None) -> tuple[Adapter, ...]:
@@ -112,7 +114,7 @@ class Adapters:
                 " thumbnail_sha256 = coalesce(?, thumbnail_sha256), sheet_sha256 = coalesce(?, sheet_sha256)"
                 " WHERE owner = ? AND id = ?",
                 [
-                    None if name is None else name.strip(), notes, to_json({**old.measures, **(measures or {})}),
+                    None if name is None else tidied(name), notes, to_json({**old.measures, **(measures or {})}),
                     thumbnail_sha256, sheet_sha256, self._owner, id,
                 ],
             )  # fmt: skip
@@ -159,7 +161,7 @@ class Adapters:
     def _refuse_taken(self, name: str, *, but: str) -> None:
         taken = self.find(name)
         if taken is not None and taken.id != but:
-            raise ConflictError(f"There is already an adapter {name.strip()!r}.", "Choose another name.")
+            raise ConflictError(f"There is already an adapter {tidied(name)!r}.", "Choose another name.")
 
 
 def _adapter(row: Row) -> Adapter:

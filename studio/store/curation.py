@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from studio.domain.curation import CropBox, Decision, Intake, IntakePhoto
+from studio.domain.names import legible
 from studio.domain.traits import Policy
 from studio.errors import NotFoundError
 from studio.store.curation_steps import Steps
@@ -68,14 +69,15 @@ class Curation:
         with self._database.transaction():
             self._database.insert(
                 "intakes",
-                {"id": id, "owner": self._owner, "title": title, "identity_id": identity_id,
-                 "notes": to_json({"notes": list(notes)}), "created": to_text(now())},
+                {"id": id, "owner": self._owner, "title": legible(title), "identity_id": identity_id,
+                 "notes": to_json({"notes": [legible(n) for n in notes]}), "created": to_text(now())},
             )  # fmt: skip
             for position, file in enumerate(files):
                 self._database.insert(
                     "intake_photos",
                     {"id": new_id(), "owner": self._owner, "intake_id": id, "position": position,
-                     "file_name": file.file_name, "sha256": file.sha256, "problem": file.problem, "hint": file.hint},
+                     "file_name": legible(file.file_name), "sha256": file.sha256,
+                     "problem": legible(file.problem), "hint": file.hint},
                 )  # fmt: skip
         return id
 

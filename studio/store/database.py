@@ -20,7 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from studio.errors import ConflictError, StoreError
+from studio.domain.names import as_read, as_text
+from studio.errors import ConflictError, StoreError, UserInputError
 from studio.store import migrations
 
 if TYPE_CHECKING:
@@ -66,10 +67,16 @@ def translated() -> Iterator[None]:
 
     Raises:
         ConflictError: a row that must be unique or must exist is not.
+        UserInputError: a text that is none, such as a file's name of other bytes than letters.
         StoreError: anything else SQLite refuses.
     """
     try:
         yield
+    except UnicodeEncodeError as exc:
+        raise UserInputError(
+            "A name or path has bytes that are no letters, so nothing can be kept under it.",
+            "Rename it, then try again.",
+        ) from exc
     except sqlite3.IntegrityError as exc:
         raise ConflictError(
             f"The change does not fit what is stored ({exc}).", "Reload, then check names and what it refers to."
@@ -107,13 +114,22 @@ class Database:
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """Return all rows of a query."""
         with translated():
-            return self._connection().execute(sql, parameters).fetchall()
+            return self._found(sql, parameters).fetchall()
 
     def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
         """Return the first row of a query, or None."""
         with translated():
-            found: Row | None = self._connection().execute(sql, parameters).fetchone()
+            found: Row | None = self._found(sql, parameters).fetchone()
             return found
+
+    def _found(self, sql: str, parameters: Parameters) -> sqlite3.Cursor:
+        """Run a query; text that is none is in no row, so asking for it finds nothing."""
+        try:
+            return self._connection().execute(sql, parameters)
+        except UnicodeEncodeError:
+            pairs = parameters.items() if isinstance(parameters, Mapping) else enumerate(parameters)
+            asked = {key: as_text(value) if isinstance(value, str) else value for key, value in pairs}
+            return self._connection().execute(sql, asked if isinstance(parameters, Mapping) else [*asked.values()])
 
     def value(self, sql: str, parameters: Parameters = ()) -> Any:
         """Return the first column of the first row, or None."""
@@ -219,6 +235,8 @@ class Database:
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
             # A deleted person's embedding must not linger in free pages.
             connection.execute("PRAGMA secure_delete = ON")
+            # Names are the same when people read the same; SQLite itself knows no letters but a to z.
+            connection.create_function("as_read", 1, as_read, deterministic=True)
             return connection
 
     def _prepare(self) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from studio.domain.consent import Consent
 from studio.domain.identity import DeletionPlan, Identity
+from studio.domain.names import as_read, tidied
 from studio.errors import ConflictError, NotFoundError, StoreError
 from studio.store.curation import Curation
 from studio.store.database import Database, Row
@@ -77,12 +78,12 @@ class Identities:
         """Create a person.
 
         Raises:
-            ConflictError: the owner has a person of that name (upper and lower case are one).
+            ConflictError: the owner has a person of that name (see domain/names).
         """
         id = new_id()
         with self._database.transaction():
             self._refuse_taken(name, but="")
-            values = {"id": id, "owner": self._owner, "name": name.strip(), "notes": notes, "project_id": project_id}
+            values = {"id": id, "owner": self._owner, "name": tidied(name), "notes": notes, "project_id": project_id}
             self._database.insert("identities", values | {"created": to_text(now())})
         return self.get(id)
 
@@ -101,12 +102,13 @@ class Identities:
 
     def find(self, name: str) -> Identity | None:
         """Return the person of that name, or None."""
-        row = self._database.row("SELECT * FROM identities WHERE owner = ? AND name = ?", [self._owner, name.strip()])
+        sql = "SELECT * FROM identities WHERE owner = ? AND as_read(name) = ? ORDER BY id"
+        row = self._database.row(sql, [self._owner, as_read(name)])
         return None if row is None else self._identity(row)
 
     def list(self, *, project_id: str | None = None) -> tuple[Identity, ...]:
         """Return people by name, of one project or of all."""
-        sql = "SELECT * FROM identities WHERE owner = ? AND (? IS NULL OR project_id = ?) ORDER BY name, id"
+        sql = "SELECT * FROM identities WHERE owner = ? AND (? IS NULL OR project_id = ?) ORDER BY as_read(name), id"
         return tuple(self._identity(r) for r in self._database.rows(sql, [self._owner, project_id, project_id]))
 
     def change(self, id: str, *, name: str | None = None, notes: str | None = None) -> Identity:
@@ -122,7 +124,7 @@ class Identities:
                 self._refuse_taken(name, but=id)
             self._database.execute(
                 "UPDATE identities SET name = coalesce(?, name), notes = coalesce(?, notes) WHERE owner = ? AND id = ?",
-                [None if name is None else name.strip(), notes, self._owner, id],
+                [None if name is None else tidied(name), notes, self._owner, id],
             )
         return self.get(id)
 
@@ -316,7 +318,7 @@ class Identities:
     def _refuse_taken(self, name: str, *, but: str) -> None:
         taken = self.find(name)
         if taken is not None and taken.id != but:
-            raise ConflictError(f"There is already an identity {name.strip()!r}.", "Choose another name.")
+            raise ConflictError(f"There is already an identity {tidied(name)!r}.", "Choose another name.")
 
     def _identity(self, row: Row) -> Identity:
         consents = self._database.rows(

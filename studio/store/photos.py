@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from studio.domain.face import DetectedFace, FaceEmbedding, PhotoQuality
+from studio.domain.names import legible
 from studio.domain.photo import Photo
 from studio.domain.pose import HeadPose
 from studio.errors import NotFoundError
@@ -44,7 +45,7 @@ class Photos:
             ConflictError: the bytes or the person are not stored.
         """
         values = {
-            "id": new_id(), "owner": self._owner, "sha256": sha256, "file_name": file_name, "width": width,
+            "id": new_id(), "owner": self._owner, "sha256": sha256, "file_name": legible(file_name), "width": width,
             "height": height, "identity_id": identity_id, "project_id": project_id, "face_index": face_index,
             "face": None if face is None else to_json(face_to_json(face)),
             "landmarks": None if face is None else np.asarray(face.landmarks, "<f4").tobytes(),

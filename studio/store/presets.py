@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from studio.domain.names import as_read, tidied
 from studio.domain.preset import Preset
 from studio.errors import NotFoundError
 from studio.store.database import Database, Row
@@ -27,18 +28,16 @@ class Presets:
             ConflictError: the thumbnail's bytes are not stored.
         """
         with self._database.transaction():
-            old = self._database.row(
-                "SELECT thumbnail_sha256 FROM presets WHERE owner = ? AND kind = ? AND name = ?",
-                [self._owner, kind, name],
-            )
+            old = self._find(kind, name)
+            name = tidied(name) if old is None else old.name
             self._database.execute(
                 'INSERT INTO presets (id, owner, kind, name, "values", thumbnail_sha256, created)'
                 " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (owner, kind, name) DO UPDATE SET"
                 ' "values" = excluded."values", thumbnail_sha256 = excluded.thumbnail_sha256',
                 [new_id(), self._owner, kind, name, to_json(values), thumbnail_sha256, to_text(now())],
             )
-            if old is not None and old[0] is not None:
-                self._media.discard_unused([old[0]])
+            if old is not None and old.thumbnail_sha256 is not None:
+                self._media.discard_unused([old.thumbnail_sha256])
         self._media.finish_deletions()
         return self.get(kind, name)
 
@@ -48,17 +47,15 @@ class Presets:
         Raises:
             NotFoundError: no preset of that kind has that name.
         """
-        row = self._database.row(
-            "SELECT * FROM presets WHERE owner = ? AND kind = ? AND name = ?", [self._owner, kind, name]
-        )
-        if row is None:
+        found = self._find(kind, name)
+        if found is None:
             raise NotFoundError(f"There is no {kind} preset {name!r}.", "Choose one from the list.")
-        return _preset(row)
+        return found
 
     def list(self, kind: str) -> tuple[Preset, ...]:
         """Return the presets of one kind by name."""
         rows = self._database.rows(
-            "SELECT * FROM presets WHERE owner = ? AND kind = ? ORDER BY name", [self._owner, kind]
+            "SELECT * FROM presets WHERE owner = ? AND kind = ? ORDER BY as_read(name)", [self._owner, kind]
         )
         return tuple(_preset(r) for r in rows)
 
@@ -70,12 +67,16 @@ class Presets:
         """
         with self._database.transaction():
             preset = self.get(kind, name)
-            self._database.execute(
-                "DELETE FROM presets WHERE owner = ? AND kind = ? AND name = ?", [self._owner, kind, name]
-            )
+            self._database.execute("DELETE FROM presets WHERE owner = ? AND id = ?", [self._owner, preset.id])
             if preset.thumbnail_sha256 is not None:
                 self._media.discard_unused([preset.thumbnail_sha256])
         self._media.finish_deletions()
+
+    def _find(self, kind: str, name: str) -> Preset | None:
+        """Return the preset of that name, or None."""
+        sql = "SELECT * FROM presets WHERE owner = ? AND kind = ? AND as_read(name) = ? ORDER BY id"
+        row = self._database.row(sql, [self._owner, kind, as_read(name)])
+        return None if row is None else _preset(row)
 
 
 def _preset(row: Row) -> Preset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from studio.domain.names import as_read, tidied
 from studio.domain.project import Project
 from studio.errors import ConflictError, NotFoundError
 from studio.store.database import Database, Row
@@ -19,13 +20,13 @@ class Projects:
         """Create a project.
 
         Raises:
-            ConflictError: the owner has a project of that name (upper and lower case are one).
+            ConflictError: the owner has a project of that name (see domain/names).
         """
         id = new_id()
-        values = {"id": id, "owner": self._owner, "name": name.strip(), "notes": notes, "created": to_text(now())}
+        values = {"id": id, "owner": self._owner, "name": tidied(name), "notes": notes, "created": to_text(now())}
         with self._database.transaction():
             if self.find(name) is not None:
-                raise ConflictError(f"There is already a project {name.strip()!r}.", "Choose another name.")
+                raise ConflictError(f"There is already a project {tidied(name)!r}.", "Choose another name.")
             self._database.insert("projects", values)
         return self.get(id)
 
@@ -42,7 +43,8 @@ class Projects:
 
     def find(self, name: str) -> Project | None:
         """Return the project of that name, or None."""
-        row = self._database.row("SELECT * FROM projects WHERE owner = ? AND name = ?", [self._owner, name.strip()])
+        sql = "SELECT * FROM projects WHERE owner = ? AND as_read(name) = ? ORDER BY id"
+        row = self._database.row(sql, [self._owner, as_read(name)])
         return None if row is None else _project(row)
 
     def list(self) -> tuple[Project, ...]:

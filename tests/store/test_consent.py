@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studio.domain.consent import SCOPES, Consent, Scope, is_allowed, require
+from studio.domain.days import day_of, last_day
 from studio.errors import ConsentMissingError, UserInputError
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -63,8 +64,8 @@ def test_the_reason_given_is_the_true_one() -> None:
     cases = (
         ((), "edit", START, "No consent"),
         ((consent,), "train", START, "agreed to edit, but not to train"),
-        ((consent,), "edit", START - timedelta(days=1), "begins only on 2026-01-01"),
-        ((consent,), "edit", START + timedelta(days=10), "ended on 2026-01-11"),
+        ((consent,), "edit", START - timedelta(days=1), f"begins only on {day_of(START)}"),
+        ((consent,), "edit", START + timedelta(days=10), f"ended on {last_day(START + timedelta(days=10))}"),
         ((replace(consent, revoked_at=START + timedelta(days=2)),), "edit", START + timedelta(days=3), "taken back"),
     )  # fmt: skip
     for held, scope, at, words in cases:

@@ -25,7 +25,7 @@ ALLOWED = {
     "cli": {"commands", "cli_output", "errors"},
     "commands": {"commands", "studio", "services", "domain", "errors", "settings", "log", "cli_output", "factory"},
     "compile_loops": {"studio", "services", "engines", "domain"},
-    "cli_output": {"errors"},
+    "cli_output": {"domain", "errors"},
     "settings": {"errors"},
     "pins": set(),
     "errors": set(),

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from studio.domain import consent as consents
 from studio.domain.adapter import WRITTEN_FORMATS, Adapter, AdapterExport
+from studio.domain.days import minute_of
+from studio.domain.names import as_read, tidied
 from studio.errors import ConflictError, NotFoundError, UserInputError
 
 if TYPE_CHECKING:
@@ -127,11 +129,11 @@ class AdapterShelf:
         steps = [*self._training_steps(adapter), *self._parent_steps(adapter)]
         born = {"trained": "kept", "imported": "imported", "merged": "merged"}[adapter.origin]
         on = f" for {adapter.base_name}" if adapter.base_name else ""
-        text = f"{adapter.name}, {born} on {adapter.created:%Y-%m-%d %H:%M}{on}, sha256 {adapter.media_sha256[:12]}…"
+        text = f"{adapter.name}, {born} on {minute_of(adapter.created)}{on}, sha256 {adapter.media_sha256[:12]}…"
         steps.append(LineageStep("adapter", text, adapter.id))
         for export in self._store.adapters.exports(adapter.id):
             text = (
-                f"{export.path} for {WRITTEN_FORMATS[export.format].programs}, {export.created:%Y-%m-%d %H:%M}, "
+                f"{export.path} for {WRITTEN_FORMATS[export.format].programs}, {minute_of(export.created)}, "
                 f"sha256 {export.sha256[:12]}…"
             )
             steps.append(LineageStep("file", text, export.id, gone=not Path(export.path).exists()))
@@ -148,7 +150,7 @@ class AdapterShelf:
             return
         person = self._store.identities.get(run.identity_id)
         yield LineageStep("photos", f"{len(run.photos)} photos of {person.name}", run.identity_id)
-        text = f"{run.name}, {run.created:%Y-%m-%d %H:%M}, {run.plan.method} on {run.plan.base}, seed {run.plan.seed}"
+        text = f"{run.name}, {minute_of(run.created)}, {run.plan.method} on {run.plan.base}, seed {run.plan.seed}"
         yield LineageStep("run", text, run.id)
         for checkpoint in self._store.runs.checkpoints(run.id):
             if checkpoint.id == adapter.checkpoint_id:
@@ -222,21 +224,22 @@ class AdapterShelf:
 
 
 def checked_name(name: str) -> str:
-    """Return a name without spaces around it.
+    """Return a name as it is kept.
 
     Raises:
         UserInputError: it is empty, or longer than 80 letters.
     """
-    if not name.strip():
+    name = tidied(name)
+    if not as_read(name):
         raise UserInputError("The adapter has no name.", "Write a name.")
-    if len(name.strip()) > LONGEST_NAME:
+    if len(name) > LONGEST_NAME:
         raise UserInputError(f"The name is longer than {LONGEST_NAME} letters.", "Write a shorter name.")
-    return name.strip()
+    return name
 
 
 def shortened(name: str, letters: int = LONGEST_NAME) -> str:
     """Return a name that nobody typed, such as a file's title: one line, cut at a word where it is too long."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in name).split())
+    line = tidied("".join(c if c.isprintable() else " " for c in name))
     if len(line) <= letters:
         return line
     cut = line[: letters - 1]

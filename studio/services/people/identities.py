@@ -20,6 +20,7 @@ from studio.domain import consent as consents
 from studio.domain.consent import Consent, Scope
 from studio.domain.face import Likely, PhotoQuality
 from studio.domain.identity import DeletionPlan, Identity
+from studio.domain.names import person_name
 from studio.domain.photo import Photo
 from studio.engines.base import Image
 from studio.errors import EngineUnavailableError, UserInputError
@@ -140,10 +141,7 @@ class Identities:
             NoFaceError, SeveralFacesError, UnreadableMediaError, LimitExceededError,
             ConflictError (the name is taken).
         """
-        if not name.strip():
-            raise UserInputError("The person has no name.", "Write a name.")
-        if len(name.strip()) > 200:
-            raise UserInputError("The name is longer than 200 letters.", "Write a shorter name.")
+        name = person_name(name)
         if not photos:
             raise UserInputError("There is no photo of the person.", "Add at least one picture that shows the face.")
         if project_id is not None:
@@ -240,12 +238,10 @@ class Identities:
         """Change a person's name.
 
         Raises:
-            UserInputError: the name is empty.
+            UserInputError: the name is empty or too long.
             ConflictError: the name is taken.
         """
-        if not name.strip():
-            raise UserInputError("The person has no name.", "Write a name.")
-        return self._store.identities.change(identity_id, name=name)
+        return self._store.identities.change(identity_id, name=person_name(name))
 
     def set_consent(self, identity_id: str, consent: Consent) -> Identity:
         """Record who agreed, to what scope and until when."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from studio.domain.curation import Analysis, Intake, Review
 from studio.domain.identity import Identity
+from studio.domain.names import as_read, person_name
 from studio.errors import ConflictError, UserInputError
 
 if TYPE_CHECKING:
@@ -48,13 +49,13 @@ def take_over(store: OwnerStore, intake: Intake, found: Review, name: str) -> Co
     """
     if intake.waiting:
         raise ConflictError(f"{intake.waiting} photos were not looked at yet.", "Wait until the job is done.")
-    names = {c.key: c.name or name.strip() for c in found.clusters if c.wanted}
+    names = {c.key: c.name or name for c in found.clusters if c.wanted}
     if not names and intake.identity_id is not None:
         names = {k: "" for v in found.verdicts if v.state == "keep" for k in v.faces}
     kept = [v for v in found.verdicts if v.state == "keep" and v.faces]
     if not kept:
         raise UserInputError("No photo is kept.", "Keep at least one, or drop other photos.")
-    if intake.identity_id is None and any(not n for n in names.values()):
+    if intake.identity_id is None and any(not as_read(n) for n in names.values()):
         raise UserInputError("The person has no name yet.", "Write a name first.")
     known = {c.key for c in found.clusters if c.is_known}
     people, created = _people(store, intake, names, known)
@@ -88,7 +89,7 @@ def _people(
             continue
         person = store.identities.find(name)
         if person is None:
-            person = store.identities.add(name)
+            person = store.identities.add(person_name(name))
             created.append(person.id)
         people[key] = person
     return people, created

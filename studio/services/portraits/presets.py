@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from studio.domain.expression import CONTROLS, ExpressionEdit
+from studio.domain.names import as_read, tidied
 from studio.engines.media.atomic import atomic_file
 from studio.errors import ConflictError, NotFoundError, UserInputError
 from studio.services.portraits.close_up import stamp
@@ -133,8 +134,8 @@ class Presets:
             UserInputError: no title, or an edit that moves nothing.
             ConflictError: the name belongs to a built-in preset.
         """
-        title = title.strip()
-        if not 1 <= len(title) <= 60:
+        title = tidied(title)
+        if not as_read(title) or len(title) > 60:
             raise UserInputError("A preset needs a name of 1 to 60 letters.", "Write a short name.")
         if not any(edit.values.values()) and not edit.neutralise:
             raise UserInputError("Nothing is moved, so there is nothing to keep.", "Move a slider first.")
@@ -172,12 +173,12 @@ class Presets:
 
     def _builtin(self, name: str) -> ExpressionPreset | None:
         """Return the built-in preset of that name or title; nothing a person typed becomes a path."""
-        wanted = name.strip().lower()
+        wanted = as_read(name)
         for path in sorted(self._builtin_folder.glob("*.json")):
             if path.stem == wanted:
                 return read_preset(path)
         return next(
-            (p for p in map(read_preset, self._builtin_folder.glob("*.json")) if p.title.lower() == wanted), None
+            (p for p in map(read_preset, self._builtin_folder.glob("*.json")) if as_read(p.title) == wanted), None
         )
 
 

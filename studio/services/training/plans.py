@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from studio.domain.base_model import Family
+from studio.domain.names import as_read
 from studio.domain.training import TrainingPlan
 from studio.errors import UserInputError
 
@@ -137,7 +138,7 @@ def advice(photos: int, plan: TrainingPlan) -> tuple[str, ...]:
         )
     elif photos < FEW_PHOTOS:
         notes.append(f"{photos} photos are few; 10 to 30 with different light, poses and backgrounds work best.")
-    if plan.trigger.casefold() == plan.class_word.casefold():
+    if as_read(plan.trigger) == as_read(plan.class_word):
         notes.append("The trigger is the class word: everybody of the class will turn into this person.")
     if plan.prior_weight == 0:
         notes.append("Without prior pictures other people may turn into this person; watch the drift.")

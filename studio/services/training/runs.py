@@ -18,8 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from studio import errors
 from studio.domain.base_model import FAMILY_TITLES
+from studio.domain.days import minute_of
 from studio.domain.identity import Identity
 from studio.domain.job import Job
+from studio.domain.names import as_read
 from studio.domain.training import Preflight, TrainingPlan, TrainingRun
 from studio.engines import Engines
 from studio.errors import (
@@ -119,7 +121,7 @@ class Training:
             NotFoundError: no preset has that name.
         """
         for preset in self.presets():
-            if preset.name == name.strip().lower():
+            if preset.name == as_read(name):
                 return preset
         names = ", ".join(p.name for p in self.presets())
         raise NotFoundError(f"There is no training preset {name!r}.", f"Presets: {names}.")
@@ -318,7 +320,7 @@ class Training:
             hint = f"This will fit: {fits}." if fits else hint
             raise UserInputError(flight.problems[0], hint)
         return self._store.runs.add(
-            person.id, plan, name=name.strip() or f"{person.name}, {datetime.now(UTC):%Y-%m-%d %H:%M}",
+            person.id, plan, name=name.strip() or f"{person.name}, {minute_of(datetime.now(UTC))}",
             base_sha256=location.sha256, photos=photos, project_id=person.project_id,
         )  # fmt: skip
 

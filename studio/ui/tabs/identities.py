@@ -7,14 +7,16 @@ go and wants the name typed. Rules live in services/identities.py.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from studio.domain.consent import SCOPES, Consent, Scope, standing
+from studio.domain.days import day_of, end_of_day, last_day
 from studio.domain.identity import Identity
+from studio.domain.names import as_read
 from studio.domain.photo import Photo
 from studio.errors import UserInputError
 from studio.ui.kit import text
@@ -54,13 +56,7 @@ def read_consent(agreed_by: str, scopes: list[Scope], until: str, evidence: str)
     """
     if not agreed_by.strip():
         return None
-    end = None
-    if until.strip():
-        try:
-            end = datetime.strptime(until.strip(), "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
-        except ValueError as exc:
-            hint = "Write it as year-month-day, such as 2030-12-31, or leave it empty."
-            raise UserInputError(f"{until.strip()!r} is not a date.", hint) from exc
+    end = end_of_day(until) if until.strip() else None
     return Consent(
         agreed_by=agreed_by.strip(), scopes=tuple(scopes), granted_at=datetime.now(UTC), until=end, evidence=evidence
     )
@@ -379,8 +375,8 @@ class IdentitiesTab:
             return text.notice("No consent is recorded.", "Record below who agreed, to what, and until when.", "warn")
         rows = []
         for c in reversed(person.consents):
-            last_day = f"{(c.until - timedelta(seconds=1)):%Y-%m-%d}" if c.until else "no end"
-            end = f"taken back {c.revoked_at:%Y-%m-%d}" if c.revoked_at else last_day
+            end = last_day(c.until) if c.until else "no end"
+            end = f"taken back {day_of(c.revoked_at)}" if c.revoked_at else end
             rows.append((c.agreed_by, ", ".join(SCOPE_WORDS[s].lower() for s in c.scopes), end, c.evidence))
         return text.table(("Who agreed", "To what", "Until", "Evidence"), rows)
 
@@ -470,7 +466,7 @@ class IdentitiesTab:
 
     def _delete(self, selected: str | None, typed: str) -> Updates:
         person = self.people.get(self.shown(selected))
-        if typed.strip() != person.name:
+        if as_read(typed) != as_read(person.name):
             raise UserInputError("The typed name does not match.", f"Type {person.name} to delete.")
         plan = self.people.delete(person.id)
         self.window.shelf.sweep()
