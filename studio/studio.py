@@ -157,7 +157,8 @@ class Studio:
         from studio.engines.media.pictures import forget_other_formats
 
         forget_other_formats()  # the window's library opens uploads by itself
-        recover(self.store)
+        if self.store.database.is_idle():  # who only looks at things waits for nobody; the next start recovers
+            recover(self.store)
         self._back_up_daily()
         if sample:
             self.for_owner().sample.ensure()

@@ -33,7 +33,17 @@ from studio.store.database import Database, Journal
 from studio.store.identities import Identities
 from studio.store.jobs import Jobs
 from studio.store.measurements import Measurements
-from studio.store.media import GRACE_SECONDS, Media, MediaFolder, SweepReport, VerifyReport, disk_errors, keep_private
+from studio.store.media import (
+    GRACE_SECONDS,
+    Media,
+    MediaFolder,
+    SweepReport,
+    VerifyReport,
+    disk_errors,
+    keep_private,
+    make_folder,
+    refuse_dangling,
+)
 from studio.store.photos import Photos
 from studio.store.presets import Presets
 from studio.store.projects import Projects
@@ -57,14 +67,9 @@ class Store:
 
     def __init__(self, data_dir: Path, *, journal: Journal = "wal") -> None:
         self.data_dir = Path(data_dir)
-        with disk_errors():
-            try:
-                self.data_dir.mkdir(parents=True, exist_ok=True)
-            except (FileExistsError, FileNotFoundError, NotADirectoryError) as exc:
-                raise StoreError(
-                    f"The data folder {self.data_dir} cannot be made.",
-                    "Choose another with --data-dir; this path is a file, or leads through one.",
-                ) from exc
+        make_folder(self.data_dir)
+        for name in ("studio.db", "media", "trash", "runs", "work", "scratch", "cache", "backups"):
+            refuse_dangling(self.data_dir / name)
         keep_private(self.data_dir, 0o700)
         _refuse_lost_database(self.data_dir)
         self._work = self.data_dir / "work"
@@ -75,7 +80,8 @@ class Store:
             self.files = MediaFolder(self.database, self.data_dir)
             self.run_folders = RunFolders(self.database, self.data_dir / "runs")
             self.claims = Claims(self.database, self._work)
-            self.files.finish_deletions()
+            self.files.drop_abandoned()
+            self.files.finish_deletions(wait=False)
             self.run_folders.finish_deletions()
         except BaseException:
             self.close()

@@ -11,6 +11,9 @@ any table but the list of applied migrations.
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import sqlite3
 import threading
 import time
@@ -61,9 +64,17 @@ _SENTENCES: Mapping[int, tuple[str, str]] = {
 }
 
 
+_MAY_BE_FULL = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+"""How SQLite calls a disk without room for its journal or shared memory."""
+_LEAST_FREE_BYTES = 1 << 17
+
+
 @contextmanager
-def translated() -> Iterator[None]:
+def translated(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours: a broken rule is a conflict, all else the store's trouble.
+
+    Args:
+        path: of the database; whether its disk is full decides what a failed write was.
 
     Raises:
         ConflictError: a row that must be unique or must exist is not.
@@ -84,6 +95,8 @@ def translated() -> Iterator[None]:
     except sqlite3.Error as exc:
         # The low byte is the primary code; extended codes say where it happened.
         code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+        if code in _MAY_BE_FULL and _is_full(path):
+            raise StoreError(*_FULL) from exc
         message, hint = _SENTENCES.get(
             code, (f"The database refused: {exc}.", "`studio doctor` checks the data folder.")
         )
@@ -113,12 +126,12 @@ class Database:
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """Return all rows of a query."""
-        with translated():
+        with translated(self.path):
             return self._found(sql, parameters).fetchall()
 
     def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
         """Return the first row of a query, or None."""
-        with translated():
+        with translated(self.path):
             found: Row | None = self._found(sql, parameters).fetchone()
             return found
 
@@ -138,7 +151,7 @@ class Database:
 
     def execute(self, sql: str, parameters: Parameters = ()) -> int:
         """Run one statement; return how many rows it changed."""
-        with translated():
+        with translated(self.path):
             return self._connection().execute(sql, parameters).rowcount
 
     def insert(self, table: str, values: Mapping[str, Any]) -> None:
@@ -156,11 +169,11 @@ class Database:
             if nested
             else ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
         )
-        with translated():
+        with translated(self.path):
             connection.execute(begin)
         try:
             yield
-            with translated():
+            with translated(self.path):
                 connection.execute(commit)
         except BaseException:
             # A full disk may already have rolled back; then there is nothing to undo.
@@ -170,6 +183,24 @@ class Database:
                     if nested:
                         connection.execute(commit)
             raise
+
+    def is_idle(self) -> bool:
+        """Say whether nobody writes just now; never waits."""
+        connection = self._connection()
+        if connection.in_transaction:
+            return True  # this thread holds the lock
+        with translated(self.path):
+            connection.execute("PRAGMA busy_timeout = 0")
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")
+            except sqlite3.OperationalError as exc:
+                if (exc.sqlite_errorcode & 0xFF) != sqlite3.SQLITE_BUSY:
+                    raise
+                return False
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
+        return True
 
     def forget_deleted(self) -> bool:
         """Take what was deleted out of the word index and the write-ahead log, so that it is gone from the disk.
@@ -191,11 +222,23 @@ class Database:
         """Return SQLite's own complaints about the file; empty when it is sound."""
         found = [str(r[0]) for r in self.rows("PRAGMA quick_check(20)")]
         found += [f"a row of {r[0]} refers to a missing row of {r[2]}" for r in self.rows("PRAGMA foreign_key_check")]
-        return tuple(line for line in found if line != "ok")
+        return tuple(line for line in found if line != "ok" and not self._is_false(line))
+
+    def _is_false(self, complaint: str) -> bool:
+        """Say whether a complaint about an empty value is none.
+
+        SQLite before 3.41 looks at the wrong column where the key of a table without row numbers is not its first.
+        """
+        named = re.fullmatch(r"NULL value in (\w+)\.(\w+)", complaint)
+        return named is not None and not self.rows(f"SELECT 1 FROM {named[1]} WHERE {named[2]} IS NULL LIMIT 1")
 
     def backups(self) -> list[Path]:
         """Return the copies of the database, oldest first."""
         return sorted((self.path.parent / "backups").glob("studio-*.db"))
+
+    def copies(self) -> list[Path]:
+        """Return the backups and what is left of those that a killed process was writing."""
+        return [*self.backups(), *sorted((self.path.parent / "backups").glob("studio-*.part*"))]
 
     def close(self) -> None:
         """Close the connections of all threads."""
@@ -226,7 +269,7 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         """Open one connection; transactions are begun by hand, hence isolation_level None."""
-        with translated():
+        with translated(self.path):
             # check_same_thread off only so that close() can close every thread's connection.
             connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             connection.row_factory = sqlite3.Row
@@ -251,11 +294,12 @@ class Database:
             with self.transaction():
                 # Another process may have migrated while this one waited for the lock.
                 if self._pending():
-                    with translated():
+                    with translated(self.path):
                         migrations.apply(self._connection())
                         self._connection().execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        with self.transaction():
-            pass  # proves here, not in the middle of a person's work, that the file can be written
+        # Said here, not in the middle of a person's work; the lock is not asked for, since others may hold it for long.
+        if not (os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)):
+            raise StoreError(*_READ_ONLY)
 
     def _applied(self) -> list[str]:
         if self.value("SELECT 1 FROM sqlite_master WHERE name = ?", [migrations.TABLE]) is None:
@@ -305,7 +349,7 @@ class Database:
         part = out.with_suffix(".part")
         try:
             folder.mkdir(exist_ok=True)
-            with translated():
+            with translated(self.path):
                 copy = sqlite3.connect(part)
                 try:
                     self._connection().backup(copy)
@@ -331,6 +375,13 @@ class Database:
         if any(_kind(b) == "daily" and b.stat().st_mtime > limit for b in self.backups()):
             return None
         return self.back_up("daily")
+
+
+def _is_full(path: Path) -> bool:
+    """Say whether the disk of a file has no room left."""
+    with suppress(OSError):
+        return shutil.disk_usage(path.parent).free < _LEAST_FREE_BYTES
+    return False
 
 
 def _kind(backup: Path) -> str:

@@ -208,7 +208,7 @@ class Identities:
             left.append(str(self._media.folder))
         self._run_folders.finish_deletions()
         places = [self._work_folder / job for job in jobs]
-        places += self._database.backups() if plan.backups else []
+        places += self._database.copies()
         places += passing_files(self._data_dir, since=self._oldest_work())
         for place in places:
             if place.is_dir():

@@ -17,16 +17,18 @@ import hashlib
 import logging
 import os
 import re
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from studio.errors import NotFoundError, StoreError
 from studio.store.database import Database
+from studio.store.incoming import Entry, Note, has_note, noted, notes, read, taken_over
 from studio.store.references import References
-from studio.store.rows import new_id, now, to_text
+from studio.store.rows import now, to_text
 
 CHUNK_BYTES = 1 << 20
 TRASH_SECONDS = 30 * 86400.0
@@ -55,6 +57,36 @@ def disk_errors() -> Iterator[None]:
                 "Choose another folder with --data-dir, or change its permissions.",
             ) from exc
         raise StoreError(f"The disk refused: {exc.strerror or exc}.", "Check the disk, then try again.") from exc
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder of the data folder, unless it is there.
+
+    Raises:
+        StoreError: a link stands there that leads nowhere, or a file, or the disk refuses.
+    """
+    refuse_dangling(path)
+    with disk_errors():
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, FileNotFoundError, NotADirectoryError) as exc:
+            raise StoreError(
+                f"The folder {path} cannot be made.",
+                "Choose another data folder with --data-dir; this path is a file, or leads through one.",
+            ) from exc
+
+
+def refuse_dangling(path: Path) -> None:
+    """Refuse a link that leads nowhere, which mostly is a disk that is not connected.
+
+    Raises:
+        StoreError: it is one.
+    """
+    if path.is_symlink() and not path.exists():
+        raise StoreError(
+            f"{path} is a link to {os.readlink(path)}, and nothing is there.",
+            "Connect the disk that it leads to, or mend the link; nothing was changed.",
+        )
 
 
 def keep_private(path: Path, mode: int) -> None:
@@ -119,21 +151,86 @@ class MediaFolder:
         self.folder = folder / "media"
         self.incoming = folder / "media" / "incoming"
         self._trash = folder / "trash"
-        with disk_errors():
-            self.incoming.mkdir(parents=True, exist_ok=True)
-            self._trash.mkdir(exist_ok=True)
+        self._open = threading.local()
+        for place in (self.folder, self.incoming, self._trash):
+            make_folder(place)
 
-    def finish_deletions(self) -> int:
-        """Take doomed files off the disk, also those of a process that died; return the bytes set free."""
+    @contextmanager
+    def keeping(self) -> Iterator[Note]:
+        """Note what is put in the block, so that nothing stays when it fails, or when the process is killed in it.
+
+        What nothing refers to by then goes; blocks may nest, and the outermost counts.
+        """
+        note = getattr(self._open, "note", None)
+        if note is not None:
+            yield note
+            return
+        with ExitStack() as stack:
+            with disk_errors():
+                note = stack.enter_context(noted(self.incoming))
+            self._open.note = note
+            try:
+                yield note
+            except BaseException:
+                with suppress(StoreError):
+                    self._drop(read(note.path), but=note.path)
+                raise
+            finally:
+                self._open.note = None
+
+    def drop_abandoned(self) -> None:
+        """Take away what killed processes were putting: half files, files without a row, rows without a use.
+
+        What a living process writes stays; see `incoming`. A database that is busy now is left for another time.
+        """
+        found = notes(self.incoming)
+        if found and not self._database.is_idle():
+            return
+        for path in found:
+            with disk_errors(), taken_over(path) as entries:
+                self._drop(entries or [], but=path)
+
+    def _drop(self, entries: Sequence[Entry], *, but: Path) -> None:
+        """Drop those of the media that are of no use to anybody, and that no note but this one names."""
+        named = self._being_put(but)
+        for entry in entries:
+            if entry.sha256 in named:
+                continue
+            with self._database.transaction(), disk_errors():
+                if entry.is_new:
+                    Media(self._database, self, entry.owner).discard_unused([entry.sha256])
+                if not self._is_held(entry.sha256, entry.suffix):
+                    self.path(entry.sha256, entry.suffix).unlink(missing_ok=True)
+        self.finish_deletions()
+
+    def _being_put(self, but: Path | None = None) -> set[str]:
+        """Return the sha256 of what notes name: somebody is about to refer to it."""
+        return {entry.sha256 for path in notes(self.incoming) if path != but for entry in read(path)}
+
+    def _is_held(self, sha256: str, suffix: str) -> bool:
+        """Say whether any owner has this file."""
+        sql = "SELECT 1 FROM media WHERE sha256 = ? AND extension = ?"
+        return self._database.value(sql, [sha256, suffix]) is not None
+
+    def finish_deletions(self, *, wait: bool = True) -> int:
+        """Take doomed files off the disk, also those of a process that died; return the bytes set free.
+
+        Args:
+            wait: for a database that is busy; else they go another time.
+        """
         freed = 0
+        if self._database.value("SELECT 1 FROM media_doomed LIMIT 1") is None:
+            return freed  # nobody who only looks at things needs to write
+        if not wait and not self._database.is_idle():
+            return freed
         with self._database.transaction(), disk_errors():
             for row in self._database.rows("SELECT file_name FROM media_doomed"):
                 name = str(row["file_name"])
                 sha256, suffix = name[:64], name[64:]
                 # Another owner may hold the same bytes, and so the same file.
-                held = self._database.value("SELECT 1 FROM media WHERE sha256 = ? AND extension = ?", [sha256, suffix])
+                held = self._is_held(sha256, suffix)
                 path = self.path(sha256, suffix)
-                if held is None and path.is_file():
+                if not held and path.is_file():
                     size = path.stat().st_size
                     try:
                         path.unlink()
@@ -181,27 +278,24 @@ class MediaFolder:
         Args:
             grace_seconds: what is younger stays, because work in progress may need it.
         """
+        self.drop_abandoned()
         freed = self.finish_deletions()
         trashed = 0
         before = time.time() - grace_seconds
         for path in [self.folder.parent / name for name in self.verify(read_bytes=False).orphans]:
             with self._database.transaction(), disk_errors():
-                sql = "SELECT 1 FROM media WHERE sha256 = ? AND extension = ?"
-                if (
-                    path.is_file()
-                    and path.stat().st_mtime <= before
-                    and self._database.value(sql, [path.stem, path.suffix]) is None
-                ):
+                held = self._is_held(path.stem, path.suffix)
+                if path.is_file() and path.stat().st_mtime <= before and not held:
                     trashed += self._to_trash(path)
         old = to_text(now().fromtimestamp(before, now().tzinfo))
         with self._database.transaction(), disk_errors():
             sql = f"SELECT owner, sha256, extension FROM media m WHERE created <= ? AND {self.references.unused}"
+            named = self._being_put()
             for owner, sha256, suffix in self._database.rows(sql, [old]):
+                if sha256 in named:
+                    continue
                 self._database.execute("DELETE FROM media WHERE owner = ? AND sha256 = ?", [owner, sha256])
-                if (
-                    self._database.value("SELECT 1 FROM media WHERE sha256 = ? AND extension = ?", [sha256, suffix])
-                    is None
-                ):
+                if not self._is_held(sha256, suffix):
                     trashed += self._to_trash(self.path(sha256, suffix))
         return SweepReport(trashed, freed + self.empty_trash())
 
@@ -224,7 +318,8 @@ class MediaFolder:
         return self.folder / sha256[:2] / sha256[2:4] / (sha256 + suffix)
 
     def _files(self) -> list[Path]:
-        return sorted(p for p in self.folder.rglob("*") if p.is_file() and not p.is_symlink())
+        found = sorted(p for p in self.folder.rglob("*") if p.is_file() and not p.is_symlink())
+        return [p for p in found if p.parent != self.incoming or not has_note(p)]
 
     def _to_trash(self, path: Path) -> int:
         """Move a file into the trash, where its time starts now; return 1, or 0 when it is not there."""
@@ -260,8 +355,8 @@ class Media:
         suffix = suffix if _EXTENSION.fullmatch(suffix) else ""
         if isinstance(source, Path) and not source.is_file():
             raise NotFoundError(f"There is no file {source.name!r}.", "Check the path.")
-        part = self._files.incoming / f"{new_id()}.part"
-        try:
+        with self._files.keeping() as note:
+            part = note.part()
             with disk_errors():
                 sha256, size = _write(source, part)
             with self._database.transaction():
@@ -270,6 +365,8 @@ class Media:
                 )
                 suffix = suffix if row is None else str(row["extension"])
                 path = self._files.path(sha256, suffix)
+                with disk_errors():
+                    note.add(Entry(self._owner, sha256, suffix, is_new=row is None))
                 with disk_errors():
                     # Bytes that went bad on disk are mended by putting them again.
                     if not path.is_file() or _hash(path) != sha256:
@@ -280,9 +377,12 @@ class Media:
                     values = {"owner": self._owner, "sha256": sha256, "extension": suffix, "bytes": size}
                     self._database.insert("media", values | {"created": to_text(now())})
                 self._database.execute("DELETE FROM media_doomed WHERE file_name = ?", [path.name])
-        finally:
             part.unlink(missing_ok=True)
         return sha256
+
+    def keeping(self) -> AbstractContextManager[Note]:
+        """Keep all that is put in the block, or nothing. See `MediaFolder.keeping`."""
+        return self._files.keeping()
 
     def get(self, sha256: str) -> Path:
         """Return where the bytes lie; read them, never write there.

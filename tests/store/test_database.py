@@ -235,6 +235,12 @@ def test_a_full_disk_loses_nothing_that_was_stored(tmp_path: Path) -> None:
         assert store.database.check() == ()
 
 
+def test_a_file_that_waits_to_be_deleted_is_no_damage(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.database.insert("media_doomed", {"owner": ME, "file_name": "0" * 64})
+        assert store.database.check() == ()
+
+
 def test_a_nested_block_that_fails_undoes_only_itself(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         with store.database.transaction():

@@ -136,6 +136,29 @@ def test_words_about_the_person_are_in_no_index_and_no_journal(store: Store) -> 
             assert word not in path.read_bytes(), path
 
 
+def test_however_full_and_often_changed_the_database_is_no_word_about_a_deleted_person_stays(store: Store) -> None:
+    """Many rows of many lengths, so that SQLite moves them between its pages, where old copies could stay behind."""
+    random = np.random.default_rng(5)
+    me, words = store.of(ME), {}
+    for number in range(30):
+        word = f"zq{number}x" + "".join(random.choice([*"abcdefgh"], 12))
+        person = a_person(store, word, b"face %d" % number)
+        me.identities.change(person.identity.id, notes=f"{word} " * int(random.integers(1, 200)))
+        for picture in range(int(random.integers(0, 6))):
+            a_render(
+                store, b"%d of %d" % (picture, number), identity_id=person.identity.id, title=f"{word} {picture}",
+                search_text=f"{word} said " * int(random.integers(1, 60)),
+                recipe={"text": word * int(random.integers(1, 80))},
+            )  # fmt: skip
+        me.jobs.request_cancel(me.jobs.add("animate", {"photo_id": person.photo.id, "text": word * 9}).id)
+        me.identities.change(person.identity.id, name=f"Renamed {number}", notes="n" * int(random.integers(1, 900)))
+        words[person.identity.id] = word.encode()
+    for id in random.permutation([*words])[:15]:
+        me.identities.delete(str(id))
+        on_disk = b"".join(p.read_bytes() for p in store.data_dir.rglob("*") if p.is_file())
+        assert words[str(id)] not in on_disk.lower()
+
+
 def test_what_cannot_be_removed_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def read_only(path: Path, missing_ok: bool = False) -> None:
         raise OSError(errno.EROFS, "Read-only file system")

@@ -32,6 +32,7 @@ from studio.domain.adapter import (
 from studio.domain.base_model import FAMILY_TITLES, BaseLocation, BaseModelCard, Family
 from studio.domain.job import Job
 from studio.domain.leak import LeakReport
+from studio.domain.names import legible
 from studio.engines.base import Image
 from studio.errors import FormatLacksPlaceError, NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
@@ -158,17 +159,19 @@ class AdapterExchange:
         chosen = checked_name(name or shortened(header.title) or shortened(path.stem) or "adapter")
         if self._store.adapters.find(chosen) is not None and not name:
             chosen = f"{shortened(chosen, LONGEST_NAME - 5)} {secrets.token_hex(2)}"
-        with self._part() as part:
-            report = files.import_file(location, path, part)
-            sha256 = self._store.media.put(part, ".safetensors")
-        adapter = self._store.adapters.add(
-            NewAdapter(
-                name=chosen, method=header.method, origin="imported", family=location.family, media_sha256=sha256,
-                trigger=header.trigger if trigger is None else trigger.strip(), rank=header.rank,
-                base_name=location.name, base_sha256=location.sha256, identity_id=person.id if person else None,
-                notes=f"Imported from {path.name}. {report.report.assumed}".strip(), measures={"effect": report.effect},
-            ),
-        )  # fmt: skip
+        with self._store.media.keeping():
+            with self._part() as part:
+                report = files.import_file(location, path, part)
+                sha256 = self._store.media.put(part, ".safetensors")
+            adapter = self._store.adapters.add(
+                NewAdapter(
+                    name=chosen, method=header.method, origin="imported", family=location.family, media_sha256=sha256,
+                    trigger=header.trigger if trigger is None else trigger.strip(), rank=header.rank,
+                    base_name=location.name, base_sha256=location.sha256, identity_id=person.id if person else None,
+                    notes=f"Imported from {legible(path.name)}. {report.report.assumed}".strip(),
+                    measures={"effect": report.effect},
+                ),
+            )  # fmt: skip
         found = report.report
         return ImportedAdapter(adapter, header.format, header.kind, found.matched, found.unmatched, location.name)
 

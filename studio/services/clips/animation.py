@@ -193,30 +193,31 @@ class Animation:
         if request.photo_id is not None:
             photo = self._store.photos.get(request.photo_id)
         photo = photo or photo_of(self._store, inputs["portrait"], request.face_index)
-        put = self._store.media.put
-        inputs["curves"] = put(result.curves)
-        return self._store.renders.add(
-            NewRender(
-                kind="clip",
-                media_sha256=put(result.path),
-                thumbnail_sha256=put(poster),
-                recipe=recipe,
-                engine=engine,
-                engine_version=version,
-                inputs=inputs,
-                seconds=result.seconds["total"],
-                title=_title(request),
-                search_text=" ".join(filter(None, (request.transcript, request.text, *request.emotions))),
-                project_id=request.project_id or (photo.project_id if photo else None),
-                identity_id=photo.identity_id if photo else None,
-                photo_id=photo.id if photo else None,
-                parent_id=parent_id,
-                job_id=job_id,
-                width=result.width,
-                height=result.height,
-                duration_seconds=result.duration_seconds,
-            ),
-        )
+        with self._store.media.keeping():
+            put = self._store.media.put
+            inputs["curves"] = put(result.curves)
+            return self._store.renders.add(
+                NewRender(
+                    kind="clip",
+                    media_sha256=put(result.path),
+                    thumbnail_sha256=put(poster),
+                    recipe=recipe,
+                    engine=engine,
+                    engine_version=version,
+                    inputs=inputs,
+                    seconds=result.seconds["total"],
+                    title=_title(request),
+                    search_text=" ".join(filter(None, (request.transcript, request.text, *request.emotions))),
+                    project_id=request.project_id or (photo.project_id if photo else None),
+                    identity_id=photo.identity_id if photo else None,
+                    photo_id=photo.id if photo else None,
+                    parent_id=parent_id,
+                    job_id=job_id,
+                    width=result.width,
+                    height=result.height,
+                    duration_seconds=result.duration_seconds,
+                ),
+            )
 
     # -- the request made ready ----------------------------------------------------------
 

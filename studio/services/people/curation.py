@@ -69,9 +69,10 @@ class Curation:
         given = [sources] if isinstance(sources, Path) else list(sources)
         if identity_id is not None:
             self._store.identities.get(identity_id)
-        rows, notes = taken_in(self._store, given)
-        name = title or (given[0].name if len(given) == 1 and given[0].is_dir() else f"{len(rows)} photos")
-        id = self._rows.add_intake(name, rows, identity_id=identity_id, notes=notes)
+        with self._store.media.keeping():
+            rows, notes = taken_in(self._store, given)
+            name = title or (given[0].name if len(given) == 1 and given[0].is_dir() else f"{len(rows)} photos")
+            id = self._rows.add_intake(name, rows, identity_id=identity_id, notes=notes)
         return self.intake(id)
 
     def submit_analyse(self, sources: Path | Iterable[Path], *, identity_id: str | None = None, title: str = "") -> Job:

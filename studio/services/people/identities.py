@@ -18,7 +18,7 @@ import numpy as np
 
 from studio.domain import consent as consents
 from studio.domain.consent import Consent, Scope
-from studio.domain.face import Likely, PhotoQuality
+from studio.domain.face import FaceEmbedding, Likely, PhotoQuality
 from studio.domain.identity import DeletionPlan, Identity
 from studio.domain.names import person_name
 from studio.domain.photo import Photo
@@ -68,6 +68,16 @@ class PhotoInspection:
     image: Image
     faces: tuple[FaceChoice, ...]
     hints: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A photo that was looked at: all that its rows need, before any is written."""
+
+    photo: Path | bytes
+    found: FoundFaces
+    index: int
+    embedding: FaceEmbedding | None
 
 
 @dataclass(frozen=True)
@@ -148,15 +158,12 @@ class Identities:
             self._store.projects.get(project_id)
         meant = face_indices or [face_index] * len(photos)
         looked = [self._look(photo, index) for photo, index in zip(photos, meant, strict=True)]
-        person = self._store.identities.add(name, notes=notes, project_id=project_id)
-        try:
-            for photo, (found, index) in zip(photos, looked, strict=True):
-                self._keep(person, photo, found, index)
+        with self._store.media.keeping(), self._store.database.transaction():
+            person = self._store.identities.add(name, notes=notes, project_id=project_id)
+            for seen in looked:
+                self._keep(person, seen)
             if consent is not None:
                 self._store.identities.add_consent(person.id, consent)
-        except BaseException:
-            self._store.identities.delete(person.id)
-            raise
         return self.get(person.id)
 
     def add_photo(self, identity_id: str, photo: Path | bytes, *, face_index: int | None = None) -> Photo:
@@ -166,22 +173,32 @@ class Identities:
             NotFoundError, NoFaceError, SeveralFacesError, UnreadableMediaError, LimitExceededError.
         """
         person = self.get(identity_id)
-        found, index = self._look(photo, face_index)
-        return self._keep(person, photo, found, index)
+        seen = self._look(photo, face_index)
+        with self._store.media.keeping(), self._store.database.transaction():
+            return self._keep(person, seen)
 
-    def _look(self, photo: Path | bytes, face_index: int | None) -> tuple[FoundFaces, int]:
-        """Find the faces of a picture and choose the one that is meant."""
+    def _look(self, photo: Path | bytes, face_index: int | None) -> _Seen:
+        """Find the faces of a picture, choose the one that is meant, and measure it."""
         found = self._portraits.find_faces(photo)
         try:
-            return found, choose_face(found.faces, face_index)
+            index = choose_face(found.faces, face_index)
         except UserInputError as exc:
             if isinstance(photo, Path):
                 exc.message = f"{photo.name}: {exc.message[0].lower()}{exc.message[1:]}"
             raise
+        try:
+            with self._portraits.engines.lock:
+                return _Seen(
+                    photo, found, index, self._portraits.engines.faces().embed(found.image, found.faces[index])
+                )
+        except EngineUnavailableError:
+            # Recognition is an extra that needs its own library; a portrait moves without it.
+            return _Seen(photo, found, index, None)
 
-    def _keep(self, person: Identity, photo: Path | bytes, found: FoundFaces, index: int) -> Photo:
+    def _keep(self, person: Identity, seen: _Seen) -> Photo:
         """Store one photo with its face and embedding."""
-        face = scaled_face(found.faces[index], found.scale)
+        photo, found = seen.photo, seen.found
+        face = scaled_face(found.faces[seen.index], found.scale)
         sha256 = self._store.media.put(photo)
         kept = self._store.photos.add(
             sha256,
@@ -190,16 +207,11 @@ class Identities:
             height=found.height,
             identity_id=person.id,
             project_id=person.project_id,
-            face_index=index,
+            face_index=seen.index,
             face=face,
         )
-        try:
-            with self._portraits.engines.lock:
-                embedding = self._portraits.engines.faces().embed(found.image, found.faces[index])
-        except EngineUnavailableError:
-            # Recognition is an extra that needs its own library; a portrait moves without it.
-            return kept
-        self._store.photos.put_embedding(kept.id, embedding)
+        if seen.embedding is not None:
+            self._store.photos.put_embedding(kept.id, seen.embedding)
         return kept
 
     # -- looking up ----------------------------------------------------------------

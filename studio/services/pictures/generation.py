@@ -274,27 +274,28 @@ class Generation:
             for a, use in zip(prepared.adapters, request.adapters, strict=True)
         ]
         recipe["measures"] = self._measured(image, prepared)
-        put = self._store.media.put
-        return self._store.renders.add(
-            NewRender(
-                kind="image",
-                media_sha256=put(png_bytes(image, recipe), ".png"),
-                thumbnail_sha256=put(thumbnail_jpeg(image, THUMBNAIL_PIXELS), ".jpg"),
-                recipe=recipe,
-                engine=generator.name,
-                engine_version=generator.version,
-                inputs=prepared.inputs,
-                seconds=seconds,
-                title=_title(request.prompt),
-                search_text=" ".join((request.prompt, location.name, *(a.name for a in prepared.adapters))),
-                project_id=request.project_id,
-                identity_id=self._person(prepared),
-                parent_id=parent_id,
-                job_id=job_id,
-                width=image.shape[1],
-                height=image.shape[0],
-            ),
-        )
+        with self._store.media.keeping():
+            put = self._store.media.put
+            return self._store.renders.add(
+                NewRender(
+                    kind="image",
+                    media_sha256=put(png_bytes(image, recipe), ".png"),
+                    thumbnail_sha256=put(thumbnail_jpeg(image, THUMBNAIL_PIXELS), ".jpg"),
+                    recipe=recipe,
+                    engine=generator.name,
+                    engine_version=generator.version,
+                    inputs=prepared.inputs,
+                    seconds=seconds,
+                    title=_title(request.prompt),
+                    search_text=" ".join((request.prompt, location.name, *(a.name for a in prepared.adapters))),
+                    project_id=request.project_id,
+                    identity_id=self._person(prepared),
+                    parent_id=parent_id,
+                    job_id=job_id,
+                    width=image.shape[1],
+                    height=image.shape[0],
+                ),
+            )
 
     def _person(self, prepared: _Prepared) -> str | None:
         """Return the one person the pictures show; None for nobody or several."""

@@ -222,29 +222,30 @@ class Expressions:
         _check_same(handle, sha256)
         photo = self._sources.photo(handle.source) or photo_of(self._store, sha256, handle.face_index)
         image, prepared = drawing.image, drawing.prepared
-        media = self._store.media.put(png_bytes(image, drawing.recipe), ".png")
-        thumbnail = self._store.media.put(thumbnail_jpeg(image, THUMBNAIL_PIXELS), ".jpg")
-        moved = [name for name, value in drawing.edit.values.items() if value]
-        return self._store.renders.add(
-            NewRender(
-                kind="image",
-                media_sha256=media,
-                thumbnail_sha256=thumbnail,
-                recipe=drawing.recipe,
-                engine=prepared.engine,
-                engine_version=prepared.engine_version,
-                inputs={"portrait": sha256},
-                seconds=time.perf_counter() - drawing.start,
-                title=note or title_of(drawing.edit),
-                search_text=" ".join([note, *moved, *(CONTROL[name].label for name in moved)]).strip(),
-                project_id=project_id or (photo.project_id if photo else None),
-                identity_id=photo.identity_id if photo else None,
-                photo_id=photo.id if photo else None,
-                parent_id=parent_id,
-                width=image.shape[1],
-                height=image.shape[0],
-            ),
-        )
+        with self._store.media.keeping():
+            media = self._store.media.put(png_bytes(image, drawing.recipe), ".png")
+            thumbnail = self._store.media.put(thumbnail_jpeg(image, THUMBNAIL_PIXELS), ".jpg")
+            moved = [name for name, value in drawing.edit.values.items() if value]
+            return self._store.renders.add(
+                NewRender(
+                    kind="image",
+                    media_sha256=media,
+                    thumbnail_sha256=thumbnail,
+                    recipe=drawing.recipe,
+                    engine=prepared.engine,
+                    engine_version=prepared.engine_version,
+                    inputs={"portrait": sha256},
+                    seconds=time.perf_counter() - drawing.start,
+                    title=note or title_of(drawing.edit),
+                    search_text=" ".join([note, *moved, *(CONTROL[name].label for name in moved)]).strip(),
+                    project_id=project_id or (photo.project_id if photo else None),
+                    identity_id=photo.identity_id if photo else None,
+                    photo_id=photo.id if photo else None,
+                    parent_id=parent_id,
+                    width=image.shape[1],
+                    height=image.shape[0],
+                ),
+            )
 
 
 def _check_same(handle: PortraitHandle, sha256: str) -> None:
