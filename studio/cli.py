@@ -22,6 +22,7 @@ from studio.cli_output import Output, spell_out_unprintable
 from studio.commands import adapters, bases, generation, jobs, library, people, pictures, training, upkeep
 from studio.commands.shared import OPTIONS
 from studio.errors import StudioError, UserInputError
+from studio.outside import of_disk
 
 app = typer.Typer(help="Likeness Studio: a photo speaks.", add_completion=False, **OPTIONS)
 app.add_typer(upkeep.commands)
@@ -67,8 +68,12 @@ def guarded(call: Callable[[], Any], output: Output | None = None, given: Sequen
         what = next((word for word in given if not word.startswith("-")), "")
         output.stopped(f"Stopped `studio {what}`." if what else "Stopped.")
         return 130
-    except Exception as exc:  # the last wall: whatever comes here is a bug, and its trace goes to a file
+    except Exception as exc:  # the last wall: what is no disk's trouble is a bug, and its trace goes to a file
         logging.getLogger("studio").debug("a bug", exc_info=exc)
+        refused = of_disk(exc)
+        if refused is not None:
+            output.error(refused)
+            return refused.exit_code
         output.error(
             StudioError(f"This is a bug ({type(exc).__name__}: {exc}).", f"Details: {_bug_report(exc, given)}")
         )

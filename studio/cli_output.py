@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from studio.domain.names import as_text, legible
-from studio.errors import StudioError
+from studio.errors import StudioError, in_brief
 
 
 def json_value(value: Any) -> Any:
@@ -77,12 +77,12 @@ class Output:
     def error(self, error: StudioError) -> None:
         """Print an error: one sentence and a hint, without a traceback."""
         if self.as_json:
-            body = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
+            body = {"type": type(error).__name__, "message": in_brief(error.message), "hint": in_brief(error.hint)}
             print(json.dumps(json_value({"error": body}), ensure_ascii=_legacy_console()))
         # Names of files stand in sentences: what they hold besides letters neither breaks nor colors a console.
-        print(f"Error: {legible(error.message)}", file=sys.stderr)
+        print(f"Error: {in_brief(legible(error.message))}", file=sys.stderr)
         if error.hint:
-            print(f"  {legible(error.hint)}", file=sys.stderr)
+            print(f"  {in_brief(legible(error.hint))}", file=sys.stderr)
 
     def stopped(self, sentence: str) -> None:
         """Say what a person ended with Ctrl-C; as JSON too."""

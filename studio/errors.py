@@ -22,6 +22,15 @@ the screen; the hint says what to do about it.
 
 from __future__ import annotations
 
+LONGEST_SENTENCE = 300
+
+
+def in_brief(text: str) -> str:
+    """Cut out the middle of a sentence that repeats something endless which somebody sent."""
+    if len(text) <= LONGEST_SENTENCE:
+        return text
+    return f"{text[: LONGEST_SENTENCE // 2]} … {text[-LONGEST_SENTENCE // 2 :]}"
+
 
 class StudioError(Exception):
     """An error shown to the person as it is: `message` and, beneath it, `hint`."""

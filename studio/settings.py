@@ -7,13 +7,13 @@ STUDIO_* environment variables, then flags.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from studio.errors import UserInputError
+from studio.errors import StudioError, UserInputError
+from studio.outside import NoSuchContent, exists, text_of, toml_of
 
 
 @dataclass(frozen=True)
@@ -149,11 +149,13 @@ def load(flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] 
 
 def _from_file(path: Path) -> dict[str, Any]:
     """Read settings.toml; an absent file holds no settings."""
-    if not path.is_file():
+    if not exists(path) or path.stat().st_size == 0:
         return {}
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        table = toml_of(text_of(path))
+    except StudioError as exc:
+        raise UserInputError(exc.message, "Mend or delete the file in the data folder.") from exc
+    except NoSuchContent as exc:
         raise UserInputError(
             f"{path.name} in the data folder cannot be read: {exc}.", "Mend or delete the file."
         ) from exc

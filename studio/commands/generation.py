@@ -12,6 +12,7 @@ import typer
 from studio.cli_output import Output
 from studio.commands.shared import OPTIONS, AsJson, DataDir, opened, strengthened
 from studio.errors import NotFoundError, UserInputError
+from studio.outside import exists
 
 if TYPE_CHECKING:
     from studio.domain.render import Render
@@ -132,7 +133,7 @@ def _picture(studio: OwnerServices, text: str | None) -> MediaSource:
     """
     from studio.services.sources import MediaSource
 
-    if text is not None and Path(text).exists():
+    if text is not None and exists(text):
         return MediaSource.file(Path(text))
     try:
         studio.identities.photo_path(text or "")

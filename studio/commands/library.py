@@ -10,6 +10,7 @@ import typer
 from studio.cli_output import Output
 from studio.commands.shared import OPTIONS, AsJson, DataDir, opened, opened_studio
 from studio.domain.days import minute_of
+from studio.outside import exists
 
 commands = typer.Typer(help="Everything the studio made.", **OPTIONS)
 
@@ -40,7 +41,7 @@ def library_show(
 ) -> None:
     """Show a render with its recipe; a file of ours brings its recipe back."""
     with opened(data_dir) as studio:
-        if Path(render).exists():
+        if exists(render):
             recipe = dict(studio.library.recipe_of_file(Path(render)))
             Output(as_json).result({"recipe": recipe}, "\n".join(f"{k}: {v}" for k, v in recipe.items()))
             return

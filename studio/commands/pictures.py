@@ -16,6 +16,7 @@ from studio.commands.shared import OPTIONS, AsJson, DataDir, Face, Photo, Size, 
 from studio.domain.clip_format import CLIP_FORMATS, CURVE_FORMATS, choice, clip_format_of
 from studio.domain.expression import ExpressionEdit
 from studio.errors import NotFoundError, UserInputError
+from studio.outside import exists, text_of
 
 if TYPE_CHECKING:
     from studio.services.clips.animation import AnimationRequest, AnimationResult
@@ -166,13 +167,11 @@ def _words(text: str | None) -> str | None:
     if text is None:
         return None
     path = Path(text)
-    if path.suffix.lower() in {".txt", ".srt"} or (len(text) < 250 and path.is_file()):
+    if path.suffix.lower() in {".txt", ".srt", ".vtt", ".ass"} or exists(path):
         try:
-            return path.read_text(encoding="utf-8-sig")
-        except FileNotFoundError:
+            return text_of(path)
+        except NotFoundError:
             raise NotFoundError(f"There is no transcript {text!r}.", "Check the path.") from None
-        except (OSError, UnicodeDecodeError) as exc:
-            raise UserInputError(f"The transcript {path.name} cannot be read as text.", "Save it as UTF-8.") from exc
     return text
 
 
@@ -235,7 +234,7 @@ def _source(studio: OwnerServices, photo: str) -> MediaSource:
     """
     from studio.services.sources import MediaSource
 
-    if Path(photo).exists():
+    if exists(photo):
         return MediaSource.file(Path(photo))
     try:
         studio.identities.photo_path(photo)

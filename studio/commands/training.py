@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import time
@@ -17,6 +16,7 @@ import typer
 from studio.cli_output import Output
 from studio.commands.shared import OPTIONS, AsJson, DataDir, opened
 from studio.errors import NotFoundError, UserInputError
+from studio.outside import json_of
 
 if TYPE_CHECKING:
     from studio.domain.training import Checkpoint, TrainingRun
@@ -239,7 +239,7 @@ def _settings(texts: Sequence[str]) -> dict[str, Any]:
         if not found or not name.strip() or not value.strip():
             raise UserInputError(f"--set {text!r} is not a setting and a value.", "Write --set rank=16 .")
         try:
-            out[name.strip()] = json.loads(value)
+            out[name.strip()] = json_of(value)
         except ValueError:
             out[name.strip()] = value.strip()
     return out

@@ -32,6 +32,7 @@ from studio.jobs.kinds import JobKind, Workplace, find_kind, table_of
 from studio.jobs.process import HEARTBEAT_SECONDS, own_claim
 from studio.jobs.queue import JobQueue
 from studio.log import about
+from studio.outside import of_disk
 from studio.store.claims import Claims
 from studio.store.rows import now
 
@@ -289,6 +290,9 @@ def _failure(exc: BaseException, context: _Context) -> Failure:
     context.log("".join(traceback.format_exception(exc)).rstrip())
     if isinstance(exc, MemoryError):
         return Failure(error=name, message="The job ran out of memory.", hint="Choose a smaller size, then retry.")
+    refused = of_disk(exc)
+    if refused is not None:
+        return Failure(error=type(refused).__name__, message=refused.message, hint=refused.hint)
     if isinstance(exc, SystemExit):
         code = exc.code if isinstance(exc.code, int) else 1
         return Failure(error=name, message=f"The job ended itself (exit code {code}).", exit_code=code)

@@ -7,7 +7,6 @@ somebody asks for it by name, and a person's own files stay where they are.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -23,6 +22,7 @@ from studio.domain.base_model import BaseLocation, BaseModelCard
 from studio.domain.job import Job
 from studio.errors import ConflictError, NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
+from studio.outside import json_of
 from studio.services.progress import OnProgress, Progress, told
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def read_card(path: Path) -> BaseModelCard:
         UserInputError: it is no card, or carries another name than its file.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json_of(path.read_text(encoding="utf-8"))
         card = BaseModelCard.model_validate({k: v for k, v in document.items() if k != "$schema"})
     except (OSError, ValueError, AttributeError, ValidationError) as exc:
         raise UserInputError(

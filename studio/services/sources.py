@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from studio.errors import NotFoundError
+from studio.outside import exists
 
 if TYPE_CHECKING:
     from studio.domain.photo import Photo
@@ -75,7 +76,7 @@ class Sources:
             NotFoundError: no such photo, medium or file.
         """
         if source.path is not None:
-            if not source.path.exists():
+            if not exists(source.path):
                 raise NotFoundError(f"There is no file {source.path.name!r}.", "Check the path.")
             return FoundMedia(source.path, None)
         sha256 = source.sha256 or self._photo(source).sha256

@@ -17,28 +17,20 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
-from studio.errors import EngineError, JobError, StoreError, StudioError
+from studio.errors import EngineError, JobError, StoreError, StudioError, in_brief
+from studio.outside import of_disk
 
 log = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
 
-LONGEST_SENTENCE = 300
 BUG = "Something went wrong inside the studio."
 BUG_HINT = "Nothing was lost; the log says more. Try again, or restart the studio."
 
 
 def sentence(error: BaseException) -> tuple[str, str]:
     """Return what to tell the person, and what to do about it."""
-    if isinstance(error, StudioError):
-        return _shortened(error.message), _shortened(error.hint)
-    return BUG, BUG_HINT
-
-
-def _shortened(text: str) -> str:
-    """Cut out the middle of a sentence that repeats something endless which somebody sent."""
-    if len(text) <= LONGEST_SENTENCE:
-        return text
-    return f"{text[: LONGEST_SENTENCE // 2]} … {text[-LONGEST_SENTENCE // 2 :]}"
+    said = error if isinstance(error, StudioError) else of_disk(error)
+    return (BUG, BUG_HINT) if said is None else (in_brief(said.message), in_brief(said.hint))
 
 
 def tell(error: BaseException) -> None:

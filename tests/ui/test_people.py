@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from tests.ui.conftest import ROOT, fetch
 from tests.ui.test_story import wait_for_new_picture
 
 
@@ -161,3 +166,44 @@ def test_single_weights_open_with_the_photos_own_marks_and_reset_to_zero(visit, 
     assert moved, "the preset moved no slider"
     v.page.click(f"#{moved} .reset-button")
     v.page.wait_for_function(f"document.querySelector('#{moved} input[type=number]').value === '0'")
+
+
+def test_who_is_deleted_on_the_command_line_is_gone_from_an_open_window_too(visit, server, portrait, tmp_path):
+    """What the window had copied for the page is neither on the disk nor served, and the open page makes none anew."""
+    from PIL import Image, ImageOps
+
+    photo = tmp_path / "Erased Ada.png"
+    ImageOps.mirror(Image.open(portrait).convert("RGB")).save(photo)
+    v = visit(tidy=False)  # the page rightly complains of pictures that are gone
+    v.open()
+    before = {*copies(server)}
+    fill_form(v.page, "Erased Ada", photo)
+    v.page.wait_for_selector("#person-faces .hints, #person-faces .fine")
+    v.page.click("#person-add")
+    v.page.wait_for_selector("#person-summary:has-text('Erased Ada')")
+    v.page.wait_for_selector("#person-photo-list img")
+    v.page.click("#person-to-expression")
+    v.page.wait_for_selector("#expression-picture img")
+    v.settle()
+    shown = {u for u in v.page.evaluate("[...document.images].map((i) => i.src)") if "Erased" in u or "shelf" in u}
+    made = {*copies(server)} - before
+    assert made
+    assert shown
+    assert any(fetch(u)[0] == 200 for u in shown)
+
+    order = [sys.executable, "-m", "studio", "identity", "delete", "Erased Ada", "--yes", "--data-dir", server.data_dir]
+    done = subprocess.run([str(word) for word in order], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [p for p in copies(server) if p in made] == []
+    v.tab("identities")
+    v.page.wait_for_selector("#people-list:not(:has-text('Erased Ada'))")
+    for tab in ("expression", "animate", "library", "identities"):
+        v.tab(tab)
+        v.settle()
+    assert [p for p in copies(server) if p in made or "Erased" in p.name] == []
+    assert [u for u in shown if fetch(u)[0] == 200] == []
+
+
+def copies(server) -> list[Path]:
+    """Return the files that the window keeps for the page."""
+    return [p for p in (server.data_dir / "cache" / "window").rglob("*") if p.is_file()]

@@ -15,18 +15,30 @@ STUDIO = ROOT / "studio"
 
 ALLOWED = {
     "domain": {"domain", "errors"},
-    "store": {"store", "domain", "errors"},
-    "engines": {"engines", "domain", "errors", "pins"},
-    "jobs": {"jobs", "domain", "store", "errors", "log"},
-    "services": {"services", "domain", "store", "engines", "jobs", "errors", "pins"},
-    "ui": {"ui", "services", "domain", "errors"},
+    "store": {"store", "domain", "errors", "outside"},
+    "engines": {"engines", "domain", "errors", "outside", "pins"},
+    "jobs": {"jobs", "domain", "store", "errors", "outside", "log"},
+    "services": {"services", "domain", "store", "engines", "jobs", "errors", "outside", "pins"},
+    "ui": {"ui", "services", "domain", "errors", "outside"},
     "studio": {"services", "domain", "store", "engines", "jobs", "errors", "settings", "log"},
     "factory": {"factory", "engines", "domain", "errors"},
-    "cli": {"commands", "cli_output", "errors"},
-    "commands": {"commands", "studio", "services", "domain", "errors", "settings", "log", "cli_output", "factory"},
+    "cli": {"commands", "cli_output", "errors", "outside"},
+    "commands": {
+        "commands",
+        "studio",
+        "services",
+        "domain",
+        "errors",
+        "outside",
+        "settings",
+        "log",
+        "cli_output",
+        "factory",
+    },
     "compile_loops": {"studio", "services", "engines", "domain"},
     "cli_output": {"domain", "errors"},
-    "settings": {"errors"},
+    "settings": {"errors", "outside"},
+    "outside": {"errors"},
     "pins": set(),
     "errors": set(),
     "log": set(),
@@ -122,6 +134,21 @@ def test_pictures_are_opened_with_a_list_of_formats(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Image.open"):
             assert any(k.arg == "formats" for k in node.keywords), f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
+OWN_MESSAGES = {"store/rows.py", "jobs/worker.py", "engines/voice/listening.py"}
+OWN_MESSAGES |= {"engines/diffusion/training/other_process.py", "engines/diffusion/adapters/files.py"}
+"""They read only what the studio itself wrote a moment ago."""
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(STUDIO).as_posix())
+def test_what_comes_from_outside_is_decoded_in_one_place(path: Path) -> None:
+    if path.name == "outside.py" or path.relative_to(STUDIO).as_posix() in OWN_MESSAGES or room(path) == "factory":
+        return
+    calls = {ast.unparse(n.func) for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)}
+    readers = {"json.loads", "json.load", "tomllib.loads", "tomllib.load", "zipfile.ZipFile", "zlib.decompress"}
+    allowed = {"zipfile.ZipFile"} if path.name == "stills.py" else set()  # it writes one
+    assert not calls & readers - allowed, f"{path.relative_to(ROOT)}: see studio/outside.py"
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

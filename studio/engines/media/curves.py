@@ -31,8 +31,8 @@ from studio.domain.clip_format import curve_format_of
 from studio.domain.expression import ARKIT_NAMES, INDEX, Weights
 from studio.domain.performance import Performance
 from studio.engines.media.atomic import atomic_file
-from studio.engines.media.ffmpeg import checked_file
 from studio.errors import LimitExceededError, UnreadableMediaError, UserInputError
+from studio.outside import json_of, text_of
 
 FloatArray = NDArray[np.float32]
 
@@ -245,7 +245,7 @@ def read_json(path: str | os.PathLike[str]) -> Performance:
     """
     name = Path(path).name
     try:
-        document = json.loads(_text(path))
+        document = json_of(_text(path))
     except (ValueError, RecursionError) as exc:
         raise UnreadableMediaError(f"{name} is not JSON.", "Use a file of curves made by this studio.") from exc
     if not isinstance(document, dict) or document.get("format") != JSON_FORMAT:
@@ -285,10 +285,4 @@ def _write(path: str | os.PathLike[str], text: str) -> Path:
 
 def _text(path: str | os.PathLike[str]) -> str:
     """Read a text file of bounded size."""
-    found = checked_file(path)
-    if found.stat().st_size > MAX_BYTES:
-        raise LimitExceededError(f"{found.name} is larger than {MAX_BYTES / 1e6:.0f} MB.", "Trim it.")
-    try:
-        return found.read_text("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise UnreadableMediaError(f"{found.name} is not a text file.", _HINT) from exc
+    return text_of(path, most_bytes=MAX_BYTES)

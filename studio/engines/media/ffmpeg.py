@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from studio.engines.media.atomic import disk_full
-from studio.errors import EngineError, EngineUnavailableError, NotFoundError, StudioError, UnreadableMediaError
+from studio.errors import EngineError, EngineUnavailableError, StudioError
 
 CONTAINERS = (
     "wav,w64,mp3,flac,ogg,aac,aiff,caf,amr,au,mov,mp4,matroska,webm,avi,mpegts,mpeg,asf,flv,gif"  # ffmpeg's own names
@@ -48,25 +48,6 @@ def binary() -> str:
         raise EngineUnavailableError(
             "The ffmpeg program is missing.", "Install it again with `pip install --force-reinstall imageio-ffmpeg`."
         ) from exc
-
-
-def checked_file(path: str | os.PathLike[str]) -> Path:
-    """Return the absolute path of a plain file that is not empty.
-
-    Raises:
-        NotFoundError: there is no such file.
-        UnreadableMediaError: a folder, a device, an empty file.
-    """
-    found = Path(path)
-    if found.is_dir():
-        raise UnreadableMediaError(f"{found.name or found} is a folder, not a file.", "Choose one file.")
-    if not found.exists():
-        raise NotFoundError(f"There is no file {found.name}.", "Check the path.")
-    if not found.is_file():
-        raise UnreadableMediaError(f"{found.name} is not a plain file.", "Choose a picture, sound or video file.")
-    if found.stat().st_size == 0:
-        raise UnreadableMediaError(f"{found.name} is empty.", "The file has 0 bytes; copy or export it again.")
-    return found.resolve()
 
 
 def input_arguments(path: Path) -> list[str]:

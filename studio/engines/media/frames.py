@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from studio.engines.media import ffmpeg
 from studio.engines.media.sound import probe
 from studio.errors import LimitExceededError, UnreadableMediaError
+from studio.outside import plain_file
 
 Frame = NDArray[np.uint8]
 
@@ -82,7 +83,7 @@ def probe_video(path: str | os.PathLike[str]) -> VideoInfo:
         NotFoundError: no such file.
         UnreadableMediaError: no moving picture in it, or damaged.
     """
-    found = ffmpeg.checked_file(path)
+    found = plain_file(path)
     _, output, log = ffmpeg.run(
         [*ffmpeg.input_arguments(found), "-map", "0:v:0", "-map", "0:a:0?", "-c", "copy", "-f", "framecrc", "pipe:1"]
     )
@@ -245,7 +246,7 @@ def read_frames(
         UnreadableMediaError: no moving picture in it.
         LimitExceededError: too long or too large.
     """
-    found = ffmpeg.checked_file(path)
+    found = plain_file(path)
     info = probe(found)
     _, _, log = ffmpeg.run(ffmpeg.input_arguments(found))
     stream = next((m for m in _STREAM.finditer(log) if m[2] == "Video"), None)

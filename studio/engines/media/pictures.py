@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from studio.engines.media.atomic import atomic_file
-from studio.engines.media.ffmpeg import checked_file
 from studio.engines.media.recipe import PNG_KEYWORD, picture_comment, recipe_text
 from studio.errors import LimitExceededError, UnreadableMediaError
+from studio.outside import plain_file
 
 Pixels = NDArray[np.uint8]
 
@@ -140,7 +140,7 @@ def _bytes_of(source: str | os.PathLike[str] | bytes, max_bytes: int) -> tuple[b
         if size == 0:
             raise UnreadableMediaError("The picture is empty.", "The file has 0 bytes; copy or export it again.")
     else:
-        path = checked_file(source)
+        path = plain_file(source)
         name, size = path.name, path.stat().st_size
     if size > max_bytes:
         raise LimitExceededError(

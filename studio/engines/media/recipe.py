@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 from studio.domain.clip_format import CLIP_FORMATS, choice
 from studio.engines.media import ffmpeg
 from studio.errors import LimitExceededError, UnreadableMediaError
+from studio.outside import json_of, plain_file, unpacked, zip_of
 
 PNG_KEYWORD = "likeness-studio"
 CONTAINER_KEY = "likeness_studio"
@@ -76,7 +76,7 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any] | None:
         if first is None:
             raise UnreadableMediaError(f"{folder.name} holds no PNG pictures.", _UNREADABLE_HINT)
         return read_recipe(first)
-    found = ffmpeg.checked_file(path)
+    found = plain_file(path)
     with found.open("rb") as file:
         start = file.read(16)
     if start.startswith((b"\x89PNG\r\n\x1a\n", b"GIF8", b"\xff\xd8\xff")):
@@ -91,7 +91,7 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any] | None:
 def _parsed(text: str, name: str) -> dict[str, Any]:
     """Return the JSON object in `text`."""
     try:
-        recipe = json.loads(text)
+        recipe = json_of(text)
     except ValueError as exc:
         raise UnreadableMediaError(f"The recipe in {name} is damaged.", "Use the original file.") from exc
     if not isinstance(recipe, dict):
@@ -117,16 +117,11 @@ def _picture_text(data: bytes, name: str) -> str | None:
 
 def _zip_text(path: Path) -> str | None:
     """Return the recipe text of the first PNG in a zip."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            frames = sorted((m for m in archive.infolist() if m.filename.endswith(".png")), key=lambda m: m.filename)
-            if not frames:
-                raise UnreadableMediaError(f"{path.name} holds no PNG pictures.", _UNREADABLE_HINT)
-            if frames[0].file_size > 256_000_000:
-                raise LimitExceededError(f"The first picture in {path.name} is too large.", _UNREADABLE_HINT)
-            data = archive.read(frames[0])
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as exc:
-        raise UnreadableMediaError(f"{path.name} is a damaged zip file.", _UNREADABLE_HINT) from exc
+    with zip_of(path) as archive:
+        frames = sorted(name for name in archive.namelist() if name.endswith(".png"))
+        if not frames:
+            raise UnreadableMediaError(f"{path.name} holds no PNG pictures.", _UNREADABLE_HINT)
+        data = unpacked(archive, frames[0])
     return _picture_text(data, path.name)
 
 

@@ -25,6 +25,7 @@ from studio.engines.base import Sound
 from studio.engines.media import ffmpeg
 from studio.engines.media.atomic import atomic_file
 from studio.errors import LimitExceededError, UnreadableMediaError
+from studio.outside import plain_file
 
 ANALYSIS_RATE_HZ = 16_000
 MAX_SECONDS = 1_800.0
@@ -84,7 +85,7 @@ def probe(path: str | os.PathLike[str]) -> SoundInfo:
         NotFoundError: no such file.
         UnreadableMediaError: empty, a folder, or no sound or video container.
     """
-    found = ffmpeg.checked_file(path)
+    found = plain_file(path)
     _, _, log = ffmpeg.run(ffmpeg.input_arguments(found))
     container = _FORMAT.search(log)
     if container is None:
@@ -131,7 +132,7 @@ def read_sound(
         UnreadableMediaError: no sound in it, 0 seconds, damaged.
         LimitExceededError: longer than `max_seconds`.
     """
-    found = ffmpeg.checked_file(path)
+    found = plain_file(path)
     info = probe(found)
     if info.codec is None:
         what = "is a video without sound" if info.has_video else "has no sound in it"

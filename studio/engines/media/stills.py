@@ -20,7 +20,8 @@ from studio.engines.media.atomic import disk_error, settle
 from studio.engines.media.pictures import png_bytes, read_picture
 from studio.engines.media.recipe import gif_comment
 from studio.engines.media.writer import ClipSpec, Encoder, Frame, FrameWriter
-from studio.errors import ConflictError, StoreError, UnreadableMediaError
+from studio.errors import ConflictError, StoreError
+from studio.outside import plain_file, unpacked, zip_of
 
 GIF_FRAME_RATE_HZ = 15.0
 
@@ -165,12 +166,8 @@ def read_png_sequence(path: str | os.PathLike[str], *, alpha: bool = False) -> I
         NotFoundError: no such file.
         UnreadableMediaError: no zip of pictures, or damaged; also while reading.
     """
-    found = ffmpeg.checked_file(path)
-    try:
-        with zipfile.ZipFile(found) as archive:
-            yield (_pixels(archive.read(name), alpha) for name in sorted(archive.namelist()))
-    except zipfile.BadZipFile as exc:
-        raise UnreadableMediaError(f"{found.name} is a damaged zip file.", "Use the original file.") from exc
+    with zip_of(plain_file(path)) as archive:
+        yield (_pixels(unpacked(archive, name), alpha) for name in sorted(archive.namelist()))
 
 
 def _pixels(data: bytes, alpha: bool) -> Frame:

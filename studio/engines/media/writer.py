@@ -23,6 +23,7 @@ from studio.engines.media import ffmpeg
 from studio.engines.media.atomic import part_path
 from studio.engines.media.sound import probe
 from studio.errors import EngineError, LimitExceededError, UnreadableMediaError, UserInputError
+from studio.outside import plain_file
 
 Frame = NDArray[np.uint8]
 
@@ -110,7 +111,7 @@ class FrameWriter:
         """Return the sound's absolute path once its container has proved harmless."""
         if sound_path is None:
             return None
-        found = ffmpeg.checked_file(sound_path)
+        found = plain_file(sound_path)
         if probe(found).codec is None:
             raise UnreadableMediaError(f"{found.name} has no sound in it.", "Choose another sound.")
         return found

@@ -8,13 +8,13 @@ ARPAbet writes as the round one.
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 from studio.engines.voice.shapes import DIPHTHONGS, PHONE_SHAPES
 from studio.errors import UserInputError
+from studio.outside import json_of
 
 PRESETS = Path(__file__).resolve().parents[3] / "presets" / "languages"
 ANY = "xx"
@@ -72,7 +72,7 @@ def load_languages(folder: Path | None = None) -> dict[str, Language]:
 def _read(path: Path) -> tuple[str, dict[str, tuple[str, ...]]]:
     hint = "See presets/languages/ipa.json for the form."
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json_of(path.read_text(encoding="utf-8"))
         title = content["title"]
         rows = {_plain(s): tuple(p.split()) for s, p in content["ipa"].items()}
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as exc:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from studio.domain.curation import MOST_PHOTOS
 from studio.errors import LimitExceededError, NotFoundError, UserInputError
+from studio.outside import exists
 from studio.store.curation import NewFile
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _pictures(given: Sequence[Path]) -> tuple[list[Path], list[str]]:
     files: list[Path] = []
     passed: list[str] = []
     for path in given:
-        if not path.exists():
+        if not exists(path):
             raise NotFoundError(f"There is no file or folder {path.name!r}.", "Check the path.")
         if not path.is_dir():
             files.append(path)

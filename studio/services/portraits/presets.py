@@ -20,6 +20,7 @@ from studio.domain.expression import CONTROLS, ExpressionEdit
 from studio.domain.names import as_read, tidied
 from studio.engines.media.atomic import atomic_file
 from studio.errors import ConflictError, NotFoundError, UserInputError
+from studio.outside import json_of
 from studio.services.portraits.close_up import stamp
 from studio.services.portraits.prepared import Portraits
 
@@ -87,7 +88,7 @@ def read_preset(path: Path) -> ExpressionPreset:
         UserInputError: the file is no preset.
     """
     try:
-        document = _PresetFile.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        document = _PresetFile.model_validate(json_of(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, ValidationError) as exc:
         raise UserInputError(f"The preset file {path.name} cannot be used: {exc}.", "Mend or delete the file.") from exc
     edit = ExpressionEdit(document.values, document.neutralise)

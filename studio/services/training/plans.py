@@ -6,7 +6,6 @@ same model that a run stores, and the schema for editors is derived from it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from studio.domain.base_model import Family
 from studio.domain.names import as_read
 from studio.domain.training import TrainingPlan
 from studio.errors import UserInputError
+from studio.outside import json_of
 
 DEFAULT_PRESET = "preview-quick"
 FEW_PHOTOS = 5
@@ -92,7 +92,7 @@ def read_training_preset(path: Path) -> TrainingPreset:
         UserInputError: the file is no training preset.
     """
     try:
-        document = _PresetFile.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        document = _PresetFile.model_validate(json_of(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, ValidationError) as exc:
         raise UserInputError(f"The preset file {path.name} cannot be used: {exc}.", "Mend or delete the file.") from exc
     return TrainingPreset(

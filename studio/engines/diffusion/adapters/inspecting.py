@@ -6,7 +6,6 @@ write what they like. The numbers are not read, and torch is not needed.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from studio.engines.diffusion.adapters.keys import CONFIGS_KEY, NOTES_KEY, PARTS
 from studio.engines.diffusion.adapters.layouts import place_of
 from studio.engines.diffusion.bases.header import read_header
 from studio.errors import UserInputError
+from studio.outside import json_of
 
 
 def inspect_adapter(path: Path) -> AdapterHeader:
@@ -63,7 +63,7 @@ def own_notes(metadata: Mapping[str, str]) -> dict[str, str]:
 def json_object(text: str | None) -> dict[str, Any]:
     """Read a JSON object out of metadata; what is none counts as absent, since others may write what they like."""
     try:
-        value = json.loads(text or "{}")
+        value = json_of(text or "{}")
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}

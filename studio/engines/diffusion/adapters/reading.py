@@ -23,7 +23,8 @@ from studio.engines.diffusion.adapters.layouts import LAYOUTS, place_of
 from studio.engines.diffusion.adapters.tensor_file import read_tensors
 from studio.engines.diffusion.adapters.update import ModuleUpdate, along_input
 from studio.engines.diffusion.bases.header import read_header
-from studio.errors import UserInputError
+from studio.errors import StudioError, UserInputError
+from studio.outside import text_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -182,8 +183,8 @@ def _beside(path: Path) -> dict[str, Any]:
     if not config.is_file():
         return {}
     try:
-        said = json_object(config.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError):
+        said = json_object(text_of(config))
+    except StudioError:
         return {}
     return {f"{part}.{key}": value for part in PARTS for key, value in said.items()}
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from studio.engines.diffusion.bases.header import refuse_pickles
 from studio.engines.media.atomic import atomic_file
-from studio.errors import NotFoundError, UnreadableMediaError
+from studio.errors import UnreadableMediaError
+from studio.outside import plain_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,8 +85,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     refuse_pickles(path)
-    if not path.is_file():
-        raise NotFoundError(f"There is no file {path.name!r}.", "Check the path.")
+    plain_file(path)
     try:
         return dict(load_file(str(path)))
     except (SafetensorError, OSError, ValueError, KeyError) as exc:

@@ -38,6 +38,7 @@ from typing import IO, Any, NoReturn
 from studio.domain.base_model import BaseModelCard
 from studio.engines.media.atomic import atomic_file, disk_error, settle
 from studio.errors import EngineError, NotFoundError, StoreError, UserInputError
+from studio.outside import json_of
 
 OnBytes = Callable[[int, int, float], None]
 HUB = "https://huggingface.co"
@@ -313,7 +314,7 @@ class _Meter:
 def read_receipt(folder: Path, card: BaseModelCard) -> Mapping[str, Any] | None:
     """Return the receipt of a finished download whose files are all still there; None otherwise."""
     try:
-        receipt = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
+        receipt = json_of((folder / RECEIPT).read_text(encoding="utf-8"))
         whole = receipt["repository"] == card.repository and receipt["revision"] == card.revision
         files = {str(name): int(size) for name, size in receipt["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -8,12 +8,12 @@ was cut off. Pickled files run code when they are opened; they are never opened.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from studio.errors import NotFoundError, UnreadableMediaError, UserInputError
+from studio.errors import UnreadableMediaError, UserInputError
+from studio.outside import json_of, plain_file
 
 PICKLED = frozenset({".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pickle"})
 _LARGEST_HEADER_BYTES = 100_000_000  # the format's own limit
@@ -65,8 +65,7 @@ def read_header(path: Path) -> WeightsHeader:
         UnreadableMediaError: no safetensors file, or cut off.
     """
     refuse_pickles(path)
-    if not path.is_file():
-        raise NotFoundError(f"There is no file {path.name!r}.", "Check the path.")
+    plain_file(path)
     damaged = UnreadableMediaError(f"{path.name} is not a whole safetensors file.", "Copy or download it again.")
     try:
         size = path.stat().st_size
@@ -74,7 +73,7 @@ def read_header(path: Path) -> WeightsHeader:
             length = int.from_bytes(file.read(8), "little")
             if not 2 <= length <= min(_LARGEST_HEADER_BYTES, size - 8):
                 raise damaged
-            table = json.loads(file.read(length))
+            table = json_of(file.read(length))
         metadata = {str(k): str(v) for k, v in (table.pop("__metadata__", None) or {}).items()}
         shapes = {name: tuple(int(n) for n in entry["shape"]) for name, entry in table.items()}
         dtypes = {name: str(entry["dtype"]) for name, entry in table.items()}

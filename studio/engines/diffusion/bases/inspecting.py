@@ -8,7 +8,6 @@ checkpoints (see `single_file`). Putting weights into memory is `loading`.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +15,7 @@ from studio.domain.base_model import FAMILIES, FAMILY, FAMILY_WORDS, BaseFamily,
 from studio.engines.diffusion.bases.header import PICKLED, OnRead, read_header, refuse_pickles, weights_sha256
 from studio.engines.diffusion.bases.single_file import family_of, prediction_of
 from studio.errors import NotFoundError, UnreadableMediaError, UserInputError
+from studio.outside import exists, json_of, text_of
 
 _FOLDER_HINT = "Choose a folder in the diffusers layout: model_index.json with unet, vae, text_encoder, tokenizer."
 RECORD = "base.json"
@@ -40,7 +40,7 @@ def inspect_base(
         UserInputError: pickled, another family, a component is missing.
         UnreadableMediaError: damaged or cut off.
     """
-    if not path.exists():
+    if not exists(path):
         raise NotFoundError(f"There is no base model at {path.name!r}.", "Check the path.")
     name, title = name or _slug(path.stem if path.is_file() else path.name), title or path.stem
     if path.is_file():
@@ -159,10 +159,10 @@ def read_config(folder: Path, part: str, name: str = "config.json") -> dict[str,
     path = folder / part / name
     shown = f"{path.parent.name}/{path.name}"
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as exc:
+        value = json_of(text_of(path))
+    except NotFoundError as exc:
         raise UserInputError(f"The base model lacks {shown}.", _FOLDER_HINT) from exc
-    except (OSError, ValueError) as exc:
+    except (UserInputError, ValueError) as exc:
         raise UnreadableMediaError(f"{shown} of the base model cannot be read.", "Copy or download it again.") from exc
     if not isinstance(value, dict):
         raise UnreadableMediaError(f"{shown} of the base model is no config.", "Copy or download it again.")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import inspect
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from studio.domain.base_model import FAMILY, BaseLocation
 from studio.engines.diffusion.bases.header import read_header
 from studio.engines.diffusion.bases.schedule import sampler_config
 from studio.engines.diffusion.bases.single_file import CONFIGS, family_of
+from studio.outside import json_of
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +53,7 @@ def load_file(location: BaseLocation, dtype: torch.dtype) -> dict[str, Any]:
         **given, **taken(kind, {"safety_checker": None}),
     )  # fmt: skip
     vae.to(torch.float32)
-    schedule = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
+    schedule = json_of((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
     schedule |= {"prediction_type": location.prediction_type, "rescale_betas_zero_snr": "ztsnr" in header.shapes}
     return {
         "tokenizers": tokenizers,

@@ -30,6 +30,7 @@ from studio.domain.training import TrainingPlan
 from studio.engines.base import TrainingExample
 from studio.engines.media.atomic import PART_PREFIX, atomic_file, disk_error, disk_full
 from studio.errors import ConflictError, StoreError
+from studio.outside import json_of
 
 if TYPE_CHECKING:
     import torch
@@ -88,7 +89,7 @@ def claim(folder: Path, location: BaseLocation, plan: TrainingPlan, examples: Se
     }
     if file.exists():
         try:
-            _check_same(json.loads(file.read_text(encoding="utf-8")), now)
+            _check_same(json_of(file.read_text(encoding="utf-8")), now)
         except (ValueError, KeyError, TypeError) as exc:
             raise StoreError("The run's plan.json is damaged.", "Start a new run with the same photos.") from exc
     try:
@@ -186,7 +187,7 @@ def read(saved: SavedCheckpoint) -> tuple[dict[str, torch.Tensor], dict[str, tor
     from safetensors.torch import load_file
 
     try:
-        facts = json.loads((saved.folder / FACTS).read_text(encoding="utf-8"))
+        facts = json_of((saved.folder / FACTS).read_text(encoding="utf-8"))
         return load_file(saved.adapter), load_file(saved.folder / STATE), facts
     except (OSError, ValueError, SafetensorError) as exc:
         raise StoreError(

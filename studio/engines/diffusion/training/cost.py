@@ -8,7 +8,6 @@ read, and nothing of the machine is known.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from studio.domain.base_model import FAMILY, BaseFamily, BaseLocation, Family
 from studio.domain.training import TrainingPlan
 from studio.engines.diffusion.bases.single_file import CONFIGS
 from studio.engines.diffusion.training.trainable import lora_configs
+from studio.outside import json_of
 
 _BLOCKS = ("ResnetBlock2D", "BasicTransformerBlock")
 """What diffusers computes twice with gradient checkpointing."""
@@ -134,7 +134,7 @@ def bundled_location(family: Family) -> BaseLocation:
 
 
 def _config(folder: Path, part: str) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads((folder / part / "config.json").read_text(encoding="utf-8"))
+    value: dict[str, Any] = json_of((folder / part / "config.json").read_text(encoding="utf-8"))
     return value
 
 
