@@ -276,7 +276,7 @@ def test_transcripts(run, tmp_path, astronaut, speech) -> None:
     )
     binary = tmp_path / "b.txt"
     binary.write_bytes(b"\xff\xfe\x00\xd8" * 20)
-    refused(animate(run, astronaut, speech, tmp_path / "p.mp4", "--transcript", binary), 2, "read as text")
+    refused(animate(run, astronaut, speech, tmp_path / "p.mp4", "--transcript", binary), 2, "not a text file")
 
 
 @pytest.mark.parametrize(
