@@ -20,6 +20,7 @@ from studio.services.upkeep import Upkeep
 from studio.ui import gate, quick_start, theme
 from studio.ui.api import actions as api
 from studio.ui.kit.controls import html, listen
+from studio.ui.pictures.painting import bound_paintings
 from studio.ui.shelf import Shelf
 from studio.ui.tabs import TABS
 from studio.ui.theme import ColorScheme
@@ -47,6 +48,7 @@ def build(
     """
     cache = data_dir / "cache" / "window"
     os.environ["GRADIO_TEMP_DIR"] = str(cache)
+    bound_paintings()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     window = Window(open_studio, upkeep, Shelf(cache), data_dir, studio.__version__, scheme, max_upload_mb)
     with quick_start.without_servers():

@@ -154,6 +154,7 @@ ASKED = {
     "bases.resolve": lambda s, a: s(a.base.location.name),
     "bases.download": lambda s, a: s(a.base.location.name),
     "bases.submit_download": lambda s, a: s(a.base.location.name),
+    "generation.canvas": lambda s, a: s(MediaSource.photo(a.photo.id), 64),
     "generation.generate": lambda s, a: s(drawn(a)),
     "generation.submit_generate": lambda s, a: s(drawn(a)),
     "expressions.edit_file": lambda s, a: s(

@@ -80,6 +80,14 @@ class Generation:
         self._bases = bases
         self._likeness = likeness
 
+    def canvas(self, source: MediaSource, side: int) -> Image:
+        """Return a picture that new ones start from, as it is painted on: upright, at most `side` pixels long.
+
+        Raises:
+            NotFoundError, UnreadableMediaError, LimitExceededError: it is gone, or no picture that can be read.
+        """
+        return self._starts.picture(source, side)
+
     # -- for the window and the command line -----------------------------------------
 
     def submit_generate(self, request: GenerationRequest) -> Job:

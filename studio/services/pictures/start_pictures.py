@@ -49,6 +49,12 @@ class StartPictures:
         read_picture(self._sources.path(source))
         return self._sources.settled(source)
 
+    def picture(self, source: MediaSource, side: int) -> Image:
+        """Return a picture upright and at most `side` pixels long, to be painted on."""
+        from studio.engines.media.pictures import fit_longer_side, read_picture
+
+        return fit_longer_side(read_picture(self._sources.path(source)).rgb, side)
+
     def read(self, request: GenerationRequest) -> tuple[Image | None, Matte | None]:
         """Return the source and its mask, of one size."""
         from studio.engines.media.pictures import fit_longer_side, read_picture

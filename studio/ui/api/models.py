@@ -95,7 +95,8 @@ class ModelApi:
         return {
             **run, "plan": state.run.plan.model_dump(mode="json"), "state": state.state, "step": state.step,
             "sentence": state.sentence, "checkpoints": self.plain(list(self.studio.runs.checkpoints(run_id))),
-            "suggested": best.checkpoint.id if best else None, "reason": best.reason if best else "",
+            "suggested": best.checkpoint.id if best and best.is_alike else None,
+            "reason": f"{best.reason} {best.next_step}".strip() if best else "",
         }  # fmt: skip
 
     def training_run(self, run_id: str, curves: bool = True) -> dict[str, Any]:

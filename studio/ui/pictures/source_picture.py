@@ -20,6 +20,7 @@ from studio.errors import UserInputError
 from studio.services.sources import MediaSource
 from studio.ui.kit import text
 from studio.ui.kit.controls import PICTURE_TYPES, Updates, clickable, clicked, listen
+from studio.ui.pictures.painting import CANVAS_SIDE
 from studio.ui.window import Window
 
 MASKS = [("The whole picture", ""), ("The face", "face"), ("The background", "background"), ("What I draw", "drawn")]
@@ -136,7 +137,7 @@ class SourcePicture:
             f"{text.button('drop', 'source', 'Take it off', 'Draw from words alone')}</div>"
         )
         return {
-            self.source: {"shown": str(copy), "source": source},
+            self.source: {"source": source},
             self.chosen: picture,
             self.mask: "",
             self.painting: gr.ImageMask(visible=False, value=None),
@@ -165,7 +166,8 @@ class SourcePicture:
             return gr.ImageMask(visible=False)
         if not source:
             raise UserInputError("There is no picture to paint on.", "Choose one above first.")
-        return gr.ImageMask(value=source["shown"], visible=True)
+        canvas = self.window.studio.generation.canvas(MediaSource(**source["source"]), CANVAS_SIDE)
+        return gr.ImageMask(value=str(self.window.shelf.picture(canvas)), visible=True)
 
     # -- the request ------------------------------------------------------------
 

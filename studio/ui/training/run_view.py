@@ -122,7 +122,7 @@ class RunView:
         samples = self.runs.samples(run.id)
         kept = {a.checkpoint_id: a.name for a in self.window.studio.adapters.list() if a.run_id == run.id}
         suggestion = self.runs.suggestion(run.id) if len(found) > 1 else None
-        best = suggestion.checkpoint.step if suggestion else None
+        best = suggestion.checkpoint.step if suggestion and suggestion.is_alike else None
         cells = self.runs.grid_cells(run.id)
         state = f"{job.state}/{job.message}/{job.seconds_left}/{job.cancel_requested}" if job else "-"
         ends = {n: (len(p), p[-1]) for n, p in metrics.items() if p}
@@ -194,17 +194,21 @@ class RunView:
         if not found:
             return ""
         scale = run.calibration
+        alike_one = suggestion is not None and suggestion.is_alike
         views = []
         for c in found:
             pictures = [self.picture(s.media_sha256) for s in samples if s.step == c.step and s.kind == "person"]
             alike = scale.likeness(c.distance) if scale and c.distance is not None else None
-            reason = suggestion.reason if suggestion and suggestion.checkpoint.id == c.id else ""
+            reason = suggestion.reason if alike_one and suggestion.checkpoint.id == c.id else ""
             views.append(
                 checkpoints.CheckpointView(
                     c.id, c.step, alike, c.drift, c.loss, pictures[:2], reason, kept.get(c.id, "")
                 )
             )
         title = text.heading("Checkpoints", "Any of them can be kept, not only the last.")
+        if suggestion is not None and not alike_one:
+            said = f"None looks like the person yet; the closest is step {suggestion.checkpoint.step}."
+            title += text.notice(f"{said} {suggestion.reason}", suggestion.next_step, "warn")
         return title + checkpoints.checkpoint_list(views, scale.spread if scale else None)
 
     def _cells(self, run: TrainingRun, cells: Any) -> str:
