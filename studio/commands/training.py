@@ -15,6 +15,7 @@ import typer
 
 from studio.cli_output import Output
 from studio.commands.shared import OPTIONS, AsJson, DataDir, opened
+from studio.domain.training import Suggestion
 from studio.errors import NotFoundError, UserInputError
 from studio.outside import json_of
 
@@ -75,7 +76,7 @@ def train(
         body = _run_body(studio, run) | {"suggestion": suggestion, "adapter": adapter}
         lines = [_run_text(studio, run)]
         if suggestion is not None:
-            lines.append(f"  best: step {suggestion.checkpoint.step}. {suggestion.reason}")
+            lines += _suggested(suggestion)
         lines += [f"  kept as adapter {adapter.name}: {adapter.id}"] if adapter is not None else []
         output.result(body, "\n".join(lines))
 
@@ -143,7 +144,7 @@ def runs_checkpoints(run: Run, data_dir: DataDir = None, as_json: AsJson = False
     with opened(data_dir) as studio:
         found, best = studio.runs.checkpoints(run), studio.runs.suggestion(run)
         lines = [_checkpoint_text(studio.runs.get(run), c) for c in found] or ["No checkpoints yet."]
-        lines += [f"  best: step {best.checkpoint.step}. {best.reason}"] if best else []
+        lines += _suggested(best) if best else []
         Output(as_json).result({"checkpoints": found, "suggestion": best}, "\n".join(lines))
 
 
@@ -243,6 +244,16 @@ def _settings(texts: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             out[name.strip()] = value.strip()
     return out
+
+
+def _suggested(best: Suggestion) -> list[str]:
+    """Return the lines about the checkpoint to keep, or about what to do where none is like the person."""
+    if best.is_alike:
+        return [f"  best: step {best.checkpoint.step}. {best.reason}"]
+    return [
+        f"  none looks like the person yet; closest is step {best.checkpoint.step}. {best.reason}",
+        f"  next: {best.next_step}",
+    ]
 
 
 def _say_schedule(studio: OwnerServices, run_id: str, steps: int | None) -> None:

@@ -280,15 +280,24 @@ class GridCell:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Which checkpoint to keep, and why in one sentence."""
+    """Which checkpoint to keep, and why in one sentence.
+
+    Attributes:
+        is_alike: whether it looks like the person at all; else it is the closest, and no more.
+        next_step: what would help where none looks like the person; else empty.
+    """
 
     checkpoint: Checkpoint
     score: float
     reason: str
+    is_alike: bool = True
+    next_step: str = ""
 
 
 NOT_ALIKE = 0.2
 """Likeness below which nobody would recognize the person; a choice."""
+ENOUGH_PHOTOS = 10
+"""From fewer photos a face is rarely learned from all sides; a choice."""
 DRIFT_WEIGHT = 2.0
 """How much likeness one unit of drift costs. A choice: .1 of drift is visible in every class picture."""
 
@@ -324,9 +333,7 @@ def suggest_checkpoint(checkpoints: Sequence[Checkpoint], calibration: Calibrati
         if score >= top - tolerance:
             alike = calibration.likeness(checkpoint.distance or 0.0)
             reason = f"Likeness {alike:.2f} of 1, drift {100 * (checkpoint.drift or 0.0):.1f} %."
-            if alike < NOT_ALIKE:
-                reason = f"None looks like the person yet. {reason}"
-            return Suggestion(checkpoint, score, reason)
+            return Suggestion(checkpoint, score, reason, is_alike=alike >= NOT_ALIKE)
     raise AssertionError("the best score is among the scores")
 
 
@@ -347,6 +354,29 @@ def resolutions(made_for: int, now: int) -> list[int]:
     if made_for < SMALLEST_RESOLUTION:
         return [now]
     return sorted({now, made_for, made_for * 3 // 4 // 64 * 64, made_for // 2})
+
+
+def next_step(plan: TrainingPlan, photos: int, *, is_preview: bool) -> str:
+    """Return what would help a run whose checkpoints do not look like the person, in one or two sentences.
+
+    Args:
+        photos: it learned from.
+        is_preview: it trained the base that comes with the studio, which knows only small rendered faces.
+    """
+    said = []
+    if is_preview:
+        said.append(
+            "Train on a Stable Diffusion model (Train tab, “Base model”): the preview base draws rendered faces of"
+            f" {plan.resolution} pixels, which hold little of a photo."
+        )
+    else:
+        said.append(f"Let it go on to step {more_steps(plan.steps)}, or choose a preset with more steps.")
+    if photos < ENOUGH_PHOTOS:
+        said.insert(
+            0,
+            f"Add photos: it learned from {photos}; {ENOUGH_PHOTOS} to 20 with other angles and light serve better.",
+        )
+    return " ".join(said)
 
 
 def more_steps(steps: int) -> int:

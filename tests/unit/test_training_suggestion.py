@@ -6,7 +6,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from studio.domain.training import Calibration, Checkpoint, judged, more_steps, suggest_checkpoint
+from studio.domain.training import (
+    Calibration,
+    Checkpoint,
+    TrainingPlan,
+    judged,
+    more_steps,
+    next_step,
+    suggest_checkpoint,
+)
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 CALIBRATION = Calibration(embedder="test", own_mean=0.4, own_spread=0.04, stranger=0.6, count=6)
@@ -36,6 +44,31 @@ def test_the_suggestion_rests_on_what_was_measured(checkpoints, step, said) -> N
 
 def test_without_checkpoints_nothing_is_suggested() -> None:
     assert suggest_checkpoint([], None) is None
+
+
+def test_where_none_looks_like_the_person_nothing_is_suggested_and_the_next_step_is_said() -> None:
+    found = suggest_checkpoint([at(5, 0.6, 0.0), at(10, 0.662, 0.0)], CALIBRATION)
+    assert found is not None
+    assert not found.is_alike
+    found = suggest_checkpoint([at(10, 0.662, 0.0)], CALIBRATION)
+    assert found is not None
+    assert "-0.31" in found.reason
+    assert suggest_checkpoint([at(10, 0.5, 0.0)], CALIBRATION).is_alike  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("photos", "is_preview", "said", "unsaid"),
+    [
+        (4, True, ["learned from 4", "Stable Diffusion model", "64 pixels"], ["step 150"]),
+        (20, True, ["Stable Diffusion model"], ["Add photos"]),
+        (4, False, ["learned from 4", "step 150"], ["preview"]),
+        (20, False, ["step 150"], ["Add photos", "preview"]),
+    ],
+)
+def test_the_next_step_is_the_one_that_would_help(photos, is_preview, said, unsaid) -> None:
+    step = next_step(TrainingPlan(steps=100, resolution=64), photos, is_preview=is_preview)
+    assert all(words in step for words in said)
+    assert not any(words in step for words in unsaid)
 
 
 @pytest.mark.parametrize(("steps", "total"), [(100, 150), (1, 2), (3, 5)])

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studio.domain.adapter import Adapter, NewAdapter, free_name
 from studio.domain.job import Job
-from studio.domain.training import Checkpoint, GridCell, RunSample, Suggestion, TrainingRun, suggest_checkpoint
+from studio.domain.training import (
+    Checkpoint,
+    GridCell,
+    RunSample,
+    Suggestion,
+    TrainingRun,
+    next_step,
+    suggest_checkpoint,
+)
 from studio.errors import ConflictError, NotFoundError, UserInputError
 from studio.services.training.grids import GridSummary, grid_sheet, summarize
 from studio.services.training.states import RunState, measures_of, standing
@@ -110,7 +119,12 @@ class RunHistory:
 
     def suggestion(self, run_id: str) -> Suggestion | None:
         """Return the checkpoint to keep by likeness minus drift; None without checkpoints."""
-        return suggest_checkpoint(self.checkpoints(run_id), self.get(run_id).calibration)
+        run = self.get(run_id)
+        found = suggest_checkpoint(self.checkpoints(run_id), run.calibration)
+        if found is None or found.is_alike:
+            return found
+        preview = any(e.card.source == "embedded" and e.card.name == run.plan.base for e in self._bases.list())
+        return replace(found, next_step=next_step(run.plan, len(run.photos), is_preview=preview))
 
     def delete(self, run_id: str) -> None:
         """Delete a run with its pictures and states; adapters kept from it stay.
