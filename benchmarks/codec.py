@@ -71,7 +71,7 @@ def load(folder: Path) -> Any:
 
     torch.set_num_threads(1)
     library: Any = diffusers
-    return library.AutoencoderTiny.from_pretrained(folder, torch_dtype=torch.float32).eval().requires_grad_(False)
+    return library.AutoencoderDC.from_pretrained(folder, torch_dtype=torch.float32).eval().requires_grad_(False)
 
 
 def held_out_renders(cache: Path) -> Pictures:
@@ -106,10 +106,12 @@ def through(model: Any, pictures: Pictures) -> Pictures:
     """Return what comes out of the autoencoder.  # (N, SIDE, SIDE, 3)"""
     import torch
 
+    from studio.factory.preview_base.codec import encode
+
     out = []
     for picture in pictures:
         x = torch.from_numpy(picture.transpose(2, 0, 1).astype(np.float32))[None] / 127.5 - 1
-        y = model.decode(model.encode(x).latents).sample[0].clamp(-1, 1).numpy()
+        y = model.decode(encode(model, x)).sample[0].clamp(-1, 1).numpy()
         out.append(((y.transpose(1, 2, 0) + 1) * 127.5 + 0.5).astype(np.uint8))
     return np.stack(out)
 

@@ -109,7 +109,7 @@ def build_codec_of_base(
     """Train the autoencoder of a base of 128 pixels; folders, `as_it_is`, result and errors as `build_embedded_base`.
 
     Args:
-        out: as diffusers' AutoencoderTiny loads it.
+        out: as diffusers' AutoencoderDC loads it.
         steps, renders: of the plan; None is the plan's own.
     """
     from studio.engines.diffusion import runtime

@@ -1,12 +1,15 @@
 """Trains the convolutional autoencoder of a preview base of 128 pixels: 8 times down, 16 x 16 latents.
 
-It is diffusers' own AutoencoderTiny (the design of TAESD), narrow and with
-most of its weights where the picture is small, so that a core decodes it in
-the time of one step of the UNet. The loss is the absolute error, of the
-picture, of a Laplacian pyramid and of its gradients; eyes and mouth of renders
-count more. Noise is added to the latents, and their square is held down, so
-that a diffusion model finds a smooth, bounded space. Every random choice is
-drawn from the step's number: a run that was stopped continues exactly.
+It is diffusers' own AutoencoderDC without attention: pixels are folded into
+channels and back, and shortcuts around each folding carry a linear code from
+the first step on (Chen et al. 2024, "Deep Compression Autoencoder"). Where the
+same was asked of nearest-neighbor enlargements, an hour of training stayed 1 dB
+under the best linear code of 8 x 8 pixels. Residual blocks begin silent. The
+loss is the absolute error, of the picture, of a Laplacian pyramid and of its
+gradients, and what the picture's edges lack in energy; eyes and mouth of
+renders count more. Noise is added to the latents, and their square is held
+down, so that a diffusion model finds a smooth, bounded space. Every random
+choice is drawn from the step's number: a run that was stopped continues exactly.
 """
 
 from __future__ import annotations
@@ -34,12 +37,14 @@ from studio.factory.preview_base.codec_pictures import (
     free_pictures,
     like_a_photo,
 )
+from studio.factory.preview_base.codec_start import WIDTHS, start_linear
 from studio.factory.preview_base.people import DATASET_VERSION
 
 Progress = Callable[[float, str], None]
 
 HELD_OUT_SEED, HELD_OUT = 20_261_000, 16
 _LOG_EVERY = 100
+_FITTED = 40  # batches that the linear start is fitted to
 
 
 @dataclass(frozen=True)
@@ -52,27 +57,28 @@ class CodecPlan:
         batch: pictures per step: half renders, a quarter free pictures, a quarter textures made by rule.
         renders, textures: different ones to cache.
         size: side of a training picture in pixels.
-        width: channels of every layer.
         latent_channels: numbers of a latent place.
-        encoder_blocks, decoder_blocks: residual blocks from 128 down to 16 pixels, and back up.
+        encoder_blocks, decoder_blocks: residual blocks where a picture of 128 pixels is 128, 64, 32 and 16 wide; none
+            at its full size, one or more at the others.
         peak: highest learning rate.
         noise: spread of the noise on the latents.
         hold: weight of the latents' mean square in the loss.
+        edges: weight of the edge energy's squared logarithmic error.
     """
 
     seed: int = 1
-    steps: int = 4500
+    steps: int = 6000
     batch: int = 8
     renders: int = 1024
     textures: int = 256
     size: int = 128
-    width: int = 48
     latent_channels: int = 16
-    encoder_blocks: tuple[int, ...] = (0, 1, 2, 3)
-    decoder_blocks: tuple[int, ...] = (4, 3, 1, 0)
-    peak: float = 1.5e-3
+    encoder_blocks: tuple[int, ...] = (0, 1, 1, 2)
+    decoder_blocks: tuple[int, ...] = (0, 1, 1, 2)
+    peak: float = 5e-4
     noise: float = 0.05
     hold: float = 1e-3
+    edges: float = 0.02
 
 
 def make_codec(plan: CodecPlan) -> Any:
@@ -80,11 +86,27 @@ def make_codec(plan: CodecPlan) -> Any:
     import diffusers
 
     library: Any = diffusers
-    return library.AutoencoderTiny(
-        encoder_block_out_channels=(plan.width,) * 4, decoder_block_out_channels=(plan.width,) * 4,
-        latent_channels=plan.latent_channels, num_encoder_blocks=plan.encoder_blocks,
-        num_decoder_blocks=plan.decoder_blocks,
+    stages = len(WIDTHS)
+    model = library.AutoencoderDC(
+        in_channels=3, latent_channels=plan.latent_channels, encoder_block_types="ResBlock",
+        decoder_block_types="ResBlock", encoder_block_out_channels=WIDTHS,
+        decoder_block_out_channels=WIDTHS, encoder_layers_per_block=plan.encoder_blocks,
+        decoder_layers_per_block=plan.decoder_blocks, encoder_qkv_multiscales=((),) * stages,
+        decoder_qkv_multiscales=((),) * stages, downsample_block_type="pixel_unshuffle",
+        upsample_block_type="pixel_shuffle", scaling_factor=1.0,
+        encoder_out_shortcut=False, decoder_in_shortcut=False,
     )  # fmt: skip
+    for module in model.modules():
+        if type(module).__name__ == "ResBlock":
+            torch.nn.init.zeros_(module.norm.weight)
+            torch.nn.init.zeros_(module.norm.bias)
+    return model
+
+
+def encode(model: Any, x: torch.Tensor) -> torch.Tensor:
+    """Return the latents of pictures, unscaled.  # (N, 3, H, W) -1..1 -> (N, C, H/8, W/8)"""
+    latents: torch.Tensor = model.encode(x).latent
+    return latents
 
 
 def build_codec(
@@ -138,12 +160,12 @@ def psnr(model: Any, pictures: NDArray[np.uint8]) -> float:
     """Return the signal to noise of pictures through the autoencoder, in dB, averaged over pictures.
 
     Args:
-        model: an autoencoder of diffusers with `encode(x).latents`.
+        model: as `make_codec` returns it.
         pictures: (N, H, W, 3)
     """
     x = _scaled(pictures)
     with torch.inference_mode():
-        error = ((model.decode(model.encode(x).latents).sample.clamp(-1, 1) - x) ** 2).mean((1, 2, 3))
+        error = ((model.decode(encode(model, x)).sample.clamp(-1, 1) - x) ** 2).mean((1, 2, 3))
     return float((10 * torch.log10(4 / error)).mean())
 
 
@@ -158,7 +180,10 @@ class _Run:
         self.free = free_pictures()
         self.held_out, _ = cached_renders(cache, HELD_OUT_SEED, HELD_OUT)
         torch.manual_seed(plan.seed)
-        self.model = make_codec(plan).to(memory_format=torch.channels_last)
+        self.model = make_codec(plan)
+        first = np.random.default_rng((plan.seed, 13))
+        start_linear(self.model, torch.cat([self._batch(first)[0] for _ in range(_FITTED)]))
+        self.model.to(memory_format=torch.channels_last)
         self.average = [p.detach().clone() for p in self.model.parameters()]
         self.optimizer = torch.optim.AdamW(self.model.parameters(), betas=(0.9, 0.99), weight_decay=1e-4)
         self.step, self.seconds = 0, 0.0
@@ -205,11 +230,12 @@ class _Run:
         x = x.contiguous(memory_format=torch.channels_last)
         noise_source = torch.Generator().manual_seed(plan.seed * 1_000_003 + step)
         with torch.autocast("cpu", torch.bfloat16):
-            latents = self.model.encode(x).latents
+            latents = encode(self.model, x)
             noisy = latents + plan.noise * torch.randn(latents.shape, generator=noise_source)
             y = self.model.decode(noisy).sample
         loss = _difference(y.float(), x, weight) + plan.hold * (latents.float() ** 2).mean()
-        loss.backward()
+        loss = loss + plan.edges * (torch.log(_edge_energy(y.float()) / _edge_energy(x)) ** 2).mean()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         rate = plan.peak * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * (1 + math.cos(math.pi * step / plan.steps)) / 2)
         for group in self.optimizer.param_groups:
@@ -244,7 +270,7 @@ class _Run:
                 target.copy_(source)
         model = model.half().float().eval().requires_grad_(False)
         with torch.inference_mode():
-            spread = model.encode(_scaled(self._examples())).latents.std()
+            spread = encode(model, _scaled(self._examples())).std()
         model.register_to_config(scaling_factor=round(float(1 / spread), 4))
         return model
 
@@ -286,6 +312,12 @@ def _difference(y: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) -> torch
         band = error - F.interpolate(low, scale_factor=2.0, mode="bilinear")
         loss, error = loss + (band.abs() * F.interpolate(weight, scale_factor=2.0)).mean(), low
     return loss + (error.abs() * weight).mean()
+
+
+def _edge_energy(x: torch.Tensor) -> torch.Tensor:
+    """Return the mean square of differences between neighbors, of each picture.  # (N, 3, H, W) -> (N,)"""
+    across, down = x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]
+    return (across**2).mean((1, 2, 3)) + (down**2).mean((1, 2, 3)) + 1e-5
 
 
 def _plan_text(plan: CodecPlan) -> str:
