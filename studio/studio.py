@@ -32,11 +32,12 @@ from studio.services.clips import animation
 from studio.services.clips.animation import Animation
 from studio.services.jobs import Jobs
 from studio.services.library import Library
-from studio.services.people import curation, training_set
+from studio.services.people import curation, training_set, variants
 from studio.services.people.curation import Curation
 from studio.services.people.identities import Identities
 from studio.services.people.likeness import Likeness
 from studio.services.people.training_set import TrainingSets
+from studio.services.people.variants import Variants
 from studio.services.pictures import generation
 from studio.services.pictures.generation import Generation
 from studio.services.portraits.expressions import Expressions
@@ -63,6 +64,7 @@ JOB_KINDS: KindTable = table_of(
     animation.KIND,
     curation.KIND,
     training_set.CAPTION_KIND,
+    variants.KIND,
     bases.KIND,
     generation.KIND,
     library.KIND,
@@ -91,6 +93,7 @@ class OwnerServices:
         self.identities = Identities(store, portraits)
         self.curation = Curation(store, portraits, queue)
         self.training_sets = TrainingSets(store, portraits, queue)
+        self.variants = Variants(store, portraits, self.training_sets, queue)
         self.likeness = Likeness(store, engines)
         self.bases = Bases(
             store, queue, engines, cards=BASE_CARDS, assets=assets, models=data_dir / "models", offline=studio.offline
@@ -102,7 +105,15 @@ class OwnerServices:
         self.presets = Presets(store, portraits, EXPRESSION_PRESETS, sample_portrait, data_dir / "cache" / "presets")
         self.runs = RunHistory(store, queue, self.bases)
         self.training = Training(
-            store, queue, engines, self.bases, self.training_sets, self.likeness, self.runs, TRAINING_PRESETS
+            store,
+            queue,
+            engines,
+            self.bases,
+            self.training_sets,
+            self.variants,
+            self.likeness,
+            self.runs,
+            TRAINING_PRESETS,
         )
         self.adapters = AdapterShelf(store, self.bases)
         self.adapter_exchange = AdapterExchange(

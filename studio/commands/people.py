@@ -15,6 +15,7 @@ from studio.commands.shared import OPTIONS, AsJson, DataDir, Face, opened
 from studio.domain.consent import SCOPES, Consent
 from studio.domain.days import end_of_day, last_day
 from studio.domain.names import as_read
+from studio.domain.variants import MOST_PER_PHOTO
 from studio.errors import UserInputError
 
 if TYPE_CHECKING:
@@ -173,6 +174,41 @@ def _report_lines(review: Review, names: Mapping[str, str]) -> list[str]:
         lines.append(f"{open_ones} open: answer with --ask, or on the Identities tab.")
     lines.append(f"{review.count('keep')} kept, {review.count('unsure')} unsure, {review.count('drop')} left out.")
     return lines
+
+
+@commands.command("variants")
+def identity_variants(
+    identity: Annotated[str, typer.Argument(help="A person's name or id.")],
+    per_photo: Annotated[int, typer.Option(min=1, max=MOST_PER_PHOTO, help="How many of each photo.")] = 24,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same variants.")] = 0,
+    drop: Annotated[list[str] | None, typer.Option(help="Id of one that training shall not use; repeat.")] = None,
+    show: Annotated[bool, typer.Option("--list", help="Only list what there is.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Delete all; they can be drawn again.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let the rig draw variants of a person's photos for training: other expressions, gazes, turns, crops, light."""
+    if sum((bool(drop), show, clear)) > 1:
+        raise UserInputError("--drop, --list and --clear exclude each other.", "Give one of them.")
+    output = Output(as_json)
+    with opened(data_dir) as studio:
+        person, variants = studio.identities.get(identity), studio.variants
+        values: dict[str, Any] = {"drawn": 0, "skipped": (), "deleted": 0}
+        if clear:
+            values["deleted"] = variants.clear(person.id)
+        elif drop:
+            variants.set_kept(person.id, drop, False)
+        elif not show:
+            done = variants.multiply(
+                person.id, per_photo, seed, on_progress=lambda p: output.progress(p.fraction, p.stage)
+            )
+            values |= {"drawn": done.drawn, "skipped": done.skipped}
+        found = variants.list(person.id)
+        values["variants"] = found
+        lines = [f"{v.id}  {v.recipe.mood}{'' if v.kept else '  (thrown out)'}" for v in found] if show or drop else []
+        lines += [f"{values['drawn']} drawn now, {len(found)} in all."] if not (show or drop or clear) else []
+        lines += [f"{values['deleted']} deleted."] if clear else []
+        output.result(values, "\n".join([*lines, *values["skipped"]]) or "There are no variants.")
 
 
 @commands.command("consent")

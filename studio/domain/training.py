@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from studio.domain.adapter import Method
+from studio.domain.variants import MOST_PER_PHOTO
 
 Optimizer = Literal["adamw", "adamw8bit", "prodigy", "projected_adamw"]
 Schedule = Literal["constant", "cosine", "linear"]
@@ -48,6 +49,8 @@ class TrainingPlan(BaseModel):
         short_captions: share of photos shown with the beginning of their caption only, so that the trigger alone
             also brings the person.
         caption_dropout: share of photos shown without any caption.
+        variant_share: share of pictures that are variants which the rig drew of the photos; 0 trains without.
+        variants_per_photo: how many the rig draws of each.
         checkpoint_every, sample_every: steps; a kill loses at most one interval.
         keep_checkpoints: how many full states stay for going on; adapters of all checkpoints stay.
         sample_prompts: drawn with fixed seeds at every sample; {trigger} and {class} are filled in.
@@ -81,6 +84,8 @@ class TrainingPlan(BaseModel):
     noise_offset: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     short_captions: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     caption_dropout: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
+    variant_share: Annotated[float, Field(ge=0.0, le=0.9)] = 0.0
+    variants_per_photo: Annotated[int, Field(ge=1, le=MOST_PER_PHOTO)] = 24
     flip: bool = False
     ema: bool = False
     ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.99

@@ -170,7 +170,7 @@ def traits_of(measures: Measures, head: HeadPose, rest: Rest | None = None) -> d
     """
     words = {
         "framing": _framing(measures),
-        "direction": _direction(head, rest),
+        "direction": direction_of(head, rest),
         "expression": _expression(measures, rest),
         "light": _light(measures),
         "background": _background(measures),
@@ -192,7 +192,8 @@ def _framing(m: Measures) -> str | None:
     return "head and shoulders"
 
 
-def _direction(head: HeadPose, rest: Rest | None) -> str | None:
+def direction_of(head: HeadPose, rest: Rest | None) -> str | None:
+    """Say where a head points; None between two words. The arguments are those of `traits_of`."""
     level = _LEVEL_PITCH if rest is None else rest.pitch_degrees
     yaw, pitch = head.yaw_degrees, head.pitch_degrees - level
     sideways = abs(yaw) / _TURNED_YAW

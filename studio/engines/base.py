@@ -232,12 +232,14 @@ class TrainingExample:
         mask: the person's matte at the picture's size, None to weigh all pixels alike.
         caption: contains the trigger.
         sha256: of the photo it was cut from; names it in the run's row.
+        drawn: it is a variant that the rig drew, not a photo; those have a share of their own.
     """
 
     image: Image
     mask: Matte | None
     caption: str
     sha256: str
+    drawn: bool = False
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ from studio.store.presets import Presets
 from studio.store.projects import Projects
 from studio.store.renders import Renders
 from studio.store.runs import RunFolders, Runs
+from studio.store.variants import Variants
 
 __all__ = ["Journal", "OwnerStore", "Store", "SweepReport", "VerifyReport"]
 
@@ -162,6 +163,7 @@ class OwnerStore:
             database, self.media, work, self.runs, store.run_folders, self.curation, self.measurements, owner
         )
         self.photos = Photos(database, self.media, owner)
+        self.variants = Variants(database, self.media, owner)
         self.renders = Renders(database, self.media, owner)
         self.presets = Presets(database, self.media, owner)
         self.bases = Bases(database, owner)

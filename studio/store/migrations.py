@@ -335,6 +335,21 @@ def m011_lanes(db: Database) -> None:
             pid INTEGER NOT NULL, process_started REAL NOT NULL, host TEXT NOT NULL, heartbeat TEXT NOT NULL)""")
 
 
+def m012_variants(db: Database) -> None:
+    """Pictures that the rig drew of a person's photos, for training."""
+    db.execute("""
+        CREATE TABLE variants (
+            id TEXT PRIMARY KEY, owner TEXT NOT NULL,
+            photo_id TEXT NOT NULL REFERENCES photos (id) ON DELETE CASCADE,
+            number INTEGER NOT NULL, seed INTEGER NOT NULL, recipe TEXT NOT NULL, traits TEXT NOT NULL,
+            media_sha256 TEXT NOT NULL, mask_sha256 TEXT NOT NULL, kept INTEGER NOT NULL DEFAULT 1,
+            engine TEXT NOT NULL, created TEXT NOT NULL, UNIQUE (photo_id, number),
+            FOREIGN KEY (owner, media_sha256) REFERENCES media (owner, sha256),
+            FOREIGN KEY (owner, mask_sha256) REFERENCES media (owner, sha256))""")
+    db.execute("CREATE INDEX variants_media ON variants (owner, media_sha256)")
+    db.execute("CREATE INDEX variants_mask ON variants (owner, mask_sha256)")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_projects,
     m002_media,
@@ -347,6 +362,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m009_training,
     m010_curation,
     m011_lanes,
+    m012_variants,
 )
 NAMES: tuple[str, ...] = tuple(step.__name__ for step in STEPS)
 

@@ -22,6 +22,7 @@ from studio.services.library import Library
 from studio.services.people.curation import Curation
 from studio.services.people.identities import Identities
 from studio.services.people.training_set import TrainingSets
+from studio.services.people.variants import Variants
 from studio.services.pictures.generation import Generation
 from studio.services.portraits.expressions import Expressions
 from studio.services.portraits.presets import Presets
@@ -47,6 +48,7 @@ class OpenStudio(Protocol):
     identities: Identities
     curation: Curation
     training_sets: TrainingSets
+    variants: Variants
     bases: Bases
     training: Training
     runs: RunHistory

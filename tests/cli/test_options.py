@@ -12,6 +12,7 @@ from studio.cli import app
 EXPECTED = {
     "doctor", "bench", "edit", "animate", "demo", "controls", "assets build",
     "identity add", "identity list", "identity show", "identity delete", "identity curate", "identity consent",
+    "identity variants",
     "library list", "library show", "library rerun", "library verify", "library export",
     "generate", "base list", "base download", "base add", "base remove", "base build", "base codec",
     "train", "runs list", "runs presets", "runs show", "runs stop", "runs continue", "runs checkpoints",

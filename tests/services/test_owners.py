@@ -76,6 +76,8 @@ def ada(studio, portrait, speech, tmp):
     point = mine.store.runs.put_checkpoint(run.id, 10, weights, loss=0.1, has_state=False)
     shown = mine.store.media.put(png_bytes(np.full((64, 64, 3), 90, np.uint8)), ".png")
     mine.store.runs.add_sample(RunSample(run_id=run.id, step=10, kind="sample", prompt="p", seed=1, media_sha256=shown))
+    mine.variants.multiply(person.id, 1)
+    variant = mine.variants.list(person.id)[0]
     cell = mine.store.runs.put_cell(run.id, point.id, 1.0, "p", 1, shown, None)
     job = mine.animation.submit_render(
         AnimationRequest(portrait=MediaSource.photo(photo.id), sound=MediaSource.file(speech))
@@ -84,7 +86,7 @@ def ada(studio, portrait, speech, tmp):
     base = mine.bases.add(tiny_base(tmp), "adas-base")
     return SimpleNamespace(
         owner=mine, person=person, photo=photo, render=render, preset=preset, intake=intake, adapter=adapter, run=run,
-        point=point, cell=cell, job=job, project=project, base=base, shown=shown, handle=handle,
+        point=point, cell=cell, variant=variant, job=job, project=project, base=base, shown=shown, handle=handle,
     )  # fmt: skip
 
 
@@ -146,6 +148,13 @@ ASKED = {
     "training_sets.submit_write_captions": lambda s, a: s(a.person.id, "folder"),
     "training_sets.training_set": lambda s, a: s(a.person.id, 64),
     "training_sets.write_captions": lambda s, a: s(a.person.id, "folder"),
+    "variants.clear": lambda s, a: s(a.person.id),
+    "variants.examples": lambda s, a: s(a.person.id, 64, "sks", "person"),
+    "variants.list": lambda s, a: s(a.person.id),
+    "variants.multiply": lambda s, a: s(a.person.id),
+    "variants.path": lambda s, a: s(a.variant.id),
+    "variants.set_kept": lambda s, a: s(a.person.id, [a.variant.id], False),
+    "variants.submit_multiply": lambda s, a: s(a.person.id),
     "likeness.calibrate": lambda s, a: s(a.person.id),
     "likeness.reference": lambda s, a: s(a.person.id),
     "likeness.score": lambda s, a: s(np.zeros((64, 64, 3), np.uint8), a.person.id),
@@ -265,7 +274,7 @@ NO_IDS = {
 HANDED_VALUES = {
     "training_sets.example", "runs.job", "runs.listed_job", "expressions.original", "expressions.render",
     "expressions.save",
-    "expressions.write", "expressions.redraw", "generation.redraw", "adapters.require_consent",
+    "expressions.write", "expressions.redraw", "expressions.stamp", "generation.redraw", "adapters.require_consent",
 }  # fmt: skip
 """These get a value that another method of the same owner's services handed out, or a whole recipe."""
 

@@ -503,3 +503,19 @@ def test_the_newest_active_job_of_a_kind_is_found_again(studio, ann, trainer) ->
     assert studio.jobs.newest_active("animate") is None
     off(studio)
     assert studio.jobs.newest_active("train") is None
+
+
+# -- variants -----------------------------------------------------------------------------
+
+
+def test_a_run_with_variants_draws_what_is_missing_and_learns_from_both(studio, ann, trainer, monkeypatch) -> None:
+    seen = []
+    real = trainer.train
+    monkeypatch.setattr(trainer, "train", lambda *a: seen.append(a[2]) or real(*a))
+    plan = PLAN.model_copy(update={"variant_share": 0.5, "variants_per_photo": 2})
+    run = trained(studio, ann, plan)
+    assert len(studio.variants.list(ann.id)) == 6
+    assert [e.drawn for e in seen[0]] == [False] * 3 + [True] * 6
+    assert len(studio.runs.get(run.id).photos) == 3, "a run's photos are photos"
+    trained(studio, ann, plan.model_copy(update={"variant_share": 0.0, "seed": 3}))
+    assert not any(e.drawn for e in seen[1])

@@ -50,6 +50,8 @@ CREATE INDEX runs_identity_id ON runs (identity_id);
 CREATE INDEX runs_job_id ON runs (job_id);
 CREATE INDEX runs_owner ON runs (owner, created);
 CREATE INDEX runs_project_id ON runs (project_id);
+CREATE INDEX variants_mask ON variants (owner, mask_sha256);
+CREATE INDEX variants_media ON variants (owner, media_sha256);
 CREATE TABLE "_sqlite_migrations" ( "id" INTEGER PRIMARY KEY, "migration_set" TEXT, "name" TEXT, "applied_at" TEXT );
 CREATE TABLE adapter_exports ( id TEXT PRIMARY KEY, owner TEXT NOT NULL, adapter_id TEXT NOT NULL REFERENCES adapters (id) ON DELETE CASCADE, format TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL, created TEXT NOT NULL);
 CREATE TABLE adapter_people ( owner TEXT NOT NULL, adapter_id TEXT NOT NULL REFERENCES adapters (id) ON DELETE CASCADE, identity_id TEXT NOT NULL REFERENCES identities (id) ON DELETE CASCADE, PRIMARY KEY (adapter_id, identity_id));
@@ -86,5 +88,6 @@ CREATE TABLE rigs ( id TEXT PRIMARY KEY, owner TEXT NOT NULL, photo_id TEXT NOT 
 CREATE TABLE run_metrics ( run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, owner TEXT NOT NULL, name TEXT NOT NULL, step INTEGER NOT NULL, value REAL NOT NULL, PRIMARY KEY (run_id, name, step)) WITHOUT ROWID;
 CREATE TABLE run_samples ( number INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, owner TEXT NOT NULL, step INTEGER NOT NULL, kind TEXT NOT NULL, prompt TEXT NOT NULL, seed INTEGER NOT NULL, media_sha256 TEXT NOT NULL, distance REAL, UNIQUE (run_id, step, kind, prompt, seed), FOREIGN KEY (owner, media_sha256) REFERENCES media (owner, sha256));
 CREATE TABLE runs ( id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL DEFAULT '', plan TEXT NOT NULL, base_sha256 TEXT NOT NULL, photos TEXT NOT NULL, identity_id TEXT NOT NULL REFERENCES identities (id) ON DELETE CASCADE, project_id TEXT REFERENCES projects (id) ON DELETE SET NULL, job_id TEXT REFERENCES jobs (id) ON DELETE SET NULL, calibration TEXT, outcome TEXT NOT NULL DEFAULT '', created TEXT NOT NULL);
+CREATE TABLE variants ( id TEXT PRIMARY KEY, owner TEXT NOT NULL, photo_id TEXT NOT NULL REFERENCES photos (id) ON DELETE CASCADE, number INTEGER NOT NULL, seed INTEGER NOT NULL, recipe TEXT NOT NULL, traits TEXT NOT NULL, media_sha256 TEXT NOT NULL, mask_sha256 TEXT NOT NULL, kept INTEGER NOT NULL DEFAULT 1, engine TEXT NOT NULL, created TEXT NOT NULL, UNIQUE (photo_id, number), FOREIGN KEY (owner, media_sha256) REFERENCES media (owner, sha256), FOREIGN KEY (owner, mask_sha256) REFERENCES media (owner, sha256));
 CREATE TABLE workers ( lane TEXT PRIMARY KEY CHECK (lane IN ('main', 'long')), owner TEXT NOT NULL, claim TEXT NOT NULL, pid INTEGER NOT NULL, process_started REAL NOT NULL, host TEXT NOT NULL, heartbeat TEXT NOT NULL);
 CREATE TRIGGER renders_text_gone AFTER DELETE ON renders BEGIN DELETE FROM render_text WHERE rowid = old.number; END;

@@ -45,6 +45,8 @@ def old_database(path: Path, stop_before: str | None) -> None:
         "identities": "INSERT INTO identities (id, owner, name, created) VALUES ('i', 'local', 'Ada', 't')",
         "photos": "INSERT INTO photos (id, owner, sha256, width, height, created)"
         " VALUES ('f', 'local', 'h', 1, 1, 't')",
+        "variants": "INSERT INTO variants (id, owner, photo_id, number, seed, recipe, traits, media_sha256,"
+        " mask_sha256, engine, created) VALUES ('v', 'local', 'f', 0, 0, '{}', '{}', 'h', 'h', 'rig 1', 't')",
         "jobs": "INSERT INTO jobs (id, owner, kind, params, state, position, created)"
         " VALUES ('j', 'local', 'count', '{}', 'done', 1, 't')",
         "renders": "INSERT INTO renders (id, owner, kind, media_sha256, engine, engine_version, seconds, created)"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
 from tests.ui.conftest import PHONE, SCREENSHOTS
 
 
@@ -102,6 +103,27 @@ def test_a_caption_is_written_by_hand(visit, with_person, heap) -> None:
     page.keyboard.press("Enter")
     page.wait_for_selector("#set-undo:has-text('Caption')")
     page.wait_for_selector("#set-captions :text('at the sea') >> visible=true >> nth=0")
+
+
+def test_the_rig_draws_variants_that_are_seen_and_thrown_out(visit, with_person, heap) -> None:
+    with_person("Vera", [f for f in heap if f.stem in ("one0", "one1")], "train")
+    v = visit()
+    v.open()
+    page = v.page
+    page.click("#people-list .card:has-text('Vera')")
+    page.wait_for_selector("#person-summary:has-text('Vera')")
+    page.click("#person-variants button.label-wrap")
+    page.wait_for_selector("#variants-state:has-text('No variants yet')")
+    page.fill("#variants-number input[type=number]", "3")
+    page.keyboard.press("Enter")
+    page.click("#variants-draw")
+    v.toast("being drawn")
+    page.wait_for_selector("#variants-cards .card >> nth=5", timeout=PATIENCE_SECONDS * 1000)
+    picture_of(page, "variants")
+    assert "6 of 6" in page.inner_text("#variants-state")
+    page.locator("#variants-cards .card").first.click()
+    page.wait_for_selector("#variants-cards .card[aria-pressed=false]")
+    page.wait_for_selector("#variants-state:has-text('5 of 6')")
 
 
 def test_the_heap_on_a_phone_and_discarded(visit, heap) -> None:

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from studio.jobs.queue import JobQueue
     from studio.services.bases import Bases
     from studio.services.people.training_set import TrainingSets
+    from studio.services.people.variants import Variants
     from studio.store import OwnerStore
 
 MOST_PHOTOS = 200
@@ -74,6 +75,7 @@ class Training:
     Args:
         history: what there is of the runs.
         sets: makes the pictures to learn from.
+        variants: draws more of them.
         presets: the folder of presets/training.
     """
 
@@ -84,6 +86,7 @@ class Training:
         engines: Engines,
         bases: Bases,
         sets: TrainingSets,
+        variants: Variants,
         likeness: Likeness,
         history: RunHistory,
         presets: Path,
@@ -94,7 +97,7 @@ class Training:
         self._history = history
         self._engines = engines
         self._presets = presets
-        self.worker = RunWork(store, engines, bases, sets, likeness)
+        self.worker = RunWork(store, engines, bases, sets, variants, likeness)
 
     # -- planning --------------------------------------------------------------------
 

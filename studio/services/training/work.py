@@ -17,7 +17,7 @@ from studio.engines.base import TrainingExample, TrainingOutcome
 from studio.errors import ConflictError, EngineError, EngineUnavailableError, StudioError
 from studio.services.people.identities import require_agreement
 from studio.services.people.likeness import Likeness, Reference
-from studio.services.progress import OnProgress
+from studio.services.progress import OnProgress, Progress
 from studio.services.training.grids import GridParams, draw_grid
 from studio.services.training.plans import advice
 from studio.services.training.recording import Place, RunRecorder
@@ -25,6 +25,7 @@ from studio.services.training.recording import Place, RunRecorder
 if TYPE_CHECKING:
     from studio.services.bases import Bases
     from studio.services.people.training_set import TrainingSets
+    from studio.services.people.variants import Variants
     from studio.store import OwnerStore
 
 
@@ -33,15 +34,23 @@ class RunWork:
 
     Args:
         sets: makes the pictures to learn from.
+        variants: draws more of them.
     """
 
     def __init__(
-        self, store: OwnerStore, engines: Engines, bases: Bases, sets: TrainingSets, likeness: Likeness
+        self,
+        store: OwnerStore,
+        engines: Engines,
+        bases: Bases,
+        sets: TrainingSets,
+        variants: Variants,
+        likeness: Likeness,
     ) -> None:
         self._store = store
         self._engines = engines
         self._bases = bases
         self._sets = sets
+        self._variants = variants
         self._likeness = likeness
 
     def train(
@@ -99,11 +108,12 @@ class RunWork:
         reference = self._reference(run, examples, place)
         if reference is not None and reference.calibration is not None:
             run = self._store.runs.change(run.id, calibration=reference.calibration)
+        drawn = self._variants_of(run, place)
         folder.mkdir(parents=True, exist_ok=True)
         recorder = RunRecorder(self._store, run, place, self._likeness, reference, tell)
         place.progress(0.0, "Loading the base model")
         try:
-            outcome = self._engines.trainer().train(location, run.plan, examples, folder, recorder)
+            outcome = self._engines.trainer().train(location, run.plan, (*examples, *drawn), folder, recorder)
         finally:
             recorder.flush()
         return self._ended(run, outcome)
@@ -120,6 +130,22 @@ class RunWork:
         sentence = f"Done: {outcome.step} steps." if done else f"Stopped at step {outcome.step} of {run.plan.steps}."
         self._store.runs.change(run.id, outcome=sentence)
         return outcome
+
+    def _variants_of(self, run: TrainingRun, place: Place) -> tuple[TrainingExample, ...]:
+        """Return what the rig drew of the photos, drawing first what is missing; empty in a run without variants."""
+        plan = run.plan
+        if not plan.variant_share:
+            return ()
+
+        def tell(progress: Progress) -> None:
+            place.check_cancelled()
+            place.progress(0.0, f"Drawing variants. {progress.stage}")
+
+        if not any(c.has_state for c in self._store.runs.checkpoints(run.id)):  # one that goes on has its variants
+            done = self._variants.multiply(run.identity_id, plan.variants_per_photo, on_progress=tell)
+            for sentence in done.skipped:
+                place.log(f"No variant could be drawn; training learns from the photo itself. {sentence}")
+        return self._variants.examples(run.identity_id, plan.resolution, plan.trigger, plan.class_word)
 
     def _pictures(self, identity_id: str, plan: TrainingPlan) -> tuple[TrainingExample, ...]:
         return tuple(self._sets.examples(identity_id, plan.resolution, plan.trigger, plan.class_word))

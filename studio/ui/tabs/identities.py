@@ -24,6 +24,7 @@ from studio.ui.kit.controls import PICTURE_TYPES, Updates, clickable, clicked, h
 from studio.ui.kit.portrait_chooser import face_cards
 from studio.ui.people.intake import HeapPanel, is_heap
 from studio.ui.people.training_set import TrainingSetPanel
+from studio.ui.people.variants import VariantsPanel
 from studio.ui.window import Window
 
 SCOPE_WORDS: dict[Scope, str] = {
@@ -102,6 +103,7 @@ class IdentitiesTab:
         self.people = window.studio.identities
         self.heap = HeapPanel(window)
         self.set = TrainingSetPanel(window)
+        self.variants = VariantsPanel(window)
 
     # -- layout ---------------------------------------------------------------
 
@@ -159,6 +161,7 @@ class IdentitiesTab:
             )
             self.more_faces = clickable()
         self.set.build()
+        self.variants.build()
         with gr.Accordion("Consent", open=False, elem_id="person-consent") as self.consent_fold:
             self.consents = html()
             self.page_consent = ConsentFields("page")
@@ -192,11 +195,16 @@ class IdentitiesTab:
             self.new_name,
             self.typed,
             self.set.fold,
+            self.variants.fold,
             self.heap_page,
             *self.heap.parts,
         ]
         self.seen = gr.State("")
-        self.tick = (self._news, [self.selected, self.seen], [self.seen, self.list, *self.heap.parts])
+        self.tick = (
+            self._news,
+            [self.selected, self.seen, self.variants.drawing],
+            [self.seen, self.list, *self.heap.parts, self.variants.drawing, *self.variants.parts],
+        )
         shown = [self.selected, *self.view]
         in_turn = self.in_turn
         quiet = {"show_progress": "hidden", **in_turn}
@@ -229,6 +237,7 @@ class IdentitiesTab:
             listen(button.click, self._hand_over(tabs[target]), self.selected, outputs)
         self.heap.wire(self)
         self.set.wire(self)
+        self.variants.wire(self)
         choosers = [tabs["expression"].chooser, tabs["animate"].chooser]
         self.photo_targets = choosers
 
@@ -289,6 +298,7 @@ class IdentitiesTab:
             self.plan: "",
             self.typed: "",
             self.set.fold: gr.Accordion(open=False),
+            self.variants.fold: gr.Accordion(open=False),
             self.heap_page: gr.Column(visible=is_heap(shown)),
             **self.heap.show(shown),
         }
@@ -310,14 +320,14 @@ class IdentitiesTab:
         What deleting would take is said anew, since another person may be shown than when the fold was opened.
         """
         updates = self.show(selected)
-        for kept in (self.danger, self.set.fold, self.typed):
+        for kept in (self.danger, self.set.fold, self.variants.fold, self.typed):
             updates.pop(kept, None)
         if self.shown(selected) in {p.id for p in self.people.list()}:
             updates[self.plan] = self._plan(selected)
         return updates
 
-    def _news(self, selected: str | None, seen: str) -> Updates:
-        return self.heap.news(selected, seen)
+    def _news(self, selected: str | None, seen: str, drawing: str) -> Updates:
+        return {**self.heap.news(selected, seen), **self.variants.news(selected, drawing)}
 
     def people_cards(self, selected: str | None) -> str:
         """Return the list of people and heaps."""

@@ -54,6 +54,8 @@ WORDS: Mapping[str, tuple[str, str, str]] = {
     "prior_pictures": ("Photos", "Class pictures", "Drawn once; they remind the model of other people."),
     "short_captions": ("Photos", "Short captions", "Share of photos shown with “a photo of” the person, and no more."),
     "caption_dropout": ("Photos", "Drop captions", "Share of steps without a caption."),
+    "variant_share": ("Photos", "Variants", "Share of pictures that the rig drew of the photos; 0 trains without."),
+    "variants_per_photo": ("Photos", "Variants of a photo", "How many are drawn of each; look at them on Identities."),
     "flip": ("Photos", "Mirror photos", "Off for faces: no face is symmetric."),
     "precision": ("Machine", "Precision", "Auto takes what the device does best."),
     "gradient_checkpointing": (

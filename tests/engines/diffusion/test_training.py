@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from studio.domain.base_model import BaseLocation
+from studio.engines.base import TrainingExample
 from studio.engines.diffusion.bases.loading import load_base
 from studio.engines.diffusion.training import checkpoints, trainer
 from studio.engines.diffusion.training.lessons import Lessons
@@ -250,6 +252,47 @@ def test_captions_are_shown_whole_short_or_not_at_all(location: BaseLocation, ca
     assert shares["a photo of sks person, smiling"] == pytest.approx(0.5 * 0.6 * 0.8, abs=0.07)
     words, _ = lessons.words(batches[0])
     assert len({words[i].numpy().tobytes() for i in range(64)}) == 3, "each has its own embedding"
+
+
+def with_variants(count: int) -> list[TrainingExample]:
+    """Return photos and what was drawn of them, mixed."""
+    own = photos(2)
+    drawn = [replace(own[i % 2], caption=f"variant {i}", sha256=f"v{i}", drawn=True) for i in range(count)]
+    return [*drawn[:1], *own, *drawn[1:]]
+
+
+def test_variants_take_their_share_and_photos_the_rest(location: BaseLocation) -> None:
+    base = load_base(location, device="cpu")
+    plan = plan_of(variant_share=0.7, short_captions=0.0, caption_dropout=0.0, batch=64, prior_weight=0.0)
+    lessons = Lessons(base, plan, with_variants(6), [], text_learns=False)
+    generator = torch.Generator().manual_seed(0)
+    coming: list[int] = []
+    shown = [lessons.prompts[row] for _ in range(8) for row in lessons.draw(coming, [], generator).prompts]
+    drawn = [text for text in shown if text.startswith("variant")]
+    assert len(drawn) / len(shown) == pytest.approx(0.7, abs=0.06)
+    assert len(set(drawn)) == 6
+    counts = [shown.count(e.caption) for e in photos(2)]
+    assert abs(counts[0] - counts[1]) <= 1, "photos go on coming in turn"
+
+
+def test_a_run_with_variants_that_was_stopped_ends_as_one_that_was_not(location: BaseLocation, tmp_path: Path) -> None:
+    plan, examples = plan_of(steps=6, variant_share=0.5), with_variants(4)
+    whole = DiffusionTrainer("cpu").train(location, plan, examples, tmp_path / "whole", Events())
+    DiffusionTrainer("cpu").train(location, plan, examples, tmp_path / "parts", Events(stop_after=3))
+    parts = DiffusionTrainer("cpu").train(location, plan, examples, tmp_path / "parts", Events())
+    assert difference(whole, parts) == 0
+    assert whole.losses == parts.losses
+
+
+def test_a_run_of_a_release_that_knew_fewer_settings_goes_on(location: BaseLocation, tmp_path: Path) -> None:
+    plan = plan_of(steps=2)
+    train(location, plan, tmp_path)
+    file = tmp_path / "plan.json"
+    kept = json.loads(file.read_text("utf-8"))
+    for name in ("variant_share", "variants_per_photo"):
+        del kept["plan"][name]
+    file.write_text(json.dumps(kept), "utf-8")
+    assert train(location, plan.model_copy(update={"steps": 4}), tmp_path).step == 4
 
 
 def test_one_photo_is_enough_to_begin(location: BaseLocation, tmp_path: Path) -> None:

@@ -115,7 +115,9 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         raise ConflictError(f"This run was begun on another base model ({before['base']['name']}).", again)
     if before["examples"] != now["examples"]:
         raise ConflictError("This run was begun with other photos, masks or captions.", again)
-    changed = sorted(k for k, v in now["plan"].items() if before["plan"].get(k) != v and k not in MAY_CHANGE)
+    # A run of an earlier release knows fewer settings; those it lacks stood at their defaults.
+    began = TrainingPlan.model_validate(before["plan"]).model_dump(mode="json")
+    changed = sorted(k for k, v in now["plan"].items() if began[k] != v and k not in MAY_CHANGE)
     if changed:
         raise ConflictError(f"This run was begun with another {', '.join(changed).replace('_', ' ')}.", again)
 

@@ -127,7 +127,9 @@ class Lessons:
         text_learns: bool,
     ) -> None:
         self._base, self._plan = base, plan
-        self._photos = len(examples)
+        examples = sorted(examples, key=lambda e: e.drawn)  # photos first, then what was drawn of them
+        self._photos = sum(not e.drawn for e in examples)
+        self._drawn = len(examples) - self._photos
         self._pictures = [fit(e.image, plan.resolution, plan.resolution) for e in examples] + list(prior)
         weights = [_cell_weights(e.mask, base, plan) for e in examples] + [_cell_weights(None, base, plan)] * len(prior)
         self._weights = torch.stack(weights).to(base.device)  # (N, 1, h, w)
@@ -150,9 +152,10 @@ class Lessons:
             coming, coming_class: photos and class pictures still to come; both are used up and refilled.
         """
         plan, device = self._plan, self._base.device
-        photos = [_next(coming, self._photos, generator) for _ in range(plan.batch)]
-        count = len(self._pictures) - self._photos
-        prior = [self._photos + _next(coming_class, count, generator) for _ in range(plan.batch if count else 0)]
+        photos = [self._next_own(coming, generator) for _ in range(plan.batch)]
+        own = self._photos + self._drawn
+        count = len(self._pictures) - own
+        prior = [own + _next(coming_class, count, generator) for _ in range(plan.batch if count else 0)]
         prompts = [self._captions[i] for i in photos]
         if plan.short_captions:
             short = torch.rand(len(photos), generator=generator) < plan.short_captions
@@ -174,6 +177,12 @@ class Lessons:
             shares=torch.tensor(shares, device=device),
             prompts=prompts + [self._class] * len(prior),
         )
+
+    def _next_own(self, coming: list[int], generator: torch.Generator) -> int:
+        """Take the next photo, or by chance a variant of any; nothing is drawn by lot in a run without variants."""
+        if self._drawn and float(torch.rand((), generator=generator)) < self._plan.variant_share:
+            return self._photos + int(torch.randint(self._drawn, (), generator=generator))
+        return _next(coming, self._photos, generator)
 
     def words(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
         """Return a batch's prompts as the UNet takes them, and what the UNet is told besides.  # (B, L, D)"""

@@ -44,8 +44,8 @@ def help_along(job: Path) -> None:
     with np.load(job, allow_pickle=False) as kept:
         facts = json.loads(str(kept["facts"]))
         examples = [
-            TrainingExample(kept[f"image{i}"], kept.get(f"mask{i}"), caption, sha256)
-            for i, (caption, sha256) in enumerate(facts["words"])
+            TrainingExample(kept[f"image{i}"], kept.get(f"mask{i}"), caption, sha256, drawn)
+            for i, (caption, sha256, drawn) in enumerate(facts["words"])
         ]
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     device = f"cuda:{rank}" if facts["device"].startswith("cuda") else facts["device"]

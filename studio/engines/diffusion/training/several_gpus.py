@@ -178,7 +178,7 @@ def _write_job(
     """Write what the other processes need; arrays and text, nothing pickled."""
     arrays: dict[str, Any] = {f"image{i}": e.image for i, e in enumerate(examples)}
     arrays |= {f"mask{i}": e.mask for i, e in enumerate(examples) if e.mask is not None}
-    words = [[e.caption, e.sha256] for e in examples]
+    words = [[e.caption, e.sha256, e.drawn] for e in examples]
     facts = {"location": asdict(location), "plan": plan.model_dump(mode="json"), "words": words,
              "folder": str(folder), "device": device}  # fmt: skip
     np.savez(job, facts=np.array(json.dumps(facts)), **arrays)
