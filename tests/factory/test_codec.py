@@ -46,6 +46,7 @@ def test_training_begins_with_the_best_linear_code() -> None:
     rng = np.random.default_rng(5)
     pictures = np.stack([render(sample_picture(rng), 64)[0] for _ in range(12)])
     x = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 127.5 - 1
+    torch.manual_seed(2)
     model = make_codec(CodecPlan())
     before = psnr(model, pictures)
     start_linear(model, x)
