@@ -86,7 +86,7 @@ def adapter_export(
 
 @commands.command("import")
 def adapter_import(
-    file: Annotated[Path, typer.Argument(help="LoRA, DoRA, LoHa, LoKr or DreamBooth weights as safetensors.")],
+    file: Annotated[Path, typer.Argument(help="LoRA, DoRA, LoHa, LoKr or DreamBooth: safetensors, or their folder.")],
     name: Annotated[str, typer.Option(help="Default what the file says.", show_default=False)] = "",
     trigger: Annotated[str | None, typer.Option(help="Default what the file says.", show_default=False)] = None,
     identity: Annotated[str | None, typer.Option(help="Whose likeness it holds.", show_default=False)] = None,

@@ -156,6 +156,13 @@ OTHER_FAMILIES: tuple[tuple[str, str], ...] = (
 
 Their text encoders may be those of a family here: the rest of a file tells.
 """
+OTHER_TEXT_WIDTHS: dict[int, str] = {1024: "Stable Diffusion 2", 1280: "the refiner of Stable Diffusion XL"}
+"""Width of the words that the UNet of a family attends to which has our keys and is none of ours -> its name."""
+OTHER_NOTES: tuple[tuple[str, str], ...] = (
+    (OTHER_TEXT_WIDTHS[1024], r"stable-diffusion-v2|\bsd_v2"),
+    (OTHER_TEXT_WIDTHS[1280], r"\b(sd)?xl[_\w-]*refiner|stable-diffusion-xl-v1-refiner"),
+)
+"""The same -> how metadata of other programs name it."""
 FAMILY: dict[str, BaseFamily] = {family.name: family for family in FAMILIES}
 FAMILY_TITLES: dict[str, str] = {family.name: family.title for family in FAMILIES}
 FAMILY_WORDS = " and ".join(FAMILY_TITLES.values())

@@ -471,6 +471,10 @@ class AdapterConverter(Protocol):
     name: str
     version: str
 
+    def file(self, path: Path) -> Path:
+        """Return the file that is meant: itself, or the one adapter in a folder."""
+        ...
+
     def inspect(self, path: Path) -> AdapterHeader:
         """Say what an adapter file is, from its header alone.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from studio.domain.adapter import AdapterMetadata
 from studio.engines.diffusion.adapters.files import save_adapter
@@ -88,6 +89,22 @@ def test_a_leak_test_says_what_it_could_not_measure(own, files, engines, monkeyp
     assert ran.code == 0, ran.err
     assert ran.json["report"]["advice"].startswith("Not measurable")
     assert Path(ran.json["sheet"]).is_file()
+
+
+def test_the_folder_that_peft_writes_comes_in(own, files, tmp_path) -> None:
+    folder = tmp_path / "Ann in PEFT"
+    folder.mkdir()
+    tensors = {
+        f"base_model.model.{QUERY}.lora_A.weight": torch.ones(4, 32),
+        f"base_model.model.{QUERY}.lora_B.weight": torch.ones(32, 4),
+    }
+    save_file(tensors, folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 4, "lora_alpha": 2}')
+    got = own("adapter", "import", folder, "--json")
+    assert got.code == 0, got.err
+    adapter = got.json["adapter"]
+    assert adapter["name"] == "Ann in PEFT"
+    assert adapter["notes"] == "Imported from Ann in PEFT."
 
 
 def test_what_is_refused(own, files, tmp_path, monkeypatch) -> None:

@@ -141,6 +141,7 @@ class AdapterExchange:
         """Copy an adapter of any layout into the library; the file stays as it is.
 
         Args:
+            path: a file, or a folder as PEFT and diffusers save adapters.
             name: default what the file says, or its own name.
             base: to check on; default the one the file names, else the first of its family that is here.
             trigger: default what the file says.
@@ -153,10 +154,12 @@ class AdapterExchange:
             ConflictError: the name is taken.
         """
         files = self._engines.adapters()
+        given, path = path, files.file(path)
         header = files.inspect(path)
         person = person_named(self._store, identity_id) if identity_id else None
         location = self._base_for(header.base_name, header.base_sha256, header.family, base)
-        chosen = checked_name(name or shortened(header.title) or shortened(path.stem) or "adapter")
+        called = path.stem if given == path else given.name
+        chosen = checked_name(name or shortened(header.title) or shortened(called) or "adapter")
         if self._store.adapters.find(chosen) is not None and not name:
             chosen = f"{shortened(chosen, LONGEST_NAME - 5)} {secrets.token_hex(2)}"
         with self._store.media.keeping():
@@ -168,7 +171,7 @@ class AdapterExchange:
                     name=chosen, method=header.method, origin="imported", family=location.family, media_sha256=sha256,
                     trigger=header.trigger if trigger is None else trigger.strip(), rank=header.rank,
                     base_name=location.name, base_sha256=location.sha256, identity_id=person.id if person else None,
-                    notes=f"Imported from {legible(path.name)}. {report.report.assumed}".strip(),
+                    notes=f"Imported from {legible(given.name)}. {report.report.assumed}".strip(),
                     measures={"effect": report.effect},
                 ),
             )  # fmt: skip

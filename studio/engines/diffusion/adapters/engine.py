@@ -22,7 +22,7 @@ from studio.domain.base_model import BaseLocation
 from studio.engines.base import Image
 from studio.engines.diffusion import runtime
 from studio.engines.diffusion.adapters import exporting, hub, merging
-from studio.engines.diffusion.adapters.inspecting import inspect_adapter
+from studio.engines.diffusion.adapters.inspecting import adapter_file, inspect_adapter
 
 
 class AdapterFiles:
@@ -30,6 +30,10 @@ class AdapterFiles:
 
     name = "adapter-files"
     version = "1"
+
+    def file(self, path: Path) -> Path:
+        """See `adapter_file`."""
+        return adapter_file(path)
 
     def inspect(self, path: Path) -> AdapterHeader:
         """See `inspect_adapter`; needs no torch."""

@@ -31,7 +31,7 @@ from studio.engines.diffusion.adapters import peft
 from studio.engines.diffusion.adapters.inspecting import inspect_adapter
 from studio.engines.diffusion.adapters.layouts import LAYOUTS
 from studio.engines.diffusion.adapters.parity import draw_probe, largest_difference
-from studio.engines.diffusion.adapters.reading import AdapterWeights, read_adapter
+from studio.engines.diffusion.adapters.reading import AdapterWeights, check_adapter, read_adapter
 from studio.engines.diffusion.adapters.tensor_file import write_tensors
 from studio.engines.diffusion.adapters.wearing import load_adapters, unload_adapters
 from studio.engines.media.atomic import check_place, part_path, settle
@@ -103,6 +103,7 @@ def import_adapter(location: BaseLocation, path: Path, out: Path, *, loaded: Loa
         EngineError: it could not be carried over unchanged.
     """
     header = inspect_adapter(path)
+    check_adapter(location, path)  # before a minute goes into loading the base
     base = loaded_base(location, loaded)
     weights = read_adapter(base, path)
     metadata = AdapterMetadata(

@@ -6,18 +6,51 @@ write what they like. The numbers are not read, and torch is not needed.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from studio.domain.adapter import ADAPTER_FORMATS, AdapterHeader, Kind
-from studio.domain.base_model import FAMILIES, FAMILY_WORDS, OTHER_FAMILIES, Family
+from studio.domain.base_model import FAMILIES, FAMILY_WORDS, OTHER_FAMILIES, OTHER_NOTES, OTHER_TEXT_WIDTHS, Family
 from studio.engines.diffusion.adapters.keys import CONFIGS_KEY, NOTES_KEY, PARTS, KeyPlace
 from studio.engines.diffusion.adapters.layouts import place_of
-from studio.engines.diffusion.bases.header import read_header
+from studio.engines.diffusion.bases.header import read_header, refuse_pickles
 from studio.errors import UserInputError
 from studio.outside import json_of
+
+_SCALES = re.compile(r"\.(scale_weight|weight_scale|scale_input|absmax|quant_map|quant_state\.\w+)$|^scaled_fp8$")
+"""Keys that stand beside quantized numbers (scaled 8-bit floats, bitsandbytes), which mean nothing without them."""
+_USUAL = ("adapter_model.safetensors", "pytorch_lora_weights.safetensors")
+"""What PEFT and diffusers call their files in a folder."""
+
+
+def adapter_file(path: Path) -> Path:
+    """Return the file that is meant: itself, or the one adapter in a folder, as PEFT and diffusers save them.
+
+    Raises:
+        NotFoundError: nothing is there.
+        UserInputError: the folder holds none, several, or only pickled ones.
+    """
+    if not os.path.isdir(path):
+        return path
+    found = sorted(path.glob("*.safetensors"))
+    usual = [file for file in found if file.name in _USUAL]
+    if len(usual or found) == 1:
+        return (usual or found)[0]
+    if found:
+        names = ", ".join(file.name for file in found[:4])
+        raise UserInputError(f"The folder {path.name} holds several files: {names}.", "Name the one that is meant.")
+    for file in sorted(path.iterdir()):
+        refuse_pickles(file)
+    inside = sorted(file.parent.name for file in path.glob("*/adapter_model.safetensors"))
+    if inside:
+        raise UserInputError(
+            f"The folder {path.name} holds an adapter for each part of a model: {', '.join(inside)}.",
+            f"Name one of them, such as {path.name}/{inside[-1]}.",
+        )
+    raise UserInputError(f"The folder {path.name} holds no adapter.", "Name a folder with a .safetensors file in it.")
 
 
 def inspect_adapter(path: Path) -> AdapterHeader:
@@ -29,7 +62,8 @@ def inspect_adapter(path: Path) -> AdapterHeader:
         UnreadableMediaError: no whole safetensors file.
     """
     header = read_header(path)
-    refuse_others(header.shapes, path.name)
+    refuse_others(header.shapes, path.name, header.metadata)
+    refuse_scales(header.shapes, path.name)
     found = header_of(header.shapes, header.metadata, own_notes(header.metadata))
     if found.unknown == found.keys:
         raise UserInputError(
@@ -39,18 +73,34 @@ def inspect_adapter(path: Path) -> AdapterHeader:
     return found
 
 
-def refuse_others(keys: Iterable[str], file: str) -> None:
-    """Refuse a file with keys of a family that the studio does not know, whatever else is in it.
+def refuse_others(shapes: Mapping[str, tuple[int, ...]], file: str, metadata: Mapping[str, str]) -> None:
+    """Refuse a file of a family that the studio does not know: by its keys, its widths, or what it says of itself.
 
     Raises:
         UserInputError: naming that family.
     """
-    listed = list(keys)
-    for title, look in OTHER_FAMILIES:
-        if any(re.search(look, key) for key in listed):
-            raise UserInputError(
-                f"{file} is made for {title}, not for {FAMILY_WORDS}.", "Choose an adapter for one of these families."
-            )
+    said = _said(metadata, {})
+    widths = _text_widths(shapes, {key: place for key in shapes if (place := place_of(key)) is not None})
+    named = [title for title, look in OTHER_FAMILIES if any(re.search(look, key) for key in shapes)]
+    named += [OTHER_TEXT_WIDTHS[width] for width in sorted(widths & OTHER_TEXT_WIDTHS.keys())]
+    named += [title for title, look in OTHER_NOTES if not widths and re.search(look, said)]
+    if named:
+        raise UserInputError(
+            f"{file} is made for {named[0]}, not for {FAMILY_WORDS}.", "Choose an adapter for one of these families."
+        )
+
+
+def refuse_scales(keys: Iterable[str], file: str) -> None:
+    """Refuse a file whose numbers mean nothing without scales beside them.
+
+    Raises:
+        UserInputError: it has some.
+    """
+    scale = next((key for key in keys if _SCALES.search(key)), None)
+    if scale is not None:
+        raise UserInputError(
+            f"{file} is quantized: {scale} holds scales of its numbers.", "Get its file in 16- or 32-bit floats."
+        )
 
 
 def own_notes(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -135,9 +185,7 @@ def _family(
     metadata: Mapping[str, str],
     own: Mapping[str, str],
 ) -> Family | None:
-    said = " ".join(
-        (own.get("family", ""), metadata.get("ss_base_model_version", ""), metadata.get("modelspec.architecture", ""))
-    ).lower()
+    said = _said(metadata, own)
     for family in reversed(FAMILIES):
         if any(word in said for word in family.known_as):
             return family.name
@@ -146,10 +194,20 @@ def _family(
     alike = [f for f in FAMILIES if parts <= set(f.parts) and (f.added or not told)]
     if len(alike) == 1:
         return alike[0].name
-    # The width of the text that cross-attention looks at.
-    widths = {
+    widths = _text_widths(shapes, places)
+    return next((f.name for f in alike if widths == {f.text_width}), None)
+
+
+def _said(metadata: Mapping[str, str], own: Mapping[str, str]) -> str:
+    """Return how a file calls its family, in small letters."""
+    named = [metadata.get(key, "") for key in ("ss_base_model_version", "modelspec.architecture")]
+    return " ".join([own.get("family", ""), *named]).lower()
+
+
+def _text_widths(shapes: Mapping[str, tuple[int, ...]], places: Mapping[str, KeyPlace]) -> set[int]:
+    """Return the widths of the words that cross-attention looks at."""
+    return {
         shapes[key][1]
         for key, place in places.items()
         if place.slot in ("down", "weight") and len(shapes[key]) > 1 and re.search(r"attn2[._]to_k$", place.module)
     }
-    return next((f.name for f in alike if widths == {f.text_width}), None)

@@ -7,6 +7,7 @@ onto its layer is told in `wearing`, its arithmetic in `changes`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -15,14 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.domain.adapter import LoadReport
-from studio.domain.base_model import FAMILY_TITLES
+from studio.domain.base_model import FAMILY_TITLES, BaseLocation
 from studio.engines.diffusion.adapters.changes import check_fit
-from studio.engines.diffusion.adapters.inspecting import header_of, json_object
+from studio.engines.diffusion.adapters.inspecting import header_of, json_object, refuse_scales
 from studio.engines.diffusion.adapters.keys import CONFIGS_KEY, NOTES_KEY, PARTS, KeyPlace, Part, short_name, split_key
 from studio.engines.diffusion.adapters.layouts import LAYOUTS, place_of
 from studio.engines.diffusion.adapters.tensor_file import read_tensors
 from studio.engines.diffusion.adapters.update import ModuleUpdate, along_input
-from studio.engines.diffusion.bases.header import read_header
+from studio.engines.diffusion.bases.header import WeightsHeader, read_header
+from studio.engines.diffusion.bases.outline import Outline, outline
 from studio.errors import StudioError, UserInputError
 from studio.outside import text_of
 
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from studio.engines.diffusion.bases.loading import LoadedBase
 
 
-_SCALES = re.compile(r"\.(scale_weight|weight_scale|scale_input|absmax|quant_map|quant_state\.\w+)$|^scaled_fp8$")
-"""Keys that stand beside quantized numbers (scaled 8-bit floats, bitsandbytes), which mean nothing without them."""
 _ALPHA_ASSUMED = "Its alpha stands in adapter_config.json, which was not beside it: its rank was taken."
 
 
@@ -51,7 +51,7 @@ class AdapterWeights:
     metadata: Mapping[str, str] = field(repr=False)
 
 
-def layer_names(loaded: LoadedBase) -> dict[Part, dict[str, str]]:
+def layer_names(loaded: LoadedBase | Outline) -> dict[Part, dict[str, str]]:
     """Return every layer with numbers of its own: part -> short name -> the model's own name."""
     return {
         part: {
@@ -74,15 +74,64 @@ def read_adapter(loaded: LoadedBase, path: Path, name: str = "") -> AdapterWeigh
         NotFoundError, UnreadableMediaError: no file, or no whole one.
     """
     header = read_header(path)
+    _refuse_other_family(header, path, loaded.location)
+    return _placed(loaded, path, header, _finite(read_tensors(path), path.name), name)
+
+
+def check_adapter(location: BaseLocation, path: Path) -> None:
+    """Refuse an adapter file that does not fit a base, by its header and the base's configs: no weights are read.
+
+    Raises:
+        UserInputError, NotFoundError, UnreadableMediaError: as `read_adapter`, but for what stands in its numbers.
+    """
+    import torch
+
+    header = read_header(path)
+    _refuse_other_family(header, path, location)
+    refuse_scales(header.shapes, path.name)
+    for key, dtype in header.dtypes.items():
+        if split_key(key) is not None and math.prod(header.shapes[key]) > 1 and dtype[:1] in ("I", "U"):
+            raise _whole_numbers(path.name, key)
+    shapes = {key: torch.empty(shape, device="meta") for key, shape in header.shapes.items()}
+    # An alpha scales, whatever it is; the rest is shapes.
+    shapes |= {key: torch.ones(shape) for key, shape in header.shapes.items() if math.prod(shape) == 1}
+    _placed(outline(location), path, header, shapes)
+
+
+def _whole_numbers(file: str, key: str) -> UserInputError:
+    return UserInputError(
+        f"{file} is quantized: the numbers of {key} are whole ones.", "Get its file in 16- or 32-bit floats."
+    )
+
+
+def _refuse_other_family(header: WeightsHeader, path: Path, location: BaseLocation) -> None:
+    """Refuse a file that says or shows that it is for another family than the base.
+
+    Raises:
+        UserInputError: it does.
+    """
     own = json_object(header.metadata.get(NOTES_KEY))
     about = header_of(header.shapes, header.metadata, {k: str(v) for k, v in own.items()})
-    location = loaded.location
     if about.family is not None and about.family != location.family:
         raise UserInputError(
             f"{path.name} is for {FAMILY_TITLES[about.family]}, but the base model {location.title} is "
             f"{FAMILY_TITLES[location.family]}.",
             "Choose a base model of the adapter's family, or another adapter.",
         )
+
+
+def _placed(
+    loaded: LoadedBase | Outline, path: Path, header: WeightsHeader, tensors: Mapping[str, Tensor], name: str = ""
+) -> AdapterWeights:
+    """Find the layer of each tensor, and check that it fits.
+
+    Args:
+        tensors: of an outline only their shapes count.
+
+    Raises:
+        UserInputError: for no layer of this base, or of other shapes.
+    """
+    location = loaded.location
     groups: dict[tuple[Part, str], dict[str, Tensor]] = defaultdict(dict)
     words: dict[str, Tensor] = {}
     unmatched: list[str] = []
@@ -92,7 +141,6 @@ def read_adapter(loaded: LoadedBase, path: Path, name: str = "") -> AdapterWeigh
         for layout in LAYOUTS
         for part in names
     }
-    tensors = _finite(read_tensors(path), path.name)
     for key, tensor in tensors.items():
         place = place_of(key)
         if place is not None and place.slot == "embedding" and place.part in names:
@@ -156,19 +204,13 @@ def _finite(tensors: dict[str, Tensor], file: str) -> dict[str, Tensor]:
     """
     import torch
 
-    scale = next((key for key in tensors if _SCALES.search(key)), None)
-    if scale is not None:
-        raise UserInputError(
-            f"{file} is quantized: {scale} holds scales of its numbers.", "Get its file in 16- or 32-bit floats."
-        )
+    refuse_scales(tensors, file)
     for key, tensor in tensors.items():
         if tensor.dtype in (torch.float8_e4m3fn, torch.float8_e5m2):
             tensors[key] = tensor = tensor.half()
         slot = split_key(key)
         if slot is not None and tensor.numel() > 1 and not tensor.is_floating_point():
-            raise UserInputError(
-                f"{file} is quantized: the numbers of {key} are whole ones.", "Get its file in 16- or 32-bit floats."
-            )
+            raise _whole_numbers(file, key)
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise UserInputError(
                 f"{file} is broken: {key} holds values that are no numbers.",
@@ -202,7 +244,12 @@ def _layer(
 
 
 def _update(
-    loaded: LoadedBase, part: Part, layer: str, slots: dict[str, Tensor], configs: Mapping[str, Any], file: str
+    loaded: LoadedBase | Outline,
+    part: Part,
+    layer: str,
+    slots: dict[str, Tensor],
+    configs: Mapping[str, Any],
+    file: str,
 ) -> ModuleUpdate:
     """Build the update of one layer and check that it fits.
 

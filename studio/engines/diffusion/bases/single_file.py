@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from studio.domain.base_model import FAMILIES, FAMILY_WORDS, BaseFamily, Family, PredictionType
+from studio.domain.base_model import (
+    FAMILIES,
+    FAMILY_WORDS,
+    OTHER_TEXT_WIDTHS,
+    BaseFamily,
+    Family,
+    PredictionType,
+)
 from studio.engines.diffusion.bases.header import WeightsHeader
 from studio.errors import UserInputError
 
@@ -17,8 +24,6 @@ CONFIGS = Path(__file__).parent / "configs"
 _UNET = "model.diffusion_model."
 _FIRST = _UNET + "input_blocks.0.0.weight"
 _VAE, _VAE_TITLE = "first_stage_model.", "the autoencoder"
-_OTHERS = {1024: "Stable Diffusion 2", 1280: "the XL refiner"}
-"""Width of the words that the UNet of a family attends to which the studio does not know -> its name."""
 _HINT = f"The studio works with {FAMILY_WORDS} checkpoints for text to image."
 
 
@@ -38,7 +43,7 @@ def family_of(header: WeightsHeader, name: str) -> Family:
     widths = {keys[k][1] for k in keys if k.startswith(_UNET) and k.endswith("attn2.to_k.weight")}
     alike = [family for family in FAMILIES if family.text_width in widths]
     if not alike:
-        known = next((_OTHERS[w] for w in widths if w in _OTHERS), "another family")
+        known = next((OTHER_TEXT_WIDTHS[w] for w in widths if w in OTHER_TEXT_WIDTHS), "another family")
         raise UserInputError(f"{name} is a checkpoint of {known}.", _HINT)
     lacking = {
         family.name: [

@@ -8,12 +8,11 @@ read, and nothing of the machine is known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -21,9 +20,9 @@ from torch.overrides import TorchFunctionMode
 
 from studio.domain.base_model import FAMILY, BaseFamily, BaseLocation, Family
 from studio.domain.training import TrainingPlan
-from studio.engines.diffusion.bases.single_file import CONFIGS
+from studio.engines.diffusion.bases.inspecting import read_config
+from studio.engines.diffusion.bases.outline import config_folder, networks
 from studio.engines.diffusion.training.trainable import lora_configs
-from studio.outside import json_of
 
 _BLOCKS = ("ResnetBlock2D", "BasicTransformerBlock")
 """What diffusers computes twice with gradient checkpointing."""
@@ -83,14 +82,10 @@ class _Model:
 
 @lru_cache(maxsize=8)
 def _model(path: str, is_file: bool, family: Family, resolution: int) -> _Model:
-    from diffusers import UNet2DConditionModel
-
     row = FAMILY[family]
-    folder = CONFIGS / family if is_file else Path(path)
+    unet, encoders = networks(path, is_file, family)
     with torch.device("meta"):
-        unet = cast("Any", UNet2DConditionModel).from_config(_config(folder, "unet"))
-        encoders = [_text_encoder(_config(folder, text.part), text.model) for text in row.text]
-        autoencoder = _autoencoder(_config(folder, "vae"))
+        autoencoder = _autoencoder(read_config(config_folder(path, is_file, family), "vae"))
     modules = dict(zip(row.parts, (unet, *encoders), strict=True))
     factor = 2 ** (len(autoencoder.config.block_out_channels) - 1)
     ledger = _run_unet(unet, row, resolution // factor, encoders)
@@ -133,17 +128,6 @@ def bundled_location(family: Family) -> BaseLocation:
     return BaseLocation(name=family, title=FAMILY[family].title, family=family, path="", is_file=True)
 
 
-def _config(folder: Path, part: str) -> dict[str, Any]:
-    value: dict[str, Any] = json_of((folder / part / "config.json").read_text(encoding="utf-8"))
-    return value
-
-
-def _text_encoder(config: dict[str, Any], model: str) -> Any:
-    import transformers
-
-    return getattr(transformers, model)(transformers.CLIPTextConfig.from_dict(config))
-
-
 def _autoencoder(config: dict[str, Any]) -> Any:
     from diffusers import AutoencoderKL
 
@@ -175,7 +159,7 @@ class _Ledger:
         return self.outside + self.inputs + self.largest_block
 
 
-def _run_unet(unet: Any, family: BaseFamily, cells: int, encoders: list[Any]) -> _Ledger:
+def _run_unet(unet: Any, family: BaseFamily, cells: int, encoders: Sequence[Any]) -> _Ledger:
     """Run one picture through a UNet on the meta device and write down what it costs."""
     ledger = _Ledger()
     config = unet.config

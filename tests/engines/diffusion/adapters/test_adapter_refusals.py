@@ -10,10 +10,14 @@ import torch
 from safetensors.torch import save_file
 
 from studio.domain.adapter import AdapterFile
+from studio.engines.diffusion.adapters.exporting import import_adapter
 from studio.engines.diffusion.adapters.files import save_adapter
-from studio.engines.diffusion.adapters.inspecting import inspect_adapter
+from studio.engines.diffusion.adapters.inspecting import adapter_file, inspect_adapter
+from studio.engines.diffusion.adapters.reading import check_adapter, read_adapter
 from studio.engines.diffusion.adapters.wearing import load_adapters, unload_adapters
+from studio.engines.diffusion.bases import loading
 from studio.engines.diffusion.bases.loading import load_base
+from studio.engines.diffusion.bases.outline import outline
 from studio.engines.diffusion.training.trainable import attach
 from studio.errors import ConflictError, NotFoundError, UnreadableMediaError, UserInputError
 from tests.engines.diffusion.adapter_cases import PLAN, Case
@@ -135,3 +139,83 @@ def test_a_base_in_training_is_left_alone(small: Case) -> None:
 def test_nothing_is_no_adapter(small: Case, tmp_path: Path) -> None:
     with pytest.raises(UserInputError, match="no weights"):
         save_adapter(tmp_path / "a.safetensors", {}, configs={}, metadata=small.metadata)
+
+
+@pytest.mark.parametrize(
+    ("width", "metadata", "title"),
+    [
+        (1024, {}, "Stable Diffusion 2"),
+        (1280, {}, "the refiner of Stable Diffusion XL"),
+        (None, {"ss_base_model_version": "sd_v2_v_768"}, "Stable Diffusion 2"),
+        (None, {"modelspec.architecture": "stable-diffusion-v2-512/lora"}, "Stable Diffusion 2"),
+        (None, {"modelspec.architecture": "stable-diffusion-xl-v1-refiner/lora"}, "the refiner of Stable Diffusion XL"),
+        (None, {"ss_base_model_version": "sdxl_refiner_v1-0"}, "the refiner of Stable Diffusion XL"),
+    ],
+)
+def test_families_with_our_keys_are_named_too(tmp_path: Path, width, metadata, title: str) -> None:
+    block = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0"
+    tensors = {f"{block}_attn1_to_q.lora_down.weight": torch.zeros(4, 640)}
+    if width is not None:
+        tensors[f"{block}_attn2_to_k.lora_down.weight"] = torch.zeros(4, width)
+    save_file(tensors, tmp_path / "f.safetensors", metadata)
+    with pytest.raises(UserInputError, match=f"made for {title}, not for"):
+        inspect_adapter(tmp_path / "f.safetensors")
+
+
+def misfits(case: Case) -> dict[str, dict[str, torch.Tensor]]:
+    """Return adapters that do not fit the base of a case."""
+    first = next(k for k in case.tensors if "to_q" in k and "_A" in k)
+    wide = {k: torch.cat([t, t], -1 if "_A" in k else 0) for k, t in case.tensors.items() if "to_q" in k}
+    return {
+        "wide": wide,
+        "half": {k: t for k, t in case.tensors.items() if "_A" in k},
+        "nothing": {"a.b.lora_A.weight": torch.zeros(4, 8)},
+        "whole numbers": {k: t.round().to(torch.int8) for k, t in case.tensors.items()},
+        "scales": {**case.tensors, first.replace(".weight", ".scale_weight"): torch.ones(1)},
+        "two alphas": {**wide, first.replace("lora_A.weight", "alpha"): torch.ones(2)},
+    }
+
+
+@pytest.mark.parametrize("kind", ["wide", "half", "nothing", "whole numbers", "scales", "two alphas"])
+def test_what_does_not_fit_is_said_before_the_base_is_read(
+    small: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file({k: t.contiguous() for k, t in misfits(small)[kind].items()}, path)
+    with pytest.raises(UserInputError) as later:
+        read_adapter(small.loaded, path)
+    with pytest.raises(UserInputError) as at_once:
+        check_adapter(small.location, path)
+    assert at_once.value.message == later.value.message
+    monkeypatch.setattr(loading, "load_base", lambda *given, **named: pytest.fail("the base was read"))
+    with pytest.raises(UserInputError):
+        import_adapter(small.location, path, tmp_path / "out.safetensors")
+
+
+def test_what_fits_passes_the_check_without_weights(case: Case) -> None:
+    check_adapter(case.location, case.file)
+    assert all(p.is_meta for model in outline(case.location).parts.values() for p in model.parameters())
+
+
+def test_the_adapter_of_a_folder_is_found(small: Case, tmp_path: Path) -> None:
+    data = small.file.read_bytes()
+    folder = tmp_path / "ann"
+    folder.mkdir()
+    assert adapter_file(small.file) == small.file
+    for wrong, words in (("no adapter", "holds no adapter"), ("adapter_model.bin", "pickled")):
+        (folder / wrong).write_bytes(b"x")
+        with pytest.raises(UserInputError, match=words):
+            adapter_file(folder)
+        (folder / wrong).unlink()
+    (folder / "unet").mkdir()
+    (folder / "unet" / "adapter_model.safetensors").write_bytes(data)
+    with pytest.raises(UserInputError, match="for each part of a model: unet") as caught:
+        adapter_file(folder)
+    assert "ann/unet" in caught.value.hint
+    (folder / "b.safetensors").write_bytes(data)
+    assert adapter_file(folder).name == "b.safetensors"
+    (folder / "c.safetensors").write_bytes(data)
+    with pytest.raises(UserInputError, match=r"b\.safetensors, c\.safetensors"):
+        adapter_file(folder)
+    (folder / "adapter_model.safetensors").write_bytes(data)
+    assert adapter_file(folder).name == "adapter_model.safetensors"
