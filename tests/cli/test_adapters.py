@@ -100,7 +100,7 @@ def test_the_folder_that_peft_writes_comes_in(own, files, tmp_path) -> None:
     }
     save_file(tensors, folder / "adapter_model.safetensors")
     (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 4, "lora_alpha": 2}')
-    got = own("adapter", "import", folder, "--json")
+    got = own("adapter", "import", folder, "--base", "tiny", "--json")
     assert got.code == 0, got.err
     adapter = got.json["adapter"]
     assert adapter["name"] == "Ann in PEFT"
