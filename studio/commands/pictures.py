@@ -167,7 +167,7 @@ def _words(text: str | None) -> str | None:
     if text is None:
         return None
     path = Path(text)
-    if path.suffix.lower() in {".txt", ".srt", ".vtt", ".ass"} or exists(path):
+    if path.suffix.lower() in {".txt", ".srt", ".vtt", ".ass"} or (exists(path) and not path.is_dir()):
         try:
             return text_of(path)
         except NotFoundError:
