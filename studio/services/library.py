@@ -197,6 +197,8 @@ class Library:
             recipe["request"] = recipe["request"] | {"project_id": first.project_id}
             again = self._generation.redraw(recipe, parent_id=first.id, job_id=job_id, on_progress=on_progress)
         elif first.kind == "image":
+            if "portrait" not in recipe["inputs"]:
+                raise UserInputError(f"{first.title} cannot be made again here.", "Make it where it was made first.")
             again = self._expressions.redraw(recipe, parent_id=first.id)
         else:
             request = checked_request(recipe["request"] | {"project_id": first.project_id, "photo_id": first.photo_id})

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from studio.domain.expression import ExpressionEdit
+from studio.domain.render import NewRender
 from studio.engines.media.pictures import write_png
 from studio.errors import NotFoundError, UnreadableMediaError, UserInputError
+from studio.services.recipes import new_recipe
 from studio.services.sources import MediaSource
 
 
@@ -105,3 +107,19 @@ def test_unknown_ids(studio) -> None:
     for call in (studio.library.show, studio.library.rerun, studio.library.submit_rerun, studio.library.star):
         with pytest.raises(NotFoundError):
             call("nothing")
+
+
+def test_a_picture_that_no_engine_here_made_is_not_made_again(studio, renders) -> None:
+    first = studio.library.show(renders[0].id)
+    other = studio.store.renders.add(
+        NewRender(
+            kind="image",
+            media_sha256=first.media_sha256,
+            recipe=new_recipe("image", {"clip": "x"}, {"sheet": "1"}, {}),
+            engine="sheet",
+            engine_version="1",
+            title="A sheet",
+        )  # fmt: skip
+    )
+    with pytest.raises(UserInputError, match="A sheet cannot be made again"):
+        studio.library.rerun(other.id)
