@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from studio.domain.expression import ExpressionEdit
@@ -111,15 +113,8 @@ def test_unknown_ids(studio) -> None:
 
 def test_a_picture_that_no_engine_here_made_is_not_made_again(studio, renders) -> None:
     first = studio.library.show(renders[0].id)
-    other = studio.store.renders.add(
-        NewRender(
-            kind="image",
-            media_sha256=first.media_sha256,
-            recipe=new_recipe("image", {"clip": "x"}, {"sheet": "1"}, {}),
-            engine="sheet",
-            engine_version="1",
-            title="A sheet",
-        )  # fmt: skip
-    )
+    recipe = new_recipe("image", {"clip": "x"}, {"sheet": "1"}, {})
+    made = NewRender(kind="image", media_sha256=first.media_sha256, recipe=recipe, engine="sheet", engine_version="1")
+    other = studio.store.renders.add(replace(made, title="A sheet"))
     with pytest.raises(UserInputError, match="A sheet cannot be made again"):
         studio.library.rerun(other.id)
