@@ -5,6 +5,7 @@ thing that knows the data folder:
 
     studio.db            rows (see migrations.py)
     media/ab/cd/<hash>   bytes, named by what they are
+    media/incoming/      what is being put just now, and who puts it (see incoming.py)
     trash/               swept files, kept for a while
     work/<job id>/       what an unfinished job needs for going on
     runs/<run id>/       what a training run needs for going on
