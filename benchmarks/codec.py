@@ -1,8 +1,8 @@
 """The autoencoder of a base of 128 pixels in figures: what it keeps of renders and of photographs, and its speed.
 
-    python -m benchmarks.codec FOLDER [--faces FOLDER] [--sheet out/codec.png]
+    python -m benchmarks.codec [FOLDER] [--faces FOLDER] [--sheet out/codec.png]
 
-FOLDER holds what `python -m studio base codec --out FOLDER` wrote. Renders are
+FOLDER holds what `python -m studio base codec --out FOLDER` wrote; default what ships. Renders are
 those that no training sees. Photographs are face crops of the people next to
 the project (../shared/data), where they exist: identity is the distance of
 dlib's embedding, from a face to itself through the autoencoder.
@@ -163,7 +163,7 @@ def _median_ms(work: Any, times: int = 15) -> float:
 def main() -> None:
     """Print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "assets" / "codec")
     parser.add_argument("--faces", type=Path, default=FACES)
     parser.add_argument("--sheet", type=Path)
     given = parser.parse_args()

@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderDC
+from PIL import Image
 from safetensors.torch import load_file
 
 from studio.errors import ConflictError, NotFoundError
 from studio.factory.preview_base import codec_pictures
-from studio.factory.preview_base.codec import CodecPlan, build_codec, encode, make_codec, psnr
+from studio.factory.preview_base.codec import HELD_OUT_SEED, CodecPlan, build_codec, encode, make_codec, psnr
 from studio.factory.preview_base.codec_pictures import crop, dead_leaves
 from studio.factory.preview_base.codec_start import folded, start_linear
 from studio.factory.preview_base.drawing import eyes_and_mouth, render
 from studio.factory.preview_base.people import sample_picture
 
+CODEC = Path(__file__).resolve().parents[2] / "assets" / "codec"
 TINY = CodecPlan(
     steps=60, batch=4, renders=4, textures=2, size=32, latent_channels=4,
     encoder_blocks=(0, 1, 1, 1), decoder_blocks=(0, 1, 1, 1),
@@ -143,3 +145,17 @@ def test_textures_are_made_by_rule_and_differ() -> None:
     one, again, other = (dead_leaves(np.random.default_rng(s)) for s in (1, 1, 2))
     assert np.array_equal(one, again)
     assert np.abs(one.astype(int) - other).mean() > 10
+
+
+def test_the_autoencoder_that_ships_keeps_renders_and_the_sample_portrait(tmp_path: Path) -> None:
+    record = json.loads((CODEC / "codec.json").read_text("utf-8"))
+    assert record["steps"] == record["plan"]["steps"]
+    assert record["held_out_renders_db"] >= 32
+    assert sum(p.stat().st_size for p in CODEC.iterdir()) < 9e6
+    model = AutoencoderDC.from_pretrained(CODEC, torch_dtype=torch.float32, local_files_only=True).eval()
+    renders, _ = codec_pictures.cached_renders(tmp_path, HELD_OUT_SEED, 6)
+    with Image.open(CODEC.parent / "sample" / "astronaut.jpg", formats=["JPEG"]) as sample:
+        face = np.asarray(sample.convert("RGB").resize((256, 256), Image.Resampling.BOX))[20:148, 60:188]
+    shrunk = [np.asarray(Image.fromarray(p).resize((128, 128), Image.Resampling.BOX)) for p in renders]
+    assert psnr(model, np.stack(shrunk)) > 31
+    assert psnr(model, face[None]) > 29
