@@ -475,6 +475,14 @@ class AdapterConverter(Protocol):
         """Return the file that is meant: itself, or the one adapter in a folder."""
         ...
 
+    def check(self, location: BaseLocation, path: Path) -> None:
+        """Refuse a file that does not fit a base, by shapes alone: no weights are read.
+
+        Raises:
+            UserInputError: another family, another shape, or half of it is missing.
+        """
+        ...
+
     def inspect(self, path: Path) -> AdapterHeader:
         """Say what an adapter file is, from its header alone.
 

@@ -100,11 +100,12 @@ def test_the_folder_that_peft_writes_comes_in(own, files, tmp_path) -> None:
     }
     save_file(tensors, folder / "adapter_model.safetensors")
     (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 4, "lora_alpha": 2}')
-    got = own("adapter", "import", folder, "--base", "tiny", "--json")
+    got = own("adapter", "import", folder, "--json")
     assert got.code == 0, got.err
     adapter = got.json["adapter"]
     assert adapter["name"] == "Ann in PEFT"
     assert adapter["notes"] == "Imported from Ann in PEFT."
+    assert adapter["base_name"] == "tiny", "the first base that it fits, though the preview base stands before it"
 
 
 def test_what_is_refused(own, files, tmp_path, monkeypatch) -> None:

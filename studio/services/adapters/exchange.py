@@ -157,7 +157,7 @@ class AdapterExchange:
         given, path = path, files.file(path)
         header = files.inspect(path)
         person = person_named(self._store, identity_id) if identity_id else None
-        location = self._base_for(header.base_name, header.base_sha256, header.family, base)
+        location = self._base_for(path, header.base_name, header.base_sha256, header.family, base)
         called = path.stem if given == path else given.name
         chosen = checked_name(name or shortened(header.title) or shortened(called) or "adapter")
         if self._store.adapters.find(chosen) is not None and not name:
@@ -334,9 +334,10 @@ class AdapterExchange:
             NotFoundError: it is not here.
             UserInputError: it is of another family.
         """
-        return self._base_for(adapter.base_name, adapter.base_sha256, adapter.family, base)
+        return self._base_for(self._shelf.path(adapter), adapter.base_name, adapter.base_sha256, adapter.family, base)
 
-    def _base_for(self, named: str, sha256: str, family: Family | None, base: str | None) -> BaseLocation:
+    def _base_for(self, path: Path, named: str, sha256: str, family: Family | None, base: str | None) -> BaseLocation:
+        """Return the base to check a file on: the one that is asked for, or named in it, or the first that it fits."""
         if base is not None:
             location = self._bases.resolve(base)
             if family is not None and location.family != family:
@@ -360,7 +361,24 @@ class AdapterExchange:
                 f"There is no base model of {words} here to try the adapter on.",
                 "`studio base list` shows the models; download or add one.",
             )
-        return self._bases.resolve((same or fitting)[0].card.name)
+        return self._first_that_fits(path, [entry.card.name for entry in same or fitting])
+
+    def _first_that_fits(self, path: Path, names: Sequence[str]) -> BaseLocation:
+        """Return the first of some bases that a file fits.
+
+        Raises:
+            UserInputError: it fits none, and why not the first.
+        """
+        first: UserInputError | None = None
+        for location in map(self._bases.resolve, names):
+            try:
+                self._engines.adapters().check(location, path)
+            except UserInputError as exc:
+                first = first or exc
+            else:
+                return location
+        assert first is not None  # there is a name
+        raise first
 
     def _card(self, name: str) -> BaseModelCard | None:
         """Return a base's card, or None when there is none of that name any more."""

@@ -23,6 +23,7 @@ from studio.engines.base import Image
 from studio.engines.diffusion import runtime
 from studio.engines.diffusion.adapters import exporting, hub, merging
 from studio.engines.diffusion.adapters.inspecting import adapter_file, inspect_adapter
+from studio.engines.diffusion.adapters.reading import check_adapter
 
 
 class AdapterFiles:
@@ -38,6 +39,11 @@ class AdapterFiles:
     def inspect(self, path: Path) -> AdapterHeader:
         """See `inspect_adapter`; needs no torch."""
         return inspect_adapter(path)
+
+    def check(self, location: BaseLocation, path: Path) -> None:
+        """See `check_adapter`."""
+        runtime.prepare()
+        check_adapter(location, path)
 
     def export(
         self,
