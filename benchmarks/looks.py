@@ -104,13 +104,13 @@ def subjects(folder: Path | None, analyser: VisionAnalyser, side: int) -> Iterat
         found = analyser.detect(image)
         if not found:
             continue
-        crop = _cropped(image, found[0].box, side)
+        crop = cropped(image, found[0].box, side)
         again = analyser.detect(crop)
         if again:
             yield Subject(name, crop, again[0])
 
 
-def _cropped(image: Image, box: tuple[float, float, float, float], side: int) -> Image:
+def cropped(image: Image, box: tuple[float, float, float, float], side: int) -> Image:
     """Cut a face with its surroundings, as far as the picture reaches, so that a whole square would be `side` wide."""
     size = max(box[2] - box[0], box[3] - box[1]) * MARGIN
     left, top = max(round((box[0] + box[2] - size) / 2), 0), max(round((box[1] + box[3] - size) / 2), 0)
@@ -145,10 +145,10 @@ def write_sheets(
     """
     out.mkdir(parents=True, exist_ok=True)
     sheets: dict[str, Callable[[Subject, RigPortrait], list[Image]]] = {
-        "heads": lambda s, p: _tiles(s, p, HEADS, "head", (TILE + 112, TILE + 112)),
-        "mouths": lambda s, p: _tiles(s, p, MOUTHS, "mouth", (TILE, 300)),
-        "eyes": lambda s, p: _tiles(s, p, EYES, "eyes", (TILE + 80, 200)),
-        "edges": lambda s, p: _tiles(s, p, EDGES, "edge", (TILE, TILE)),
+        "heads": lambda s, p: tiles(s, p, HEADS, "head", (TILE + 112, TILE + 112)),
+        "mouths": lambda s, p: tiles(s, p, MOUTHS, "mouth", (TILE, 300)),
+        "eyes": lambda s, p: tiles(s, p, EYES, "eyes", (TILE + 80, 200)),
+        "edges": lambda s, p: tiles(s, p, EDGES, "edge", (TILE, TILE)),
         "clips": _clip_tiles,
     }
     chosen = {n: draw for n, draw in sheets.items() if not only or n in only}
@@ -172,7 +172,7 @@ def write_sheets(
     return sum(pages.values())
 
 
-def _tiles(
+def tiles(
     subject: Subject, portrait: RigPortrait, columns: Sequence[Values], part: str, size: tuple[int, int]
 ) -> list[Image]:
     """Draw one row: a face part in every state of the columns."""

@@ -1,24 +1,29 @@
-"""Makes the pictures of the README with the product itself.
+"""Makes the pictures of the README and of docs/looks.md with the product itself.
 
     python -m benchmarks.readme_pictures
 
-The only face in them is scikit-image's public-domain astronaut.
+The faces in them are scikit-image's public-domain astronaut and faces rendered from our own head.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import skimage.data
 
+from benchmarks import looks
 from studio.domain.expression import ExpressionEdit, resolve
 from studio.engines.base import Sound
 from studio.engines.media.sound import read_sound
 from studio.engines.rig.animator import RigAnimator
 from studio.engines.vision.analyser import VisionAnalyser
 from studio.engines.voice.speech import PocketsphinxSpeech
+from studio.factory.preview_base.drawing import render
+from studio.factory.preview_base.people import sample_picture
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "pictures"
@@ -31,6 +36,16 @@ EXPRESSIONS: tuple[tuple[str, dict[str, float]], ...] = (
     ("gaze", {"gazeX": 0.8, "gazeY": 0.2}),
     ("yaw 12", {"headYaw": 12}),
     ("pitch -10", {"headPitch": -10}),
+)
+SHEETS: dict[str, tuple[tuple[int, int], tuple[Mapping[str, float], ...]]] = {
+    "head": ((260, 260), ({}, {"headYaw": 12}, {"headYaw": -12}, {"headPitch": 10}, {"headPitch": -10})),
+    "mouth": ((260, 195), ({}, {"jawOpen": 0.12}, {"jawOpen": 0.4}, {"mouthFunnel": 1}, {"smile": 0.8})),
+    "eyes": ((260, 120), ({}, {"eyesOpen": -0.5}, {"eyesOpen": -1}, {"eyesOpen": 0.8}, {"gazeX": 0.8})),
+}
+"""What docs/looks.md shows: the size of a tile, and what is asked in it; the first one is the photo."""
+RENDERED: tuple[dict[str, str], ...] = (
+    {"age": "young", "hair_length": "short", "skin": "light"},
+    {"age": "old", "hair_length": "long", "skin": "dark"},
 )
 
 
@@ -45,7 +60,7 @@ def _row(pictures: list[np.ndarray], labels: list[str], side: int) -> np.ndarray
 
 
 def main() -> None:
-    """Write expressions.jpg and speech.jpg."""
+    """Write expressions.jpg and speech.jpg, and one sheet per part of the face for docs/looks.md."""
     OUT.mkdir(parents=True, exist_ok=True)
     analyser = VisionAnalyser(ROOT / "assets" / "models")
     animator = RigAnimator(ROOT / "assets" / "head.npz", analyser)
@@ -69,6 +84,24 @@ def main() -> None:
         frames.append(frame[head])
         labels.append(f"{index / performance.frame_rate_hz:.2f} s")
     _save("speech.jpg", np.vstack([_row(frames[i : i + 8], labels[i : i + 8], 150) for i in (0, 8)]))
+    for part, (size, asked) in SHEETS.items():
+        rows = [
+            np.hstack(looks.tiles(s, animator.prepare(s.image, s.face), asked, part, size)) for s in _faces(analyser)
+        ]
+        _save(f"looks_{part}.jpg", np.vstack(rows))
+
+
+def _faces(analyser: VisionAnalyser) -> Iterator[looks.Subject]:
+    """Yield the astronaut and two rendered faces, cut to the same size."""
+    yield next(looks.subjects(None, analyser, looks.SIDE))
+    for number, traits in enumerate(RENDERED):
+        person = sample_picture(
+            np.random.default_rng(3 + number), expression="neutral", direction="straight", glasses="no", beard="no",
+            light="front", **traits,
+        )  # fmt: skip
+        still = replace(person, yaw=0.0, pitch=0.0, roll=0.0, weights=())
+        image = np.ascontiguousarray(render(still, looks.SIDE)[0])
+        yield looks.Subject(f"rendered {number + 1}", image, analyser.detect(image)[0])
 
 
 def _save(name: str, picture: np.ndarray) -> None:

@@ -22,11 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import choreography, mouth_checks, mouth_truth
+from benchmarks import choreography, mouth_checks, mouth_pixels, mouth_truth
 from studio.domain.performance import MouthResponse, take_seed
 from studio.domain.speech import Phone, SpeechAnalysis, cover
-from studio.engines.base import Sound
+from studio.engines.base import Amounts, Sound
+from studio.engines.media.pictures import read_picture
 from studio.engines.media.sound import read_sound
+from studio.engines.rig.animator import RigAnimator
+from studio.engines.vision.analyser import VisionAnalyser
 from studio.engines.voice.prosody import at_16_khz, measure
 from studio.engines.voice.shapes import AVERAGE_MOUTH
 from studio.engines.voice.speech import PocketsphinxSpeech
@@ -34,6 +37,7 @@ from studio.engines.voice.speech import PocketsphinxSpeech
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 MODELS = ROOT / "assets" / "models"
+SAMPLE = ROOT / "assets" / "sample" / "astronaut.jpg"
 CURVE_HZ = 100.0
 
 
@@ -75,6 +79,7 @@ def run(
         "speed": _speed(speech, spoken, mouth),
         "checks": _checks(speech, spoken, mouth),
         "motion": _motion(speech, spoken, mouth),
+        "pixels": _pixels(speech, spoken),
         "truth": _truth(speech, clips, transcripts, cache, mouth),
     }
 
@@ -139,6 +144,25 @@ def _motion(speech: PocketsphinxSpeech, spoken: Sequence[Recording], mouth: Mout
     found = choreography.mean([choreography.of_performance(p, mouth) for p in takes.values()])
     alike, most = choreography.likeness(takes)
     return {"curves": asdict(found), "yaw_r_mean": alike, "yaw_r_max": most}
+
+
+def _pixels(speech: PocketsphinxSpeech, spoken: Sequence[Recording]) -> dict[str, dict[str, int]]:
+    """T15: P, B and M that are seen closed in the encoded clip of the sample portrait, with a text and without.
+
+    Without a text a sound may be heard as another: those heard and those said are counted apart.
+    """
+    analyser = VisionAnalyser(MODELS)
+    photo = read_picture(SAMPLE).rgb
+    portrait = RigAnimator(ROOT / "assets" / "head.npz", analyser).prepare(photo, analyser.detect(photo)[0])
+    sound, aligned = joined(spoken, [speech.analyse(r.sound, r.text) for r in spoken])
+    still = Amounts(head=0, blink=0, gaze=0)  # the lips alone are judged
+    out = {}
+    for name, analysis in (("with_text", aligned), ("without_text", speech.analyse(sound))):
+        performance = speech.perform(sound, analysis, portrait.mouth, frame_rate_hz=25.0, amounts=still)
+        seen = mouth_pixels.see(portrait, performance, sound, analyser)
+        heard, said = seen.closures(analysis.phones), seen.closures(aligned.phones)
+        out[name] = {"heard": len(heard), "closed": sum(heard), "said": len(said), "closed_of_said": sum(said)}
+    return out
 
 
 def joined(spoken: Sequence[Recording], analyses: Sequence[SpeechAnalysis]) -> tuple[Sound, SpeechAnalysis]:
@@ -236,6 +260,11 @@ def report(result: dict[str, Any]) -> str:
     lines.append("")
     for key, value in checks.items():
         lines.append(f"{key}: {json.dumps(_rounded(value))}")
+    lines.append("")
+    for name, goal in (("with_text", "all"), ("without_text", "95 %")):
+        seen = result["pixels"][name]
+        found = f"{seen['closed']} of {seen['heard']} heard, {seen['closed_of_said']} of {seen['said']} said"
+        lines.append(f"T15 P, B, M seen closed on pixels, {name}: {found}; goal: {goal} of those heard")
     lines.append("")
     lines += _motion_lines(result["motion"], truth["clips"])
     for name, entry in truth["clips"].items():

@@ -54,6 +54,42 @@ def test_a_smile_leaves_a_textured_background_alone(before_checks):
     assert moved[ring].mean() < 0.002
 
 
+def test_an_outline_that_moved_away_leaves_no_ghost():
+    """What the layers leave of the photo is added back only where the picture stands still."""
+    height, width, corner = 8, 12, (5, 3)
+    x, y = np.meshgrid(np.arange(width) + corner[0], np.arange(height) + corner[1])
+    maps = np.stack([x, y, np.ones_like(x)], 2).astype(np.float32)
+    maps[:, 4:8, 1] -= 3.0  # what is drawn here comes from three pixels further up
+    tag = np.ones((height, width), np.uint8)
+    tag[:, 10:] = 0  # nothing is drawn here: the background stands still
+    rgba = np.full((height, width, 4), 100, np.float32)
+    out = np.zeros((height, width, 3), np.uint8)
+    kernels.write_bytes_near(rgba, np.full((height, width, 3), 40, np.float32), 1.0, maps, tag, corner, out)
+    assert (out[:, 4:8] == 100).all()
+    assert (out[:, :4] == 140).all()
+    assert (out[:, 8:] == 140).all()
+
+
+def test_a_dropped_jaw_takes_its_painted_outline_along(animator, analyser):
+    """A drawn contour is no color of the person; where the chin was, it would stay as a second one."""
+    picture = drawing.render(straight(), 384)[0]
+    ground = np.median(picture[:40, :40].reshape(-1, 3), 0)
+    person = (np.abs(picture.astype(float) - ground).max(2) > 12).astype(np.uint8)
+    rim = (cv2.dilate(person, np.ones((5, 5))) > 0) & (person == 0)
+    scene = picture.copy()
+    scene[rim] = (255, 255, 255)
+    portrait = animator.prepare(scene, analyser.detect(scene)[0])
+    drawn = edited(portrait, jawOpen=0.7)
+    x0, y0, x1, y1 = portrait._box
+    ys, xs = np.where(portrait._tag > 0)
+    away = portrait._maps[ys, xs, :2] - np.stack([xs + x0, ys + y0], 1)
+    far = np.linalg.norm(away, axis=1) > 1.5
+    moved = (ys[far], xs[far])
+    pure = np.clip(portrait._rgba[..., :3] + 0.5, 0, 255).astype(int)
+    assert np.abs(portrait._layers.rest[y0:y1, x0:x1][moved]).max() > 20  # there is something that could stay
+    assert np.abs(drawn[y0:y1, x0:x1].astype(int) - pure)[moved].max() <= 1
+
+
 def test_a_turn_takes_no_rim_of_the_background_along(before_checks):
     portrait, _, person = before_checks
     ring = (cv2.dilate(person.astype(np.uint8), np.ones((25, 25))) > 0) & ~(
