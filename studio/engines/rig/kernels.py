@@ -400,15 +400,16 @@ def soften_folds(maps: Array, tag: Array, jump: float, rgba: Array) -> None:
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
 def write_bytes_near(
-    rgba: Array, rest: Array, share: float, maps: Array, tag: Array, corner: tuple[int, int], out: Array
+    rgba: Array, rest: Array, loose: Array, share: float, maps: Array, tag: Array, corner: tuple[int, int], out: Array
 ) -> None:
-    """Round the colors plus a share of `rest` into bytes, `rest` only where the picture stands still.
+    """Round the colors plus a share of `rest` into bytes; what of it is loose only where the picture stands still.
 
     What the layers leave of the photo lies along outlines; where an outline has moved, it would stay as a ghost.
 
     Args:
         rgba: drawn layers.  # (h, w, 4)
         rest: what they leave of the photo.  # (h, w, 3)
+        loose: how far it belongs to an outline and not to the ground, 0..1.  # (h, w)
         share: 0..1.
         maps: x, y in the photo that each pixel comes from.  # (h, w, 3)
         tag: 0 where nothing was drawn and `maps` says nothing.  # (h, w) uint8
@@ -420,7 +421,8 @@ def write_bytes_near(
             here = share
             if tag[y, x] > 0:
                 dx, dy = maps[y, x, 0] - (x + corner[0]), maps[y, x, 1] - (y + corner[1])
-                here *= min(max(1.5 - 1.25 * np.sqrt(dx * dx + dy * dy), 0.0), 1.0)  # whole to .4, gone from 1.2 pixels
+                still = min(max(1.5 - 1.25 * np.sqrt(dx * dx + dy * dy), 0.0), 1.0)  # whole to .4, gone from 1.2 pixels
+                here *= 1.0 - loose[y, x] * (1.0 - still)
             for k in range(3):
                 out[y, x, k] = np.uint8(min(max(rgba[y, x, k] + here * rest[y, x, k] + 0.5, 0.0), 255.0))
 

@@ -38,6 +38,7 @@ NEIGHBOURS = 6
 STEEPEST = 1.7  # depth over width of the card: a steeper sheet folds over itself in a turn of 20 degrees
 SLACK = 40.0  # gray levels by which the person's color may bend so that the unmoved picture is the photo
 UNLIKE = (2.0, 10.0)  # gray levels from the completed background: below, a mixed pixel is background itself
+OUTLINE = (0.02, 0.10)  # of the eye distance: what lies nearer to the person is its outline's, beyond it is ground
 DOME = 0.3  # height over half width of what ends a head cut by the upper border
 PINNED = 0.9  # of the eye distance: how far inside the border of the picture hair begins to be held by it
 
@@ -51,6 +52,7 @@ class Layers:
         plate: background with the person filled in.  # (H, W, 3) float32
         alpha: person matte.  # (H, W) float32 0..1
         rest: what the unmoved layers leave of the photo, as stray hair before a calm wall.  # (H, W, 3)
+        loose: how far that belongs to the person's outline, with which it goes, 0..1.  # (H, W)
         pad: pixels added on each side, for heads cut by the border.
     """
 
@@ -58,6 +60,7 @@ class Layers:
     plate: FloatArray
     alpha: FloatArray
     rest: FloatArray
+    loose: FloatArray
     pad: int
 
 
@@ -82,7 +85,9 @@ def split(image: Array, matte: Array, face: Array, lobes: Array, eye_distance: f
     rest = np.empty_like(plate)
     kernels.premultiply(image, alpha, color, plate, SLACK, person, rest)
     pad = round(0.45 * eye_distance) + 2
-    return Layers(_extend(person, pad, eye_distance), np.ascontiguousarray(plate), alpha, rest, pad)
+    away = cv2.distanceTransform((alpha <= 0).astype(np.uint8), cv2.DIST_L2, 3) / eye_distance
+    loose = np.clip((OUTLINE[1] - away) / (OUTLINE[1] - OUTLINE[0]), 0, 1).astype(np.float32)
+    return Layers(_extend(person, pad, eye_distance), np.ascontiguousarray(plate), alpha, rest, loose, pad)
 
 
 def _clear(alpha: Array, image: Array, plate: Array) -> None:

@@ -233,8 +233,8 @@ class RigPortrait:
         rgba = self._compose(state, lip_seal, breath, self._layers.plate[y0:y1, x0:x1])
         still = 1 - float(layers.smoothstep(np.abs(state.head.as_array()).max(), 0.0, SETTLED))
         if still > 0:
-            rest = self._layers.rest[y0:y1, x0:x1]
-            kernels.write_bytes_near(rgba, rest, still, self._maps, self._tag, (x0, y0), out[y0:y1, x0:x1])
+            rest, loose = (part[y0:y1, x0:x1] for part in (self._layers.rest, self._layers.loose))
+            kernels.write_bytes_near(rgba, rest, loose, still, self._maps, self._tag, (x0, y0), out[y0:y1, x0:x1])
         else:
             kernels.write_bytes(rgba, out[y0:y1, x0:x1])
         return out

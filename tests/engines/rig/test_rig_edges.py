@@ -64,8 +64,11 @@ def test_an_outline_that_moved_away_leaves_no_ghost():
     tag[:, 10:] = 0  # nothing is drawn here: the background stands still
     rgba = np.full((height, width, 4), 100, np.float32)
     out = np.zeros((height, width, 3), np.uint8)
-    kernels.write_bytes_near(rgba, np.full((height, width, 3), 40, np.float32), 1.0, maps, tag, corner, out)
-    assert (out[:, 4:8] == 100).all()
+    loose = np.ones((height, width), np.float32)
+    loose[0] = 0.0  # ground, whatever is drawn over it
+    kernels.write_bytes_near(rgba, np.full((height, width, 3), 40, np.float32), loose, 1.0, maps, tag, corner, out)
+    assert (out[1:, 4:8] == 100).all()
+    assert (out[0] == 140).all()
     assert (out[:, :4] == 140).all()
     assert (out[:, 8:] == 140).all()
 
@@ -83,7 +86,7 @@ def test_a_dropped_jaw_takes_its_painted_outline_along(animator, analyser):
     x0, y0, x1, y1 = portrait._box
     ys, xs = np.where(portrait._tag > 0)
     away = portrait._maps[ys, xs, :2] - np.stack([xs + x0, ys + y0], 1)
-    far = np.linalg.norm(away, axis=1) > 1.5
+    far = (np.linalg.norm(away, axis=1) > 1.5) & (portrait._layers.alpha[ys + y0, xs + x0] > 0)
     moved = (ys[far], xs[far])
     pure = np.clip(portrait._rgba[..., :3] + 0.5, 0, 255).astype(int)
     assert np.abs(portrait._layers.rest[y0:y1, x0:x1][moved]).max() > 20  # there is something that could stay
