@@ -232,8 +232,8 @@ def _cut(picture: Image, centre: np.ndarray, width: float, size: tuple[int, int]
     shift = np.array(size) / 2 - np.asarray(centre, float) * scale
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float32)
     tile = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
-    for color, width_px in ((0, 3), (255, 1)):
-        cv2.putText(tile, label, (5, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (color,) * 3, width_px, cv2.LINE_AA)
+    for dx, dy, color in ((-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, 255)):
+        cv2.putText(tile, label, (5 + dx, 14 + dy), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (color,) * 3, 1, cv2.LINE_AA)
     return np.asarray(tile, np.uint8)
 
 

@@ -88,7 +88,7 @@ def main() -> None:
         rows = [
             np.hstack(looks.tiles(s, animator.prepare(s.image, s.face), asked, part, size)) for s in _faces(analyser)
         ]
-        _save(f"looks_{part}.jpg", np.vstack(rows))
+        _save(f"looks_{part}.jpg", np.vstack(rows), quality=80)
 
 
 def _faces(analyser: VisionAnalyser) -> Iterator[looks.Subject]:
@@ -104,8 +104,8 @@ def _faces(analyser: VisionAnalyser) -> Iterator[looks.Subject]:
         yield looks.Subject(f"rendered {number + 1}", image, analyser.detect(image)[0])
 
 
-def _save(name: str, picture: np.ndarray) -> None:
-    cv2.imwrite(str(OUT / name), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
+def _save(name: str, picture: np.ndarray, quality: int = 88) -> None:
+    cv2.imwrite(str(OUT / name), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
 if __name__ == "__main__":
