@@ -1,7 +1,7 @@
-// The page's own script. It keeps four promises that Gradio leaves open:
+// The page's own script. It keeps five promises that Gradio leaves open:
 // colors before the first paint, sliders that answer to the keyboard, focus
-// that stays where it was when a list is drawn anew, and the open tab in the
-// address.
+// that stays where it was when a list is drawn anew, the open tab in the
+// address, and forms that survive a refresh.
 (() => {
   const KEY = "likeness-studio-scheme";
   const media = window.matchMedia("(prefers-color-scheme: dark)");
@@ -54,6 +54,34 @@
     }
   }).observe(document.documentElement, { attributes: true, attributeFilter: ["aria-selected"], subtree: true });
   window.addEventListener("hashchange", () => { asked = location.hash.slice(1); openAsked(); asked = ""; });
+
+  // What a form holds stays in this browser's tab until it is closed. Nothing is kept before the draft came back.
+  const DRAFT = "likeness-studio-draft-";
+  const read = new Set(), ready = new Set();
+  window.studioDraft = {
+    keep(name, names, values) {
+      if (!ready.has(name)) return [];
+      const held = Object.fromEntries(names.map((n, i) => [n, values[i] ?? null]));
+      try { sessionStorage.setItem(DRAFT + name, JSON.stringify(held)); } catch { /* full or forbidden: not kept */ }
+      return [];
+    },
+    read(name, box) {
+      if (read.has(name)) return box;
+      read.add(name);
+      let held = "";
+      try { held = sessionStorage.getItem(DRAFT + name) || ""; } catch { /* forbidden */ }
+      if (box || !held) ready.add(name);
+      return box || held;
+    },
+    restored(name, names, values) {
+      ready.add(name);
+      return window.studioDraft.keep(name, names, values);
+    },
+    forget() {
+      Object.keys(sessionStorage).filter((k) => k.startsWith(DRAFT)).forEach((k) => sessionStorage.removeItem(k));
+      return [];
+    },
+  };
 
   // Gradio's slider tells of its release only to a pointer.
   const STEPS = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End"]);

@@ -9,9 +9,12 @@ ExpressionEdit.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from math import isfinite
+from typing import Any
 
 from studio.domain.expression import CONTROL, ExpressionEdit
+from studio.errors import UserInputError
 
 STRONGEST = 1.5
 """Of a preset; beyond it nearly every slider stands at its end."""
@@ -47,6 +50,30 @@ class Look:
     strength: float = 1.0
     neutralise: bool = False
     by_preset: bool = False
+
+    def saved(self) -> dict[str, Any]:
+        """Return the look as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_saved(cls, saved: Mapping[str, Any]) -> Look:
+        """Return the look that was saved.
+
+        Raises:
+            UserInputError: it is none, or names a control that is gone.
+        """
+        try:
+            own, share = ({str(n): float(v) for n, v in saved[part].items()} for part in ("own", "share"))
+            look = cls(
+                own, str(saved["preset"]), share, float(saved["strength"]),
+                bool(saved["neutralise"]), bool(saved["by_preset"]),
+            )  # fmt: skip
+            known = all(n in CONTROL and isfinite(v) for part in (own, share) for n, v in part.items())
+        except (AttributeError, KeyError, TypeError, ValueError) as exc:
+            raise UserInputError("That is no look of this studio.", "Move the sliders anew.") from exc
+        if not known or not 0 <= look.strength <= STRONGEST:
+            raise UserInputError("That look cannot be used any more.", "Move the sliders anew.")
+        return look
 
     @property
     def values(self) -> dict[str, float]:

@@ -150,6 +150,13 @@ class Shelf:
         folder.mkdir(parents=True, exist_ok=True)
         return folder / file_name(Path(name).stem, Path(name).suffix)
 
+    def holds(self, path: object) -> bool:
+        """Say whether a path that a page sends is a file in the folder that it may fetch from."""
+        if not isinstance(path, str) or not path or "\0" in path:
+            return False
+        place = Path(path)
+        return place.is_file() and place.resolve().is_relative_to(self.folder.resolve())
+
     def url(self, path: Path) -> str:
         """Return the address of a file on the shelf, relative to the page."""
         return "gradio_api/file=" + quote(path.as_posix(), safe="/:")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import gradio as gr
 import pytest
 from gradio.context import LocalContext
 
@@ -10,8 +13,10 @@ from studio.domain.adapter import NewAdapter
 from studio.errors import NotFoundError
 from studio.store import Store
 from studio.studio import Studio
+from studio.ui import quick_start
 from studio.ui.pictures.picture_form import PLACES, PictureForm
 from studio.ui.shelf import Shelf
+from studio.ui.tabs.animate import AnimateTab
 from studio.ui.tabs.identities import IdentitiesTab
 from studio.ui.window import Window
 
@@ -98,3 +103,59 @@ def test_opening_the_tab_again_closes_no_fold_and_keeps_what_is_typed(window):
     assert not {"danger", "fold", "variants", "typed"} & set(answer)
     assert "Type Grace below" in answer["plan"], "what deleting takes is said of the person who is shown now"
     assert said(tab.show(grace.id)["danger"], "open") is False, "another person's page begins with its folds closed"
+
+
+def built(piece):
+    """A tab or form with its real components; what a handler answers is read by component."""
+    token = LocalContext.in_event_listener.set(False)
+    with quick_start.without_servers(), gr.Blocks():
+        piece.build()
+    LocalContext.in_event_listener.reset(token)
+    return piece
+
+
+def test_a_refresh_brings_back_what_was_filled_in(window, portrait):
+    tab = built(AnimateTab(window))
+    lying = str(window.shelf.put(portrait))
+    kept = {
+        "choice": json.dumps({"path": lying, "face_index": 0, "title": "Ann"}),
+        "sound": {"path": lying},
+        "transcript": "hello there",
+        "size": 512,
+        "jaw": 1.5,
+        "expression": json.dumps({"values": {"smile": 0.4}, "neutralise": False}),
+    }
+    answer = tab._restore(kept, None, None)
+    assert answer[tab.chooser.choice] == {"path": lying, "face_index": 0, "title": "Ann"}
+    assert said(answer[tab.sound]) == lying
+    assert (answer[tab.transcript], answer[tab.size], answer[tab.amounts[0]]) == ("hello there", 512, 1.5)
+    assert answer[tab.expression] == {"values": {"smile": 0.4}, "neutralise": False}
+    assert tab.chooser.choice not in tab._restore(kept, {"photo_id": "handed over"}, None)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {"choice": json.dumps({"path": "/etc/passwd", "face_index": 0})},
+        {"choice": json.dumps({"photo_id": "gone"})},
+        {"choice": "[1"},
+        {"sound": {"path": "/etc/passwd"}},
+        {"sound": "/etc/passwd"},
+        {"size": 77, "jaw": 99, "transcript": 5, "still": "yes", "seed": None},
+        {"expression": json.dumps({"values": {"nose": 1}, "neutralise": False})},
+    ],
+)
+def test_a_draft_that_does_not_fit_is_left_out(window, kept):
+    assert built(AnimateTab(window))._restore(kept, None, None) == {}
+
+
+def test_a_picture_form_comes_back_with_what_it_wore(window):
+    base = window.studio.bases.list()[0].card
+    worn = an_adapter(window, "Ruby", family=base.family, base_name=base.name, trigger="sks person")
+    form = built(PictureForm(window))
+    kept = {"prompt": "a photo of sks person", "base": base.name, "adapters": [worn.id, "gone"], "strength 0": 0.7}
+    answer = form.restore({**kept, "steps": 7, "guidance": 99}, [], None)
+    assert (answer[form.prompt], said(answer[form.adapters])) == ("a photo of sks person", [worn.id])
+    assert (said(answer[form.strengths[0]]), answer[form.steps]) == (0.7, 7)
+    assert form.guidance not in answer
+    assert form.prompt not in form.restore(kept, [worn.id], None), "an adapter that was handed over has its own words"

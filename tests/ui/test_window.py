@@ -230,6 +230,60 @@ def test_another_base_on_train_is_taken_without_an_error(visit, with_person, por
     assert "studio base download" not in v.page.locator("#train-preflight").inner_text()
 
 
+def test_a_refresh_keeps_what_was_filled_in_and_another_visitor_sees_none_of_it(visit, portrait, speech):
+    v = visit()
+    v.open("animate")
+    v.page.set_input_files("#animate-upload input[type=file]", str(portrait))
+    v.page.wait_for_selector("#animate-people [data-id=chosen]")
+    v.page.set_input_files("#animate-sound input[type=file]", str(speech))
+    v.page.wait_for_selector("#animate-sound audio", state="attached")
+    v.page.fill("#animate-transcript textarea", "good morning")
+    v.page.wait_for_function("sessionStorage['likeness-studio-draft-animate']?.includes('good morning')")
+    v.reload()
+    v.page.wait_for_selector("#animate-people [data-id=chosen]")
+    v.page.wait_for_selector("#animate-sound audio", state="attached")
+    v.page.wait_for_function("document.querySelector('#animate-transcript textarea').value === 'good morning'")
+    other = visit()
+    other.open("animate")
+    other.settle()
+    assert other.page.input_value("#animate-transcript textarea") == ""
+    assert other.page.locator("#animate-people [data-id=chosen]").count() == 0
+
+
+def test_a_refresh_brings_the_face_back_with_its_look(visit, portrait):
+    v = visit()
+    v.open("expression")
+    v.page.set_input_files("#expression-upload input[type=file]", str(portrait))
+    v.page.wait_for_selector("#expression-picture img")
+    photo = v.picture_source()
+    v.page.locator("#control-smile input[type=number]").fill("0.6")
+    v.page.keyboard.press("Enter")
+    moved = (
+        "old => { const i = document.querySelectorAll('#expression-picture img')[1]; return i && !i.src.endsWith(old) }"
+    )
+    v.page.wait_for_function(moved, arg=photo)
+    smiling = v.picture_source()
+    v.page.wait_for_function("sessionStorage['likeness-studio-draft-expression']?.includes('smile')")
+    v.reload()
+    v.page.wait_for_function("document.querySelector('#control-smile input[type=number]')?.value === '0.6'")
+    v.page.wait_for_selector("#expression-picture img")
+    assert v.picture_source() == smiling
+    assert v.page.is_enabled("#expression-undo"), "the way back to the photo is there"
+
+
+def test_a_refresh_keeps_the_words_of_a_picture(visit):
+    v = visit()
+    v.open("generate")
+    v.settle()
+    v.page.fill("#generate-prompt textarea", "a photo of nobody in the rain")
+    v.page.locator("#generate-steps input[type=number]").fill("7")
+    v.page.keyboard.press("Enter")
+    v.page.wait_for_function("sessionStorage['likeness-studio-draft-generate']?.includes('\"steps\":7')")
+    v.reload()
+    v.page.wait_for_function("document.querySelector('#generate-prompt textarea').value.includes('in the rain')")
+    v.page.wait_for_function("document.querySelector('#generate-steps input[type=number]').value === '7'")
+
+
 def test_a_timer_that_fails_says_nothing_on_the_page(caplog):
     from studio.ui import guard
 

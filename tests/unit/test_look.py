@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from studio.domain.expression import ExpressionEdit
 from studio.domain.look import MOST_STEPS, STRONGEST, Look, Steps
+from studio.errors import UserInputError
 
 JOY = ExpressionEdit({"smile": 0.8, "grin": 0.2}, neutralise=True)
 
@@ -65,3 +68,19 @@ def test_only_so_many_steps_are_kept() -> None:
     for number in range(3 * MOST_STEPS):
         steps = steps.to(Look().moved("headYaw", 1 + number / 100))
     assert len(steps.past) == MOST_STEPS + 1
+
+
+def test_a_look_comes_back_as_it_was_saved() -> None:
+    look = Look().moved("pout", 0.3).wearing("joy", JOY, 0.5)
+    assert Look.from_saved(json.loads(json.dumps(look.saved()))) == look
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"own": {"nose": 1}}, {"share": {"smile": "wide"}}, {"own": 3}, {"strength": 9}, {"own": {"smile": float("nan")}}],
+)
+def test_a_look_that_is_none_is_refused(change) -> None:
+    with pytest.raises(UserInputError):
+        Look.from_saved(Look().saved() | change)
+    with pytest.raises(UserInputError):
+        Look.from_saved({})

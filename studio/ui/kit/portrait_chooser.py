@@ -8,15 +8,18 @@ portrait is the tab's affair.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from studio.errors import NotFoundError
 from studio.services.people.identities import PhotoInspection
 from studio.services.sources import MediaSource
 from studio.ui.kit import text
 from studio.ui.kit.controls import PICTURE_TYPES, Updates, clickable, clicked, html, listen
+from studio.ui.kit.draft import hidden, parsed
 from studio.ui.window import Window
 
 Choice = dict[str, Any]
@@ -61,6 +64,7 @@ class PortraitChooser:
     def build(self) -> None:
         """Create the components, inside the tab's layout."""
         self.choice = gr.State(None)
+        self.held = hidden(f"{self.name}-held", "Chosen portrait")
         self.people = clickable(elem_id=f"{self.name}-people")
         self.upload = gr.File(
             label="Or drop a picture here",
@@ -84,6 +88,21 @@ class PortraitChooser:
         listen(self.upload.upload, self._take_upload, self.upload, outputs)
         listen(self.upload.clear, self._forget_upload, self.choice, outputs)
         listen(self.faces.click, self._pick_face, [self.choice, self.upload], outputs)
+        listen(self.choice.change, json.dumps, self.choice, self.held, show_progress="hidden")
+
+    def restored(self, said: Any) -> Choice | None:
+        """Return a choice that `held` has kept, where its picture is still there."""
+        kept = parsed(said)
+        if kept.get("photo_id"):
+            try:
+                self.window.studio.identities.photo_path(str(kept["photo_id"]))
+            except NotFoundError:
+                return None
+            return self.photo_choice(str(kept["photo_id"]))
+        index = kept.get("face_index")
+        if not self.window.shelf.holds(kept.get("path")) or not (index is None or isinstance(index, int)):
+            return None
+        return {"path": kept["path"], "face_index": index, "title": str(kept.get("title") or "Picture")[:80]}
 
     def strip(self, choice: Choice | None) -> str:
         """Return the strip of all people's photos; a picture of no person stands in front while it is chosen."""

@@ -20,6 +20,7 @@ from studio.services.bases import BaseEntry
 from studio.services.pictures.generation import AdapterUse, GenerationRequest, checked_generation
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, listen
+from studio.ui.kit.draft import Kept, fits, fitting
 from studio.ui.pictures.source_picture import SourcePicture, control_slider
 from studio.ui.training.plan_form import base_note, base_title
 from studio.ui.window import Window
@@ -136,6 +137,37 @@ class PictureForm:
             self.prompt, self.negative, self.base, self.adapters, *self.strengths, self.size, self.count, self.steps,
             self.guidance, self.seed, *self.start.inputs,
         ]  # fmt: skip
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """What of the form is a single value that suits every base, by name."""
+        names = ("prompt", "negative", "count", "steps", "guidance", "seed", "lock")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What a draft keeps, by name."""
+        strengths = {f"strength {place}": slider for place, slider in enumerate(self.strengths)}
+        rest = {"base": self.base, "adapters": self.adapters, "size": self.size, "source": self.start.held}
+        return {**self.plain, **rest, **strengths, **self.start.plain}
+
+    def restore(self, kept: Kept, wearing: Sequence[str], source: dict[str, Any] | None) -> Updates:
+        """Return the form as it was before the page was loaded anew; what was handed over since stays."""
+        updates = fitting(self.plain, kept)
+        if source is None:
+            updates |= self.start.restored(kept)
+        if wearing:  # handed over, with its base and its word
+            updates.pop(self.prompt, None)
+            return updates
+        chosen = kept.get("adapters")
+        adapters = [str(a) for a in chosen] if isinstance(chosen, list) else []
+        strengths = [kept.get(f"strength {place}", 1.0) for place in range(PLACES)]
+        fine = [float(s) if fits(c, s) else 1.0 for c, s in zip(self.strengths, strengths, strict=True)]
+        updates |= self.fill(kept.get("base"), adapters, str(kept.get("prompt") or ""), *fine)
+        sizes = [s for e in self.window.studio.bases.list() if e.card.name == kept.get("base") for s in sizes_of(e)]
+        if kept.get("size") in [value for _, value in sizes]:
+            updates[self.size] = gr.Dropdown(sizes, value=kept["size"])
+        return updates
 
     @property
     def worn(self) -> list[Any]:

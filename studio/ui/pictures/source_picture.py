@@ -8,6 +8,7 @@ that the page may fetch.
 
 from __future__ import annotations
 
+import json
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from studio.errors import UserInputError
 from studio.services.sources import MediaSource
 from studio.ui.kit import text
 from studio.ui.kit.controls import PICTURE_TYPES, Updates, clickable, clicked, listen
+from studio.ui.kit.draft import Kept, fitting, hidden, parsed
 from studio.ui.pictures.painting import CANVAS_SIDE
 from studio.ui.window import Window
 
@@ -56,6 +58,7 @@ class SourcePicture:
     def build(self) -> None:
         """Create the components, inside the form's layout."""
         self.source = gr.State(None)
+        self.held = hidden("generate-source-held", "Picture to start from")
         with gr.Accordion("Start from a picture", open=False, elem_id="generate-from") as self.fold:
             self._build_choice()
 
@@ -106,6 +109,23 @@ class SourcePicture:
         listen(self.upload.upload, self._take, self.upload, self.outputs, **quiet)
         listen(self.chosen.click, lambda: (None, "", "", gr.ImageMask(visible=False)), None, self.outputs, **quiet)
         listen(self.mask.input, self._mask, [self.mask, self.source], self.painting, **quiet)
+        listen(self.source.change, json.dumps, self.source, self.held, **quiet)
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """What is a single value, by name."""
+        return {"denoise": self.denoise}
+
+    def restored(self, kept: Kept) -> Updates:
+        """Return the updates of the picture that a draft kept, where it is still there."""
+        updates, held = fitting(self.plain, kept), parsed(kept.get("source"))
+        source = held.get("source")
+        if not (isinstance(source, dict) and self.window.shelf.holds(held.get("shown"))):
+            return updates
+        if source.get("path") and not self.window.shelf.holds(source["path"]):
+            return updates
+        title = str(held.get("title") or "the picture")[:80]
+        return updates | self.start_from(Path(held["shown"]), title, {str(k): str(v) for k, v in source.items()})
 
     # -- the choice -------------------------------------------------------------
 
@@ -137,7 +157,7 @@ class SourcePicture:
             f"{text.button('drop', 'source', 'Take it off', 'Draw from words alone')}</div>"
         )
         return {
-            self.source: {"source": source},
+            self.source: {"source": source, "title": title, "shown": str(copy)},
             self.chosen: picture,
             self.mask: "",
             self.painting: gr.ImageMask(visible=False, value=None),

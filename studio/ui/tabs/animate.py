@@ -8,6 +8,7 @@ services/animation.py.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import gradio as gr
 
 from studio.domain.clip_format import CLIP_FORMATS, CURVE_FORMATS, USUAL_CLIP_FORMAT, clip_suffixes
-from studio.domain.expression import CONTROL
+from studio.domain.expression import CONTROL, ExpressionEdit
 from studio.domain.job import Job
 from studio.errors import NotFoundError, UserInputError
 from studio.services.clips.animation import (
@@ -29,6 +30,7 @@ from studio.services.clips.request import USUAL_VOICE
 from studio.services.sources import MediaSource
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
+from studio.ui.kit.draft import Draft, Kept, fitting, hidden, parsed
 from studio.ui.kit.portrait_chooser import Choice, PortraitChooser, source_of
 from studio.ui.window import Window
 
@@ -57,6 +59,15 @@ SHOW_SOUND = "() => ({ __type__: 'update', visible: true })"
 AMOUNT_NAMES = tuple(f.name for f in fields(Amounts))
 
 
+def checked_expression(kept: Kept) -> dict[str, Any] | None:
+    """Return an expression that was kept, where its controls are still there; None without one."""
+    try:
+        edit = ExpressionEdit(dict(kept["values"]), bool(kept["neutralise"]))
+    except (KeyError, TypeError, ValueError, UserInputError):
+        return None
+    return {"values": dict(edit.values), "neutralise": edit.neutralise}
+
+
 class AnimateTab:
     """The tab."""
 
@@ -68,6 +79,7 @@ class AnimateTab:
         self.window = window
         self.service = window.studio.animation
         self.chooser = PortraitChooser(window, "animate")
+        self.draft = Draft("animate")
 
     # -- layout ---------------------------------------------------------------
 
@@ -76,6 +88,8 @@ class AnimateTab:
         self.expression = gr.State(None)
         self.watched = gr.State(None)
         self.shown = gr.State(None)
+        self.draft.build()
+        self.held = hidden("animate-expression", "Expression")
         with gr.Row(elem_classes=["split", "workbench"]):
             with gr.Column(scale=5, min_width=320, elem_classes=["sheet"]):
                 html('<h3 class="step"><b>1</b> Portrait</h3>')
@@ -221,9 +235,11 @@ class AnimateTab:
         """Attach the listeners."""
         self.chooser.wire()
         quiet: dict[str, Any] = {"show_progress": "hidden"}
+        entering = {**quiet, **self.draft.lane}
         listen(item.select, None, None, self.sound, js=SHOW_SOUND, **quiet)
-        listen(item.select, self.chooser.strip, self.chooser.choice, self.chooser.people, **quiet)
-        listen(item.select, self._voices, self.voice, [self.voice, self.voice_note], **quiet)
+        listen(item.select, self.chooser.strip, self.chooser.choice, self.chooser.people, **entering)
+        listen(item.select, self._voices, self.voice, [self.voice, self.voice_note], **entering)
+        listen(self.expression.change, json.dumps, self.expression, self.held, **quiet)
         listen(self.expression_note.click, lambda: (None, ""), None, [self.expression, self.expression_note], **quiet)
         inputs = [
             self.chooser.choice,
@@ -259,6 +275,37 @@ class AnimateTab:
         listen(self.progress.click, self._act, self.watched, self.watch, **quiet)
         self.tick = (self._tick, [self.watched, self.shown], self.watch)
         listen(page.load, self._find_running, None, self.watch, **quiet)
+        told = {"choice": self.chooser.held, "expression": self.held, "sound": self.sound, "voice": self.voice}
+        outputs = [*self.chooser.parts, self.expression, self.expression_note, self.sound, self.voice, self.voice_note]
+        self.draft.wire(
+            item, told | self._plain, self._restore, [self.chooser.choice, self.expression],
+            [*outputs, *self._plain.values()],
+        )  # fmt: skip
+
+    @property
+    def _plain(self) -> dict[str, Any]:
+        """What of the form is a single value, by name."""
+        names = ("transcript", "language", "typed", "emotion", "strength", "still", "format", "size", "rate", "seed")
+        amounts = dict(zip(AMOUNT_NAMES, self.amounts, strict=True))
+        return {name: getattr(self, name) for name in names} | amounts
+
+    def _restore(self, kept: Kept, choice: Choice | None, expression: dict[str, Any] | None) -> Updates:
+        """Return the form as it was before the page was loaded anew; what was handed over since stays."""
+        updates = fitting(self._plain, kept)
+        found = None if choice else self.chooser.restored(kept.get("choice"))
+        if found:
+            updates |= self.chooser.answer(found)
+        worn = None if expression else checked_expression(parsed(kept.get("expression")))
+        if worn:
+            updates |= {self.expression: worn, self.expression_note: self.expression_words(worn)}
+        sound = kept.get("sound")
+        path = sound.get("path") if isinstance(sound, dict) else None
+        if self.window.shelf.holds(path):
+            updates[self.sound] = gr.Audio(value=path)
+        if kept.get("voice"):
+            voice, note = self._voices(str(kept["voice"]))
+            updates |= {self.voice: voice, self.voice_note: note}
+        return updates
 
     def _voices(self, chosen: str | None) -> tuple[Any, str]:
         """Return the voices of this computer; the chosen one stays, else an English one is."""

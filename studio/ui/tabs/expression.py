@@ -24,6 +24,7 @@ from studio.services.portraits.expressions import PortraitHandle
 from studio.services.portraits.presets import ExpressionPreset
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen, slider, sliders_by_group
+from studio.ui.kit.draft import Draft, Kept, hidden, parsed
 from studio.ui.kit.portrait_chooser import Choice, PortraitChooser, source_of
 from studio.ui.window import Window
 
@@ -78,6 +79,7 @@ class ExpressionTab:
         self.service = window.studio.expressions
         self.presets = window.studio.presets
         self.chooser = PortraitChooser(window, "expression")
+        self.draft = Draft("expression")
 
     # -- layout ---------------------------------------------------------------
 
@@ -88,6 +90,9 @@ class ExpressionTab:
         self.opened = gr.State(None)
         self.steps = gr.State(Steps())
         self.offered = gr.State(None)
+        self.waiting = gr.State(None)  # a look that comes back with its portrait
+        self.draft.build()
+        self.held = hidden("expression-look", "Sliders")
         with gr.Row(elem_classes=["split", "workbench"]):
             with gr.Column(scale=6, min_width=320, elem_classes=["stage"]):
                 with gr.Accordion("Portrait", open=True, elem_id="expression-portrait") as self.fold:
@@ -177,7 +182,8 @@ class ExpressionTab:
             "show_progress": "hidden",
         }
         self.chooser.wire()
-        listen(item.select, self.chooser.strip, self.chooser.choice, self.chooser.people, show_progress="hidden")
+        entering = {"show_progress": "hidden", **self.draft.lane}
+        listen(item.select, self.chooser.strip, self.chooser.choice, self.chooser.people, **entering)
         shown = [self.handle, self.steps]
         drawing: dict[str, Any] = {"concurrency_id": "presets", "concurrency_limit": 1, "show_progress": "hidden"}
         offered = [[self.offered, *shown], [self.offered, self.gallery]]
@@ -185,11 +191,12 @@ class ExpressionTab:
         listen(item.select, self._offer_presets, *offered, **drawing).then(
             self._preset_cards, shown, self.gallery, api_visibility="private", **drawing
         )
-        drawn = [self.picture, self.hints, self.steps, self.undo, self.redo, self.set_line, self.single]
+        drawn = [self.picture, self.hints, self.steps, self.undo, self.redo, self.set_line, self.single, self.held]
         placed = [*drawn, self.gallery, self.strength, self.neutralise, *sliders]
         stage = [self.handle, self.before, self.fold, self.placeholder, self.actions, self.own]
         opened = listen(
-            self.chooser.choice.change, self._open, [self.chooser.choice, self.opened], [*stage, *placed, self.opened],
+            self.chooser.choice.change, self._open, [self.chooser.choice, self.opened, self.waiting],
+            [*stage, *placed, self.opened, self.waiting],
             show_progress_on=[self.placeholder, self.picture],
         )  # fmt: skip
         listen(opened.success, self._offer_presets, *offered, **drawing).then(
@@ -215,6 +222,8 @@ class ExpressionTab:
         target = tabs["animate"]
         handed = [*target.chooser.parts, target.expression, target.expression_note, self.window.tabs]
         listen(self.animate.click, self._hand_over(target), [self.chooser.choice, self.steps], handed)
+        kept = {"choice": self.chooser.held, "look": self.held}
+        self.draft.wire(item, kept, self._restore, [self.chooser.choice], [*self.chooser.parts, self.waiting])
 
     def _hand_over(self, target: Any) -> Any:
         def hand_over(choice: Choice | None, steps: Steps) -> Updates:
@@ -232,10 +241,23 @@ class ExpressionTab:
 
     # -- handlers ---------------------------------------------------------------
 
-    def _open(self, choice: Choice | None, opened: Choice | None) -> Updates:
+    def _restore(self, kept: Kept, choice: Choice | None) -> Updates:
+        """Return the updates of the portrait and of the look that comes back with it."""
+        found = None if choice else self.chooser.restored(kept.get("choice"))
+        if found is None:
+            return {}
+        try:
+            look = Look.from_saved(parsed(kept.get("look")))
+        except UserInputError:
+            look = Look()
+        chosen: Updates = self.chooser.answer(found)
+        return chosen | {self.waiting: look}
+
+    def _open(self, choice: Choice | None, opened: Choice | None, waiting: Look | None) -> Updates:
         if choice and choice == opened:  # the page may report one change twice
             return {}
-        fresh = {self.opened: choice, **self._step(Steps()), **self._positions(Look())}
+        steps = Steps().to(waiting or Look())
+        fresh = {self.opened: choice, self.waiting: None, **self._step(steps), **self._positions(steps.now)}
         if not choice:
             return fresh | {
                 self.handle: None,
@@ -250,13 +272,16 @@ class ExpressionTab:
         handle = self.service.open(source_of(choice), face_index=choice.get("face_index"))
         before = str(self.window.shelf.picture(self.service.original(handle)))
         fine = "Move a slider. Drag the handle at the left of the picture to compare with the photo."
+        after, said = before, text.hints(handle.hints, fine)
+        if steps.now != Look():
+            after, said = self._picture(handle, steps.now)
         return fresh | {
             self.handle: handle,
             self.before: before,
             self.fold: gr.Accordion(f"Portrait: {choice['title']}", open=False),
-            self.picture: gr.ImageSlider(value=(before, before), visible=True),
+            self.picture: gr.ImageSlider(value=(before, after), visible=True),
             self.placeholder: gr.HTML("", visible=False),
-            self.hints: text.hints(handle.hints, fine),
+            self.hints: said,
             self.actions: gr.Row(visible=True),
             self.own: own_marks(handle.own_values),
         }
@@ -280,14 +305,19 @@ class ExpressionTab:
         updates = self._step(steps)
         if handle is None:
             return updates
-        drawn = self.service.render(handle, steps.now.edit)
-        after = str(self.window.shelf.picture(drawn.image))
-        said = text.hints((*handle.hints, *drawn.hints), "The picture is fine.")
+        after, said = self._picture(handle, steps.now)
         return updates | {self.picture: (before, after), self.hints: said}
+
+    def _picture(self, handle: PortraitHandle, look: Look) -> tuple[str, str]:
+        """Draw a look; return where the picture lies and what is said of it."""
+        drawn = self.service.render(handle, look.edit)
+        said = text.hints((*handle.hints, *drawn.hints), "The picture is fine.")
+        return str(self.window.shelf.picture(drawn.image)), said
 
     def _step(self, steps: Steps) -> Updates:
         return {
             self.steps: steps,
+            self.held: json.dumps(steps.now.saved()),
             self.undo: gr.Button(interactive=len(steps.past) > 1),
             self.redo: gr.Button(interactive=bool(steps.ahead)),
             self.set_line: set_words(steps.now),

@@ -20,6 +20,7 @@ from studio.domain.render import Render
 from studio.errors import NotFoundError
 from studio.ui.kit import results, text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen, scroll_to
+from studio.ui.kit.draft import Draft
 from studio.ui.kit.portrait_chooser import Choice
 from studio.ui.pictures.picture_form import LARGEST_SEED, PictureForm
 from studio.ui.window import Window
@@ -43,6 +44,7 @@ class GenerateTab:
         self.service = window.studio.generation
         self.library = window.studio.library
         self.form = PictureForm(window)
+        self.draft = Draft("generate")
 
     # -- layout ---------------------------------------------------------------
 
@@ -51,6 +53,7 @@ class GenerateTab:
         self.watched = gr.State(None)
         self.seen = gr.State(None)
         self.selected = gr.State(None)
+        self.draft.build()
         with gr.Row(elem_classes=["split", "workbench"]):
             with gr.Column(scale=5, min_width=320, elem_classes=["sheet"]):
                 self.form.build()
@@ -81,7 +84,7 @@ class GenerateTab:
         self.form.wire()
         form = self.form
         standing = [form.base, form.wearing, form.prompt, *form.strengths]
-        listen(item.select, form.fill, standing, [form.base, *form.worn], **quiet)
+        listen(item.select, form.fill, standing, [form.base, *form.worn], **quiet, **self.draft.lane)
         listen(item.select, self._enter, self.selected, self.stage, **quiet)
         self.watch = [self.watched, self.seen, self.progress, *self.stage]
         asked = [self.form.lock, *self.form.inputs]
@@ -91,6 +94,8 @@ class GenerateTab:
         listen(self.recent.click, self._open, None, self.stage, **quiet)
         listen(page.load, self._find_running, None, self.watch, **quiet)
         self.tick = (self._tick, [self.watched, self.seen], self.watch)
+        restored = [form.base, *form.worn, *form.plain.values(), *form.start.plain.values(), *form.start.outputs]
+        self.draft.wire(item, form.kept, form.restore, [form.wearing, form.start.source], restored)
         self._wire_result(tabs)
 
     def _wire_result(self, tabs: dict[str, Any]) -> None:

@@ -229,7 +229,8 @@ class IdentitiesTab:
         listen(self.revoke.click, self._revoke, self.selected, self.view, **in_turn)
         listen(self.rename.click, self._rename, [self.selected, self.new_name], self.view, **in_turn)
         listen(self.danger.expand, self._plan, self.selected, self.plan)
-        listen(self.delete.click, self._delete, [self.selected, self.typed], shown, **in_turn)
+        deleted = listen(self.delete.click, self._delete, [self.selected, self.typed], shown, **in_turn)
+        listen(deleted.success, None, js="() => window.studioDraft.forget()")
         train = tabs["train"]
         listen(self.to_train.click, self._train, self.selected, [train.person, train.view.run, self.window.tabs])
         for button, target in ((self.to_expression, "expression"), (self.to_animate, "animate")):
