@@ -426,6 +426,21 @@ class PictureOrder:
     denoise: float = 1.0
 
 
+@dataclass(frozen=True)
+class Wording:
+    """How a base model reads a prompt.
+
+    Attributes:
+        words: how many there are.
+        pieces: in so many it is read, each for itself; all of them count.
+        spelled: words that the base does not know and reads letter by letter.
+    """
+
+    words: int
+    pieces: int = 1
+    spelled: tuple[str, ...] = ()
+
+
 class ImageGenerator(Protocol):
     """Draws pictures from words with a base model and adapters."""
 

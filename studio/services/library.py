@@ -17,7 +17,7 @@ from studio.domain.clip_format import CURVE_FORMATS
 from studio.domain.job import Job
 from studio.domain.render import Render, RenderKind, RenderPage
 from studio.engines.media.atomic import atomic_file
-from studio.errors import UserInputError
+from studio.errors import NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.clips.animation import Animation, checked_request
 from studio.services.pictures.generation import Generation
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Library", "Recipe", "RenderPage", "RerunResult"]
 
 Recipe = Mapping[str, Any]
+LONGEST_TITLE = 120
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,28 @@ class Library:
     def star(self, render_id: str, starred: bool = True) -> Render:
         """Mark a render as a favorite, or no longer."""
         return self._store.renders.star(render_id, starred)
+
+    def rename(self, render_id: str, title: str) -> Render:
+        """Give a render another title; its file and its recipe stay as they are.
+
+        Raises:
+            UserInputError: no title, or one that is too long.
+            NotFoundError: no such render.
+        """
+        words = " ".join(title.split())
+        if not 1 <= len(words) <= LONGEST_TITLE:
+            raise UserInputError(f"A title has 1 to {LONGEST_TITLE} letters.", "Write a few words.")
+        return self._store.renders.rename(render_id, words)
+
+    def inputs(self, render: Render) -> Mapping[str, Path]:
+        """Return the files that a render was made from, by role; those that are gone are left out."""
+        found = {}
+        for role, sha256 in render.inputs.items():
+            try:
+                found[role] = self._store.media.get(sha256)
+            except NotFoundError:
+                continue
+        return found
 
     def delete(self, render_id: str) -> None:
         """Put a render into the trash; `restore` brings it back until the next tidying (see `upkeep`)."""

@@ -146,6 +146,21 @@ class Renders:
         )
         return self.get(id)
 
+    def rename(self, id: str, title: str) -> Render:
+        """Give a render another title, by which it is also found.
+
+        Raises:
+            NotFoundError: no such render for this owner.
+        """
+        with self._database.transaction():
+            self._database.execute("UPDATE renders SET title = ? WHERE owner = ? AND id = ?", [title, self._owner, id])
+            self._database.execute(
+                "UPDATE render_text SET title = ? WHERE rowid IN "
+                "(SELECT number FROM renders WHERE owner = ? AND id = ?)",
+                [title, self._owner, id],
+            )
+        return self.get(id)
+
     # -- trash -----------------------------------------------------------------
 
     def trash(self, id: str) -> Render:

@@ -41,6 +41,27 @@ def test_stars_and_words_filter(studio, renders) -> None:
     assert studio.library.page(kind="clip").total == 0
 
 
+def test_a_new_title_is_shown_and_found_and_changes_no_file(studio, renders) -> None:
+    before = studio.library.path(renders[0]).read_bytes()
+    named = studio.library.rename(renders[0].id, "  For the\n poster ")
+    assert named.title == "For the poster"
+    assert [r.id for r in studio.library.page(text="poster").renders] == [named.id]
+    assert studio.library.page(text="smile 1").renders[0].id == named.id, "what it shows is found as before"
+    assert (studio.library.path(named).read_bytes(), named.recipe) == (before, renders[0].recipe)
+    for title in ("", "  ", "x" * 121):
+        with pytest.raises(UserInputError):
+            studio.library.rename(named.id, title)
+    with pytest.raises(NotFoundError):
+        studio.library.rename("none", "x")
+
+
+def test_what_a_render_was_made_from_is_at_hand(studio, renders, portrait) -> None:
+    found = studio.library.inputs(renders[0])
+    assert found["portrait"].read_bytes() == portrait.read_bytes()
+    found["portrait"].unlink()
+    assert studio.library.inputs(renders[0]) == {}
+
+
 def test_deleted_renders_come_back_from_the_trash(studio, renders) -> None:
     studio.library.delete(renders[0].id)
     assert studio.library.page().total == 4

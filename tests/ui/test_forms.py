@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import gradio as gr
 import pytest
@@ -10,14 +12,21 @@ from gradio.context import LocalContext
 
 import studio as package
 from studio.domain.adapter import NewAdapter
+from studio.domain.render import NewRender
 from studio.errors import NotFoundError
+from studio.services.clips.animation import Amounts, AnimationRequest
+from studio.services.pictures.generation import GenerationRequest
+from studio.services.sources import MediaSource
 from studio.store import Store
 from studio.studio import Studio
 from studio.ui import quick_start
+from studio.ui.kit import text
 from studio.ui.pictures.picture_form import PLACES, PictureForm
 from studio.ui.shelf import Shelf
-from studio.ui.tabs.animate import AnimateTab
+from studio.ui.tabs.animate import AMOUNT_NAMES, AnimateTab
+from studio.ui.tabs.generate import GenerateTab
 from studio.ui.tabs.identities import IdentitiesTab
+from studio.ui.tabs.library import LibraryTab, title_of_render
 from studio.ui.window import Window
 
 ME = "local"
@@ -106,11 +115,18 @@ def test_opening_the_tab_again_closes_no_fold_and_keeps_what_is_typed(window):
 
 
 def built(piece):
-    """A tab or form with its real components; what a handler answers is read by component."""
-    token = LocalContext.in_event_listener.set(False)
-    with quick_start.without_servers(), gr.Blocks():
-        piece.build()
-    LocalContext.in_event_listener.reset(token)
+    """A tab or form with its real components; what a handler answers is read by component.
+
+    Built in a thread of its own, where no listener is being answered, and inside an event loop: gradio would start
+    one for each of its locks and close none.
+    """
+
+    async def build() -> None:
+        with quick_start.without_servers(), gr.Blocks():
+            piece.build()
+
+    with ThreadPoolExecutor(1) as aside:
+        aside.submit(lambda: asyncio.run(build())).result()
     return piece
 
 
@@ -159,3 +175,82 @@ def test_a_picture_form_comes_back_with_what_it_wore(window):
     assert (said(answer[form.strengths[0]]), answer[form.steps]) == (0.7, 7)
     assert form.guidance not in answer
     assert form.prompt not in form.restore(kept, [worn.id], None), "an adapter that was handed over has its own words"
+
+
+def a_render(window: Window, kind: str, recipe: dict, **values: object):
+    with Store(window.data_dir) as store:
+        me = store.of(ME)
+        inputs = {role: me.media.put(role.encode(), ".png") for role in values.pop("roles", ())}
+        sha256 = me.media.put(json.dumps(recipe).encode(), ".png")
+        made = {"engine": "rig", "engine_version": "1", "media_sha256": sha256, "inputs": inputs, **values}
+        return me.renders.add(NewRender(kind=kind, recipe=recipe, **made))
+
+
+def test_a_clip_opens_with_the_settings_it_was_made_with(window):
+    tab = built(AnimateTab(window))
+    request = AnimationRequest(
+        portrait=MediaSource.media("a" * 64), face_index=1, sound=MediaSource.media("b" * 64), transcript="hello",
+        emotions={"joy": 0.3}, amounts=Amounts(head=0.0, jaw=1.4), expression={"smile": 0.2}, size=512, seed=9,
+    )  # fmt: skip
+    clip = a_render(window, "clip", {"request": request.model_dump(mode="json")}, roles=("portrait", "sound"))
+    answer = tab.reopen(clip, window.studio.library.inputs(clip))
+    assert (answer[tab.transcript], answer[tab.seed], answer[tab.size], answer[tab.still]) == ("hello", 9, 512, True)
+    assert (answer[tab.emotion], answer[tab.strength]) == ("joy", 0.3)
+    assert answer[dict(zip(AMOUNT_NAMES, tab.amounts, strict=True))["jaw"]] == 1.4
+    assert answer[tab.chooser.choice]["face_index"] == 1
+    assert window.shelf.holds(said(answer[tab.sound]))
+    assert answer[tab.expression]["values"] == {"smile": 0.2}
+    assert set(answer) <= set(tab.reopened)
+
+
+def test_a_clip_whose_sound_is_gone_opens_with_the_rest(window, monkeypatch):
+    told = []
+    monkeypatch.setattr(gr, "Warning", lambda words, **options: told.append(words))
+    tab = built(AnimateTab(window))
+    request = AnimationRequest(portrait=MediaSource.media("a" * 64), sound=MediaSource.media("b" * 64))
+    clip = a_render(window, "clip", {"request": request.model_dump(mode="json")}, roles=("portrait",))
+    answer = tab.reopen(clip, window.studio.library.inputs(clip))
+    assert answer[tab.sound] is None
+    assert "the sound" in told[0]
+
+
+def test_a_drawn_picture_opens_with_its_words_base_adapters_and_seed(window, monkeypatch):
+    told = []
+    monkeypatch.setattr(gr, "Warning", lambda words, **options: told.append(words))
+    tab = built(GenerateTab(window))
+    base = window.studio.bases.list()[0].card
+    worn = an_adapter(window, "Ruby", family=base.family, base_name=base.name, trigger="sks person")
+    request = GenerationRequest(base=base.name, prompt="sks person in blue", width=64, height=64, steps=7, seed=41)
+    adapters = [
+        {"name": "Ruby", "sha256": worn.media_sha256, "strength": 0.6, "trigger": ""},
+        {"name": "Lost", "sha256": "c" * 64, "strength": 1.0, "trigger": ""},
+    ]
+    recipe = {"request": request.model_dump(mode="json"), "base": {"name": base.name}, "adapters": adapters}
+    picture = a_render(window, "image", recipe)
+    answer = tab.reopen(picture, {})
+    form = tab.form
+    assert (answer[form.prompt], answer[form.steps], answer[form.seed]) == ("sks person in blue", 7, 41)
+    assert (said(answer[form.adapters]), said(answer[form.strengths[0]])) == ([worn.id], 0.6)
+    assert answer[form.lock] is True, "the same seed again"
+    assert "the adapter Lost" in told[0]
+    assert set(answer) <= set(tab.reopened)
+
+
+def test_titles_and_tiles_of_the_library_are_readable(window):
+    tab = LibraryTab(window)
+    edit = {"values": {"eyeWideLeft": 0.5, "eyeWideRight": 0.5}, "neutralise": False}
+    old = a_render(window, "image", {"request": edit}, title="eyeWideLeft, eyeW...")
+    assert title_of_render(old) == "Eye wide"
+    drawn = {"request": {"prompt": "a " + "very " * 40 + "long wish", "seed": 3}, "base": {"name": "preview"}}
+    picture = a_render(window, "image", drawn, title="a very very very…")
+    assert tab._card(picture, {}).line.startswith("seed 3 · ")
+    assert "long wish" in tab._facts(picture), "the whole wish is at hand"
+    assert len(text.shortened(drawn["request"]["prompt"])) <= 90
+
+
+def test_the_form_says_which_words_the_base_does_not_know(window):
+    form = PictureForm(window)
+    assert "“astronaut”" in form._read("preview", "a photo of an astronaut")
+    assert "All 5 words count" in form._read("preview", "a photo of a woman")
+    assert "2 pieces" in form._read("preview", "happy woman " * 60)
+    assert form._read("preview", "  ") == form._read(None, "a woman") == ""

@@ -207,3 +207,29 @@ def test_who_is_deleted_on_the_command_line_is_gone_from_an_open_window_too(visi
 def copies(server) -> list[Path]:
     """Return the files that the window keeps for the page."""
     return [p for p in (server.data_dir / "cache" / "window").rglob("*") if p.is_file()]
+
+
+def test_a_picture_of_the_library_is_renamed_and_opened_with_its_settings(visit, with_person, server, portrait):
+    from studio.domain.expression import ExpressionEdit
+    from studio.services.sources import MediaSource
+    from studio.studio import Studio
+
+    with_person("Lena Library", [portrait], "edit")
+    with Studio(server.data_dir) as studio:
+        me = studio.for_owner()
+        handle = me.expressions.open(MediaSource.file(portrait))
+        made = me.expressions.save(handle, ExpressionEdit({"smile": 0.5, "headYaw": 4}))
+    v = visit()
+    v.open("library")
+    v.page.click(f"#library-grid .card[data-id='{made.id}']")
+    v.page.wait_for_selector("#library-about h2:has-text('Smile')")
+    v.page.click("#library-rename button.label-wrap")
+    v.page.fill("#library-title :is(input, textarea)", "For the poster")
+    v.page.click("#library-rename-button")
+    v.page.wait_for_selector(f"#library-grid .card[data-id='{made.id}'] .title:has-text('For the poster')")
+    v.page.wait_for_selector("#library-about h2:has-text('For the poster')")
+    v.page.click("#library-reuse")
+    v.page.wait_for_selector("#tab-expression-button[aria-selected=true]")
+    v.page.wait_for_selector("#expression-picture img")
+    v.page.wait_for_function("document.querySelector('#control-smile input[type=number]').value === '0.5'")
+    assert number_of(v, "control-headYaw") == "4"

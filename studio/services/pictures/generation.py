@@ -19,7 +19,7 @@ from studio.domain.base_model import FAMILY_TITLES, BaseLocation
 from studio.domain.job import Job
 from studio.domain.picture_size import check_size
 from studio.domain.render import NewRender, Render
-from studio.engines.base import Image, PictureOrder
+from studio.engines.base import Image, PictureOrder, Wording
 from studio.errors import EngineUnavailableError, NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.bases import Bases
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from studio.jobs.queue import JobQueue
     from studio.store import OwnerStore
 
-__all__ = ["AdapterUse", "Generation", "GenerationRequest", "checked_generation"]
+__all__ = ["AdapterUse", "Generation", "GenerationRequest", "Wording", "checked_generation"]
 
 
 MOST_ENLARGED = 4
@@ -105,6 +105,16 @@ class Generation:
             project_id=settled.project_id,
             identity_id=self._person(prepared),
         )
+
+    def wording(self, base: str, prompt: str) -> Wording | None:
+        """Return how a base reads a prompt; None where that cannot be told before the base is loaded."""
+        from studio.engines.diffusion.bases.wording import wording
+
+        try:
+            location = self._bases.resolve(base)
+        except NotFoundError:
+            return None
+        return wording(location, prompt)
 
     def made_by(self, job_id: str) -> tuple[Render, ...]:
         """Return what a job has made so far, in order."""

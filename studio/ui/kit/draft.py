@@ -20,6 +20,8 @@ import gradio as gr
 from studio.ui.kit.controls import Updates, listen
 
 Kept = dict[str, Any]
+HANDED_OVER = "handed over"
+"""In a draft's box: the whole form was just filled from elsewhere, and no draft may come over it."""
 
 
 def fits(component: Any, value: Any) -> bool:

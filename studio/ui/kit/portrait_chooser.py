@@ -9,11 +9,13 @@ portrait is the tab's affair.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from studio.domain.render import Render
 from studio.errors import NotFoundError
 from studio.services.people.identities import PhotoInspection
 from studio.services.sources import MediaSource
@@ -140,6 +142,25 @@ class PortraitChooser:
                 if photo.id == photo_id:
                     return {"photo_id": photo_id, "face_index": None, "title": person.name, "identity_id": person.id}
         return {"photo_id": photo_id, "face_index": None, "title": "Photo"}
+
+    def choice_of(self, render: Render, files: Mapping[str, Path]) -> Choice | None:
+        """Return the portrait that a render was made from; None where it is gone.
+
+        Args:
+            files: what it was made from, by role.
+        """
+        again = {"for": render.id}  # the same portrait once more is a new choice, with other settings
+        if render.photo_id:
+            try:
+                self.window.studio.identities.photo_path(render.photo_id)
+                return self.photo_choice(render.photo_id) | again
+            except NotFoundError:
+                pass  # the photo left the person's page since; its bytes are still there for the render
+        if "portrait" not in files:
+            return None
+        index = (render.recipe.get("request") or {}).get("face_index")
+        path = str(self.window.shelf.put(files["portrait"]))
+        return {"path": path, "face_index": index, "title": "Portrait", **again}
 
     def answer(self, choice: Choice | None, faces: str = "", message: str = "") -> Updates:
         """Return the updates of `parts` after a choice, or while none can be made yet."""

@@ -58,6 +58,8 @@ def large(render: Render, url: str, file_name: str, base_title: str = "") -> str
         small = f'<p class="fine">{escape(base_title or "Small base")}, {render.width} px, shown enlarged.</p>'
         width = f' style="width:min(100%, {ENLARGED * (render.width or 1)}px)"'
         facts.pop()
+    short = text.shortened(prompt_of(render))
+    whole = text.folded(prompt_of(render), "All words") if short.endswith("…") else ""
     acts = "".join(text.button(act, render.id, label, f"{label}: {prompt_of(render)}") for act, label in ACTS)
     star = (
         f'<button type="button" class="star" data-act="star" data-id="{escape(render.id)}" '
@@ -67,7 +69,7 @@ def large(render: Render, url: str, file_name: str, base_title: str = "") -> str
     return (
         f'<figure class="result" data-render="{escape(render.id)}"><div class="big">'
         f'<img src="{escape(url)}" alt="{escape(prompt_of(render))}"{width}>{star}</div>'
-        f"<figcaption>{badge(render.recipe)}<strong>{escape(prompt_of(render))}</strong>"
+        f"<figcaption>{badge(render.recipe)}<strong>{escape(short)}</strong>{whole}"
         f"<span>{escape(' · '.join(f for f in facts if f))}</span>{small}</figcaption>"
         f'<div class="acts">{acts}<a class="mini" href="{escape(url)}" download="{escape(file_name)}">Download</a>'
         "</div></figure>"
@@ -79,7 +81,7 @@ def thumbs(renders: Sequence[tuple[Render, str]], selected: str | None, label: s
     items = [
         text.Card(
             r.id,
-            prompt_of(r),
+            text.shortened(prompt_of(r), 60),
             text.when(r.created),
             url,
             corner=short_badge(r.recipe),

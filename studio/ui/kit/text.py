@@ -100,6 +100,19 @@ def hints(sentences: Iterable[str], fine: str = "") -> str:
     return '<ul class="hints" role="status">' + "".join(f"<li>{escape(s)}</li>" for s in rows) + "</ul>"
 
 
+def shortened(said: str, most: int = 90) -> str:
+    """Return the beginning of a long text, cut at a word."""
+    words = " ".join(said.split())
+    return words if len(words) <= most else words[: most - 1].rsplit(" ", 1)[0] + "…"
+
+
+def folded(said: str, title: str) -> str:
+    """Return a text of any length behind its title; nothing for no text."""
+    if not said.strip():
+        return ""
+    return f'<details class="words"><summary>{escape(title)}</summary><p>{escape(said)}</p></details>'
+
+
 def heading(title: str, body: str = "") -> str:
     """Return a section's title and one line that says what it is for."""
     return f'<div class="heading"><h2>{escape(title)}</h2>' + (f"<p>{escape(body)}</p>" if body else "") + "</div>"

@@ -10,16 +10,18 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from studio.domain.adapter import STRENGTH_RANGE, Adapter, says_trigger, with_trigger
+from studio.domain.render import Render
 from studio.errors import NotFoundError, UserInputError
 from studio.services.bases import BaseEntry
-from studio.services.pictures.generation import AdapterUse, GenerationRequest, checked_generation
+from studio.services.pictures.generation import AdapterUse, GenerationRequest, Wording, checked_generation
 from studio.ui.kit import text
-from studio.ui.kit.controls import Updates, clickable, clicked, listen
+from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.kit.draft import Kept, fits, fitting
 from studio.ui.pictures.source_picture import SourcePicture, control_slider
 from studio.ui.training.plan_form import base_note, base_title
@@ -28,6 +30,7 @@ from studio.ui.window import Window
 PLACES = 4
 """So many adapters can be worn together; more blur each other."""
 MOST_PICTURES = 8
+MOST_UNKNOWN = 5
 LARGEST_SEED = 2**31 - 1
 SHAPES = (("Square", 1.0, 1.0), ("Portrait", 0.75, 1.0), ("Landscape", 1.0, 0.75))
 DEFAULT_PROMPT = "a photo of a person, smiling"
@@ -67,6 +70,7 @@ class PictureForm:
             max_lines=8,
             elem_id="generate-prompt",
         )
+        self.reading = html(elem_id="generate-reading")
         self.negative = gr.Textbox(
             label="Not in the picture", info="Words for what to avoid.", max_lines=3, elem_id="generate-negative"
         )
@@ -170,6 +174,33 @@ class PictureForm:
         return updates
 
     @property
+    def restored(self) -> list[Any]:
+        """What `restore` and `reopen` update."""
+        return [self.base, *self.worn, *self.plain.values(), *self.start.plain.values(), *self.start.outputs]
+
+    def reopen(self, render: Render, files: Mapping[str, Path]) -> Updates:
+        """Return the form as it was when a picture was drawn; adapters are known by their bytes.
+
+        Args:
+            files: what the picture was made from, by role.
+        """
+        request, recipe = dict(render.recipe["request"]), render.recipe
+        here = {a.media_sha256: a for a in self.window.studio.adapters.list()}
+        worn = [(here[a["sha256"]].id, a["strength"]) for a in recipe.get("adapters") or () if a["sha256"] in here]
+        kept = {**request, "count": 1, "lock": True, "size": f"{request['width']}x{request['height']}"}
+        kept |= {"adapters": [id for id, _ in worn], **{f"strength {n}": s for n, (_, s) in enumerate(worn)}}
+        updates = {**self.start.nothing(), **self.restore({**kept, "source": ""}, (), None)}
+        if request.get("source") and "source" in files:
+            updates |= self.start.start_from(files["source"], "the same picture", {"sha256": render.inputs["source"]})
+        bases = [e.card.name for e in self.window.studio.bases.list()]
+        gone = [] if request["base"] in bases else [f"the base model {request['base']}"]
+        gone += [f"the adapter {a['name']}" for a in recipe.get("adapters") or () if a["sha256"] not in here]
+        gone += ["the picture it started from"] if request.get("source") and "source" not in files else []
+        if gone:
+            gr.Warning(f"No longer here: {escape(', '.join(gone))}.", title="Not everything could be set", duration=10)
+        return updates
+
+    @property
     def worn(self) -> list[Any]:
         """What changes with the base and the adapters."""
         return [self.note, self.adapters, *self.strengths, self.words, self.wearing, self.size]
@@ -181,6 +212,9 @@ class PictureForm:
         wear = [self.adapters, self.prompt, self.wearing, *self.strengths]
         listen(self.adapters.input, self._wear, wear, [*self.strengths, self.words, self.wearing], **quiet)
         listen(self.prompt.blur, self._missing, [self.prompt, self.wearing], self.words, **quiet)
+        read: dict[str, Any] = {"inputs": [self.base, self.prompt], "outputs": self.reading, **quiet}
+        for change in (self.prompt.change, self.base.change):
+            listen(change, self._read, trigger_mode="always_last", **read)
         listen(self.words.click, self._insert, [self.prompt], [self.prompt, self.words], **quiet)
         listen(self.note.click, self._download, None, self.note)
         listen(self.dice.click, lambda: random.randint(0, LARGEST_SEED), None, self.seed, **quiet)
@@ -248,6 +282,11 @@ class PictureForm:
         known = {a.id: a for a in self.window.studio.adapters.list()}
         return _missing_words([known[i] for i in wearing if i in known], prompt)
 
+    def _read(self, base: str | None, prompt: str | None) -> str:
+        """Return whether all words count: how the chosen base reads them."""
+        found = self.window.studio.generation.wording(base, prompt) if base and (prompt or "").strip() else None
+        return "" if found is None else reading_words(found)
+
     def _insert(self, event: gr.EventData, prompt: str) -> tuple[str, str]:
         trigger = self.window.studio.adapters.get(clicked(event)[1]).trigger
         return with_trigger(prompt or "", trigger), ""
@@ -307,6 +346,19 @@ class PictureForm:
                 **self.start.fields(*start),
             }
         )
+
+
+def reading_words(found: Wording) -> str:
+    """Return a line on how a base reads the words: all of them count, but some may mean nothing to it."""
+    count = f"All {found.words} words count" if found.words > 1 else "The word counts"
+    if found.pieces > 1:
+        count += f", read in {found.pieces} pieces; what belongs together should stand close together"
+    if not found.spelled:
+        return f'<p class="fine">{count}.</p>'
+    few = ", ".join(f"“{escape(w)}”" for w in found.spelled[:MOST_UNKNOWN])
+    more = len(found.spelled) - MOST_UNKNOWN
+    unknown = few + (f" and {more} more" if more > 0 else "")
+    return f'<p class="fine warn">This base does not know {unknown}. It knows few words, those of portraits.</p>'
 
 
 def _sizes(entry: BaseEntry) -> gr.Dropdown:

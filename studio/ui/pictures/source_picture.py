@@ -107,7 +107,7 @@ class SourcePicture:
         listen(self.fold.expand, self.offer, None, self.offered, **quiet)
         listen(self.offered.click, self._pick, None, self.outputs, **quiet)
         listen(self.upload.upload, self._take, self.upload, self.outputs, **quiet)
-        listen(self.chosen.click, lambda: (None, "", "", gr.ImageMask(visible=False)), None, self.outputs, **quiet)
+        listen(self.chosen.click, self.nothing, None, self.outputs, **quiet)
         listen(self.mask.input, self._mask, [self.mask, self.source], self.painting, **quiet)
         listen(self.source.change, json.dumps, self.source, self.held, **quiet)
 
@@ -142,6 +142,10 @@ class SourcePicture:
         if not items:
             return '<p class="fine">Nothing is in the Library yet; drop a picture below.</p>'
         return text.cards(items, "strip", "Pictures to start from")
+
+    def nothing(self) -> Updates:
+        """Return the updates of `outputs` for words alone."""
+        return {self.source: None, self.chosen: "", self.mask: "", self.painting: gr.ImageMask(visible=False)}
 
     def start_from(self, path: Path, title: str, source: dict[str, str]) -> Updates:
         """Return the updates of `outputs` for a picture.

@@ -9,8 +9,9 @@ services/animation.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -18,6 +19,7 @@ import gradio as gr
 from studio.domain.clip_format import CLIP_FORMATS, CURVE_FORMATS, USUAL_CLIP_FORMAT, clip_suffixes
 from studio.domain.expression import CONTROL, ExpressionEdit
 from studio.domain.job import Job
+from studio.domain.render import Render
 from studio.errors import NotFoundError, UserInputError
 from studio.services.clips.animation import (
     EMOTIONS,
@@ -30,7 +32,7 @@ from studio.services.clips.request import USUAL_VOICE
 from studio.services.sources import MediaSource
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
-from studio.ui.kit.draft import Draft, Kept, fitting, hidden, parsed
+from studio.ui.kit.draft import HANDED_OVER, Draft, Kept, fitting, hidden, parsed
 from studio.ui.kit.portrait_chooser import Choice, PortraitChooser, source_of
 from studio.ui.window import Window
 
@@ -276,11 +278,44 @@ class AnimateTab:
         self.tick = (self._tick, [self.watched, self.shown], self.watch)
         listen(page.load, self._find_running, None, self.watch, **quiet)
         told = {"choice": self.chooser.held, "expression": self.held, "sound": self.sound, "voice": self.voice}
-        outputs = [*self.chooser.parts, self.expression, self.expression_note, self.sound, self.voice, self.voice_note]
-        self.draft.wire(
-            item, told | self._plain, self._restore, [self.chooser.choice, self.expression],
-            [*outputs, *self._plain.values()],
-        )  # fmt: skip
+        now = [self.chooser.choice, self.expression]
+        self.draft.wire(item, told | self._plain, self._restore, now, self._restored)
+
+    @property
+    def _restored(self) -> list[Any]:
+        told = [self.expression, self.expression_note, self.sound, self.voice, self.voice_note]
+        return [*self.chooser.parts, *told, *self._plain.values()]
+
+    @property
+    def reopened(self) -> list[Any]:
+        """What `reopen` updates."""
+        return [*self._restored, self.draft.box]
+
+    def reopen(self, render: Render, files: Mapping[str, Path]) -> Updates:
+        """Return the form as it was when a clip was made; a portrait or sound that is gone is said.
+
+        Args:
+            files: what it was made from, by role.
+        """
+        request = render.recipe["request"]
+        choice = self.chooser.choice_of(render, files)
+        emotion, strength = next(iter((request.get("emotions") or {}).items()), ("", self.strength.value))
+        still = request["amounts"].get("head") == 0
+        amounts = request["amounts"] | ({"head": Amounts().head} if still else {})
+        kept = {
+            **request, **amounts, "emotion": emotion, "strength": strength, "still": still,
+            "transcript": request.get("transcript") or "", "typed": request.get("text") or "",
+            "size": request.get("size") or 0, "rate": request["frame_rate_hz"], "choice": json.dumps(choice),
+            "sound": {"path": str(self.window.shelf.put(files["sound"]))} if "sound" in files else None,
+            "expression": json.dumps({"values": request["expression"], "neutralise": request["neutralise"]}),
+        }  # fmt: skip
+        gone = [] if choice else ["the portrait"]
+        gone += ["the sound"] if request.get("sound") and "sound" not in files else []
+        if gone:
+            gr.Warning(f"No longer here: {', '.join(gone)}.", title="Not everything could be set", duration=10)
+        nothing = {self.sound: None, self.expression: None, self.expression_note: ""}
+        chosen: Updates = {} if choice is None else self.chooser.answer(choice)
+        return {**nothing, **self._restore(kept, choice, None), **chosen, self.draft.box: HANDED_OVER}
 
     @property
     def _plain(self) -> dict[str, Any]:

@@ -13,18 +13,20 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from studio.domain.expression import ARKIT_NAMES, CONTROL, CONTROLS, spoken
+from studio.domain.expression import ARKIT_NAMES, CONTROL, CONTROLS, ExpressionEdit, spoken
 from studio.domain.look import STRONGEST, Look, Steps
-from studio.errors import UserInputError
+from studio.domain.render import Render
+from studio.errors import NotFoundError, UserInputError
 from studio.services.portraits.expressions import PortraitHandle
 from studio.services.portraits.presets import ExpressionPreset
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen, slider, sliders_by_group
-from studio.ui.kit.draft import Draft, Kept, hidden, parsed
+from studio.ui.kit.draft import HANDED_OVER, Draft, Kept, hidden, parsed
 from studio.ui.kit.portrait_chooser import Choice, PortraitChooser, source_of
 from studio.ui.window import Window
 
@@ -252,6 +254,25 @@ class ExpressionTab:
             look = Look()
         chosen: Updates = self.chooser.answer(found)
         return chosen | {self.waiting: look}
+
+    @property
+    def reopened(self) -> list[Any]:
+        """What `reopen` updates."""
+        return [*self.chooser.parts, self.waiting, self.draft.box]
+
+    def reopen(self, render: Render, files: Mapping[str, Path]) -> Updates:
+        """Return the updates that open the portrait of a picture with its sliders as they stood.
+
+        Raises:
+            NotFoundError: the portrait is gone.
+        """
+        choice = self.chooser.choice_of(render, files)
+        if choice is None:
+            raise NotFoundError("The portrait it was made from is gone.", "The picture itself can still be downloaded.")
+        request = render.recipe["request"]
+        edit = ExpressionEdit.from_saved(request["values"], request["neutralise"])
+        chosen: Updates = self.chooser.answer(choice)
+        return chosen | {self.waiting: Look(own=edit.values, neutralise=edit.neutralise), self.draft.box: HANDED_OVER}
 
     def _open(self, choice: Choice | None, opened: Choice | None, waiting: Look | None) -> Updates:
         if choice and choice == opened:  # the page may report one change twice

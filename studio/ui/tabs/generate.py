@@ -9,6 +9,7 @@ appears by itself. What was drawn goes on to Expression or Animate from here.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from studio.domain.render import Render
 from studio.errors import NotFoundError
 from studio.ui.kit import results, text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen, scroll_to
-from studio.ui.kit.draft import Draft
+from studio.ui.kit.draft import HANDED_OVER, Draft
 from studio.ui.kit.portrait_chooser import Choice
 from studio.ui.pictures.picture_form import LARGEST_SEED, PictureForm
 from studio.ui.window import Window
@@ -94,8 +95,7 @@ class GenerateTab:
         listen(self.recent.click, self._open, None, self.stage, **quiet)
         listen(page.load, self._find_running, None, self.watch, **quiet)
         self.tick = (self._tick, [self.watched, self.seen], self.watch)
-        restored = [form.base, *form.worn, *form.plain.values(), *form.start.plain.values(), *form.start.outputs]
-        self.draft.wire(item, form.kept, form.restore, [form.wearing, form.start.source], restored)
+        self.draft.wire(item, form.kept, form.restore, [form.wearing, form.start.source], form.restored)
         self._wire_result(tabs)
 
     def _wire_result(self, tabs: dict[str, Any]) -> None:
@@ -216,6 +216,15 @@ class GenerateTab:
             path = self.window.shelf.enlarged(path, ENLARGED_PIXELS)
             gr.Info(f"The picture was enlarged from {render.width} pixels.", title="Small picture", duration=6)
         return {"path": str(path), "face_index": None, "title": results.prompt_of(render)[:40]}
+
+    @property
+    def reopened(self) -> list[Any]:
+        """What `reopen` updates."""
+        return [*self.form.restored, self.draft.box]
+
+    def reopen(self, render: Render, files: Mapping[str, Path]) -> Updates:
+        """Return the form as it was when a picture was drawn."""
+        return self.form.reopen(render, files) | {self.draft.box: HANDED_OVER}
 
     def hand_over(self, adapter: Adapter) -> Updates:
         """Return the updates of `handed`: the form with one adapter worn."""

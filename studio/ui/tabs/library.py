@@ -9,13 +9,17 @@ as ten.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from studio.domain.clip_format import clip_suffixes
+from studio.domain.expression import CONTROL, ExpressionEdit, title_of
 from studio.domain.render import Render
+from studio.services.library import LONGEST_TITLE
 from studio.ui.kit import results, text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.window import Window
@@ -37,6 +41,29 @@ def _drawn(render: Render) -> dict[str, str]:
         "Adapters": results.worn(render),
         "Likeness": "" if likeness is None else f"{text.fraction(likeness)}, own photos 1",
     }
+
+
+def _words(render: Render) -> str:
+    """Return the whole of what was asked for or said, where the title has only its beginning."""
+    request = render.recipe.get("request") or {}
+    said = str(request.get("prompt") or request.get("text") or request.get("transcript") or "")
+    return text.folded(said, "All words") if " ".join(said.split()) != render.title else ""
+
+
+def made_in(render: Render) -> str:
+    """Return the id of the tab that made a render; empty when its recipe says nothing of it."""
+    if not (render.recipe.get("request") or {}):
+        return ""
+    return "generate" if "base" in render.recipe else "expression" if render.kind == "image" else "animate"
+
+
+def title_of_render(render: Render) -> str:
+    """Return the title as it is shown: one in names of controls, as they were given once, in the sliders' words."""
+    request = render.recipe.get("request") or {}
+    first = re.split(r"[,.…\s]", render.title, maxsplit=1)[0]
+    if first in CONTROL and made_in(render) == "expression":
+        return title_of(ExpressionEdit.from_saved(request["values"], request["neutralise"]))
+    return render.title or ("Clip" if render.kind == "clip" else "Picture")
 
 
 class LibraryTab:
@@ -114,10 +141,22 @@ class LibraryTab:
         )
         self.about = html(elem_id="library-about")
         with gr.Row(elem_classes=["actions"]):
-            self.rerun = gr.Button("Make again", variant="primary", size="sm", elem_id="library-rerun", min_width=110)
+            self.reuse = gr.Button(
+                "Open with these settings", variant="primary", size="sm", elem_id="library-reuse", min_width=180
+            )
+            self.rerun = gr.Button("Make again", size="sm", elem_id="library-rerun", min_width=110)
             self.star = gr.Button("Star", size="sm", elem_id="library-star", min_width=80)
             self.export = gr.DownloadButton("Download", size="sm", elem_id="library-export", min_width=100)
             self.close = gr.Button("Close", size="sm", min_width=80, elem_id="library-close")
+        with gr.Accordion("Rename", open=False, elem_id="library-rename"), gr.Row(elem_classes=["inline"]):
+            self.new_title = gr.Textbox(
+                label="Title",
+                info="By which it is found; the file stays as it is.",
+                max_length=LONGEST_TITLE,
+                max_lines=1,
+                elem_id="library-title",
+            )
+            self.rename = gr.Button("Rename", size="sm", scale=0, min_width=100, elem_id="library-rename-button")
         with gr.Accordion("Recipe", open=False, elem_id="library-recipe"):
             self.recipe = gr.Code(  # hidden until there is one: the editor is .4 MB of script
                 language="json", show_label=False, label="Recipe", interactive=False, visible=False, max_lines=18
@@ -148,7 +187,10 @@ class LibraryTab:
     @property
     def detail(self) -> list[Any]:
         """Everything that `show` updates."""
-        return [self.selected, self.panel, self.video, self.image, self.about, self.star, self.export, self.recipe]
+        return [
+            self.selected, self.panel, self.video, self.image, self.about, self.star, self.export, self.recipe,
+            self.new_title, self.reuse,
+        ]  # fmt: skip
 
     def wire(self, tabs: dict[str, Any], item: gr.Tab, page: gr.Blocks) -> None:
         """Attach the listeners."""
@@ -164,6 +206,12 @@ class LibraryTab:
         listen(self.close.click, self._closed, None, self.detail, **quiet)
         again = [*filters, self.trail]
         listen(self.star.click, self._star, [self.selected, *again], [*self.detail, *self.listing], **quiet)
+        renamed = [self.selected, self.new_title, *again]
+        for asked in (self.rename.click, self.new_title.submit):
+            listen(asked, self._rename, renamed, [*self.detail, *self.listing], **quiet)
+        self.makers = {name: tabs[name] for name in ("expression", "generate", "animate")}
+        filled = [part for maker in self.makers.values() for part in maker.reopened]
+        listen(self.reuse.click, self._reuse, self.selected, [*filled, self.window.tabs], **quiet)
         listen(self.delete.click, self._delete, [self.selected, *again], [*self.detail, *self.listing])
         rerun = listen(self.rerun.click, self._rerun, self.selected, [self.window.tabs])
         listen(rerun.success, tabs["jobs"].rows, None, tabs["jobs"].list, **quiet)
@@ -212,7 +260,8 @@ class LibraryTab:
                 else text.empty("Nothing made yet", "Save an expression, or make a clip on the Animate tab.", "library")
             )
         else:
-            body = text.cards([self._card(r) for r in page.renders], "grid", "Renders")
+            people = {p.id: p.name for p in self.window.studio.identities.list()}
+            body = text.cards([self._card(r, people) for r in page.renders], "grid", "Renders")
         first = (len(trail) - 1) * PAGE_SIZE
         said = f"{first + 1}-{first + len(page.renders)} of {page.total}" if page.renders else ""
         older = page.next_cursor is not None
@@ -225,11 +274,15 @@ class LibraryTab:
             self.trail: trail,
         }
 
-    def _card(self, render: Render) -> text.Card:
+    def _card(self, render: Render, people: Mapping[str, str]) -> text.Card:
+        """Return the tile of a render: many share a title, so it says whose it is, with which seed, and when."""
+        request = render.recipe.get("request") or {}
+        seed = f"seed {request['seed']}" if made_in(render) == "generate" else ""
+        said = (people.get(render.identity_id or "", ""), seed, text.when(render.created))
         return text.Card(
             render.id,
-            render.title or ("Clip" if render.kind == "clip" else "Picture"),
-            text.when(render.created),
+            title_of_render(render),
+            " · ".join(filter(None, said)),
             self.window.picture_url(self.service.thumbnail(render)),
             corner=text.clock(render.duration_seconds) if render.kind == "clip" else "",
             mark="★" if render.starred else "",
@@ -258,6 +311,8 @@ class LibraryTab:
             self.star: gr.Button("Unstar" if render.starred else "Star"),
             self.export: gr.DownloadButton(value=path),
             self.recipe: gr.Code(value=recipe, visible=True),
+            self.new_title: title_of_render(render),
+            self.reuse: gr.Button(visible=bool(made_in(render))),
         }
 
     def _facts(self, render: Render) -> str:
@@ -272,7 +327,7 @@ class LibraryTab:
             "Made again from": (render.parent_id or "")[:12],
             "ID": render.id,
         }
-        return text.heading(render.title or "Render") + text.facts(rows)
+        return text.heading(title_of_render(render)) + _words(render) + text.facts(rows)
 
     def _closed(self) -> Updates:
         return {
@@ -283,6 +338,17 @@ class LibraryTab:
             self.about: "",
             self.recipe: "",
         }
+
+    def _rename(self, selected: str, title: str, *again: Any) -> Updates:
+        self.service.rename(selected, title or "")
+        return self.show(selected) | self._same_page(*again)
+
+    def _reuse(self, selected: str) -> Updates:
+        """Go to the tab that made the render, with everything set as it was then."""
+        render = self.service.show(selected)
+        maker = self.makers[made_in(render)]
+        filled: Updates = maker.reopen(render, self.service.inputs(render))
+        return filled | {self.window.tabs: gr.Tabs(selected=maker.id)}
 
     def _star(self, selected: str, *again: Any) -> Updates:
         render = self.service.show(selected)
