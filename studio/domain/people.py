@@ -230,3 +230,36 @@ def most_typical(apart: Floats, members: Sequence[int]) -> list[int]:
     """Return the members, the one nearest to all others first."""
     inside = apart[np.ix_(members, members)].sum(1)
     return [members[i] for i in np.argsort(inside, kind="stable")]
+
+
+LEAST_OTHERS = 3
+"""So many other faces make a middle that one face can be held against."""
+
+
+def outsiders(vectors: NDArray[np.floating], stranger: float, apart: float) -> list[int]:
+    """Return which faces are not of the person whom the others show.
+
+    The worst is taken out first and the rest looked at again, so that one stranger does not pull the middle to
+    itself. Fewer than LEAST_OTHERS others make no middle; there a face counts that is far from each of them.
+
+    Args:
+        vectors: one face per row.  # (N, D)
+        stranger: distance from the middle of the others beyond which a face is another person's.
+        apart: distance of two faces beyond which they are two people's.
+
+    Returns:
+        Row numbers, ascending; with two faces that are apart, both.
+    """
+    rows = np.asarray(vectors, np.float64)
+    left, out = list(range(len(rows))), []  # type: list[int], list[int]
+    while len(left) > LEAST_OTHERS:
+        away = leave_one_out(rows[left])
+        worst = int(away.argmax())
+        if away[worst] <= stranger:
+            return sorted(out)
+        out.append(left.pop(worst))
+    if len(left) > 1:
+        between = distances(rows[left])
+        np.fill_diagonal(between, np.inf)
+        out += [left[i] for i in np.flatnonzero(between.min(1) > apart)]
+    return sorted(out)

@@ -79,13 +79,19 @@ class Shelf:
             ) from exc
         return out
 
-    def picture(self, image: NDArray[np.uint8]) -> Path:
+    def picture(self, image: NDArray[np.uint8], most: int | None = None) -> Path:
         """Write a picture as JPEG for showing.
 
         Args:
             image: (H, W, 3) RGB.
+            most: pixels of the longer side; larger ones are made smaller.
         """
         from PIL import Image
+
+        if most is not None and max(image.shape[:2]) > most:
+            small = Image.fromarray(image)
+            small.thumbnail((most, most))
+            image = np.asarray(small)
 
         key = hashlib.blake2b(
             np.ascontiguousarray(image).data, digest_size=10, key=str(image.shape).encode()

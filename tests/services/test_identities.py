@@ -9,6 +9,7 @@ import pytest
 
 from studio.domain.consent import Consent
 from studio.domain.expression import ExpressionEdit
+from studio.domain.face import FaceEmbedding
 from studio.engines.media.pictures import write_png
 from studio.errors import (
     ConflictError,
@@ -176,3 +177,25 @@ def test_each_photo_of_a_new_person_may_mean_another_face(studio, tmp_path) -> N
     with pytest.raises(SeveralFacesError):
         studio.identities.add("Bob", [alone, crowd], face_indices=[None, None])
     assert [p.name for p in studio.identities.list()] == ["Ann"], "all photos are kept, or none"
+
+
+def seen_by_shade(image, face):
+    """Whose face it is says the picture's shade: two shades are two people."""
+    return FaceEmbedding("dlib-resnet-v1", np.eye(128, dtype=np.float32)[int(image[-1, -1, 0]) // 10])
+
+
+def test_a_strange_face_among_photos_added_by_hand_is_found(studio, engines, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(engines.faces(), "embed", seen_by_shade)
+    photos = [picture(tmp_path / f"{n}.png", size=(300, 280 + n), shade=200 if n == 4 else 120) for n in range(6)]
+    assert studio.identities.strangers_among([(p, None) for p in photos]) == (4,)
+    assert studio.identities.strangers_among([(photos[0], 7), (photos[1], None)]) == (), "a face that is not there"
+    person = studio.identities.add("Ann", photos)
+    strange = studio.identities.strangers(person.id)
+    assert [p.file_name for p in studio.identities.photos(person.id) if p.id in strange] == ["4.png"]
+
+
+def test_without_recognition_nobody_is_called_a_stranger(studio, engines, tmp_path) -> None:
+    engines.faces().embedder = False
+    photos = [picture(tmp_path / f"{n}.png", size=(300, 280 + n)) for n in range(2)]
+    assert studio.identities.strangers_among([(p, None) for p in photos]) == ()
+    assert studio.identities.strangers(studio.identities.add("Ann", photos).id) == ()

@@ -135,4 +135,10 @@ def test_the_heap_on_a_phone_and_discarded(visit, heap) -> None:
     wide = page.evaluate("document.querySelector('#heap-photos').getBoundingClientRect().width")
     assert wide <= 390
     page.click("#heap-discard")
+    page.wait_for_selector("#heap-sure .notice:has-text('with your answers')")
+    page.click("#heap-sure [data-act=leave]")
+    page.wait_for_selector("#heap-sure .notice", state="hidden")
+    assert page.locator("#heap-head h2").count() == 1, "nothing is gone yet"
+    page.click("#heap-discard")
+    page.click("#heap-sure [data-act=discard-now]")
     page.wait_for_selector("#heap-photos", state="hidden")

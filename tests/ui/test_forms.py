@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import unquote
 
 import gradio as gr
 import pytest
 from gradio.context import LocalContext
+from PIL import Image
 
 import studio as package
 from studio.domain.adapter import NewAdapter
@@ -254,3 +258,22 @@ def test_the_form_says_which_words_the_base_does_not_know(window):
     assert "All 5 words count" in form._read("preview", "a photo of a woman")
     assert "2 pieces" in form._read("preview", "happy woman " * 60)
     assert form._read("preview", "  ") == form._read(None, "a woman") == ""
+
+
+def test_dropped_photos_are_shown_small_with_what_they_are_worth(window, portrait, tmp_path):
+    tab = IdentitiesTab(window)
+    empty = tmp_path / "wall.png"
+    Image.new("RGB", (900, 700), (180, 170, 160)).save(empty)
+    said, _ = tab._look([str(portrait), str(empty)], {})
+    assert said.count("<img src=") == 2
+    assert "no face" in said
+    for address in re.findall(r'<img src="gradio_api/file=([^"]+)"', said):
+        with Image.open(Path(unquote(address)), formats=["JPEG"]) as small:
+            assert max(small.size) <= 320
+
+
+def test_a_stranger_among_dropped_photos_is_said(window, portrait, monkeypatch):
+    monkeypatch.setattr(window.studio.identities, "strangers_among", lambda photos: (1,))
+    said, _ = IdentitiesTab(window)._look([str(portrait), str(portrait)], {})
+    assert said.count("may be another person") == 1
+    assert "good to work with" in said, "the first one is"

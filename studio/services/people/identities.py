@@ -18,9 +18,11 @@ import numpy as np
 
 from studio.domain import consent as consents
 from studio.domain.consent import Consent, Scope
+from studio.domain.curation import scale_of
 from studio.domain.face import FaceEmbedding, Likely, PhotoQuality
 from studio.domain.identity import DeletionPlan, Identity
 from studio.domain.names import person_name
+from studio.domain.people import outsiders
 from studio.domain.photo import Photo
 from studio.engines.base import Image
 from studio.errors import EngineUnavailableError, UserInputError
@@ -126,6 +128,31 @@ class Identities:
             crop = _numbered_crop(found.image, face.box, index + 1)
             choices.append(FaceChoice(index, (x0, y0, x1, y1), face.quality, face.likely, crop, face_hints(face)))
         return PhotoInspection(found.sha256, found.width, found.height, found.image, tuple(choices), found.notes)
+
+    def strangers(self, identity_id: str) -> tuple[str, ...]:
+        """Return the ids of photos whose face is not that of the person's other photos; as sorting judges it."""
+        photos = self._store.photos.list(identity_id=identity_id)
+        known = [(photo.id, e) for photo in photos for e in self._store.photos.embeddings(photo.id)]
+        return tuple(known[row][0] for row in _outsiders([e for _, e in known]))
+
+    def strangers_among(self, photos: Sequence[tuple[Path | bytes, int | None]]) -> tuple[int, ...]:
+        """Return which pictures, about to be added, show another face than the others.
+
+        Args:
+            photos: each with the face that is meant, None for the largest; those without a face are passed over.
+        """
+        rows, found = [], []
+        for number, (photo, face_index) in enumerate(photos):
+            seen = self._portraits.find_faces(photo)
+            if (face_index or 0) >= len(seen.faces):
+                continue
+            try:
+                with self._portraits.engines.lock:
+                    found.append(self._portraits.engines.faces().embed(seen.image, seen.faces[face_index or 0]))
+            except EngineUnavailableError:  # without recognition nobody can be told apart
+                return ()
+            rows.append(number)
+        return tuple(rows[row] for row in _outsiders(found))
 
     # -- adding --------------------------------------------------------------------
 
@@ -294,6 +321,17 @@ def require_consent(store: OwnerStore, photo: Photo | None, scope: Scope) -> Non
     person = store.identities.get(photo.identity_id)
     if person.consents:
         require_agreement(person, scope)
+
+
+def _outsiders(embeddings: Sequence[FaceEmbedding]) -> builtins.list[int]:
+    """Return the rows of faces that are not of the person whom the others show; of the embedder most were seen by."""
+    names = [e.embedder for e in embeddings]
+    usual = max(set(names), key=names.count, default="")
+    rows = [row for row, name in enumerate(names) if name == usual]
+    if len(rows) < 2:
+        return []
+    scale = scale_of(usual)
+    return [rows[i] for i in outsiders(np.stack([embeddings[r].vector for r in rows]), scale.stranger, scale.ask)]
 
 
 def require_agreement(person: Identity, scope: Scope) -> None:

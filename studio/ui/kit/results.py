@@ -68,7 +68,8 @@ def large(render: Render, url: str, file_name: str, base_title: str = "") -> str
     )
     return (
         f'<figure class="result" data-render="{escape(render.id)}"><div class="big">'
-        f'<img src="{escape(url)}" alt="{escape(prompt_of(render))}"{width}>{star}</div>'
+        f'<img src="{escape(url)}" alt="{escape(prompt_of(render))}" width="{render.width or ""}" '
+        f'height="{render.height or ""}"{width}>{star}</div>'
         f"<figcaption>{badge(render.recipe)}<strong>{escape(short)}</strong>{whole}"
         f"<span>{escape(' · '.join(f for f in facts if f))}</span>{small}</figcaption>"
         f'<div class="acts">{acts}<a class="mini" href="{escape(url)}" download="{escape(file_name)}">Download</a>'

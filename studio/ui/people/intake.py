@@ -70,9 +70,10 @@ class HeapPanel:
                 self.confirm = gr.Button("Take over", variant="primary", elem_id="heap-confirm")
                 self.undo = gr.Button("Undo", elem_id="heap-undo")
                 self.discard = gr.Button("Discard the heap", variant="stop", elem_id="heap-discard")
+            self.sure = clickable(elem_id="heap-sure")
         self.parts = [
-            self.drop, self.sheet, self.whose, self.head, self.ask, self.people, self.photos, self.confirm, self.undo,
-            self.discard, self.foot,
+            self.sure, self.drop, self.sheet, self.whose, self.head, self.ask, self.people, self.photos, self.confirm,
+            self.undo, self.discard, self.foot,
         ]  # fmt: skip
 
     def wire(self, tab: Any) -> None:
@@ -85,7 +86,8 @@ class HeapPanel:
             listen(piece.click, self._act, selected, self.parts, show_progress="hidden")
         listen(self.confirm.click, self._confirm, selected, shown, **tab.in_turn)
         listen(self.undo.click, self._undo, selected, self.parts)
-        listen(self.discard.click, self._discard, selected, shown, **tab.in_turn)
+        listen(self.discard.click, self._ask_to_discard, selected, self.sure, show_progress="hidden")
+        listen(self.sure.click, self._discard, selected, shown, **tab.in_turn)
 
     # -- what is shown ----------------------------------------------------------
 
@@ -127,7 +129,8 @@ class HeapPanel:
     def _shown(self, pieces: Updates | None = None, *, drop: bool, sheet: bool) -> Updates:
         """Return the updates of `self.parts`: which column is there, and what stands in it."""
         updates: Updates = {self.drop: gr.Column(visible=drop), self.sheet: gr.Column(visible=sheet)}
-        return updates | dict.fromkeys((self.head, self.ask, self.people, self.photos), "") | (pieces or {})
+        empty = dict.fromkeys((self.sure, self.head, self.ask, self.people, self.photos), "")
+        return updates | empty | (pieces or {})
 
     def _heap(self, intake: Intake) -> Updates:
         job = self._job(intake)
@@ -230,7 +233,13 @@ class HeapPanel:
         self.curation.undo(intake_id=str(selected).removeprefix(HEAP))
         return self.show(selected)
 
-    def _discard(self, selected: str | None) -> Updates:
+    def _ask_to_discard(self, selected: str | None) -> str:
+        intake = self.curation.intake(str(selected).removeprefix(HEAP))
+        return sorting.discard_question(intake)
+
+    def _discard(self, selected: str | None, event: gr.EventData) -> Updates:
+        if clicked(event)[0] != "discard-now":
+            return {self.sure: ""}
         self.curation.discard(str(selected).removeprefix(HEAP))
         self.window.shelf.sweep()
         gr.Info("The heap was discarded. Photos that were taken over stay.", title="Done", duration=4)

@@ -77,6 +77,18 @@ def _how_far(ask: Question) -> str:
     return ask.sentence.partition("? ")[2]
 
 
+def discard_question(intake: Intake) -> str:
+    """Return what is asked before a heap goes: its photos and every answer about them are given up."""
+    count = f"{len(intake.photos)} photo{'s' if len(intake.photos) != 1 else ''}"
+    stays = "Photos that were taken over stay." if intake.confirmed else "None of them has been taken over yet."
+    return (
+        f'<div class="notice bad" role="alert"><strong>Discard this heap of {count}, with your answers?</strong>'
+        f"<span>{stays} Your own files are not touched.</span>"
+        f"{text.button('discard-now', intake.id, 'Discard for good', f'Discard {intake.title} for good')}"
+        f"{text.button('leave', intake.id, 'Keep it', f'Do not discard {intake.title}')}</div>"
+    )
+
+
 def _answer(act: str, ask: Question, label: str) -> str:
     return (
         f'<button type="button" class="mini" data-act="{act}" data-id="{escape(ask.first)} {escape(ask.second)}" '

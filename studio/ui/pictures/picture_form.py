@@ -284,7 +284,9 @@ class PictureForm:
 
     def _read(self, base: str | None, prompt: str | None) -> str:
         """Return whether all words count: how the chosen base reads them."""
-        found = self.window.studio.generation.wording(base, prompt) if base and (prompt or "").strip() else None
+        if not base or not prompt or not prompt.strip():
+            return ""
+        found = self.window.studio.generation.wording(base, prompt)
         return "" if found is None else reading_words(found)
 
     def _insert(self, event: gr.EventData, prompt: str) -> tuple[str, str]:

@@ -63,6 +63,11 @@ def read_consent(agreed_by: str, scopes: list[Scope], until: str, evidence: str)
     )
 
 
+STRANGER = "The face is unlike the other photos: it may be another person. Take it out if it is."
+UPLOAD_PIXELS = 320
+"""Of a dropped photo as it is shown before it is added."""
+
+
 class ConsentFields:
     """Who agreed, to what, until when; used by the form and by the person's page."""
 
@@ -364,14 +369,16 @@ class IdentitiesTab:
         if not photos:
             return text.empty("No photo yet", "Open “Add photos” below and drop one in.", "photo")
         items, said = [], []
+        strange = set(self.people.strangers(photos[0].identity_id)) if photos[0].identity_id else set()
         for photo in photos:
             quality = photo.face.quality if photo.face else None
-            good = quality is None or not quality.hints
+            good = photo.id not in strange and (quality is None or not quality.hints)
+            said += [f"{photo.file_name or 'Photo'}: {STRANGER}"] if photo.id in strange else []
             items.append(
                 text.Card(
                     photo.id,
                     photo.file_name or "Photo",
-                    f"{photo.width}×{photo.height} px",
+                    "another person?" if photo.id in strange else f"{photo.width}×{photo.height} px",
                     self.window.picture_url(self.people.photo_path(photo.id)),
                     mark="" if good else "!",
                     tone="" if good else "warn",
@@ -403,20 +410,30 @@ class IdentitiesTab:
     def _look(self, paths: list[str] | None, picks: dict[str, int] | None = None) -> tuple[str, dict[str, int]]:
         """Say how well each dropped photo will serve, and ask for the face where there are several."""
         picks = picks or {}
-        parts = []
-        for number, path in enumerate(paths or []):
-            name = Path(path).name
-            inspection = self.people.inspect(Path(path))
+        parts, items = [], []
+        seen = [(Path(path), self.people.inspect(Path(path))) for path in paths or []]
+        meant = [(path, picks.get(str(number))) for number, (path, _) in enumerate(seen)]
+        strange = set(self.people.strangers_among(meant)) if len(seen) > 1 else set()
+        for number, (path, inspection) in enumerate(seen):
+            name, line, tone = path.name, "", ""
             if not inspection.faces:
+                line, tone = "no face", "bad"
                 parts.append(text.notice(f"{name}: no face was found.", "Take this photo out of the list.", "bad"))
             elif len(inspection.faces) > 1:
+                line, tone = ("face picked", "good") if str(number) in picks else ("several faces", "warn")
                 ask = "Pick the face you mean." if str(number) not in picks else "Picked; click another to change."
                 parts.append(text.notice(f"{name}: several faces.", ask, "" if str(number) in picks else "warn"))
                 parts.append(face_cards(self.window, inspection, f"{number}:", picks.get(str(number))))
-            else:
+            elif number not in strange:
                 said = [*inspection.hints, *inspection.faces[0].hints]
+                line, tone = ("see below", "warn") if said else ("good", "good")
                 parts.append(text.hints([f"{name}: {s}" for s in said], f"{name}: good to work with."))
-        return "".join(parts), picks
+            if number in strange:
+                line, tone = "another person?", "bad"
+                parts.append(text.hints([f"{name}: {STRANGER}"]))
+            small = self.window.shelf.url(self.window.shelf.picture(inspection.image, UPLOAD_PIXELS))
+            items.append(text.Card(str(number), name, line, small, tone=tone, act="none"))
+        return (text.cards(items, "strip", "Dropped photos") if items else "") + "".join(parts), picks
 
     def _pick_face(
         self, paths: list[str] | None, picks: dict[str, int], event: gr.EventData
