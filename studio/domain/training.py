@@ -310,7 +310,8 @@ DRIFT_WEIGHT = 2.0
 def suggest_checkpoint(checkpoints: Sequence[Checkpoint], calibration: Calibration | None) -> Suggestion | None:
     """Choose by likeness minus drift, not by the last step; of equals the earlier.
 
-    Differences smaller than the spread of the person's own photos count as equal.
+    Differences smaller than the spread of the person's own photos count as equal; but one that another equal beats in
+    likeness, drift and loss alike is never suggested.
 
     Args:
         checkpoints: of one run.
@@ -334,12 +335,23 @@ def suggest_checkpoint(checkpoints: Sequence[Checkpoint], calibration: Calibrati
     ]
     top = max(scores)
     tolerance = min(0.5 * calibration.spread, 0.05)
-    for checkpoint, score in zip(measured, scores, strict=True):
-        if score >= top - tolerance:
-            alike = calibration.likeness(checkpoint.distance or 0.0)
-            reason = f"Likeness {alike:.2f} of 1, drift {100 * (checkpoint.drift or 0.0):.1f} %."
-            return Suggestion(checkpoint, score, reason, is_alike=alike >= NOT_ALIKE)
-    raise AssertionError("the best score is among the scores")
+    equals = [(c, s) for c, s in zip(measured, scores, strict=True) if s >= top - tolerance]
+    checkpoint, score = next((c, s) for c, s in equals if not any(_beats(other, c) for other, _ in equals))
+    alike = calibration.likeness(checkpoint.distance or 0.0)
+    reason = f"Likeness {alike:.2f} of 1, drift {100 * (checkpoint.drift or 0.0):.1f} %"
+    reason += f", loss {checkpoint.loss:.3f}." if checkpoint.loss is not None else "."
+    return Suggestion(checkpoint, score, reason, is_alike=alike >= NOT_ALIKE)
+
+
+def _beats(one: Checkpoint, other: Checkpoint) -> bool:
+    """Say whether a checkpoint is as good in all that both have measured, and more alike or of less drift.
+
+    Loss alone proves nothing: it falls on where a training only learns its photos by heart.
+    """
+    seen = [(one.distance, other.distance), (one.drift, other.drift)]
+    known = [(a, b) for a, b in [*seen, (one.loss, other.loss)] if a is not None and b is not None]
+    better = any(a < b for a, b in seen if a is not None and b is not None)
+    return better and all(a <= b for a, b in known)
 
 
 MORE_STEPS = 0.5

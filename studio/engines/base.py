@@ -263,6 +263,10 @@ class TrainingEvents(Protocol):
         """One optimizer step was made; steps count from 1."""
         ...
 
+    def drawing(self, step: int, number: int, count: int) -> None:
+        """Sample `number` of `count` is being drawn with the weights after `step` steps."""
+        ...
+
     def sampled(self, step: int, pictures: tuple[SamplePicture, ...]) -> None:
         """Pictures were drawn with the weights after `step` steps; 0 is the base itself."""
         ...

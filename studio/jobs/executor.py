@@ -59,18 +59,25 @@ class _Context:
         self._lock = threading.Lock()
         self._fraction = 0.0
         self._message = ""
+        self._left: float | None = None
         self._preview: bytes | None = None
         self._changed = False
         self._lines: list[tuple[datetime, str]] = []
         self._samples: deque[tuple[float, float]] = deque([(time.monotonic(), 0.0)], maxlen=60)
 
-    def progress(self, fraction: float, message: str = "", preview_png: bytes | None = None) -> None:
+    def progress(
+        self,
+        fraction: float,
+        message: str = "",
+        preview_png: bytes | None = None,
+        seconds_left: float | None = None,
+    ) -> None:
         """See JobContext."""
         with self._lock:
             self._fraction = max(self._fraction, min(1.0, fraction))
             self._message = message or self._message
             self._preview = preview_png or self._preview
-            self._changed = True
+            self._left, self._changed = seconds_left, True
 
     def check_cancelled(self) -> None:
         """See JobContext."""
@@ -98,15 +105,17 @@ class _Context:
         """Write what has been said since the last time; what the disk refuses is said again next time."""
         with self._lock:
             fraction, message, preview, lines = self._fraction, self._message, self._preview, self._lines
+            left = self._left
             if not self._changed and not lines:
                 return
             self._preview, self._lines, self._changed = None, [], False
         if fraction > self._samples[-1][1]:
             self._samples.append((time.monotonic(), fraction))
+        left = estimate_seconds_left(self._samples) if left is None else left
         try:
             held = self._jobs.write_progress(
-                self.job, self._claim.token, fraction=fraction, message=message,
-                seconds_left=estimate_seconds_left(self._samples), preview_png=preview, lines=lines,
+                self.job, self._claim.token, fraction=fraction, message=message, seconds_left=left,
+                preview_png=preview, lines=lines,
             )  # fmt: skip
         except StudioError:
             with self._lock:

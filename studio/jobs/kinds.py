@@ -44,8 +44,18 @@ class JobContext(Protocol):
     work_folder: Path
     checkpoint: Mapping[str, Any]
 
-    def progress(self, fraction: float, message: str = "", preview_png: bytes | None = None) -> None:
-        """Say how far it is (0..1, never falls) and, if at hand, show a picture. Cheap: call it per frame."""
+    def progress(
+        self,
+        fraction: float,
+        message: str = "",
+        preview_png: bytes | None = None,
+        seconds_left: float | None = None,
+    ) -> None:
+        """Say how far it is (0..1, never falls) and, if at hand, show a picture. Cheap: call it per frame.
+
+        Args:
+            seconds_left: where the work knows better than its even progress tells.
+        """
         ...
 
     def check_cancelled(self) -> None:

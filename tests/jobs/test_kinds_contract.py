@@ -47,7 +47,13 @@ class Stopped:
         self.work_folder = folder
         self.checkpoint: Mapping[str, Any] = {}
 
-    def progress(self, fraction: float, message: str = "", preview_png: bytes | None = None) -> None:
+    def progress(
+        self,
+        fraction: float,
+        message: str = "",
+        preview_png: bytes | None = None,
+        seconds_left: float | None = None,
+    ) -> None:
         """See JobContext."""
 
     def check_cancelled(self) -> None:

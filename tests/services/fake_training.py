@@ -78,6 +78,7 @@ class FakeTrainer:
         pictures = []
         for kind, prompt, shade in wanted:
             for seed in plan.sample_seeds:
+                events.drawing(step, len(pictures) + 1, len(wanted) * len(plan.sample_seeds))
                 image = np.full((plan.resolution, plan.resolution, 3), shade, np.uint8)
                 image[:8, :8] = (self.faces if kind == "person" else 0, 0, 0)
                 pictures.append(SamplePicture(plan.prompt(prompt), kind, seed, image))  # type: ignore[arg-type]

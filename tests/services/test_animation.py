@@ -140,7 +140,7 @@ def test_every_format_is_kept_and_made_again_with_the_same_frames(studio, portra
 
 
 def test_a_format_that_is_not_in_the_table_is_refused(portrait, speech) -> None:
-    with pytest.raises(UserInputError, match="format: Input should be 'mp4', "):
+    with pytest.raises(UserInputError, match="format: must be 'mp4', "):
         checked_request(ask(portrait, speech).model_dump() | {"format": "avi"})
 
 
@@ -447,3 +447,21 @@ def test_a_sound_is_heard_and_performed_as_one_value(
     studio.animation.animate_file(ask(portrait, speech, transcript=transcript), tmp_path / "out.mp4")
     assert len(heard) == 2
     assert heard[0] is heard[1]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"size": 10}, "size is 10, but must be at least 256."),
+        ({"size": "wide"}, "size is 'wide', but must be a whole number."),
+        ({"seconds": 0.0}, "seconds is 0.0, but must be more than 0"),
+        ({"start_seconds": "x" * 99}, "but must be a number."),
+        ({"mood": 1}, "There is nothing called mood."),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused_in_plain_words(portrait, speech, values, said) -> None:
+    asked = {"portrait": MediaSource.file(portrait), "sound": MediaSource.file(speech), **values}
+    with pytest.raises(UserInputError) as caught:
+        checked_request(asked)
+    assert said in caught.value.message
+    assert "Input should" not in caught.value.message

@@ -262,3 +262,19 @@ def test_a_leak_test_says_whether_it_waits_or_runs(state, words) -> None:
         message="seed 3", created=NOW,
     )  # fmt: skip
     assert words in leak_progress(job)
+
+
+def test_an_adapters_card_says_one_likeness_one_spread_and_one_advice():
+    results = [
+        {"strength": 1.0, "leak": 0.3, "noise": 0.05, "likeness": 0.8, "drift": 0.2},
+        {"strength": 0.8, "leak": 0.1, "noise": 0.04, "likeness": 0.72, "drift": 0.1},
+    ]
+    found = {"advice": "Lower the strength to 0.8: strangers move.", "results": results}
+    made = leak_card(found, "", 0.9, 0.1)
+    assert "Lower the strength" in made
+    assert "90 %" in made, "of the likeness at full strength"
+    assert ".72" not in made
+    assert "±" not in made
+    far = leak_card(found, "", -0.31, 0.1)
+    assert "not alike yet" in far
+    assert "Lower the strength" not in far

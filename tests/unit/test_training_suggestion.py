@@ -20,10 +20,9 @@ WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 CALIBRATION = Calibration(embedder="test", own_mean=0.4, own_spread=0.04, stranger=0.6, count=6)
 
 
-def at(step: int, distance: float | None = None, drift: float | None = None) -> Checkpoint:
-    return Checkpoint(
-        id=str(step), run_id="run", step=step, media_sha256="", distance=distance, drift=drift, created=WHEN
-    )
+def at(step: int, distance: float | None = None, drift: float | None = None, loss: float | None = None) -> Checkpoint:
+    measured = {"distance": distance, "drift": drift, "loss": loss}
+    return Checkpoint(id=str(step), run_id="run", step=step, media_sha256="", created=WHEN, **measured)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +32,10 @@ def at(step: int, distance: float | None = None, drift: float | None = None) -> 
         ([at(5, drift=0.01), at(10, drift=0.2), at(15, drift=0.1), at(20)], 15, "changed other people least"),
         ([at(5, drift=0.01), at(10, drift=0.2), at(15), at(20)], 20, "Neither likeness nor drift"),
         ([at(5, 0.6, 0.0), at(10, 0.42, 0.02), at(15, 0.42, 0.2)], 10, "Likeness"),
+        ([at(180, 0.42, 0.020, 0.06), at(240, 0.418, 0.019, 0.05)], 240, "loss 0.050"),
+        ([at(180, 0.42, 0.020, 0.05), at(240, 0.418, 0.021, 0.06)], 180, "loss 0.050"),
+        ([at(180, 0.42, 0.020, 0.06), at(240, 0.42, 0.020, 0.05)], 180, "Likeness"),
+        ([at(180, 0.42, 0.020), at(240, 0.418, 0.019)], 240, "Likeness"),
     ],
 )
 def test_the_suggestion_rests_on_what_was_measured(checkpoints, step, said) -> None:

@@ -28,7 +28,7 @@ _FRAME_RATES = f"Use {', '.join(map(str, FRAME_RATES_HZ[:-1]))} or {FRAME_RATES_
 
 def _offered(format: str) -> str:
     if format not in CLIP_FORMATS:
-        raise ValueError(f"Input should be {choice([repr(name) for name in CLIP_FORMATS])}")
+        raise ValueError(f"must be {choice([repr(name) for name in CLIP_FORMATS])}")
     return format
 
 
@@ -112,10 +112,40 @@ def checked_request(values: Mapping[str, Any]) -> AnimationRequest:
     return request
 
 
+_REFUSALS = {
+    "greater_than_equal": "{where} is {input}, but must be at least {ge}.",
+    "greater_than": "{where} is {input}, but must be more than {gt}.",
+    "less_than_equal": "{where} is {input}, but must be at most {le}.",
+    "less_than": "{where} is {input}, but must be less than {lt}.",
+    "int_parsing": "{where} is {input}, but must be a whole number.",
+    "int_type": "{where} is {input}, but must be a whole number.",
+    "int_from_float": "{where} is {input}, but must be a whole number.",
+    "float_parsing": "{where} is {input}, but must be a number.",
+    "float_type": "{where} is {input}, but must be a number.",
+    "finite_number": "{where} is {input}, but must be a number.",
+    "bool_parsing": "{where} is {input}, but must be yes or no.",
+    "bool_type": "{where} is {input}, but must be yes or no.",
+    "string_type": "{where} is {input}, but must be a text.",
+    "string_too_short": "{where} must have at least {min_length} letters.",
+    "string_too_long": "{where} may have at most {max_length} letters.",
+    "too_long": "{where} may have at most {max_length} entries.",
+    "literal_error": "{where} is {input}, but must be {expected}.",
+    "missing": "{where} is missing.",
+    "extra_forbidden": "There is nothing called {where}.",
+}
+"""What the checks of pydantic say, in words of ours; {where} is the field."""
+_LONGEST_INPUT = 40
+
+
 def refusal(exc: ValidationError) -> UserInputError:
     """Put the first value that a request cannot use into one sentence."""
     first = exc.errors()[0]
     where, reason = _where(first["loc"]), first["msg"].removeprefix("Value error, ")
+    if where and first["type"] in _REFUSALS:
+        given = repr(first.get("input"))
+        given = given if len(given) <= _LONGEST_INPUT else given[:_LONGEST_INPUT] + "…"
+        said = {"where": where, "input": given, **(first.get("ctx") or {})}
+        return UserInputError(_REFUSALS[first["type"]].format_map(said), "Change it and try again.")
     message = f"{where}: {reason}." if where else f"{reason[0].upper()}{reason[1:]}."
     return UserInputError(message, "Change it and try again.")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from studio.store import OwnerStore
 
 WRITE_SECONDS = 0.5
+PACE_STEPS = 30
 CURVE_POINTS = 2000
 """A curve has at most about so many points; longer runs write the mean of several steps."""
 STRIP_PIXELS = 128
@@ -36,7 +38,13 @@ STRIP_PICTURES = 8
 class Place(Protocol):
     """The part of a job's context that a run needs."""
 
-    def progress(self, fraction: float, message: str = "", preview_png: bytes | None = None) -> None:
+    def progress(
+        self,
+        fraction: float,
+        message: str = "",
+        preview_png: bytes | None = None,
+        seconds_left: float | None = None,
+    ) -> None:
         """See JobContext."""
         ...
 
@@ -80,6 +88,8 @@ class RunRecorder:
         self._measured: dict[int, tuple[float | None, float | None]] = {}  # step -> distance, drift
         self._step = 0
         self._begun = False
+        # (when, step) since training began here, over more than one round of samples: their time counts too
+        self._pace: deque[tuple[float, int]] = deque(maxlen=run.plan.sample_every + PACE_STEPS)
 
     # -- what the trainer tells ------------------------------------------------------
 
@@ -91,6 +101,7 @@ class RunRecorder:
             self._store.runs.forget_after(self._run.id, step - 1)
         seconds = math.nan if self._mark is None else now - self._mark
         self._mark, self._step = now, step
+        self._pace.append((now, step))
         self._bin.append((loss, seconds))
         self._losses = [*self._losses[-49:], loss]
         if step % self._every == 0 or step == self._run.plan.steps:
@@ -98,6 +109,11 @@ class RunRecorder:
         if now - self._written >= WRITE_SECONDS:
             self.flush()
         self._say(f"Step {step} of {self._run.plan.steps}, loss {mean(self._losses[-20:]):.4f}")
+
+    def drawing(self, step: int, number: int, count: int) -> None:
+        """See TrainingEvents."""
+        after = f"after step {step}" if step else "of the base, before the first step"
+        self._say(f"Drawing sample {number} of {count} {after}")
 
     def sampled(self, step: int, pictures: tuple[SamplePicture, ...]) -> None:
         """See TrainingEvents."""
@@ -163,9 +179,18 @@ class RunRecorder:
         from studio.engines.media.pictures import png_bytes
 
         fraction = 0.999 * self._step / self._run.plan.steps
-        self._place.progress(fraction, message, None if picture is None else png_bytes(picture))
+        left = self._seconds_left()
+        self._place.progress(fraction, message, None if picture is None else png_bytes(picture), left)
         if self._tell is not None:
-            self._tell(Progress(fraction, message, None, picture))
+            self._tell(Progress(fraction, message, left, picture))
+
+    def _seconds_left(self) -> float | None:
+        """Return the time left by what the last steps took with the samples between them; None at the beginning."""
+        if len(self._pace) < 3:
+            return None
+        (begun, first), (_, last) = self._pace[0], self._pace[-1]
+        each = (time.monotonic() - begun) / (last - first)
+        return each * (self._run.plan.steps - last)
 
     def _close_bin(self, step: int, learning_rate: float) -> None:
         losses = [loss for loss, _ in self._bin if math.isfinite(loss)]

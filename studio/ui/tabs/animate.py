@@ -57,6 +57,10 @@ EMPTY_STAGE = text.empty(
     "Choose a portrait and a sound, then see the first seconds or make the whole clip.",
     "animate",
 )
+NO_VOICE = (
+    "Drop a sound above, or record your own voice there with the microphone. A voice for typed text is an extra: "
+    "whoever runs this studio installs it as the README says under “Optional”, and starts the studio again."
+)
 SHOW_SOUND = "() => ({ __type__: 'update', visible: true })"
 AMOUNT_NAMES = tuple(f.name for f in fields(Amounts))
 
@@ -346,8 +350,7 @@ class AnimateTab:
         """Return the voices of this computer; the chosen one stays, else an English one is."""
         voices = self.service.voices()
         if not voices:
-            hint = "Put in a sound, or install the optional voice: see the Settings tab."
-            return gr.Dropdown(interactive=False), text.notice("No offline voice is installed.", hint, "warn")
+            return gr.Dropdown(interactive=False), text.notice("No offline voice is installed.", NO_VOICE, "warn")
         english = sorted(v for v in voices if v.startswith("en"))
         first = next((v for v in (chosen, USUAL_VOICE, *english) if v in voices), voices[0])
         return gr.Dropdown(list(voices), value=first, interactive=True), ""

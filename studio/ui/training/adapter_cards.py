@@ -23,6 +23,7 @@ STEP_WORDS = {
 }  # fmt: skip
 
 
+LEAST_LIKENESS = 0.1
 LEAK_WAITS = "The verdict appears here; the Jobs tab shows how far it is"
 
 
@@ -88,17 +89,27 @@ def leak_progress(job: Job) -> str:
     return text.notice(f"{job.title} runs, {done}.", f"{LEAK_WAITS}.")
 
 
-def leak_card(found: Any, sheet_url: str = "") -> str:
-    """Return the verdict of a leak test with its figures by strength; empty when there was none."""
+NOT_YET = "It is not alike yet, so what the strangers do says little: train on, or with more photos of these angles."
+
+
+def leak_card(found: Any, sheet_url: str = "", likeness: float | None = None, spread: float | None = None) -> str:
+    """Return the verdict of a leak test with its figures by strength; empty when there was none.
+
+    The card says one likeness, that of the run's samples; the test's own, drawn with other words, is only said as
+    the share that a strength keeps. And it says one advice: what is not alike needs training before anything else.
+    """
     if not found:
         return ""
     advice = str(found["advice"])
+    if text.likeness_tone(likeness, spread) == "bad":
+        advice = NOT_YET
     tone = "good" if advice.startswith("Fine") else "info" if advice.startswith("Not") else "warn"
+    most = next((r["likeness"] for r in found["results"]), None)
     rows = [
-        (f"{r['strength']:g}", _percent(r["leak"], r["noise"]), text.fraction(r["likeness"]), _percent(r["drift"]))
+        (f"{r['strength']:g}", _percent(r["leak"]), _percent(_share(r["likeness"], most)), _percent(r["drift"]))
         for r in found["results"]
     ]
-    table = text.table(("Strength", "Strangers move", "Likeness", "Pictures change"), rows)
+    table = text.table(("Strength", "Strangers move", "Likeness kept", "Pictures change"), rows)
     picture = ""
     if sheet_url:
         picture = (
@@ -108,7 +119,10 @@ def leak_card(found: Any, sheet_url: str = "") -> str:
     return f'<div class="leak">{text.notice(advice, tone=tone)}{table}{picture}</div>'
 
 
-def _percent(value: float | None, noise: float | None = None) -> str:
-    if value is None:
-        return "–"
-    return f"{100 * value:.0f} %" + (f" ± {100 * noise:.0f}" if noise is not None else "")
+def _share(value: float | None, most: float | None) -> float | None:
+    """Return a likeness as a share of the strongest one; None where that would mean nothing."""
+    return value / most if value is not None and most is not None and most > LEAST_LIKENESS else None
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.0f} %"

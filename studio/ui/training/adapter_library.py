@@ -201,7 +201,7 @@ class AdapterLibrary:
         scale = adapter.measures.get("spread")
         likeness = adapter.measures.get("likeness")
         alike = text.likeness(float(likeness), float(scale) if scale is not None else None) if likeness else ""
-        drift = adapter.measures.get("drift")
+        drift, tested = adapter.measures.get("drift"), adapter.measures.get("leak")
         rows = {
             "Person": people.get(adapter.identity_id or "", ""),
             "Answers to": f"“{adapter.trigger}”" if adapter.trigger else "",
@@ -209,7 +209,8 @@ class AdapterLibrary:
             "Kind": f"{'DreamBooth' if adapter.method == 'dreambooth' else 'LoRA'}"
             + (f", rank {adapter.rank}" if adapter.rank else ""),
             "Measured": alike,
-            "Drift": f"{100 * float(drift):.1f} % of other people" if drift is not None else "",
+            # The leak test below measures the same thing better, by strength.
+            "Drift": f"{100 * float(drift):.1f} % of other people" if drift is not None and not tested else "",
             "Origin": f"{ORIGINS[adapter.origin]}, {text.when(adapter.created)}",
             "Notes": adapter.notes,
         }
@@ -219,7 +220,8 @@ class AdapterLibrary:
 
     def _leak_words(self, adapter: Adapter) -> str:
         sheet = self.service.leak_sheet(adapter)
-        return leak_card(adapter.measures.get("leak"), self.window.picture_url(sheet) if sheet else "")
+        alike, own = adapter.measures.get("likeness"), adapter.measures.get("spread")
+        return leak_card(adapter.measures.get("leak"), self.window.picture_url(sheet) if sheet else "", alike, own)
 
     @property
     def parts(self) -> list[Any]:

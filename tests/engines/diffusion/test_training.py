@@ -128,6 +128,10 @@ def test_samples_show_the_base_first_and_are_not_drawn_twice(location: BaseLocat
     train(location, plan, tmp_path, first)
     train(location, plan, tmp_path, second)
     assert (list(first.samples), list(second.samples)) == ([0, 2], [4])
+    count = len(first.samples[0])
+    assert first.drawn[:count] == [(0, number, count) for number in range(1, count + 1)], (
+        "each is told before it is drawn"
+    )
     base = load_base(location, device="cpu")
     side = plan.resolution
     options = {"seed": 1, "steps": 1, "guidance": plan.guidance, "width": side, "height": side}

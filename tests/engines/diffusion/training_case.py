@@ -45,6 +45,7 @@ class Events:
     def __init__(self, stop_after: int | None = None, on_step: Callable[[int], None] | None = None) -> None:
         self.stop_after, self.on_step = stop_after, on_step
         self.steps: list[tuple[int, float, float]] = []
+        self.drawn: list[tuple[int, int, int]] = []
         self.samples: dict[int, tuple[SamplePicture, ...]] = {}
         self.checkpoints: list[int] = []
         self.notes: list[str] = []
@@ -53,6 +54,9 @@ class Events:
         self.steps.append((step, loss, learning_rate))
         if self.on_step is not None:
             self.on_step(step)
+
+    def drawing(self, step: int, number: int, count: int) -> None:
+        self.drawn.append((step, number, count))
 
     def sampled(self, step: int, pictures: tuple[SamplePicture, ...]) -> None:
         assert step not in self.samples

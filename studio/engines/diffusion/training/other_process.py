@@ -24,6 +24,9 @@ class _Silent:
     def step(self, step: int, loss: float, learning_rate: float) -> None:
         """Told by the first process."""
 
+    def drawing(self, step: int, number: int, count: int) -> None:
+        """Told by the first process."""
+
     def sampled(self, step: int, pictures: Any) -> None:
         """Told by the first process."""
 

@@ -234,38 +234,35 @@ class Run:
         if marker.exists() and int(marker.read_text()) >= step:
             return
         pictures = [(text, "person") for text in plan.sample_prompts] + [(text, "class") for text in plan.class_prompts]
+        wanted = [(plan.prompt(text), kind, seed) for text, kind in pictures for seed in plan.sample_seeds]
+        drawn = []
         try:
             with self._as_used():
-                drawn = tuple(
-                    SamplePicture(plan.prompt(text), kind, seed, image)  # type: ignore[arg-type]
-                    for text, kind in pictures
-                    for seed, image in zip(plan.sample_seeds, self._pictures(plan.prompt(text)), strict=True)
-                )
+                for number, (prompt, kind, seed) in enumerate(wanted, 1):
+                    self.events.drawing(step, number, len(wanted))
+                    drawn.append(SamplePicture(prompt, kind, seed, self._picture(prompt, seed)))  # type: ignore[arg-type]
         except OutOfMemoryError:
             raise
         except EngineError as exc:  # black, or not a number: no reason to lose the training
             self.events.note(f"No samples at step {step}: {exc.message}")
             return
-        self.events.sampled(step, drawn)
+        self.events.sampled(step, tuple(drawn))
         with atomic_file(marker) as part:
             part.write_text(str(step), encoding="utf-8")
 
-    def _pictures(self, prompt: str) -> list[Any]:
+    def _picture(self, prompt: str, seed: int) -> Any:
         from studio.engines.diffusion.drawing.sampling import draw
 
         plan = self.plan
-        return [
-            draw(
-                self.base,
-                prompt,
-                seed=seed,
-                steps=plan.sample_steps,
-                guidance=plan.guidance,
-                width=plan.resolution,
-                height=plan.resolution,
-            )[0]
-            for seed in plan.sample_seeds
-        ]
+        return draw(
+            self.base,
+            prompt,
+            seed=seed,
+            steps=plan.sample_steps,
+            guidance=plan.guidance,
+            width=plan.resolution,
+            height=plan.resolution,
+        )[0]
 
     @contextmanager
     def _as_used(self) -> Iterator[None]:
