@@ -21,7 +21,7 @@ import gradio as gr
 from studio.domain.expression import ARKIT_NAMES, CONTROL, CONTROLS, ExpressionEdit, spoken
 from studio.domain.look import STRONGEST, Look, Steps
 from studio.domain.render import Render
-from studio.errors import NotFoundError, UserInputError
+from studio.errors import ConflictError, NotFoundError, UserInputError
 from studio.services.portraits.expressions import PortraitHandle
 from studio.services.portraits.presets import ExpressionPreset
 from studio.ui.kit import text
@@ -415,7 +415,11 @@ class ExpressionTab:
             return self.window.picture_url(self.presets.thumbnail(preset.name))
         said = json.dumps([handle.key, dict(sorted(preset.edit.values.items())), preset.edit.neutralise])
         key = f"preset-{hashlib.sha256(said.encode()).hexdigest()[:24]}"
-        return self.window.shelf.url(self.window.shelf.kept(key, lambda: self.service.stamp(handle, preset.edit)))
+        try:
+            path = self.window.shelf.kept(key, lambda: self.service.stamp(handle, preset.edit))
+        except (NotFoundError, ConflictError):  # the photo was deleted or changed since it was opened
+            return self._preset_picture(preset, None)
+        return self.window.shelf.url(path)
 
     def _offer_presets(
         self, offered: str | None, handle: PortraitHandle | None, steps: Steps
