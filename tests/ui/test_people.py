@@ -184,6 +184,7 @@ def test_who_is_deleted_on_the_command_line_is_gone_from_an_open_window_too(visi
     v.page.wait_for_selector("#person-photo-list img")
     v.page.click("#person-to-expression")
     v.page.wait_for_selector("#expression-picture img")
+    v.page.wait_for_selector("#preset-list .card[data-id=wink] img[src*='/preset-']")  # on her own face, too
     v.settle()
     shown = {u for u in v.page.evaluate("[...document.images].map((i) => i.src)") if "Erased" in u or "shelf" in u}
     made = {*copies(server)} - before
