@@ -159,6 +159,7 @@ def test_a_refresh_brings_back_what_was_filled_in(window, portrait):
         {"choice": json.dumps({"path": "/etc/passwd", "face_index": 0})},
         {"choice": json.dumps({"photo_id": "gone"})},
         {"choice": "[1"},
+        {"choice": [1], "expression": 3},
         {"sound": {"path": "/etc/passwd"}},
         {"sound": "/etc/passwd"},
         {"size": 77, "jaw": 99, "transcript": 5, "still": "yes", "seed": None},

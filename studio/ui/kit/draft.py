@@ -17,6 +17,7 @@ from typing import Any
 
 import gradio as gr
 
+from studio.outside import NoSuchContent, json_of
 from studio.ui.kit.controls import Updates, listen
 
 Kept = dict[str, Any]
@@ -94,8 +95,10 @@ class Draft:
 
 def parsed(said: Any) -> Kept:
     """Return what a box says as a dictionary; an empty one where it says nothing that could be used."""
+    if not isinstance(said, str) or not said:
+        return {}
     try:
-        found = json.loads(said or "null")
-    except ValueError:
+        found = json_of(said)
+    except NoSuchContent:
         return {}
     return found if isinstance(found, dict) else {}
