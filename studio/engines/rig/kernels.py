@@ -419,7 +419,8 @@ def write_bytes_near(
     for y in range(out.shape[0]):
         for x in range(out.shape[1]):
             here = share
-            if tag[y, x] > 0:
+            left = abs(rest[y, x, 0]) + abs(rest[y, x, 1]) + abs(rest[y, x, 2])
+            if left > 0 and tag[y, x] > 0:  # within the person nothing is left
                 dx, dy = maps[y, x, 0] - (x + corner[0]), maps[y, x, 1] - (y + corner[1])
                 still = min(max(1.5 - 1.25 * np.sqrt(dx * dx + dy * dy), 0.0), 1.0)  # whole to .4, gone from 1.2 pixels
                 here *= 1.0 - loose[y, x] * (1.0 - still)
