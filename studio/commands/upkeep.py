@@ -61,6 +61,10 @@ def bench(
     sheet: Annotated[
         Path | None, typer.Option(help="For looks: folder to write contact sheets into.", show_default=False)
     ] = None,
+    script: Annotated[
+        Path | None,
+        typer.Option(help="For training: the library's own example, timed beside.", show_default=False),
+    ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -69,6 +73,6 @@ def bench(
 
     # A benchmark may talk while it measures; stdout is kept for the result.
     with contextlib.redirect_stdout(sys.stderr):
-        asked = {"portraits": portraits, "sheet": sheet}
+        asked = {"portraits": portraits, "sheet": sheet, "script": script}
         figures = benchmark(name, **{option: value for option, value in asked.items() if value is not None})
     Output(as_json).result(figures, "\n".join(f"{k}: {v}" for k, v in figures.items()))
