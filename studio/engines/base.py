@@ -303,10 +303,29 @@ class TrainingOutcome:
     losses: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class Wording:
+    """How a base model reads a prompt.
+
+    Attributes:
+        words: how many there are.
+        pieces: in so many it is read, each for itself; all of them count.
+        spelled: words that the base does not know and reads letter by letter.
+    """
+
+    words: int
+    pieces: int = 1
+    spelled: tuple[str, ...] = ()
+
+
 class BaseFiles(Protocol):
     """Reads what the files of base models are, and fetches them; loads no weights."""
 
     name: str
+
+    def wording(self, location: BaseLocation, prompt: str) -> Wording | None:
+        """Return how a base reads a prompt; None where that cannot be told without loading it."""
+        ...
 
     def inspect(
         self,
@@ -428,21 +447,6 @@ class PictureOrder:
     height: int = 64
     count: int = 1
     denoise: float = 1.0
-
-
-@dataclass(frozen=True)
-class Wording:
-    """How a base model reads a prompt.
-
-    Attributes:
-        words: how many there are.
-        pieces: in so many it is read, each for itself; all of them count.
-        spelled: words that the base does not know and reads letter by letter.
-    """
-
-    words: int
-    pieces: int = 1
-    spelled: tuple[str, ...] = ()
 
 
 class ImageGenerator(Protocol):

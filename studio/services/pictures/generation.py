@@ -108,13 +108,11 @@ class Generation:
 
     def wording(self, base: str, prompt: str) -> Wording | None:
         """Return how a base reads a prompt; None where that cannot be told before the base is loaded."""
-        from studio.engines.diffusion.bases.wording import wording
-
         try:
             location = self._bases.resolve(base)
         except NotFoundError:
             return None
-        return wording(location, prompt)
+        return self._engines.base_files().wording(location, prompt)
 
     def made_by(self, job_id: str) -> tuple[Render, ...]:
         """Return what a job has made so far, in order."""

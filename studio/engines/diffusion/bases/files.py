@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from studio.domain.base_model import BaseLocation, BaseModelCard
+from studio.engines.base import Wording
 from studio.engines.diffusion.bases import downloads
 from studio.engines.diffusion.bases.header import OnRead
 from studio.engines.diffusion.bases.inspecting import inspect_base
+from studio.engines.diffusion.bases.wording import wording
 
 
 class DiffusersFiles:
@@ -20,6 +22,10 @@ class DiffusersFiles:
     ) -> BaseLocation:
         """See `inspect_base`."""
         return inspect_base(path, name=name, title=title, sha256=sha256, on_read=on_read)
+
+    def wording(self, location: BaseLocation, prompt: str) -> Wording | None:
+        """See `wording.wording`."""
+        return wording(location, prompt)
 
     def refuse_offline(self, card: BaseModelCard, *, offline: bool) -> None:
         """See `downloads.refuse_offline`."""
