@@ -138,7 +138,8 @@ def test_from_photos_to_a_picture_in_the_library(visit, photos, tmp_path):
         w.page.wait_for_selector("#train-plots svg path.line")
     page.wait_for_selector(f"#train-run [data-run='{run}'][data-state=done]")
     page.wait_for_selector("#train-checkpoints .checkpoint >> nth=1")
-    assert page.locator("#train-checkpoints .suggested").count() == 1
+    # so short a run may look like nobody: then the next step is said instead of a suggestion
+    assert page.locator("#train-checkpoints .suggested, #train-checkpoints .notice.warn span").count() == 1
     assert page.locator("#train-plots figure svg[role=img]").count() >= 2
     other.page.close()
     shoot_everywhere(visit, v, "train", "story-6-train", f"#train-run [data-run='{run}']")
