@@ -175,7 +175,9 @@ def test_who_is_deleted_on_the_command_line_is_gone_from_an_open_window_too(visi
     photo = tmp_path / "Erased Ada.png"
     ImageOps.mirror(Image.open(portrait).convert("RGB")).save(photo)
     v = visit(tidy=False)  # the page rightly complains of pictures that are gone
-    v.open()
+    v.open("expression")
+    v.page.wait_for_selector("#preset-list .card[data-id=wink] img")  # on the sample's face: these may come again
+    v.tab("identities")
     before = {*copies(server)}
     fill_form(v.page, "Erased Ada", photo)
     v.page.wait_for_selector("#person-faces .hints, #person-faces .fine")
