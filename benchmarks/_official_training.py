@@ -52,7 +52,7 @@ def official_step(location: BaseLocation, plan: TrainingPlan, folder: Path) -> C
     count = _photos_in(folder)
     base = load_base(location, device="cpu")
     accelerator = Accelerator(cpu=True)
-    configs = lora_configs(plan, 1)
+    configs = lora_configs(plan, ("text_encoder",))
     base.unet.add_adapter(configs["unet"])
     encoder, tokenizer = base.text_encoders[0], base.tokenizers[0]
     trained = [p for p in base.unet.parameters() if p.requires_grad]
