@@ -174,6 +174,7 @@ ASKED = {
     "animation.preview": lambda s, a: s(clip(a)),
     "animation.render": lambda s, a: s(clip(a)),
     "animation.submit_render": lambda s, a: s(clip(a)),
+    "library.rename": lambda s, a: s(a.render.id, "Bob's"),
     "library.curves": lambda s, a: s(a.render.id),
     "library.delete": lambda s, a: s(a.render.id),
     "library.export": lambda s, a: s(a.render.id, a.owner.store.data_dir / "x.png"),
@@ -246,6 +247,8 @@ EMPTY = {
     "curation.undo": lambda s, a: s(intake_id=a.intake.id) or s(identity_id=a.person.id),
     "animation.made_by": lambda s, a: s(a.job.id),
     "generation.made_by": lambda s, a: s(a.job.id),
+    "library.inputs": lambda s, a: s(a.render),
+    "identities.strangers": lambda s, a: s(a.person.id),
     "library.made_by": lambda s, a: s(a.job.id),
     "library.page": lambda s, a: s().renders,
     "presets.list": lambda s, a: [p for p in s() if not p.builtin],
@@ -267,6 +270,7 @@ NO_IDS = {
     "training.preset",
     "training.presets", "animation.voices", "likeness.distance", "likeness.measure",
     "likeness.reference_of_pictures", "jobs.icon", "jobs.keeps_its_work", "animation.languages",
+    "generation.wording", "identities.strangers_among",
     "curation.pictures_among", "sample.ensure", "sample.add_person",
 }  # fmt: skip
 """These get no id of anything stored."""

@@ -7,6 +7,7 @@ know in letters, which says nothing to the model.
 
 from __future__ import annotations
 
+import importlib.util
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,12 @@ _FEW_WORDS = 5000
 
 
 def wording(location: BaseLocation, prompt: str) -> Wording | None:
-    """Return how a prompt is read; None where the base's vocabulary does not lie beside it as `tokenizer.json`."""
+    """Return how a prompt is read; None where the base's vocabulary does not lie beside it as `tokenizer.json`.
+
+    None, too, without the library that reads it: base models can be listed and added before it is installed.
+    """
     file = Path(location.path) / "tokenizer" / "tokenizer.json"
-    if location.is_file or not file.is_file():
+    if location.is_file or not file.is_file() or importlib.util.find_spec("tokenizers") is None:
         return None
     tokenizer = _tokenizer(file, file.stat().st_mtime_ns)
     tokens = tokenizer.encode(prompt, add_special_tokens=False).tokens
