@@ -203,7 +203,7 @@ def test_a_run_is_stopped_continued_and_compared(visit, with_person, photos):
     for name, value in SHORT.items():
         fill(page, f"#plan-{name}", value)
     page.click("#train-start")
-    page.wait_for_selector("#train-run .run[data-state=training] .doing:has-text('Step')")
+    page.wait_for_function("+document.querySelector('#train-run .run[data-state=training] .stats b')?.textContent >= 1")
     page.click("#train-run [data-act=stop]")
     page.wait_for_selector("#train-run .run[data-state=stopped]")
     stopped = int(page.inner_text("#train-run .stats b >> nth=0"))
