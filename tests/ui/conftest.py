@@ -64,7 +64,7 @@ HEARD = """(() => {
 """Keeps what every notice of the window says from the moment it stands there: a busy page shows it for a few seconds
 that may be over before anybody asks."""
 NOTICE = "w => window.heard.find((t) => t.includes(w))"
-CUT_OFF = re.compile("AbortError|Connection errored out")
+CUT_OFF = re.compile("AbortError|Connection errored out|network error|INCOMPLETE_CHUNKED|Unexpected error 404")
 """What a page says about its open requests when it is left."""
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 

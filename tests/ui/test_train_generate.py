@@ -163,6 +163,8 @@ def test_from_photos_to_a_picture_in_the_library(visit, photos, tmp_path):
     page.wait_for_selector("#generate-adapters:has-text('Ruby 12')")
     assert "sks person" in page.input_value("#generate-prompt textarea")
     page.wait_for_selector("#generate-strength-1:has-text('Ruby 12')")
+    v.settle()  # the tab that was opened fills its lists once more
+    assert "Ruby 12" in page.inner_text("#generate-adapters")
     drawn = draw(page)
     assert re.search(r"likeness|face", page.inner_text(f"#generate-result [data-render='{drawn}'] .badge"))
     assert "shown enlarged" in page.inner_text("#generate-result")
