@@ -123,7 +123,7 @@ ENGINES: tuple[EngineEntry, ...] = (
         "Parametric head",
         "portrait",
         "studio.engines.rig.animator:RigAnimator",
-        {"cv2": "opencv-python", "numba": "numba", "scipy": "scipy"},
+        {"cv2": "opencv-python", "numba": "numba", "scipy": "scipy", "threadpoolctl": "threadpoolctl"},
         ("head.npz",),
         "Apache-2.0; head asset CC0-1.0",
         "Moves one photo by 52 expression weights and three head angles, on a plain CPU.",

@@ -13,6 +13,7 @@ from studio.engines.rig import kernels
 from studio.engines.rig.asset import load_head
 from studio.engines.rig.fit import HeadFitter
 from studio.engines.rig.portrait import RigPortrait
+from studio.engines.threads import one_thread
 
 
 def warm_up() -> None:
@@ -47,10 +48,14 @@ class RigAnimator:
             image: RGB.  # (H, W, 3) uint8
             face: the face to move, landmarks in the picture's pixels.
         """
-        fit = self._fitter.fit(face.landmarks)
-        return RigPortrait(self._asset, image, face, fit, self._analyser.matte(image), self._measure)
+        with one_thread():
+            fit = self._fitter.fit(face.landmarks)
+            return RigPortrait(self._asset, image, face, fit, self._analyser.matte(image), self._measure)
 
     def _measure(self, image: Image) -> Any:
         """Return the head's rotation in a picture, or None when no face is found."""
         faces = self._analyser.detect(image)
-        return self._fitter.fit(faces[0].landmarks).camera.rotation if faces else None
+        if not faces:
+            return None
+        with one_thread():
+            return self._fitter.fit(faces[0].landmarks).camera.rotation

@@ -18,7 +18,7 @@ ASSETS = Path(__file__).resolve().parents[3] / "assets"
 DRAWN = ("eye", "gaze")
 ON_MESH = [c.name for c in CONTROLS if c.name in DELIVERED and DELIVERED[c.name].measure in MEASURES
            and MEASURES[DELIVERED[c.name].measure].area != "gaze"]  # fmt: skip
-LEAST, MOST = 0.25, 1.6  # share of the stated amount that is seen on a picture: trackers and flow see part of it
+LEAST, MOST = 0.3, 1.6  # share of the stated amount that is seen on a picture: trackers and flow see part of it
 SHIFTED = ("brow", "cheek", "nose", "jaw")  # read by optical flow: a tracker's idea of a face hides these
 
 
