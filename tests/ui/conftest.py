@@ -64,7 +64,7 @@ HEARD = """(() => {
 """Keeps what every notice of the window says from the moment it stands there: a busy page shows it for a few seconds
 that may be over before anybody asks."""
 NOTICE = "w => window.heard.find((t) => t.includes(w))"
-CUT_OFF = re.compile("AbortError|Connection errored out|network error|INCOMPLETE_CHUNKED|Unexpected error 404")
+CUT_OFF = re.compile("AbortError|Connection errored out|network error|INCOMPLETE_CHUNKED")
 """What a page says about its open requests when it is left."""
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
@@ -173,7 +173,8 @@ class Visit:
         self.page.wait_for_function(AT_REST)
 
     def reload(self) -> None:
-        """Load the page anew; what the old one says about requests that are cut off is no trouble."""
+        """Load the page anew when it is at rest; what the old one says about a stream that is cut off is no trouble."""
+        self.settle()
         before = len(self.troubles)
         self.page.reload()
         self.page.wait_for_selector("[role=tab][aria-selected=true][id^=tab-]")

@@ -71,8 +71,14 @@ def agree(page) -> None:
     page.wait_for_selector("#person-summary:has-text('train a model')")
 
 
-def draw(page) -> str:
-    """Press Make, and return the new picture's render; an earlier one may stand there until then."""
+def draw(v) -> str:
+    """Press Make, and return the new picture's render.
+
+    Until then an earlier one may stand there: a tab that is opened shows the newest picture of the studio, and that
+    must have come before it can be told from the new one.
+    """
+    page = v.page
+    v.settle()
     before = page.eval_on_selector_all("#generate-result figure", "drawn => drawn.map((d) => d.dataset.render)")
     page.click("#generate-make")
     page.wait_for_function(NEW_PICTURE_ALONE, arg=before)
@@ -163,9 +169,7 @@ def test_from_photos_to_a_picture_in_the_library(visit, photos, tmp_path):
     page.wait_for_selector("#generate-adapters:has-text('Ruby 12')")
     assert "sks person" in page.input_value("#generate-prompt textarea")
     page.wait_for_selector("#generate-strength-1:has-text('Ruby 12')")
-    v.settle()  # the tab that was opened fills its lists once more
-    assert "Ruby 12" in page.inner_text("#generate-adapters")
-    drawn = draw(page)
+    drawn = draw(v)
     assert re.search(r"likeness|face", page.inner_text(f"#generate-result [data-render='{drawn}'] .badge"))
     assert "shown enlarged" in page.inner_text("#generate-result")
     page.click("#generate-result [data-act=star]")
@@ -233,7 +237,7 @@ def test_a_run_is_stopped_continued_and_compared(visit, with_person, photos):
     v.toast("was deleted")
     v.tab("generate")
     page.wait_for_selector("#generate-strength-1", state="hidden")
-    draw(page)
+    draw(v)
 
 
 def test_what_is_missing_is_asked_for(visit):
