@@ -64,8 +64,10 @@ HEARD = """(() => {
 """Keeps what every notice of the window says from the moment it stands there: a busy page shows it for a few seconds
 that may be over before anybody asks."""
 NOTICE = "w => window.heard.find((t) => t.includes(w))"
-CUT_OFF = re.compile("AbortError|Connection errored out|network error|INCOMPLETE_CHUNKED")
-"""What a page says about its open requests when it is left."""
+CUT_OFF = re.compile("AbortError|Connection errored out")
+"""What a page says about its open requests when it is left; the words may come late."""
+LEFT = re.compile(f"{CUT_OFF.pattern}|network error|INCOMPLETE_CHUNKED|Unexpected error 404")
+"""The same, said before the next page takes its place: its session is closed first, then its stream."""
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
 
@@ -176,9 +178,12 @@ class Visit:
         """Load the page anew when it is at rest; what the old one says about a stream that is cut off is no trouble."""
         self.settle()
         before = len(self.troubles)
-        self.page.reload()
+        self.page.reload(wait_until="commit")
+        there = len(self.troubles)
         self.page.wait_for_selector("[role=tab][aria-selected=true][id^=tab-]")
-        self.troubles[before:] = [t for t in self.troubles[before:] if not CUT_OFF.search(t)]
+        old = [t for t in self.troubles[before:there] if not LEFT.search(t)]
+        new = [t for t in self.troubles[there:] if not CUT_OFF.search(t)]
+        self.troubles[before:] = [*old, *new]
 
     def toast(self, words: str) -> str:
         """Wait for a notice with the words since the last time, return its text, forget what was said and close all."""
