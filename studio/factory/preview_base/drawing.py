@@ -31,6 +31,7 @@ FRAME_HEIGHT = 2.95  # head units from top to bottom at zoom 1
 HEAD_FILE = Path(__file__).resolve().parents[3] / "assets" / "head.npz"
 _MIDDLE_Y = -0.02
 _FAR = -1e30
+_SHOULDER = 0.62  # linear light from which highlights are compressed
 _FEATURES = ((33, 133), (362, 263), (61, 291, 13, 14))  # landmarks around each eye and the mouth
 
 
@@ -54,18 +55,24 @@ def render(picture: RenderedPicture, size: int = 64) -> tuple[NDArray[np.uint8],
     side = size * samples
     parts = head_parts(HEAD_FILE)
     head, vertices = head_layer(parts, picture)
-    maps = _rasterized(head, picture, side, 9)
+    maps = _rasterized(head, picture, side, 10)
     hair = _rasterized(hair_layer(parts, picture, vertices), picture, side, 6)
     glasses = _rasterized(glasses_layer(parts, picture, vertices), picture, side, 3)
     color = np.empty((side, side, 3), np.float32)
     mask = np.empty((side, side), np.float32)
     shading.shade(
-        *maps, *hair, *glasses, parts.brows, parts.eye_centre, parts.eye_radius, _paints(picture), _traits(picture),
-        _blobs(picture), picture.person.texture_seed, color, mask,
+        *maps, *hair, *glasses, parts.brows, parts.ages, parts.eye_centre, parts.eye_radius, _paints(picture),
+        _traits(picture, side), _blobs(picture), picture.person.texture_seed, color, mask,
     )  # fmt: skip
     blocks = color.reshape(size, samples, size, samples, 3).mean((1, 3))
     visible = mask.reshape(size, samples, size, samples).mean((1, 3))
-    return (np.sqrt(np.clip(blocks, 0, 1)) * 255 + 0.5).astype(np.uint8), (visible * 255 + 0.5).astype(np.uint8)
+    return (np.sqrt(_exposed(blocks)) * 255 + 0.5).astype(np.uint8), (visible * 255 + 0.5).astype(np.uint8)
+
+
+def _exposed(light: Array) -> Array:
+    """Bend linear light into 0..1: dark and middle tones as they are, highlights without a hard end."""
+    over = np.maximum(light - _SHOULDER, 0)
+    return np.where(over > 0, _SHOULDER + over / (1 + over / (1 - _SHOULDER)), np.maximum(light, 0))
 
 
 def _rasterized(layer: Layer | None, picture: RenderedPicture, side: int, channels: int) -> tuple[Array, Array, Array]:
@@ -82,12 +89,17 @@ def _rasterized(layer: Layer | None, picture: RenderedPicture, side: int, channe
 
 def _projected(points: Array, picture: RenderedPicture, side: int) -> Array:
     """Return posed points in the picture: x right and y down in pixels, z as it was.  # (N, 3)"""
-    scale = side / FRAME_HEIGHT * picture.zoom
+    scale = _scale(picture, side)
     out = np.empty_like(points)
     out[:, 0] = (points[:, 0] + picture.shift[0]) * scale + side / 2 - 0.5
     out[:, 1] = (_MIDDLE_Y - points[:, 1] - picture.shift[1]) * scale + side / 2 - 0.5
     out[:, 2] = points[:, 2]
     return out
+
+
+def _scale(picture: RenderedPicture, side: int) -> float:
+    """Return how many pixels of a picture with this side a head unit takes."""
+    return side / FRAME_HEIGHT * picture.zoom
 
 
 def eyes_and_mouth(picture: RenderedPicture) -> Array:
@@ -103,24 +115,23 @@ def _paints(picture: RenderedPicture) -> Array:
     person = picture.person
     skin = np.array(person.skin_rgb)
     lip = skin * (1 - 0.5 * person.lip_tint) + np.array([0.70, 0.16, 0.20]) * 0.5 * person.lip_tint
-    lip = lip * [0.92, 0.72, 0.74]
+    lip = lip * [0.90, 0.76, 0.77]
     rows = [skin, lip, person.hair_rgb, person.brow_rgb, person.iris_rgb, picture.shirt_rgb, person.frame_rgb,
             picture.background_rgb]  # fmt: skip
     return (np.array(rows) ** 2).astype(np.float32)
 
 
-def _traits(picture: RenderedPicture) -> Array:
+def _traits(picture: RenderedPicture, side: int) -> Array:
     """Return the numbers of TRAITS.  # (T,)"""
     person = picture.person
-    short = 1.0 if person.hair_length in ("short", "bun") else 0.0
     values = {
         "light_x": picture.light_direction[0], "light_y": picture.light_direction[1],
         "light_z": picture.light_direction[2], "key": picture.key, "ambient": picture.ambient,
         "gaze_x": picture.gaze[0], "gaze_y": picture.gaze[1], "brow": person.brow_thickness,
         "freckles": person.freckles, "wrinkles": person.wrinkles, "beard": person.beard_length,
-        "slope_x": picture.gradient[0], "slope_y": picture.gradient[1], "short": short, "waves": person.waves,
-        "woman": float(person.sex == "woman"), "brow_inner": picture.brows[0], "brow_outer": picture.brows[1],
-        "flush": picture.flush,
+        "slope_x": picture.gradient[0], "slope_y": picture.gradient[1], "scale": _scale(picture, side),
+        "waves": person.waves, "woman": float(person.sex == "woman"), "brow_inner": picture.brows[0],
+        "brow_outer": picture.brows[1], "flush": picture.flush, "folds": person.folds, "bald": float(person.hair_length == "bald"),
     }  # fmt: skip
     return np.array([values[n] for n in shading.TRAITS], np.float32)
 

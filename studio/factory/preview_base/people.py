@@ -42,18 +42,18 @@ DATASET_VERSION = 4
 """Counts up whenever the same seed draws another picture."""
 
 _SKIN: dict[str, Rgb] = {
-    "pale": (0.975, 0.86, 0.80),
-    "light": (0.93, 0.73, 0.60),
+    "pale": (0.93, 0.79, 0.715),
+    "light": (0.87, 0.68, 0.555),
     "tan": (0.78, 0.555, 0.40),
     "brown": (0.545, 0.355, 0.245),
     "dark": (0.37, 0.24, 0.175),
 }
 _HAIR: dict[str, Rgb] = {
-    "blond": (0.90, 0.74, 0.40),
-    "brown": (0.42, 0.25, 0.13),
-    "black": (0.07, 0.06, 0.065),
-    "red": (0.78, 0.27, 0.08),
-    "gray": (0.70, 0.70, 0.71),
+    "blond": (0.81, 0.67, 0.44),
+    "brown": (0.34, 0.225, 0.145),
+    "black": (0.085, 0.075, 0.075),
+    "red": (0.58, 0.245, 0.115),
+    "gray": (0.70, 0.70, 0.70),
     "bald": (0.25, 0.18, 0.13),
 }
 _IRIS: tuple[Rgb, ...] = (
@@ -79,20 +79,20 @@ _EXPRESSIONS: dict[str, tuple[dict[str, float], ...]] = {
         {"jawOpen": 0.55, "mouthFunnel": 0.5, "browInnerUp": 1.0, "browOuterUp": 1.0, "eyeWide": 1.0},
     ),
     "angry": (
-        {"browDown": 1.5, "noseSneer": 0.5, "mouthPress": 1.0, "mouthPucker": 0.35, "eyeSquint": 0.7,
+        {"browDown": 1.4, "noseSneer": 0.5, "mouthPress": 0.9, "mouthPucker": 0.25, "eyeSquint": 0.5,
+         "mouthFrown": 0.4},
+        {"browDown": 1.4, "noseSneer": 0.6, "mouthRollLower": 0.5, "mouthRollUpper": 0.4, "eyeSquint": 0.45,
          "mouthFrown": 0.5},
-        {"browDown": 1.5, "noseSneer": 0.7, "mouthRollLower": 0.7, "mouthRollUpper": 0.5, "eyeSquint": 0.6,
-         "mouthFrown": 0.6},
     ),
     "sad": (
-        {"browInnerUp": 1.6, "mouthFrown": 1.9, "mouthShrugLower": 0.9, "eyeBlink": 0.42},
-        {"browInnerUp": 1.6, "mouthFrown": 2.0, "mouthShrugLower": 1.0, "mouthStretch": 0.5, "eyeBlink": 0.48},
+        {"browInnerUp": 1.35, "mouthFrown": 1.15, "mouthShrugLower": 0.4, "eyeBlink": 0.24},
+        {"browInnerUp": 1.35, "mouthFrown": 1.2, "mouthShrugLower": 0.5, "mouthStretch": 0.3, "eyeBlink": 0.28},
     ),
 }  # fmt: skip
 """ARKit mixtures, overdrawn so that they read at 64 pixels; a name without Left or Right drives both sides."""
 _BROWS: dict[str, tuple[float, float]] = {
-    "neutral": (0.0, 0.0), "smiling": (0.01, 0.01), "surprised": (0.07, 0.06), "angry": (-0.085, 0.03),
-    "sad": (0.115, -0.06),
+    "neutral": (0.0, 0.0), "smiling": (0.01, 0.01), "surprised": (0.06, 0.055), "angry": (-0.07, 0.025),
+    "sad": (0.085, -0.04),
 }  # fmt: skip
 """How far the inner and the outer end of the brows are drawn above their place, in head units."""
 
@@ -110,6 +110,7 @@ class RenderedPerson:
         volume: thickness of the hair in head units (1 unit is about 107 mm).
         waves: how wavy the hair is, 0..1.
         brow_thickness: half height of the brows in head units.
+        folds, wrinkles: how deep the folds of middle age and the lines of old age are, 0..1.2.
         texture_seed: freckles and strands.
     """
 
@@ -128,6 +129,7 @@ class RenderedPerson:
     brow_rgb: Rgb
     brow_thickness: float
     freckles: float
+    folds: float
     wrinkles: float
     beard_length: float
     fringe: float
@@ -222,15 +224,15 @@ def sample_person(rng: np.random.Generator, **fixed: str) -> RenderedPerson:
     hair_color, hair_length = _hair(rng, sex, age, fixed)
     skin = fixed.get("skin") or _pick(rng, "pale light tan brown dark", 0.2, 0.2, 0.2, 0.2, 0.2)
     hair_rgb = _jitter(rng, _HAIR[hair_color], 0.05, 0.02)
-    male = rng.uniform(0.75, 1.5) * (1 if sex == "man" else -1)
-    aging = {"young": (-0.5, -0.3), "middle-aged": (0.5, 0.65), "old": (1.2, 1.45)}[age]
+    male = rng.uniform(0.75, 1.3) * (1 if sex == "man" else -1)
+    aging = {"young": (-0.5, -0.3), "middle-aged": (0.4, 0.6), "old": (1.0, 1.3)}[age]
     dark = {"pale": 0.0, "light": 0.1, "tan": 0.25, "brown": 0.7, "dark": 0.95}[skin]
-    shape = np.clip(rng.normal(0, 0.55, 80), -1.2, 1.2)
-    brow = 0.037 if sex == "man" else 0.022
+    shape = np.clip(rng.normal(0, 0.46, 80), -1.0, 1.0)
+    brow = 0.037 if sex == "man" else 0.024
     gray_brow = hair_color in ("gray", "blond")
-    brow_rgb: Rgb = tuple(float(v) * (0.62 if gray_brow else 0.55) for v in hair_rgb)  # type: ignore[assignment]
-    if age == "old":
-        brow_rgb = (0.78, 0.77, 0.75)
+    brow_rgb: Rgb = tuple(float(v) * (0.50 if gray_brow else 0.55) for v in hair_rgb)  # type: ignore[assignment]
+    if age == "old" and hair_color != "black":
+        brow_rgb = tuple(0.45 * v + 0.55 * g for v, g in zip(brow_rgb, (0.66, 0.65, 0.63), strict=True))
     return RenderedPerson(
         hair_color=hair_color, hair_length=hair_length, skin=skin, age=age, sex=sex, beard=beard,
         macros=(
@@ -243,11 +245,12 @@ def sample_person(rng: np.random.Generator, **fixed: str) -> RenderedPerson:
         lip_tint=float(rng.uniform(0.8, 1.2) if sex == "woman" else rng.uniform(0.05, 0.3)), brow_rgb=brow_rgb,
         brow_thickness=float(brow * rng.uniform(0.8, 1.3)),
         freckles=float(rng.uniform(0.4, 1) if rng.random() < 0.2 and skin in ("pale", "light", "tan") else 0.0),
-        wrinkles=float(rng.uniform(*{"young": (0.0, 0.02), "middle-aged": (0.78, 0.84), "old": (1.05, 1.15)}[age])),
+        folds=float(rng.uniform(*{"young": (0.0, 0.1), "middle-aged": (0.6, 0.85), "old": (0.7, 0.95)}[age])),
+        wrinkles=float(rng.uniform(*{"young": (0.0, 0.02), "middle-aged": (0.15, 0.35), "old": (0.85, 1.1)}[age])),
         beard_length=float(rng.uniform(0.3, 1.0) if beard == "yes" else 0.0), fringe=float(rng.uniform(0, 1) ** 1.5),
         parting=float(rng.uniform(-1, 1)), volume=float(rng.uniform(0.05, 0.15)), waves=float(rng.uniform(0, 1)),
         frame_rgb=_FRAMES[int(rng.integers(len(_FRAMES)))], frame_roundness=float(rng.uniform(0, 1)),
-        frame_thickness=float(rng.uniform(0.026, 0.042)), texture_seed=int(rng.integers(1 << 20)),
+        frame_thickness=float(rng.uniform(0.013, 0.024)), texture_seed=int(rng.integers(1 << 20)),
     )  # fmt: skip
 
 
@@ -305,12 +308,12 @@ def sample_picture(rng: np.random.Generator, person: RenderedPerson | None = Non
         roll=float(rng.uniform(-6, 6)),
         gaze=(float(rng.normal(0, 0.1) + yaw / 90), float(rng.normal(0, 0.06) + pitch / 90)),
         light_direction=(float(towards[0]), float(towards[1]), float(towards[2])),
-        key=float(rng.uniform(0.9, 1.1) * (0.82 if light == "front" else 1.12)),
-        ambient=float(rng.uniform(0.34, 0.42) if light == "front" else rng.uniform(0.15, 0.22)),
+        key=float(rng.uniform(0.9, 1.1) * (0.80 if light == "front" else 1.06)),
+        ambient=float(rng.uniform(0.34, 0.42) if light == "front" else rng.uniform(0.17, 0.24)),
         background_rgb=_jitter(rng, _BACKGROUND[background], 0.09 if background != "white" else 0.03, 0.02),
         gradient=(float(rng.uniform(-0.12, 0.12)), float(rng.uniform(-0.15, 0.15))), blobs=blobs,
         shirt_rgb=(float(shirt[0]), float(shirt[1]), float(shirt[2])), zoom=float(rng.uniform(1.12, 1.26)),
-        shift=(float(rng.uniform(-0.08, 0.08)), float(rng.uniform(-0.02, 0.07))),
+        shift=(float(rng.uniform(-0.08, 0.08)), float(rng.uniform(-0.02, 0.07) - 0.12 * (person.hair_length == "bun"))),
     )  # fmt: skip
 
 
