@@ -70,9 +70,11 @@ def render(picture: RenderedPicture, size: int = 64) -> tuple[NDArray[np.uint8],
 
 
 def _exposed(light: Array) -> Array:
-    """Bend linear light into 0..1: dark and middle tones as they are, highlights without a hard end."""
-    over = np.maximum(light - _SHOULDER, 0)
-    return np.where(over > 0, _SHOULDER + over / (1 + over / (1 - _SHOULDER)), np.maximum(light, 0))
+    """Bend linear light into 0..1: dark and middle tones as they are, highlights keep their hue.  # (S, S, 3)"""
+    peak = light.max(2, keepdims=True)
+    over = np.maximum(peak - _SHOULDER, 0)
+    bent = np.minimum(peak, _SHOULDER) + over / (1 + over / (1 - _SHOULDER))
+    return np.asarray(np.clip(light * (bent / np.maximum(peak, 1e-6)), 0, 1))
 
 
 def _rasterized(layer: Layer | None, picture: RenderedPicture, side: int, channels: int) -> tuple[Array, Array, Array]:
@@ -114,7 +116,10 @@ def _paints(picture: RenderedPicture) -> Array:
     """Return the colors of PAINTS in linear light (gamma 2).  # (P, 3)"""
     person = picture.person
     skin = np.array(person.skin_rgb)
-    lip = skin * (1 - 0.5 * person.lip_tint) + np.array([0.70, 0.16, 0.20]) * 0.5 * person.lip_tint
+    lip = (
+        skin * (1 - 0.5 * person.lip_tint)
+        + np.array([0.70, 0.16, 0.20]) * (0.45 + 0.6 * skin.mean()) * 0.5 * person.lip_tint
+    )
     lip = lip * [0.90, 0.76, 0.77]
     rows = [skin, lip, person.hair_rgb, person.brow_rgb, person.iris_rgb, picture.shirt_rgb, person.frame_rgb,
             picture.background_rgb]  # fmt: skip
@@ -131,7 +136,8 @@ def _traits(picture: RenderedPicture, side: int) -> Array:
         "freckles": person.freckles, "wrinkles": person.wrinkles, "beard": person.beard_length,
         "slope_x": picture.gradient[0], "slope_y": picture.gradient[1], "scale": _scale(picture, side),
         "waves": person.waves, "woman": float(person.sex == "woman"), "brow_inner": picture.brows[0],
-        "brow_outer": picture.brows[1], "flush": picture.flush, "folds": person.folds, "bald": float(person.hair_length == "bald"),
+        "brow_outer": picture.brows[1], "flush": picture.flush, "folds": person.folds,
+        "bald": float(person.hair_length == "bald"),
     }  # fmt: skip
     return np.array([values[n] for n in shading.TRAITS], np.float32)
 

@@ -182,7 +182,7 @@ def _roots(parts: HeadParts, person: RenderedPerson) -> Array:
     around, down = parts.scalp.T
     edge = np.interp(around, _HAIRLINE_AROUND, _SIDEBURN if person.sex == "man" else _HAIRLINE)
     off_ear = np.clip((0.715 - np.abs(parts.asset.mean[:, 0])) / 0.04, 0, 1)
-    return np.clip((edge - down) / 11 + 0.35, 0, 1) * off_ear
+    return np.asarray(np.clip((edge - down) / 11 + 0.35, 0, 1) * off_ear)
 
 
 def head_layer(parts: HeadParts, picture: RenderedPicture) -> tuple[Layer, Array]:
@@ -313,7 +313,7 @@ def _strands(parts: HeadParts, person: RenderedPerson, vertices: Array) -> tuple
     wave = wave + 0.22 * locks[None] * along
     scalp = scalp + out * (0.016 + volume * (0.10 + 0.90 * taper) * parting * wave)[..., None]
     fade = np.clip((1 - along) / np.where(front > 70, 0.16, 0.24)[None], 0, 1)
-    fade = np.where(side[None] > 0.1, 1.0, fade)
+    fade = np.maximum(fade, _eased((side - 0.03) / 0.1)[None])
     hanging = np.repeat(scalp[-1:], HANGING_ROWS, 0)
     tips = np.zeros((HANGING_ROWS, AROUND + 1))
     if long:
@@ -342,7 +342,7 @@ def _hang(start: Array, side: Array, locks: Array, person: RenderedPerson) -> tu
     along = np.linspace(1 / HANGING_ROWS, 1, HANGING_ROWS)[:, None]
     around = np.linspace(-np.pi, np.pi, AROUND + 1)[None]
     bottom = -1.25 - 0.5 * person.volume / 0.2 - 0.35 * (1 - person.fringe) + 0.07 * locks
-    drop = (bottom - start[:, 1]) * side ** (0.9 + 0.35 * locks)
+    drop = (bottom - start[:, 1]) * side ** (1.1 + 0.3 * locks)
     y = start[None, :, 1] + drop[None] * along
     bend = person.waves * np.sin(along * 9 + 3 * around + 2 * locks[None])
     swing = 1 + 0.09 * np.sin(along * 2.6) - 0.10 * along**2 + 0.035 * bend + 0.05 * locks[None] * along
@@ -352,7 +352,7 @@ def _hang(start: Array, side: Array, locks: Array, person: RenderedPerson) -> tu
     hung = np.stack([x, y, z], -1)
     # Only one layer of hair is kept: where a lock at the temple were clear, hair behind it would be missing.
     tips = np.where(side > 0.7, np.clip((1 - along) / 0.18, 0, 1) ** 0.6, 1.0)
-    opaque = np.where(side > 0.1, 1.0, 0.0)[None] * tips
+    opaque = np.where(side > 0.06, 1.0, 0.0)[None] * tips
     return hung, opaque
 
 

@@ -38,7 +38,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 """What a prompt controls. Left and right are those of the picture."""
 
 PERSON_ATTRIBUTES = ("hair_color", "hair_length", "skin", "age", "sex", "beard")
-DATASET_VERSION = 4
+DATASET_VERSION = 5
 """Counts up whenever the same seed draws another picture."""
 
 _SKIN: dict[str, Rgb] = {
@@ -52,7 +52,7 @@ _HAIR: dict[str, Rgb] = {
     "blond": (0.81, 0.67, 0.44),
     "brown": (0.34, 0.225, 0.145),
     "black": (0.085, 0.075, 0.075),
-    "red": (0.58, 0.245, 0.115),
+    "red": (0.56, 0.26, 0.14),
     "gray": (0.70, 0.70, 0.70),
     "bald": (0.25, 0.18, 0.13),
 }
@@ -230,9 +230,9 @@ def sample_person(rng: np.random.Generator, **fixed: str) -> RenderedPerson:
     shape = np.clip(rng.normal(0, 0.46, 80), -1.0, 1.0)
     brow = 0.037 if sex == "man" else 0.024
     gray_brow = hair_color in ("gray", "blond")
-    brow_rgb: Rgb = tuple(float(v) * (0.50 if gray_brow else 0.55) for v in hair_rgb)  # type: ignore[assignment]
+    brow_rgb = _mixed(hair_rgb, (0.0, 0.0, 0.0), 0.5 if gray_brow else 0.45)
     if age == "old" and hair_color != "black":
-        brow_rgb = tuple(0.45 * v + 0.55 * g for v, g in zip(brow_rgb, (0.66, 0.65, 0.63), strict=True))
+        brow_rgb = _mixed(brow_rgb, (0.66, 0.65, 0.63), 0.55)
     return RenderedPerson(
         hair_color=hair_color, hair_length=hair_length, skin=skin, age=age, sex=sex, beard=beard,
         macros=(
@@ -250,7 +250,7 @@ def sample_person(rng: np.random.Generator, **fixed: str) -> RenderedPerson:
         beard_length=float(rng.uniform(0.3, 1.0) if beard == "yes" else 0.0), fringe=float(rng.uniform(0, 1) ** 1.5),
         parting=float(rng.uniform(-1, 1)), volume=float(rng.uniform(0.05, 0.15)), waves=float(rng.uniform(0, 1)),
         frame_rgb=_FRAMES[int(rng.integers(len(_FRAMES)))], frame_roundness=float(rng.uniform(0, 1)),
-        frame_thickness=float(rng.uniform(0.013, 0.024)), texture_seed=int(rng.integers(1 << 20)),
+        frame_thickness=float(rng.uniform(0.016, 0.026)), texture_seed=int(rng.integers(1 << 20)),
     )  # fmt: skip
 
 
@@ -313,7 +313,7 @@ def sample_picture(rng: np.random.Generator, person: RenderedPerson | None = Non
         background_rgb=_jitter(rng, _BACKGROUND[background], 0.09 if background != "white" else 0.03, 0.02),
         gradient=(float(rng.uniform(-0.12, 0.12)), float(rng.uniform(-0.15, 0.15))), blobs=blobs,
         shirt_rgb=(float(shirt[0]), float(shirt[1]), float(shirt[2])), zoom=float(rng.uniform(1.12, 1.26)),
-        shift=(float(rng.uniform(-0.08, 0.08)), float(rng.uniform(-0.02, 0.07) - 0.12 * (person.hair_length == "bun"))),
+        shift=(float(rng.uniform(-0.08, 0.08)), float(rng.uniform(-0.02, 0.07) - 0.15 * (person.hair_length == "bun"))),
     )  # fmt: skip
 
 
@@ -353,6 +353,12 @@ def _pick(rng: np.random.Generator, values: str, *chances: float) -> str:
 def _jitter(rng: np.random.Generator, color: Rgb, brightness: float, hue: float) -> Rgb:
     out = np.clip(np.array(color) * (1 + rng.uniform(-brightness, brightness)) + rng.uniform(-hue, hue, 3), 0, 1)
     return float(out[0]), float(out[1]), float(out[2])
+
+
+def _mixed(first: Rgb, second: Rgb, share: float) -> Rgb:
+    """Return a color between two; share 0 is the first, 1 the second."""
+    out = [float(a + share * (b - a)) for a, b in zip(first, second, strict=True)]
+    return out[0], out[1], out[2]
 
 
 def _both_sides(weights: Mapping[str, float]) -> tuple[tuple[str, float], ...]:

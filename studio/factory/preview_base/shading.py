@@ -80,7 +80,10 @@ def _segment(x: float, y: float, ax: float, ay: float, bx: float, by: float) -> 
     return np.sqrt((x - ax - t * dx) ** 2 + (y - ay - t * dy) ** 2), t
 
 
-def _groove(x: Array, y: Array, points: tuple[tuple[float, float], ...], width: float) -> Array:
+_Points = tuple[tuple[float, float], ...]
+
+
+def _groove(x: Array, y: Array, points: _Points, width: float) -> Array:
     """Return how deep a drawn-out hollow lies along a line through points, fading at both ends, 0..1."""
     ends = np.array(points)
     step = np.linspace(0, 1, len(ends))
@@ -108,6 +111,7 @@ def age_map() -> Array:
 
     x, y = np.meshgrid(_AGE_LEFT + _AGE_STEP * np.arange(_AGE_COLUMNS), _AGE_BOTTOM + _AGE_STEP * np.arange(_AGE_ROWS))
     folds = np.zeros_like(x)
+    points: _Points
     for points, width, depth in (
         (((0.15, -0.33), (0.20, -0.43), (0.265, -0.53), (0.285, -0.64)), 0.034, 1.0),  # from the nose around the mouth
         (((0.25, -0.66), (0.27, -0.74), (0.26, -0.82)), 0.032, 0.6),  # from the mouth's corner down
@@ -374,7 +378,7 @@ def shade(depth: Array, tags: Array, maps: Array, hair_depth: Array, hair_tags: 
                 elif tag == _T_TONGUE:
                     out[0], out[1], out[2] = 0.32, 0.09, 0.09
                 elif tag == _T_LASHES:
-                    bare = 0.16 if traits[_WOMAN] > 0 else 0.34
+                    bare = 0.24 if traits[_WOMAN] > 0 else 0.45
                     for k in range(3):
                         out[k] = 0.010 + bare * paints[_SKIN, k]
                     gloss = 0.0
