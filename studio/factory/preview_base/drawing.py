@@ -138,6 +138,7 @@ def _traits(picture: RenderedPicture, side: int) -> Array:
         "waves": person.waves, "woman": float(person.sex == "woman"), "brow_inner": picture.brows[0],
         "brow_outer": picture.brows[1], "flush": picture.flush, "folds": person.folds,
         "bald": float(person.hair_length == "bald"),
+        "combed": person.parting * {"short": 0.22, "long": 0.1}.get(person.hair_length, 0.0),
     }  # fmt: skip
     return np.array([values[n] for n in shading.TRAITS], np.float32)
 

@@ -101,7 +101,7 @@ def head_parts(head_file: Path) -> HeadParts:
     return HeadParts(
         asset=asset, identity=np.ascontiguousarray(asset.identity.reshape(len(asset.identity), -1)),
         macros=load_macros(head_file), front_triangles=asset.triangles,
-        front_tags=(asset.region + 1).astype(np.uint8), occlusion=_occlusion(asset), beard=_beard(asset.mean),
+        front_tags=(asset.region + 1).astype(np.uint8), occlusion=_occlusion(asset), beard=_beard(asset),
         scalp=_scalp_angles(asset.mean), ages=age_map(),
         brows=brows.astype(np.float32), eye_centre=centre, eye_radius=radius, scalp_rows=skull[near],
         scalp_weights=weights.astype(np.float32), hair_triangles=_sheet(_HAIR_ROWS, AROUND + 1),
@@ -161,13 +161,16 @@ def _inside_mouth(asset: HeadAsset) -> Array:
     return np.asarray(inner[asset.lips[inner] < 0.05])
 
 
-def _beard(mean: Array) -> Array:
-    """Say how much of a full beard grows at each place of the average head."""
+def _beard(asset: HeadAsset) -> Array:
+    """Say how much of a full beard grows at each place of the average head; none inside the mouth."""
+    mean = asset.mean
     x, y, z = np.abs(mean[:, 0]), mean[:, 1], mean[:, 2]
     upper = np.interp(x, (0.0, 0.12, 0.22, 0.34, 0.48, 0.60, 0.64), (-0.44, -0.46, -0.56, -0.66, -0.56, -0.30, -0.10))
     below_jaw = y + 0.85 + z  # negative on the neck
     out = np.clip((upper - y) / 0.16 + 0.15, 0, 1) * np.clip((z + 0.52) / 0.16, 0, 1)
-    return np.asarray(out * np.clip((below_jaw + 0.36) / 0.24, 0, 1))
+    out *= np.clip((below_jaw + 0.36) / 0.24, 0, 1)
+    out[asset.vertices_of("mouth_interior", "teeth_upper", "teeth_lower", "tongue")] = 0
+    return np.asarray(out)
 
 
 def _scalp_angles(mean: Array) -> Array:
@@ -196,7 +199,7 @@ def head_layer(parts: HeadParts, picture: RenderedPicture) -> tuple[Layer, Array
         vertices = _flat_ears(parts, vertices)
     if person.beard == "yes":
         normals = kernels.vertex_normals(vertices, parts.front_triangles)
-        outside = (parts.asset.lips < 0.3).astype(np.float32)
+        outside = np.clip(1 - parts.asset.lips / 0.3, 0, 1)
         vertices = vertices + normals * (parts.beard * outside * 0.075 * person.beard_length)[:, None]
     posed = pose(vertices, picture)
     normals = kernels.vertex_normals(posed, parts.front_triangles)
@@ -293,7 +296,7 @@ def _strands(parts: HeadParts, person: RenderedPerson, vertices: Array) -> tuple
     recede = {"young": 0.15, "middle-aged": 0.6, "old": 1.0}[person.age] if person.sex == "man" else 0.0
     edge = edge - recede * (2.5 + 8 * (1 - person.fringe) * np.exp(-(((front - 33) / 13) ** 2)))
     fringe = (11 if person.sex == "man" and not long else 16) * person.fringe * lean * (1 + 0.35 * locks)
-    edge = edge + (0 if bun else 1) * fringe * _eased((64 - front) / 26)
+    edge = edge + (0 if bun else 1) * fringe * _eased((72 - front) / 28)
     rows = np.linspace(0, 1, SCALP_ROWS)[:, None] * edge[None] / 180 * (_FINE - 1)  # (rows, around) grid row
     low = np.minimum(rows.astype(int), _FINE - 2)
     share = (rows - low)[..., None]

@@ -50,7 +50,7 @@ _SKIN: dict[str, Rgb] = {
 }
 _HAIR: dict[str, Rgb] = {
     "blond": (0.81, 0.67, 0.44),
-    "brown": (0.34, 0.225, 0.145),
+    "brown": (0.325, 0.232, 0.165),
     "black": (0.085, 0.075, 0.075),
     "red": (0.56, 0.26, 0.14),
     "gray": (0.70, 0.70, 0.70),
@@ -110,7 +110,7 @@ class RenderedPerson:
         volume: thickness of the hair in head units (1 unit is about 107 mm).
         waves: how wavy the hair is, 0..1.
         brow_thickness: half height of the brows in head units.
-        folds, wrinkles: how deep the folds of middle age and the lines of old age are, 0..1.2.
+        folds, wrinkles: how deep the folds of middle age and the lines of old age are, 0..1.25.
         texture_seed: freckles and strands.
     """
 
@@ -231,6 +231,8 @@ def sample_person(rng: np.random.Generator, **fixed: str) -> RenderedPerson:
     brow = 0.037 if sex == "man" else 0.024
     gray_brow = hair_color in ("gray", "blond")
     brow_rgb = _mixed(hair_rgb, (0.0, 0.0, 0.0), 0.5 if gray_brow else 0.45)
+    if skin in ("brown", "dark"):
+        brow_rgb = _mixed(brow_rgb, (0.06, 0.04, 0.03), 0.0 if hair_color == "gray" else 0.6)
     if age == "old" and hair_color != "black":
         brow_rgb = _mixed(brow_rgb, (0.66, 0.65, 0.63), 0.55)
     return RenderedPerson(
@@ -246,7 +248,7 @@ def sample_person(rng: np.random.Generator, **fixed: str) -> RenderedPerson:
         brow_thickness=float(brow * rng.uniform(0.8, 1.3)),
         freckles=float(rng.uniform(0.4, 1) if rng.random() < 0.2 and skin in ("pale", "light", "tan") else 0.0),
         folds=float(rng.uniform(*{"young": (0.0, 0.1), "middle-aged": (0.6, 0.85), "old": (0.7, 0.95)}[age])),
-        wrinkles=float(rng.uniform(*{"young": (0.0, 0.02), "middle-aged": (0.15, 0.35), "old": (0.85, 1.1)}[age])),
+        wrinkles=float(rng.uniform(*{"young": (0.0, 0.02), "middle-aged": (0.15, 0.35), "old": (0.95, 1.25)}[age])),
         beard_length=float(rng.uniform(0.3, 1.0) if beard == "yes" else 0.0), fringe=float(rng.uniform(0, 1) ** 1.5),
         parting=float(rng.uniform(-1, 1)), volume=float(rng.uniform(0.05, 0.15)), waves=float(rng.uniform(0, 1)),
         frame_rgb=_FRAMES[int(rng.integers(len(_FRAMES)))], frame_roundness=float(rng.uniform(0, 1)),

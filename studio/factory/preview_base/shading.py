@@ -21,7 +21,7 @@ Array = NDArray[Any]
 PAINTS = ("skin", "lip", "hair", "brow", "iris", "shirt", "frame", "background")
 TRAITS = ("light_x", "light_y", "light_z", "key", "ambient", "gaze_x", "gaze_y", "brow", "freckles", "wrinkles",
           "beard", "slope_x", "slope_y", "scale", "waves", "woman", "brow_inner", "brow_outer", "flush", "folds",
-          "bald")  # fmt: skip
+          "bald", "combed")  # fmt: skip
 _SKIN, _LIP, _HAIR, _BROW, _IRIS, _SHIRT, _FRAME, _BACKGROUND = range(8)
 (
     _GAZE_X,
@@ -40,7 +40,8 @@ _SKIN, _LIP, _HAIR, _BROW, _IRIS, _SHIRT, _FRAME, _BACKGROUND = range(8)
     _FLUSH,
     _FOLDS,
     _BALD,
-) = range(5, 21)
+    _COMBED,
+) = range(5, 22)
 _T_SKIN, _T_MOUTH, _T_UPPER, _T_LOWER, _T_TONGUE, _T_EYE_L, _T_EYE_R, _T_SOCKET, _T_EAR, _T_NECK, _T_LASHES = (
     REGIONS.index(n) + 1 for n in ("skin", "mouth_interior", "teeth_upper", "teeth_lower", "tongue", "eye_left",
                                    "eye_right", "socket", "ear", "neck", "lashes"))  # fmt: skip
@@ -325,7 +326,7 @@ def shade(depth: Array, tags: Array, maps: Array, hair_depth: Array, hair_tags: 
         brows: middle line of a brow.  # (5, 2)
         ages: see `age_map`.  # (268, 126, 2)
         eye: centre of the right eye.  # (3,)
-        paints, traits: in PAINTS' and TRAITS' order.  # (8, 3), (21,)
+        paints, traits: in PAINTS' and TRAITS' order.  # (8, 3), (22,)
         blobs: x, y, radius, brightness.  # (B, 4)
         color: written, linear light.  # (S, S, 3)
         mask: written, 1 where bare face is seen.  # (S, S)
@@ -378,7 +379,7 @@ def shade(depth: Array, tags: Array, maps: Array, hair_depth: Array, hair_tags: 
                 elif tag == _T_TONGUE:
                     out[0], out[1], out[2] = 0.32, 0.09, 0.09
                 elif tag == _T_LASHES:
-                    bare = 0.24 if traits[_WOMAN] > 0 else 0.45
+                    bare = 0.18 if traits[_WOMAN] > 0 else 0.30
                     for k in range(3):
                         out[k] = 0.010 + bare * paints[_SKIN, k]
                     gloss = 0.0
@@ -408,6 +409,7 @@ def shade(depth: Array, tags: Array, maps: Array, hair_depth: Array, hair_tags: 
                     mask[i, j] = 1.0
             if hair_tags[i, j] != 0 and hair_depth[i, j] > depth[i, j]:
                 around, along = hair_maps[i, j, 0], hair_maps[i, j, 1]
+                around += traits[_COMBED] * min(along, 0.6)
                 fade = hair_maps[i, j, 5]
                 if tag == 0:  # roots show on skin only; beside the head there would be a gap
                     fade = min(3.0 * fade + 0.3, 1.0)
