@@ -3,9 +3,10 @@
 Texture is found, not invented. For every hidden pixel a coarse-to-fine PatchMatch
 looks for a place of the background whose surroundings look alike; the picture's
 detail is then copied from there at full size. A smooth base is taken off first and
-continued by itself, so that gradients of light run on. Where nothing alike is
-found, as between the letters of a poster, the colors at the outline run in and
-blur: a soft patch passes for depth of field, a sharp wrong one for a tear.
+continued by itself, so that gradients of light run on; where the ground has one color
+on the whole (`ground`), that is the base, and what stands before it, as the letters
+of a poster, is not copied. Where nothing alike is found, the colors at the outline
+run in and blur: a soft patch passes for depth of field, a sharp wrong one for a tear.
 
 Source: Barnes et al., "PatchMatch", 2009; Wexler, Shechtman, Irani, "Space-time completion of video", 2007.
 This module knows no heads.
@@ -20,6 +21,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.engines.rig import ground
 from studio.engines.rig.fill import pull_push, smoothstep
 
 Array = NDArray[Any]
@@ -32,11 +34,14 @@ FINEST_DEPTH = 0.45  # as far in the finest level goes; deeper in the coarser fi
 WORK_EYE = 80.0  # pixels of eye distance at which everything but the texture is worked out
 REACH = 1.8  # how far away texture may come from
 HALF = 2  # patches are 5 x 5
+RIM = 0.025  # how far an outline's own line reaches, sharpened or drawn
 HALO = 0.07  # how far the blur of the outline reaches beyond the matte
+SOFT_HALO = 0.13  # before ground that is out of focus
 CALM_HALO = 0.20  # on calm ground stray hair and a sharpened outline are seen as far as this
-CALM = (3.0, 7.0)  # gray levels of the ground's own texture: calm below, busy above
 TRUSTED = (0.9, 1.8)  # misfit over the ground's fine texture: alike below, unlike above
 BEYOND = (4.0, 14.0)  # gray levels outside the range of the colors around: allowed below, never above
+RUN_IN = 0.3  # how far in colors at the rim run
+LIGHT = 0.06  # standard deviation of the blur that leaves light and takes fine things away
 SEAM = 0.35  # how far in the step between copy and surroundings is evened out
 
 
@@ -54,14 +59,41 @@ def complete(image: Array, background: Array, alpha: Array, eye: float) -> Float
     near, wide = _grown(person, HALO * eye), _grown(person, CALM_HALO * eye)
     if near.all() or not near.any():
         return picture
-    calm = _calmness(picture, wide, eye)
-    hole = near | (wide & (calm > 0.5))
+    calm, soft = ground.calmness(picture, ~wide, eye)
+    hole = near | (wide & (calm > 0.5)) | (_grown(person, SOFT_HALO * eye) & (soft > 0.5))
     if hole.all():
         return picture
     filled = _fill(picture, hole, eye)
     # On busy ground what shines through thin hair counts; on calm ground it would stay as a ghost of the outline.
-    seen = (np.clip((0.25 - alpha) / 0.2, 0, 1) * (1 - calm))[..., None]
+    seen = np.clip((0.25 - alpha) / 0.2, 0, 1) * (1 - np.maximum(calm, soft))
+    seen *= ~_grown((alpha > 0.25).astype(np.uint8), RIM * eye)
+    clean = hole & ~_grown((alpha > 0.02).astype(np.uint8), RIM * eye)
+    filled += _missed(picture - filled, clean * seen, clean * soft * (1 - calm), eye) * hole[..., None]
+    seen = seen[..., None].astype(np.float32)
     return np.asarray(picture * seen + filled * (1 - seen), np.float32)
+
+
+def _missed(step: Array, seen: Array, lit: Array, eye: float) -> FloatArray:
+    """Return what to add to the fill so that it meets what is seen in the hole, fading away from there.  # (H, W, 3)
+
+    Args:
+        step: from the fill to the picture.  # (H, W, 3)
+        seen: how far a pixel is shown as it is.  # (H, W)
+        lit: how far at least its light counts, without fine things as stray hair.  # (H, W)
+        eye: eye distance in pixels.
+    """
+    scale = min(1.0, WORK_EYE / eye)
+    size = (max(round(seen.shape[1] * scale), 8), max(round(seen.shape[0] * scale), 8))
+    weight: Array = np.maximum(seen, lit).astype(np.float32)
+    small = cv2.resize(step * weight[..., None], size, interpolation=cv2.INTER_AREA)
+    shown, weight = (cv2.resize(p.astype(np.float32), size, interpolation=cv2.INTER_AREA) for p in (seen, weight))
+    sigma = LIGHT * eye * scale
+    light = cv2.GaussianBlur(small, (0, 0), sigma) / (cv2.GaussianBlur(weight, (0, 0), sigma)[..., None] + 1e-3)
+    met: Array = light + (small / (weight[..., None] + 1e-3) - light) * shown[..., None]
+    known = np.clip(2 * weight - 1, 0, 1)
+    away = cv2.distanceTransform((known < 0.5).astype(np.uint8), cv2.DIST_L2, 3) / (eye * scale)
+    run: Array = pull_push(met, known, eager=4.0) * (1 - smoothstep(away, 0.0, RUN_IN))[..., None]
+    return np.asarray(cv2.resize(run, seen.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _grown(mask: Array, radius: float) -> Array:
@@ -69,25 +101,6 @@ def _grown(mask: Array, radius: float) -> Array:
     if not mask.any():
         return mask > 0
     return np.asarray(cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5) <= max(radius, 1.0))
-
-
-def _calmness(picture: Array, hidden: Array, eye: float) -> FloatArray:
-    """Say how calm the ground is next to every pixel: 1 a plain wall, 0 texture.  # (H, W)"""
-    scale = min(1.0, 24.0 / eye)
-    size = (max(round(picture.shape[1] * scale), 4), max(round(picture.shape[0] * scale), 4))
-    seen = cv2.resize((~hidden).astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    known = (seen > 0.99).astype(np.float32)
-    window = (2 * round(0.2 * eye * scale) + 1,) * 2
-    weight = cv2.blur(known, window) + 1e-4
-    mean = cv2.blur(small * known[..., None], window) / weight[..., None]
-    texture = cv2.blur(((small - mean) ** 2).mean(2) * known, window) / weight
-    # The roughest ground around decides: beside a letter there is no calm.
-    texture = cv2.dilate(texture * (weight > 0.05), np.ones(window, np.uint8))
-    calm = 1 - smoothstep(np.sqrt(np.maximum(texture, 0)), *CALM)  # running sums may end a hair below 0
-    reached = cv2.dilate((weight > 0.05).astype(np.uint8), np.ones(window, np.uint8))
-    calm = pull_push(calm[..., None].astype(np.float32), reached.astype(np.float32))[..., 0]
-    return np.asarray(cv2.resize(calm, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _fill(picture: Array, hole: Array, eye: float) -> FloatArray:
@@ -107,14 +120,19 @@ def _fill(picture: Array, hole: Array, eye: float) -> FloatArray:
     small: Array = picture * seen[..., None]
     if scale < 1:
         small = cv2.resize(small, size, interpolation=cv2.INTER_AREA) / np.maximum(known, 0.02)[..., None]
-    smooth: Array = pull_push(small, known, eager=4.0)
-    base: Array = _base(small * known[..., None], known, smooth, eye * scale)
+    known = np.asarray(known, np.float32)
+    color, clear = ground.prevailing(small, known, eye * scale)
+    mean = _base(small * known[..., None], known, pull_push(small, known, eager=4.0), eye * scale)
+    base: Array = mean + (color - mean) * clear[..., None]  # a pattern has no color of its own
     detail, hidden = np.ascontiguousarray(small - base), known < 0.5
-    field, cost = _correspond(detail, hidden, eye * scale)
+    deep: Array = cv2.distanceTransform(hidden.astype(np.uint8), cv2.DIST_L2, 3) / (eye * scale)
+    ends = (1 - smoothstep(deep, 0.0, RUN_IN))[..., None]
+    smooth: Array = base + pull_push(detail * known[..., None], known, eager=4.0) * ends
+    apart = ground.things(small, base, clear) > 0.5
+    field, cost = _correspond(detail, hidden, apart & ~hidden, eye * scale)
     if field is None:
         laid = cv2.resize(smooth, hole.shape[::-1], interpolation=cv2.INTER_LINEAR)
         return np.where(hole[..., None], laid, picture).astype(np.float32)
-    deep: Array = cv2.distanceTransform(hidden.astype(np.uint8), cv2.DIST_L2, 3) / (eye * scale)
     share: Array = _trust(detail, hidden, field, cost, eye * scale) * (1 - smoothstep(deep, DEEPEST - 0.3, DEEPEST))
     copied, missed = _tried(detail, hidden, field)
     met = base + missed * (1 - smoothstep(deep, 0.0, SEAM))[..., None]
@@ -177,7 +195,7 @@ def _base(seen: Array, known: Array, smooth: Array, eye: float) -> FloatArray:
     return np.asarray(cv2.resize(base, known.shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def _correspond(detail: Array, hole: Array, eye: float) -> tuple[Array | None, Array]:
+def _correspond(detail: Array, hole: Array, apart: Array, eye: float) -> tuple[Array | None, Array]:
     """Find for every hidden pixel where its detail comes from, coarse to fine.
 
     Returns:
@@ -195,7 +213,8 @@ def _correspond(detail: Array, hole: Array, eye: float) -> tuple[Array | None, A
         small: Array = cv2.resize(detail * (~hole)[..., None], size, interpolation=cv2.INTER_AREA)
         small = small / np.maximum(1 - part, 0.05)[..., None]
         hidden = part > 0.5
-        source = cv2.erode((~hidden).astype(np.uint8), np.ones((2 * HALF + 1,) * 2), borderValue=0) > 0
+        other = cv2.resize(apart.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.3
+        source = cv2.erode((~(hidden | other)).astype(np.uint8), np.ones((2 * HALF + 1,) * 2), borderValue=0) > 0
         depth = cv2.distanceTransform(hidden.astype(np.uint8), cv2.DIST_L2, 3)
         target = hidden & (depth < (DEEPEST if level < 2 else FINEST_DEPTH) * eye * scale)
         if source.sum() < 30 or not target.any():

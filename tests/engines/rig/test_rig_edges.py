@@ -162,6 +162,47 @@ def test_things_that_fit_nowhere_run_out_softly():
     assert steps.max() < 60
 
 
+def test_a_thing_on_the_wall_is_not_repeated_behind_the_person():
+    """A red field beside the neck of someone before a pale wall: the wall goes on behind the neck."""
+    image = np.full((260, 240, 3), (236, 238, 243), np.uint8)
+    image[60:110, 150:] = (214, 214, 216)  # a soft shadow on the wall
+    image[170:215, 14:58] = (190, 45, 45)
+    image = cv2.GaussianBlur(image, (0, 0), 1.5)
+    alpha = np.zeros((260, 240), np.float32)
+    alpha[30:150, 60:180] = 1
+    alpha[150:, 76:164] = 1
+    alpha[225:, :] = 1
+    filled = plate.complete(image, image.astype(np.float32), alpha, EYE)
+    redness = (filled[..., 0] - filled[..., 1:].max(2))[100:225, 64:150]
+    assert redness.max() < 40  # 145 where the field was drawn once more
+
+
+def test_a_letter_cut_by_the_head_does_not_end_with_a_step():
+    """Letters of another color that run behind the head end softly there, and are not cut along the outline."""
+    image = np.full((240, 240, 3), (96, 108, 124), np.uint8)
+    for y, word in ((78, "HAH"), (128, "EXE"), (178, "KNK")):
+        cv2.putText(image, word, (2, y), cv2.FONT_HERSHEY_SIMPLEX, 1.5, (222, 196, 120), 9, cv2.LINE_AA)
+    image = cv2.GaussianBlur(image, (0, 0), 1.5)
+    alpha = np.zeros((240, 240), np.float32)
+    alpha[30:, 70:190] = 1
+    filled = plate.complete(image, image.astype(np.float32), alpha, EYE)
+    own = np.abs(np.diff(image.astype(float).mean(2), axis=1))[34:236, :60].max()  # of the blurred letters themselves
+    assert np.abs(np.diff(filled.mean(2), axis=1))[34:236, 66:100].max() < 1.3 * own
+
+
+def test_a_sharpened_outline_leaves_no_line_on_textured_ground():
+    rng = np.random.default_rng(5)
+    grain = cv2.GaussianBlur(rng.normal(0, 40, (240, 240)).astype(np.float32), (0, 0), 1.2)
+    image = np.clip(128 + grain[..., None].repeat(3, 2), 0, 255).round().astype(np.uint8)
+    alpha = np.zeros((240, 240), np.float32)
+    cv2.circle(alpha, (120, 130), 60, 1.0, -1)
+    line = np.zeros((240, 240), np.uint8)
+    cv2.circle(line, (120, 130), 61, 1, 1)
+    image[line > 0] = 250
+    filled = plate.complete(image, image.astype(np.float32), alpha, EYE)
+    assert filled[line > 0].mean() < 150  # 128 is the ground
+
+
 def test_hair_cut_by_the_border_is_not_mirrored():
     person = np.zeros((80, 80, 4), np.float32)
     person[..., 3] = 1
