@@ -79,6 +79,24 @@ def opening(analyser, picture):
 # -- what each control delivers, as an independent look at the picture sees it ----------------------------------------
 
 
+@pytest.mark.parametrize("control", ["eyesOpen", "winkLeft", "winkRight"])
+def test_half_a_slider_shuts_half_an_eye(portrait, photo, control):
+    """The way of the lid as drawn: the eye that is still seen, from what is seen of it when it is open or shut."""
+    end = -1.0 if control == "eyesOpen" else 1.0
+    sides = [side for side in ("Left", "Right") if control in ("eyesOpen", f"wink{side}")]
+    states = [resolve(ExpressionEdit({control: end * share}), portrait.own_weights) for share in (0.5, 1.0)]
+    ways = [[portrait._lid_motion(state.weights, side).close for side in sides] for state in states]
+    half, whole = np.array(ways)
+    assert whole.min() > 0.99
+    assert half.min() > 0.4
+    assert half.max() < 0.58
+
+
+def test_half_shut_eyes_look_half_shut(portrait, photo, analyser):
+    seen = [opening(analyser, p) for p in (photo, edited(portrait, eyesOpen=-0.5), edited(portrait, eyesOpen=-1))]
+    assert 0.5 < (seen[1] - seen[2]) / (seen[0] - seen[2]) < 0.8
+
+
 @pytest.mark.parametrize(
     ("control", "least", "most"),
     [("eyeWide", 1.06, 1.30), ("eyeSquint", 0.60, 0.90), ("eyeBlink", 0.0, 0.30)],
