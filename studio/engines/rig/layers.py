@@ -10,7 +10,8 @@ face, the plane of the ears further out), a share of the head's rotation (all of
 it on the head, little on the shoulders) and the expression of the nearest skin.
 The face mesh passes over into the card along its border, so no crack can open
 between them. The card's depth never falls so steeply that the sheet would fold
-over itself in a turn; where the picture cuts hair, the border holds it.
+over itself in a turn; where the side of the picture cuts hair, the border holds it,
+and where its top does, a low dome ends the head.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.engines.rig import kernels, matting
-from studio.engines.rig.asset import CHIN, HeadAsset
+from studio.engines.rig.asset import CHIN, HAIRLINE, HeadAsset
 from studio.engines.rig.fill import pull_push as pull_push
 from studio.engines.rig.fill import smoothstep as smoothstep
 from studio.engines.rig.fit import HeadFit
@@ -40,6 +41,7 @@ SLACK = 40.0  # gray levels by which the person's color may bend so that the unm
 UNLIKE = (2.0, 10.0)  # gray levels from the completed background: below, a mixed pixel is background itself
 OUTLINE = (0.02, 0.10)  # of the eye distance: what lies nearer to the person is its outline's, beyond it is ground
 DOME = 0.3  # height over half width of what ends a head cut by the upper border
+CUT_HAIR = (0.1, 0.3)  # of the eye distance from border to hairline: below, it cuts the forehead; above, only hair
 PINNED = 0.9  # of the eye distance: how far inside the border of the picture hair begins to be held by it
 
 
@@ -190,7 +192,8 @@ def build_card(asset: HeadAsset, fit: HeadFit, mesh: Array, drawn: Array, person
     a, b, c, d = index[:-1, :-1][full], index[:-1, 1:][full], index[1:, 1:][full], index[1:, :-1][full]
     triangles = np.concatenate([np.stack([a, d, b], 1), np.stack([b, d, c], 1)]).astype(np.int32)
     points = np.concatenate([flat, depth.reshape(-1, 1)], 1).astype(np.float32)
-    free = _free_of_border(flat, person, mesh[np.unique(drawn), :2], eye)
+    hairline = float(asset.landmarks(mesh)[HAIRLINE, 1])
+    free = _free_of_border(flat, person, mesh[np.unique(drawn), :2], hairline, eye)
     return Card(points, triangles, share.astype(np.float32), neighbours, weights, free)
 
 
@@ -216,13 +219,14 @@ def _full_cells(person: Array, x: Array, y: Array) -> Array:
     return np.asarray(beyond | (inside > 0))
 
 
-def _free_of_border(points: Array, person: Array, face: Array, eye: float) -> FloatArray:
+def _free_of_border(points: Array, person: Array, face: Array, hairline: float, eye: float) -> FloatArray:
     """Hold hair where the picture cuts it, because what lies beyond was never seen.  # (G, 2)
 
     Args:
         points: the card's, pixels.  # (G, 2)
         person: person mask.  # (H, W) bool
         face: vertices of the drawn face, pixels; never held.  # (N, 2)
+        hairline: row of the forehead's upper end, pixels.
     """
     width = person.shape[1]
     out = np.ones((len(points), 2), np.float32)
@@ -235,6 +239,8 @@ def _free_of_border(points: Array, person: Array, face: Array, eye: float) -> Fl
         cut = cv2.GaussianBlur(line.astype(np.float32)[None], (0, 0), 0.25 * eye)[0]
         wide = np.array(line.sum() / eye)  # a narrow cut, held, would be drawn out to a tuft
         cut *= 0.5 * smoothstep(wide, 0.5, 1.0) + 0.5 * smoothstep(wide, 1.4, 2.2)
+        if axis == 1:  # the top of a head may sink below the border: hair that is held there is drawn out to a crest
+            cut *= 1 - smoothstep(np.array(hairline / eye), *CUT_HAIR)
         held = cut[np.clip(np.round(points[:, 1 - axis]), 0, len(line) - 1).astype(int)]
         free = smoothstep(distance / eye, 0.0, float(np.clip(0.95 * room / eye, 0.05, PINNED)))
         out[:, axis] *= 1 - held * (1 - free)

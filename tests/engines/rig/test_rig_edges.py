@@ -214,6 +214,24 @@ def test_hair_cut_by_the_border_is_not_mirrored():
     assert column[seen].max() < 12  # a mirror would show 29 at the top
 
 
+def test_hair_cut_by_the_upper_border_is_not_drawn_out_when_the_head_sinks(animator, analyser):
+    whole = drawing.render(straight(seed=1), 448)[0]
+    face = analyser.detect(whole)[0]
+    ground = np.median(whole[:20, :20].reshape(-1, 3), 0)
+    crown = np.flatnonzero((np.abs(whole.astype(float) - ground).max(2) > 20).any(1))[0]
+    brow = face.landmarks[10, 1]
+    picture = np.ascontiguousarray(whole[round(crown + 0.3 * (brow - crown)) :])  # through the hair
+    portrait = animator.prepare(picture, analyser.detect(picture)[0])
+    edited(portrait, headPitch=-10)
+    x0, y0, _, _ = portrait._box
+    column = round(face.landmarks[10, 0]) - x0
+    drawn = np.flatnonzero(portrait._tag[:, column])
+    from_row = portrait._maps[drawn[0] : round(brow - crown), column, 1]
+    hair = from_row[(from_row > 2) & (from_row < 0.6 * (brow - crown))]
+    assert len(hair) > 12
+    assert np.diff(hair).min() > 0.7  # of a row per row; at .36 hair is drawn out to three times its length
+
+
 def test_no_turn_shows_a_crack_or_a_staircase_between_face_and_card(portrait, photo):
     for values in ({"headYaw": 12}, {"headYaw": -12}, {"headPitch": 8}, {"headPitch": -8}):
         rgba = portrait.render_with_alpha(resolve(ExpressionEdit(values), portrait.own_weights))
