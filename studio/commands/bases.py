@@ -90,8 +90,13 @@ def base_build(
         int | None, typer.Option(min=1, help="Pictures to see in all; default the plan's.", show_default=False)
     ] = None,
     renders: Renders = None,
+    codec: Annotated[
+        Path | None, typer.Option(help="Folder of the autoencoder; default the assets' own.", show_default=False)
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same base.")] = 1,
-    processes: Annotated[int, typer.Option(min=1, help="Processes that render; training takes one thread.")] = 1,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that render and encode; training takes one thread.")
+    ] = 1,
     as_it_is: AsItIs = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -109,6 +114,7 @@ def base_build(
         seed=seed,
         images=images,
         renders=renders,
+        codec=codec or ASSETS / "codec",
         processes=processes,
         as_it_is=as_it_is,
         on_progress=lambda share, text: output.progress(share, text),

@@ -61,6 +61,7 @@ def build_embedded_base(
     seed: int = 1,
     images: int | None = None,
     renders: int | None = None,
+    codec: Path,
     processes: int = 1,
     as_it_is: bool = False,
     on_progress: Callable[[float, str], None] | None = None,
@@ -70,6 +71,7 @@ def build_embedded_base(
     Args:
         out: folder to write, in the layout of diffusers.
         work_folder: pictures and checkpoints; stays, so that the run can be continued.
+        codec: folder of the autoencoder, from `build_codec_of_base`.
         images, renders: pictures to see, and different ones to render; None is what the shipped base was made with.
         as_it_is: train nothing; write what the work folder's last checkpoint holds, also beside a run at work.
 
@@ -92,8 +94,10 @@ def build_embedded_base(
     plan = replace(shipped, seed=seed, images=images or shipped.images, renders=renders or shipped.renders)
     if as_it_is:
         require_checkpoint(work_folder)
-        return export_checkpoint(work_folder, out, plan)
-    return build_base(out, work_folder=work_folder, plan=plan, processes=processes, on_progress=on_progress)
+        return export_checkpoint(work_folder, out, plan, codec)
+    return build_base(
+        out, codec=codec, work_folder=work_folder, plan=plan, processes=processes, on_progress=on_progress
+    )
 
 
 def build_codec_of_base(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ torch = pytest.importorskip("torch", reason="diffusion needs torch")
 from studio.engines.diffusion.bases import autoencoder  # noqa: E402
 from studio.errors import ConflictError, EngineError, EngineUnavailableError  # noqa: E402
 from studio.factory.preview_base import judge, training  # noqa: E402
+from studio.factory.preview_base.cache import PictureCache, fill  # noqa: E402
 from studio.factory.preview_base.drawing import render  # noqa: E402
 from studio.factory.preview_base.judge import (  # noqa: E402
     AttributeClassifier,
@@ -24,13 +26,15 @@ from studio.factory.preview_base.judge import (  # noqa: E402
     read_attributes,
     train_classifier,
 )
+from studio.factory.preview_base.latents import LatentCache, fill_latents, read_codec, scaled  # noqa: E402
 from studio.factory.preview_base.networks import BaseShape  # noqa: E402
 from studio.factory.preview_base.opening import embedded_pipeline, load_embedded, sample_pictures  # noqa: E402
 from studio.factory.preview_base.people import ATTRIBUTES, DATASET_VERSION, picture_of_index  # noqa: E402
 from studio.factory.preview_base.tokenizer import MODEL_MAX_LENGTH, TRIGGERS, WORDS, make_tokenizer  # noqa: E402
 from studio.factory.preview_base.training import BasePlan, build_base, export_checkpoint  # noqa: E402
 
-BASE = Path(__file__).resolve().parents[2] / "assets" / "base"
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+BASE, CODEC = ASSETS / "base", ASSETS / "codec"
 TINY = BasePlan(
     seed=5,
     images=24,
@@ -53,6 +57,9 @@ def _few_renders_per_shard() -> Any:
     patch.undo()
 
 
+build = partial(build_base, codec=CODEC)
+
+
 @pytest.fixture(scope="module")
 def pictures() -> np.ndarray:
     return np.stack([render(picture_of_index(77, i))[0] for i in range(96)])
@@ -68,7 +75,7 @@ def _psnr(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def test_autoencoder_keeps_pictures_it_was_not_fitted_on(pictures: np.ndarray) -> None:
-    x = training._scaled(pictures)
+    x = scaled(pictures)
     model = autoencoder.fit(x[:64])
     latents = model.encode(x[64:]).latent_dist.mean
     assert latents.shape == (32, 12, 16, 16)
@@ -79,7 +86,7 @@ def test_autoencoder_keeps_pictures_it_was_not_fitted_on(pictures: np.ndarray) -
 
 
 def test_autoencoder_is_read_back_bit_for_bit(pictures: np.ndarray, tmp_path: Path) -> None:
-    x = training._scaled(pictures[:16])
+    x = scaled(pictures[:16])
     model = autoencoder.fit(x)
     model.save_pretrained(tmp_path)
     again = autoencoder.PatchAutoencoder.from_pretrained(tmp_path)
@@ -120,14 +127,38 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
     return out
 
 
+def test_latents_are_those_of_the_pictures_and_of_their_mirrors(tmp_path: Path) -> None:
+    fill(tmp_path, 5, 8)
+    fill_latents(tmp_path, 5, 8, CODEC)
+    rows = np.array([6, 2, 2])
+    found = LatentCache(tmp_path, 5, 8, CODEC).latents(rows, np.array([False, False, True]))
+    model, given = read_codec(CODEC), PictureCache(tmp_path, 5, 8).pictures(rows)
+    given[2] = given[2, :, ::-1]
+    wanted = model.encode(scaled(given)).latent_dist.mode() * model.config.scaling_factor
+    assert found.shape == (3, 16, 16, 16)
+    assert float((found - wanted).abs().mean()) < 0.02
+    assert _psnr(model.decode(found / model.config.scaling_factor).sample, scaled(given)) > 28
+    made = {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
+    fill_latents(tmp_path, 5, 8, CODEC, processes=2)
+    assert {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == made, "latents are made once"
+
+
+def test_the_trained_autoencoder_is_one_that_pipelines_and_diffusers_take(tmp_path: Path) -> None:
+    from diffusers import AutoencoderDC
+
+    model, plain = read_codec(CODEC), AutoencoderDC.from_pretrained(CODEC, local_files_only=True)
+    x = torch.linspace(-1, 1, 3 * 64 * 64).reshape(1, 3, 64, 64)
+    assert len(model.config.block_out_channels) == 4
+    assert torch.equal(model.encode(x).latent_dist.sample(), plain.float().eval().encode(x).latent)
+    model.save_pretrained(tmp_path)
+    assert "block_out_channels" not in json.loads((tmp_path / "config.json").read_text("utf-8"))
+
+
 def test_a_stopped_run_continues_exactly(tmp_path: Path) -> None:
-    straight = build_base(tmp_path / "a", work_folder=tmp_path / "wa", plan=TINY)
-    said: list[str] = []
-    build_base(tmp_path / "half", work_folder=tmp_path / "wb", plan=TINY, stop_after_step=3)
-    early = export_checkpoint(tmp_path / "wb", tmp_path / "early", TINY)
-    record = build_base(
-        tmp_path / "b", work_folder=tmp_path / "wb", plan=TINY, on_progress=lambda share, text: said.append(text)
-    )
+    straight = build(tmp_path / "a", work_folder=tmp_path / "wa", plan=TINY)
+    build(tmp_path / "half", work_folder=tmp_path / "wb", plan=TINY, stop_after_step=3)
+    early = export_checkpoint(tmp_path / "wb", tmp_path / "early", TINY, CODEC)
+    record = build(tmp_path / "b", work_folder=tmp_path / "wb", plan=TINY)
     one, two, half = _weights(tmp_path / "a"), _weights(tmp_path / "b"), _weights(tmp_path / "half")
     assert len(one) > 100
     assert all(torch.equal(one[n], two[n]) for n in one)
@@ -142,19 +173,19 @@ def test_a_stopped_run_continues_exactly(tmp_path: Path) -> None:
 
 def test_a_run_under_another_plan_is_not_continued(tmp_path: Path) -> None:
     plan = replace(TINY, images=4)
-    build_base(tmp_path / "a", work_folder=tmp_path, plan=plan)
+    build(tmp_path / "a", work_folder=tmp_path, plan=plan)
     with pytest.raises(ConflictError, match="another plan"):
-        build_base(tmp_path / "b", work_folder=tmp_path, plan=TINY)
+        build(tmp_path / "b", work_folder=tmp_path, plan=TINY)
     with pytest.raises(ConflictError, match="a run already"):
-        build_base(tmp_path / "b", work_folder=tmp_path, plan=plan, resume=False)
+        build(tmp_path / "b", work_folder=tmp_path, plan=plan, resume=False)
 
 
 def test_a_diverging_run_stops_and_keeps_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    build_base(tmp_path / "a", work_folder=tmp_path, plan=TINY, stop_after_step=2)
+    build(tmp_path / "a", work_folder=tmp_path, plan=TINY, stop_after_step=2)
     before = (tmp_path / "checkpoint.pt").read_bytes()
     monkeypatch.setattr(training._Run, "_one_step", lambda self: float("nan"))
     with pytest.raises(EngineError, match="diverged"):
-        build_base(tmp_path / "a", work_folder=tmp_path, plan=TINY)
+        build(tmp_path / "a", work_folder=tmp_path, plan=TINY)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 

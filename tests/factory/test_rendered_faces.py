@@ -228,7 +228,7 @@ def test_the_cache_holds_the_pictures_of_their_numbers(tmp_path: Path, monkeypat
     cache = PictureCache(tmp_path, 7, 6)
     assert len(cache) == 6
     rows = cache.pictures(np.array([5, 0]))
-    assert np.array_equal(rows[0], render(picture_of_index(7, 5))[0])
+    assert np.array_equal(rows[0], render(picture_of_index(7, 5), 128)[0])
     assert cache.labels[5] == picture_of_index(7, 5).labels
     made = {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
     fill(tmp_path, 7, 6)

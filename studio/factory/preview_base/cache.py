@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.factory.preview_base.drawing import render
+from studio.factory.preview_base.networks import RESOLUTION
 from studio.factory.preview_base.people import DATASET_VERSION, picture_of_index
 
 SHARD = 1024
-SIZE = 64
 
 
 class PictureCache:
@@ -40,7 +40,7 @@ class PictureCache:
             FileNotFoundError: a shard is missing; call `fill` first.
         """
         shards = range(-(-count // SHARD))
-        self._pictures = [np.load(_picture_file(folder, seed, k), mmap_mode="r") for k in shards]
+        self._pictures = [shard_pictures(folder, seed, k) for k in shards]
         self.labels: list[dict[str, str]] = []
         for k in shards:
             self.labels += json.loads(_label_file(folder, seed, k).read_text(encoding="utf-8"))
@@ -50,7 +50,7 @@ class PictureCache:
         return len(self.labels)
 
     def pictures(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return pictures by number.  # (N,) -> (N, 64, 64, 3)"""
+        """Return pictures by number.  # (N,) -> (N, 128, 128, 3)"""
         return np.stack([self._pictures[int(r) // SHARD][int(r) % SHARD] for r in rows])
 
 
@@ -84,20 +84,30 @@ def fill(
                 on_progress(done / len(shards))
 
 
+def shard_pictures(folder: Path, seed: int, shard: int) -> NDArray[np.uint8]:
+    """Return the pictures of a shard, read as they are asked for.  # (SHARD, 128, 128, 3)
+
+    Raises:
+        FileNotFoundError: it was not made.
+    """
+    pictures: NDArray[np.uint8] = np.load(_picture_file(folder, seed, shard), mmap_mode="r")
+    return pictures
+
+
 def _picture_file(folder: Path, seed: int, shard: int) -> Path:
-    return folder / f"pictures-v{DATASET_VERSION}-{seed}-{shard:04d}.npy"
+    return folder / f"pictures-v{DATASET_VERSION}-{RESOLUTION}-{seed}-{shard:04d}.npy"
 
 
 def _label_file(folder: Path, seed: int, shard: int) -> Path:
-    return folder / f"labels-v{DATASET_VERSION}-{seed}-{shard:04d}.json"
+    return folder / f"labels-v{DATASET_VERSION}-{RESOLUTION}-{seed}-{shard:04d}.json"
 
 
 def _make_shard(folder: Path, seed: int, shard: int) -> None:
-    pictures = np.empty((SHARD, SIZE, SIZE, 3), np.uint8)
+    pictures = np.empty((SHARD, RESOLUTION, RESOLUTION, 3), np.uint8)
     labels: list[dict[str, Any]] = []
     for i in range(SHARD):
         picture = picture_of_index(seed, shard * SHARD + i)
-        pictures[i], _ = render(picture, SIZE)
+        pictures[i], _ = render(picture, RESOLUTION)
         labels.append(picture.labels)
     target = _picture_file(folder, seed, shard)
     part = target.with_suffix(f".{os.getpid()}.part")

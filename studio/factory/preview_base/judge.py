@@ -25,6 +25,8 @@ from studio.factory.preview_base.cache import PictureCache, fill
 from studio.factory.preview_base.people import ATTRIBUTES, mirrored_labels
 
 _WIDTHS = (24, 48, 80, 112)
+_SEEN = 64
+"""Side at which pictures are read, in pixels: larger ones are shrunk."""
 HELD_OUT_SEED = 1_000_003
 """The training set the accuracy is measured on; nothing is ever trained on it."""
 
@@ -66,12 +68,12 @@ def read_attributes(model: AttributeClassifier, pictures: NDArray[np.uint8], bat
 
     Args:
         model: from `load_classifier`.
-        pictures: RGB, (N, 64, 64, 3).
+        pictures: RGB, of 64 pixels or a multiple.  # (N, S, S, 3)
     """
     out: list[dict[str, str]] = []
     with torch.inference_mode():
         for start in range(0, len(pictures), batch):
-            logits = model(_scaled(pictures[start : start + batch]))
+            logits = model(_shrunk(_scaled(pictures[start : start + batch])))
             columns = {n: part.argmax(1).tolist() for n, part in _by_attribute(logits).items()}
             out += [{n: ATTRIBUTES[n][c[i]] for n, c in columns.items()} for i in range(len(logits))]
     return out
@@ -191,7 +193,7 @@ def _examples(
     x = _scaled(pictures)
     coded = torch.from_numpy(rng.random(len(rows)) < 0.5).view(-1, 1, 1, 1)
     with torch.no_grad():
-        x = torch.where(coded, vae.decode(vae.encode(x).latent_dist.mean).sample, x)
+        x = _shrunk(torch.where(coded, vae.decode(vae.encode(x).latent_dist.mean).sample, x))
         blurred = torch.nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
         x = x + torch.from_numpy(rng.uniform(0, 0.7, (len(rows), 1, 1, 1)).astype(np.float32)) * (blurred - x)
     strength = rng.uniform(0, 0.06, (len(rows), 1, 1, 1))
@@ -203,6 +205,11 @@ def _examples(
 def _by_attribute(logits: torch.Tensor) -> dict[str, torch.Tensor]:
     sizes = [len(v) for v in ATTRIBUTES.values()]
     return dict(zip(ATTRIBUTES, torch.split(logits, sizes, 1), strict=True))
+
+
+def _shrunk(pictures: torch.Tensor) -> torch.Tensor:
+    """Return pictures at the side at which they are read.  # (N, 3, S, S) -> (N, 3, 64, 64)"""
+    return torch.nn.functional.avg_pool2d(pictures, pictures.shape[-1] // _SEEN)
 
 
 def _scaled(pictures: NDArray[np.uint8]) -> torch.Tensor:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+RESOLUTION = 128
+"""Side of the base's pictures in pixels."""
 LATENTS = 16
-"""Latents a side of a picture of 64 pixels."""
+"""Latents a side of such a picture."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +26,21 @@ class BaseShape:
     text_layers: int = 2
 
 
-def networks(shape: BaseShape, tokenizer: Any) -> tuple[Any, Any]:
-    """Return the UNet and the text encoder, untrained."""
+def networks(shape: BaseShape, tokenizer: Any, latent_channels: int) -> tuple[Any, Any]:
+    """Return the UNet and the text encoder, untrained.
+
+    Args:
+        latent_channels: of the autoencoder that the UNet draws for.
+    """
     import diffusers
     from transformers import CLIPTextConfig, CLIPTextModel
 
     library: Any = diffusers
     levels = len(shape.channels)
     unet = library.UNet2DConditionModel(
-        sample_size=LATENTS, in_channels=12, out_channels=12, block_out_channels=shape.channels, layers_per_block=1,
-        cross_attention_dim=shape.text_width, attention_head_dim=4, norm_num_groups=8,
+        sample_size=LATENTS, in_channels=latent_channels, out_channels=latent_channels,
+        block_out_channels=shape.channels, layers_per_block=1, cross_attention_dim=shape.text_width,
+        attention_head_dim=4, norm_num_groups=8,
         down_block_types=("CrossAttnDownBlock2D",) * levels, up_block_types=("CrossAttnUpBlock2D",) * levels,
     )  # fmt: skip
     config = CLIPTextConfig(

@@ -7,6 +7,7 @@ full precision, since a processor gains nothing from half.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,25 +39,24 @@ def load_embedded(folder: Path) -> dict[str, Any]:
     import torch
     import transformers
 
-    from studio.engines.diffusion.bases.autoencoder import PatchAutoencoder
+    from studio.engines.diffusion.bases.autoencoder import autoencoder_class
 
     library: Any = diffusers
     encoders: Any = transformers
-    autoencoder: Any = PatchAutoencoder
-
     if not (folder / "model_index.json").is_file():
         raise EngineUnavailableError(
             "The embedded base model is missing.", "Make it with `python -m studio base build`."
         )
     local = {"local_files_only": True}
     try:
+        vae = json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8"))
         parts: dict[str, Any] = {
             "unet": library.UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, **local),
             "text_encoder": encoders.CLIPTextModel.from_pretrained(
                 folder / "text_encoder", dtype=torch.float32, **local
             ),
             "tokenizer": encoders.CLIPTokenizer.from_pretrained(folder / "tokenizer", **local),
-            "vae": autoencoder.from_pretrained(folder / "vae", torch_dtype=torch.float32, **local),
+            "vae": autoencoder_class(vae).from_pretrained(folder / "vae", torch_dtype=torch.float32, **local),
             "scheduler": library.DDPMScheduler.from_pretrained(folder / "scheduler", **local),
         }
     except (OSError, ValueError, RuntimeError) as exc:

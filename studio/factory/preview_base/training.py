@@ -1,9 +1,10 @@
 """Trains the embedded base from nothing: rendered faces, captions, one small latent diffusion model.
 
-The loop is plain: a batch of cached renders, half of them flipped with their
-captions; noise at a random time; the network predicts the velocity. Every
-random choice is drawn from the step's number, so a run that was stopped
-continues exactly as if it had not been. An average of the weights is exported.
+The loop is plain: a batch of renders, as latents of an autoencoder that was
+trained before, half of them mirrored with their captions; noise at a random
+time; the network predicts the velocity. Every random choice is drawn from the
+step's number, so a run that was stopped continues exactly as if it had not
+been. An average of the weights is exported.
 
 It knows nothing of persons or adapters: that is what the base is for, later.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -24,13 +26,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from studio.engines.diffusion.bases import autoencoder
+from studio.engines.diffusion.bases.inspecting import component_weights
 from studio.errors import ConflictError, EngineError
 from studio.factory.preview_base.cache import PictureCache, fill
 from studio.factory.preview_base.captions import training_caption
 from studio.factory.preview_base.checkpoints import CHECKPOINT, CURVE, note, read_state, save_state
 from studio.factory.preview_base.heads import Critic, Reader, Teller, falling
-from studio.factory.preview_base.networks import LATENTS, BaseShape, model_index, networks, scheduler
+from studio.factory.preview_base.latents import LatentCache, fill_latents, fingerprint, read_codec
+from studio.factory.preview_base.networks import LATENTS, RESOLUTION, BaseShape, model_index, networks, scheduler
 from studio.factory.preview_base.people import DATASET_VERSION, mirrored_labels
 from studio.factory.preview_base.tokenizer import make_tokenizer
 
@@ -38,7 +41,6 @@ Progress = Callable[[float, str], None]
 
 NAME, TITLE, FAMILY = "preview", "Preview base: rendered faces", "sd15"
 LICENSE = "Apache-2.0"
-_FIT_PICTURES = 2048
 _LOG_EVERY = 20
 _TELLING, _READING, _SHOWING = 0.1, 0.3, 0.04
 
@@ -75,6 +77,7 @@ class BasePlan:
 def build_base(
     out: Path,
     *,
+    codec: Path,
     work_folder: Path,
     plan: BasePlan | None = None,
     checkpoint_seconds: float = 180.0,
@@ -87,10 +90,11 @@ def build_base(
 
     Args:
         out: folder to write the base to, in diffusers' layout with base.json.
-        work_folder: pictures, checkpoints and the loss curve (curve.jsonl); some 1.2 GB for the full plan.
+        codec: folder of the autoencoder, from `build_codec`.
+        work_folder: pictures, latents, checkpoints and the loss curve (curve.jsonl); 2.3 GB for the full plan.
         plan: what to do; the default is the base that ships.
         checkpoint_seconds: between checkpoints.
-        processes: processes that render pictures; training uses one thread.
+        processes: processes that render and encode pictures; training uses one thread.
         resume: continue from the work folder's checkpoint; without it an existing checkpoint is refused.
         stop_after_step: save a checkpoint and stop there.
         on_progress: hears the share that is done, 0..1, and a sentence.
@@ -99,6 +103,7 @@ def build_base(
         The record, as written to base.json.
 
     Raises:
+        NotFoundError, UserInputError: there is no autoencoder in the folder.
         ConflictError: the work folder holds a run under another plan, or any run when `resume` is off.
         EngineError: the loss is no longer a number.
     """
@@ -107,8 +112,12 @@ def build_base(
     tell = on_progress or (lambda share, text: None)
     work_folder.mkdir(parents=True, exist_ok=True)
     cache_folder = work_folder / "cache"
-    fill(cache_folder, plan.seed, plan.renders, processes, lambda s: tell(0.1 * s, "Rendering pictures."))
-    run = _Run(plan, work_folder, PictureCache(cache_folder, plan.seed, plan.renders))
+    fill(cache_folder, plan.seed, plan.renders, processes, lambda s: tell(0.05 * s, "Rendering pictures."))
+    fill_latents(
+        cache_folder, plan.seed, plan.renders, codec, processes,
+        lambda s: tell(0.05 + 0.05 * s, "Encoding pictures."),
+    )  # fmt: skip
+    run = _Run(plan, work_folder, codec)
     if (work_folder / CHECKPOINT).is_file():
         if not resume:
             raise ConflictError("The work folder holds a run already.", "Continue it, or name another folder.")
@@ -117,28 +126,30 @@ def build_base(
     return run.export(out)
 
 
-def export_checkpoint(work_folder: Path, out: Path, plan: BasePlan) -> dict[str, Any]:
+def export_checkpoint(work_folder: Path, out: Path, plan: BasePlan, codec: Path) -> dict[str, Any]:
     """Write the base as it is at the last checkpoint of a run, also while the run goes on."""
-    run = _Run(plan, work_folder, PictureCache(work_folder / "cache", plan.seed, plan.renders))
+    run = _Run(plan, work_folder, codec)
     run.restore()
     return run.export(out)
 
 
-def _plan_text(plan: BasePlan) -> str:
-    """Return what must agree for a run to be continued: the plan and the renderer's version."""
-    return json.dumps({"plan": asdict(plan), "dataset": DATASET_VERSION})
+def _plan_text(plan: BasePlan, codec: Path) -> str:
+    """Return what must agree for a run to be continued: plan, renderer's version and autoencoder."""
+    return json.dumps({"plan": asdict(plan), "dataset": DATASET_VERSION, "autoencoder": fingerprint(codec)})
 
 
 class _Run:
     """One training run: networks, optimizer, average, and where it stands."""
 
-    def __init__(self, plan: BasePlan, folder: Path, cache: PictureCache) -> None:
-        self.plan, self.folder, self.cache = plan, folder, cache
+    def __init__(self, plan: BasePlan, folder: Path, codec: Path) -> None:
+        self.plan, self.folder, self.codec = plan, folder, codec
+        self.labels = PictureCache(folder / "cache", plan.seed, plan.renders).labels
+        self.latents = LatentCache(folder / "cache", plan.seed, plan.renders, codec)
+        self.latent_channels = int(read_codec(codec).config.latent_channels)
         self.tokenizer = make_tokenizer(folder / "tokenizer")
         torch.manual_seed(plan.seed)
-        self.unet, self.text_encoder = networks(plan.shape, self.tokenizer)
+        self.unet, self.text_encoder = networks(plan.shape, self.tokenizer, self.latent_channels)
         self.unet = self.unet.to(memory_format=torch.channels_last)
-        self.vae: Any = self._autoencoder()
         self.scheduler = scheduler()
         self.parameters = [*self.unet.parameters(), *self.text_encoder.parameters()]
         self.average = [p.detach().clone() for p in self.parameters]
@@ -148,15 +159,6 @@ class _Run:
         self.reader: Reader | None = None
         self.critic: Critic | None = None
         self.step, self.seconds = 0, 0.0
-
-    def _autoencoder(self) -> Any:
-        """Return the run's autoencoder, fitted once."""
-        kept: Any = autoencoder.PatchAutoencoder
-        if (self.folder / "vae" / "config.json").is_file():
-            return kept.from_pretrained(self.folder / "vae", local_files_only=True).requires_grad_(False)
-        fitted: Any = autoencoder.fit(_scaled(self.cache.pictures(np.arange(min(_FIT_PICTURES, len(self.cache))))))
-        fitted.save_pretrained(self.folder / "vae")
-        return fitted
 
     @property
     def last_step(self) -> int:
@@ -206,13 +208,13 @@ class _Run:
         file = self.folder / "critic.pt"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.plan.seed + 9)
-            critic = Critic(int(self.vae.config.latent_channels), LATENTS)
+            critic = Critic(self.latent_channels, LATENTS)
         rng = np.random.default_rng((self.plan.seed, 6))
         if file.is_file():
             critic.load_state_dict(torch.load(file, weights_only=True))
         else:
             critic.learn(
-                lambda count: self._examples(rng.integers(0, len(self.cache), count), rng), rng, self.plan.critic_steps
+                lambda count: self._examples(rng.integers(0, len(self.labels), count), rng), rng, self.plan.critic_steps
             )
             save_state(critic.state_dict(), file)
         self.critic = critic.requires_grad_(False)
@@ -221,15 +223,11 @@ class _Run:
         self, rows: NDArray[np.int64], rng: np.random.Generator
     ) -> tuple[torch.Tensor, list[Mapping[str, str]]]:
         """Return latents of pictures, half of them mirrored, and their labels."""
-        pictures = self.cache.pictures(rows)
         flips = rng.random(len(rows)) < 0.5
-        pictures[flips] = pictures[flips, :, ::-1]
         labels: list[Mapping[str, str]] = [
-            mirrored_labels(self.cache.labels[r]) if f else self.cache.labels[r]
-            for r, f in zip(rows, flips, strict=True)
+            mirrored_labels(self.labels[r]) if f else self.labels[r] for r, f in zip(rows, flips, strict=True)
         ]
-        with torch.no_grad():
-            return self.vae.encode(_scaled(pictures)).latent_dist.mean * self.vae.config.scaling_factor, labels
+        return self.latents.latents(rows, flips), labels
 
     def _finished(self, noisy: torch.Tensor, velocity: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """Return the latents that the UNet takes to be under the noise."""
@@ -248,7 +246,7 @@ class _Run:
         plan, step = self.plan, self.step
         rng = np.random.default_rng((plan.seed, 1, step))
         noise_source = torch.Generator().manual_seed(plan.seed * 1_000_003 + step)
-        rows = _rows(plan, len(self.cache), step)
+        rows = _rows(plan, len(self.labels), step)
         latents, labels = self._examples(rows, rng)
         captions = [training_caption(label, rng) for label in labels]
         tokens = self._tokens(captions)
@@ -296,7 +294,7 @@ class _Run:
     def save(self) -> None:
         """Write the checkpoint; a crash leaves the one before."""
         state = {
-            "step": self.step, "seconds": self.seconds, "plan": _plan_text(self.plan),
+            "step": self.step, "seconds": self.seconds, "plan": _plan_text(self.plan, self.codec),
             "unet": self.unet.state_dict(), "text_encoder": self.text_encoder.state_dict(), "average": self.average,
             "optimizer": self.optimizer.state_dict(),
             "teller": self.teller.state_dict() if self.teller is not None else None,
@@ -310,7 +308,7 @@ class _Run:
         Raises:
             ConflictError: it was made under another plan.
         """
-        state = read_state(self.folder, _plan_text(self.plan))
+        state = read_state(self.folder, _plan_text(self.plan, self.codec))
         self.unet.load_state_dict(state["unet"])
         self.text_encoder.load_state_dict(state["text_encoder"])
         if state["teller"] is not None:
@@ -334,14 +332,15 @@ class _Run:
 
     def export(self, out: Path) -> dict[str, Any]:
         """Write the averaged weights in half precision, and base.json."""
-        unet, text_encoder = networks(self.plan.shape, self.tokenizer)
+        unet, text_encoder = networks(self.plan.shape, self.tokenizer, self.latent_channels)
         with torch.no_grad():
             for target, source in zip([*unet.parameters(), *text_encoder.parameters()], self.average, strict=True):
                 target.copy_(source)
         unet.half().save_pretrained(out / "unet")
         text_encoder.half().save_pretrained(out / "text_encoder")
-        self.vae.save_pretrained(out / "vae")
-        _forget_origin(out / "vae" / "config.json")
+        (out / "vae").mkdir(parents=True, exist_ok=True)
+        for file in (self.codec / "config.json", *component_weights(self.codec)):
+            shutil.copyfile(file, out / "vae" / file.name)
         self.scheduler.save_pretrained(out / "scheduler")
         make_tokenizer(out / "tokenizer")
         _write_json(out / "model_index.json", model_index())
@@ -354,7 +353,8 @@ class _Run:
         picked = curve[:: max(1, len(curve) // 24)] + curve[-1:]
         return {
             "name": NAME, "title": TITLE, "family": FAMILY, "license": LICENSE, "prediction_type": "v_prediction",
-            "resolution": 64, "latent_channels": int(self.vae.config.latent_channels),
+            "resolution": RESOLUTION, "latent_channels": self.latent_channels,
+            "autoencoder": fingerprint(self.codec),
             "training": {
                 "command": "python -m studio base build", "plan": asdict(self.plan),
                 "dataset": DATASET_VERSION, "images_seen": self.step * self.plan.batch, "steps": self.step,
@@ -363,13 +363,6 @@ class _Run:
                 "loss_curve": [[c["images"], c["loss"]] for c in picked],
             },
         }  # fmt: skip
-
-
-def _forget_origin(config: Path) -> None:
-    """Take out the folder that a kept autoencoder was read from: it names this computer's disk."""
-    values = json.loads(config.read_text(encoding="utf-8"))
-    values.pop("_name_or_path", None)
-    _write_json(config, values)
 
 
 def _weight_of_places(side: int) -> torch.Tensor:
@@ -409,11 +402,6 @@ def _rows(plan: BasePlan, count: int, step: int) -> NDArray[np.int64]:
 @lru_cache(maxsize=2)
 def _order(seed: int, turn: int, count: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, 2, turn)).permutation(count)
-
-
-def _scaled(pictures: NDArray[np.uint8]) -> torch.Tensor:
-    """Return pictures as the networks take them.  # (N, H, W, 3) 0..255 -> (N, 3, H, W) -1..1"""
-    return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2), np.float32)) / 127.5 - 1
 
 
 def _write_json(file: Path, value: Any) -> None:

@@ -1,21 +1,26 @@
-"""A linear autoencoder: 4 x 4 patches of a picture become principal components.
+"""The autoencoders of the embedded base, with the interface of diffusers' AutoencoderKL, which pipelines ask for.
 
+`PatchAutoencoder` is linear: 4 x 4 patches of a picture become principal components.
 Latent diffusion wants few, well-scaled numbers in place of pixels. For the
 small pictures of the embedded base a principal component analysis gives them
 in closed form: no training, 5 kB, orthogonal, 35 dB on rendered faces. It has
 the interface of diffusers' AutoencoderKL, so pipelines take it as their `vae`.
-For natural photographs its patch edges show; it is no replacement there.
+For natural photographs its patch edges show. `FoldingAutoencoder` is diffusers'
+own AutoencoderDC, 8 times down, which carries photographs too; it is trained.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
-from diffusers import ModelMixin
-from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers import AutoencoderDC, AutoencoderKL, ModelMixin
+from diffusers.configuration_utils import ConfigMixin, FrozenDict, register_to_config
 from diffusers.models.autoencoders.vae import DecoderOutput
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
+
+_DeepCompression: Any = AutoencoderDC
 
 
 class _Exact:
@@ -83,6 +88,31 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         """Do nothing: memory never matters here. Pipelines call it."""
 
     disable_slicing = enable_tiling = disable_tiling = enable_slicing
+
+
+class FoldingAutoencoder(_DeepCompression):  # type: ignore[misc]
+    """AutoencoderDC with the interface of AutoencoderKL; its folder is one that AutoencoderDC loads."""
+
+    @property
+    def config(self) -> Any:
+        """The saved configuration, and the name by which pipelines count the halvings."""
+        kept, frozen = dict(self._internal_dict), cast("Any", FrozenDict)
+        return frozen({**kept, "block_out_channels": tuple(kept["encoder_block_out_channels"])})
+
+    def encode(self, x: torch.Tensor, return_dict: bool = True) -> Any:
+        """Return the latents of pictures in -1..1.  # (N, 3, H, W) -> (N, C, H / 8, W / 8)"""
+        latents = _Exact(super().encode(x).latent)
+        return AutoencoderKLOutput(latent_dist=latents) if return_dict else (latents,)
+
+    def decode(self, z: torch.Tensor, return_dict: bool = True, generator: torch.Generator | None = None) -> Any:
+        """Return pictures in about -1..1.  # (N, C, h, w) -> (N, 3, 8 h, 8 w)"""
+        return super().decode(z, return_dict=return_dict)
+
+
+def autoencoder_class(config: Mapping[str, Any]) -> Any:
+    """Return the class that reads an autoencoder's folder, by its config.json."""
+    own = {"PatchAutoencoder": PatchAutoencoder, "AutoencoderDC": FoldingAutoencoder}
+    return own.get(str(config.get("_class_name")), AutoencoderKL)
 
 
 def fit(pictures: torch.Tensor, patch: int = 4, latent_channels: int = 12, power: float = 0.5) -> PatchAutoencoder:

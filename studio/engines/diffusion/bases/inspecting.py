@@ -20,6 +20,7 @@ from studio.outside import exists, json_of, text_of
 _FOLDER_HINT = "Choose a folder in the diffusers layout: model_index.json with unet, vae, text_encoder, tokenizer."
 RECORD = "base.json"
 """What a model that was made here says of itself; other models have none."""
+_EMBEDDED_AUTOENCODERS = ("PatchAutoencoder", "AutoencoderDC")
 _PREVIEW_SAMPLE = 64
 """Latent cells of a side that `sample_size` has when a UNet's config does not say it."""
 
@@ -65,10 +66,11 @@ def _inspect_folder(path: Path, name: str, title: str, sha256: str, on_read: OnR
     """Look at a diffusers folder."""
     family, vae = check_folder(path), read_config(path, "vae")
     unet, schedule = read_config(path, "unet"), read_config(path, "scheduler", "scheduler_config.json")
-    factor = 2 ** (len(vae.get("block_out_channels", (0,) * 4)) - 1)
+    widths = vae.get("block_out_channels") or vae.get("encoder_block_out_channels") or (0,) * 4
+    factor = 2 ** (len(widths) - 1)
     return BaseLocation(
         name=name, title=title, family=family.name, path=str(path),
-        embedded=vae.get("_class_name") == "PatchAutoencoder",
+        embedded=vae.get("_class_name") in _EMBEDDED_AUTOENCODERS,
         resolution=int(unet.get("sample_size") or _PREVIEW_SAMPLE) * factor,
         prediction_type=cast("PredictionType", schedule.get("prediction_type", "epsilon")),
         sha256=sha256 or weights_sha256(component_weights(path / "unet")[0], on_read),

@@ -130,15 +130,12 @@ def _load_folder(path: Path, dtype: torch.dtype) -> dict[str, Any]:
     """Load every component of a diffusers folder."""
     import torch
     import transformers
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers import UNet2DConditionModel
     from transformers import CLIPTokenizer
 
-    family = check_folder(path)
-    vae_class: Any = AutoencoderKL
-    if read_config(path, "vae").get("_class_name") == "PatchAutoencoder":
-        from studio.engines.diffusion.bases.autoencoder import PatchAutoencoder
+    from studio.engines.diffusion.bases.autoencoder import autoencoder_class
 
-        vae_class = PatchAutoencoder
+    family = check_folder(path)
 
     def read(kind: Any, part: str, **options: Any) -> Any:
         variant = variant_of(component_weights(path / part)[0]) or None
@@ -155,7 +152,7 @@ def _load_folder(path: Path, dtype: torch.dtype) -> dict[str, Any]:
             read(getattr(transformers, encoder.model), encoder.part, dtype=dtype) for encoder in family.text
         ),
         "unet": read(UNet2DConditionModel, "unet", torch_dtype=dtype),
-        "vae": read(vae_class, "vae", torch_dtype=torch.float32),
+        "vae": read(autoencoder_class(read_config(path, "vae")), "vae", torch_dtype=torch.float32),
         "schedule": sampler_config(read_config(path, "scheduler", "scheduler_config.json")),
         "zero_empty_prompt": bool(family.zero_empty_prompt and zeros),
     }

@@ -129,11 +129,7 @@ def bundled_location(family: Family) -> BaseLocation:
 
 
 def _autoencoder(config: dict[str, Any]) -> Any:
-    from diffusers import AutoencoderKL
-
-    if config.get("_class_name") == "PatchAutoencoder":
-        return import_module("studio.engines.diffusion.bases.autoencoder").PatchAutoencoder.from_config(config)
-    return cast("Any", AutoencoderKL).from_config(config)
+    return import_module("studio.engines.diffusion.bases.autoencoder").autoencoder_class(config).from_config(config)
 
 
 def _matrix_parameters(module: Any) -> int:
