@@ -14,7 +14,7 @@ import studio.studio as composition
 from studio.domain.consent import Consent
 from studio.domain.job import Failure
 from studio.domain.training import TrainingPlan
-from studio.engines.base import TrainingExample
+from studio.engines.base_diffusion import TrainingExample
 from studio.errors import (
     ConflictError,
     ConsentMissingError,
@@ -519,3 +519,11 @@ def test_a_run_with_variants_draws_what_is_missing_and_learns_from_both(studio, 
     assert len(studio.runs.get(run.id).photos) == 3, "a run's photos are photos"
     trained(studio, ann, plan.model_copy(update={"variant_share": 0.0, "seed": 3}))
     assert not any(e.drawn for e in seen[1])
+
+
+def test_what_a_run_will_need_counts_its_variants(studio, ann, trainer, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(trainer, "preflight", lambda location, plan, examples, folder: asked.append(examples) or FITS)
+    studio.training.preflight(ann.id, PLAN)
+    studio.training.preflight(ann.id, PLAN.model_copy(update={"variant_share": 0.5, "variants_per_photo": 4}))
+    assert asked == [3, 15]

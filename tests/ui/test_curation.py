@@ -37,6 +37,15 @@ def picture_of(page, name: str) -> None:
     page.screenshot(path=SCREENSHOTS / f"curation-{name}.png")
 
 
+def person_page(v, name: str, fold: str):
+    """Open a person's page with one of its folds."""
+    v.open()
+    v.page.click(f"#people-list .card:has-text('{name}')")
+    v.page.wait_for_selector(f"#person-summary:has-text('{name}')")
+    v.page.click(f"{fold} button.label-wrap")
+    return v.page
+
+
 def drop(v, files) -> None:
     v.open()
     v.page.click("#people-list [data-id='heap:new']")
@@ -90,12 +99,7 @@ def test_a_heap_becomes_a_person_with_a_training_set(visit, heap) -> None:
 
 def test_a_caption_is_written_by_hand(visit, with_person, heap) -> None:
     with_person("Nora", [f for f in heap if f.stem in ("one0", "one1")], "train")
-    v = visit()
-    v.open()
-    page = v.page
-    page.click("#people-list .card:has-text('Nora')")
-    page.wait_for_selector("#person-summary:has-text('Nora')")
-    page.click("#person-set button.label-wrap")
+    page = person_page(v := visit(), "Nora", "#person-set")
     page.wait_for_selector("#set-captions :text('a photo of sks person') >> visible=true >> nth=0")
     v.settle()  # a table that is filled anew ends the writing in it
     page.locator("#set-captions :text('a photo of') >> visible=true").first.dblclick()
@@ -107,12 +111,7 @@ def test_a_caption_is_written_by_hand(visit, with_person, heap) -> None:
 
 def test_the_rig_draws_variants_that_are_seen_and_thrown_out(visit, with_person, heap) -> None:
     with_person("Vera", [f for f in heap if f.stem in ("one0", "one1")], "train")
-    v = visit()
-    v.open()
-    page = v.page
-    page.click("#people-list .card:has-text('Vera')")
-    page.wait_for_selector("#person-summary:has-text('Vera')")
-    page.click("#person-variants button.label-wrap")
+    page = person_page(v := visit(), "Vera", "#person-variants")
     page.wait_for_selector("#variants-state:has-text('No variants yet')")
     page.fill("#variants-number input[type=number]", "3")
     page.keyboard.press("Enter")

@@ -22,7 +22,8 @@ from studio.domain.job import Job
 from studio.domain.pose import HeadPose
 from studio.domain.traits import Rest, caption_of, direction_of, rest_of
 from studio.domain.variants import MOST_PER_PHOTO, Variant, VariantRecipe, traits_of_variant, variant_recipe
-from studio.engines.base import Image, Matte, TrainingExample
+from studio.engines.base import Image, Matte
+from studio.engines.base_diffusion import TrainingExample
 from studio.errors import NotFoundError, StoreError, StudioError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.people.identities import require_agreement
@@ -227,12 +228,13 @@ class Variants:
                 matte = prepared.portrait.render_with_alpha(state)[..., 3]
             head = _turned(face.face.head, recipe.values)
             image, mask = _framed(picture, matte, crop, recipe, scale, side)
-            self._rows.add(
-                photo.id, number, seed, recipe, traits_of_variant(curated.traits, recipe, direction_of(head, rest)),
-                media_sha256=self._store.media.put(_encoded(image, "JPEG"), ".jpg"),
-                mask_sha256=self._store.media.put(_encoded(mask, "PNG"), ".png"),
-                engine=f"{prepared.engine} {prepared.engine_version}",
-            )  # fmt: skip
+            with self._store.media.keeping():
+                self._rows.add(
+                    photo.id, number, seed, recipe, traits_of_variant(curated.traits, recipe, direction_of(head, rest)),
+                    media_sha256=self._store.media.put(_encoded(image, "JPEG"), ".jpg"),
+                    mask_sha256=self._store.media.put(_encoded(mask, "PNG"), ".png"),
+                    engine=f"{prepared.engine} {prepared.engine_version}",
+                )  # fmt: skip
         return len(numbers)
 
 

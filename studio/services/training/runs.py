@@ -397,7 +397,8 @@ class Training:
         photos = self._store.photos.list(identity_id=person.id)
         return [p.sha256 for p in photos if p.id not in choices or choices[p.id].kept is not False]
 
-    def _preflight(self, plan: TrainingPlan, examples: int) -> Preflight:
+    def _preflight(self, plan: TrainingPlan, photos: int) -> Preflight:
+        examples = photos * (1 + plan.variants_per_photo) if plan.variant_share else photos
         folder = self._store.data_dir
         return self._engines.trainer().preflight(self._bases.resolve(plan.base), plan, examples, folder)
 
