@@ -22,7 +22,7 @@ import numpy as np
 
 from studio.domain.base_model import BaseLocation
 from studio.domain.training import TrainingPlan
-from studio.engines.base import TrainingExample
+from studio.engines.base_diffusion import TrainingExample
 from studio.errors import UserInputError
 
 _ROUNDS = 3

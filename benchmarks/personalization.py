@@ -36,7 +36,8 @@ from studio.domain.adapter import AdapterFile  # noqa: E402
 from studio.domain.base_model import BaseLocation  # noqa: E402
 from studio.domain.consent import Consent  # noqa: E402
 from studio.domain.training import TrainingPlan, TrainingRun  # noqa: E402
-from studio.engines.base import Image, PictureOrder, SamplePicture, TrainingExample  # noqa: E402
+from studio.engines.base import Image, TrainingExample  # noqa: E402
+from studio.engines.base_diffusion import PictureOrder, SamplePicture  # noqa: E402
 from studio.factory.preview_base.opening import GUIDANCE, STEPS  # noqa: E402
 from studio.studio import OwnerServices, Studio  # noqa: E402
 

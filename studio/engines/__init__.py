@@ -17,17 +17,8 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from studio import pins
-from studio.engines.base import (
-    AdapterConverter,
-    BaseFiles,
-    CaptionWriter,
-    FaceAnalyser,
-    IdentityTrainer,
-    ImageGenerator,
-    PortraitAnimator,
-    SpeechAnalyser,
-    SpeechSynthesiser,
-)
+from studio.engines.base import CaptionWriter, FaceAnalyser, PortraitAnimator, SpeechAnalyser, SpeechSynthesiser
+from studio.engines.base_diffusion import AdapterConverter, BaseFiles, IdentityTrainer, ImageGenerator
 from studio.errors import EngineUnavailableError
 
 _DIFFUSION = {

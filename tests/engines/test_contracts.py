@@ -66,9 +66,14 @@ def source(kind: type) -> str:
     return "".join(inspect.getsource(k) for k in kind.__mro__ if k.__module__.startswith("studio."))
 
 
+def parameters(function: typing.Callable) -> dict[str, inspect.Parameter]:
+    """Return what a caller gives; an engine may also lend a plain function as a method."""
+    return {name: p for name, p in inspect.signature(function).parameters.items() if name != "self"}
+
+
 def assert_alike(method: typing.Callable, wanted: typing.Callable) -> None:
     """Check that whoever calls as the Protocol says is understood, and gets what it says."""
-    ours, theirs = inspect.signature(method).parameters, inspect.signature(wanted).parameters
+    ours, theirs = parameters(method), parameters(wanted)
     where = method.__qualname__
     assert list(ours)[: len(theirs)] == list(theirs), where
     for name, parameter in theirs.items():
@@ -77,7 +82,7 @@ def assert_alike(method: typing.Callable, wanted: typing.Callable) -> None:
     for name in list(ours)[len(theirs) :]:
         assert ours[name].default is not inspect.Parameter.empty, f"{where}({name}) must not be asked for"
     mine, asked = hints(method), hints(wanted)
-    for name in theirs.keys() - {"self"}:
+    for name in theirs:
         assert mine[name] == asked[name], f"{where}({name})"
     result = asked["return"]
     if getattr(result, "_is_protocol", False) and mine["return"] is not result:

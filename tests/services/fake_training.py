@@ -13,7 +13,7 @@ import numpy as np
 
 from studio.domain.base_model import BaseLocation
 from studio.domain.training import Preflight, TrainingPlan
-from studio.engines.base import SamplePicture, TrainingEvents, TrainingExample, TrainingOutcome
+from studio.engines.base_diffusion import SamplePicture, TrainingEvents, TrainingExample, TrainingOutcome
 from studio.errors import NotFoundError
 
 FITS = Preflight(

@@ -27,13 +27,14 @@ from studio.domain.leak import (
     strangers,
     strength_result,
 )
-from studio.engines.base import Image, PictureOrder
+from studio.engines.base import Image
+from studio.engines.base_diffusion import PictureOrder
 from studio.errors import UserInputError
 from studio.services.people.likeness import Likeness, reference_of
 from studio.services.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
-    from studio.engines.base import ImageGenerator
+    from studio.engines.base_diffusion import ImageGenerator
 
 STRENGTHS = (1.0, 0.7, 0.4)
 SEEDS = (11, 12)

@@ -15,7 +15,8 @@ from studio.domain.curation import CropBox, CuratedPhoto, crop_box, crop_share, 
 from studio.domain.job import Job
 from studio.domain.photo import Photo
 from studio.domain.traits import TRAIT, Coverage, Policy, caption_of, coverage_of, default_policies, rest_of, traits_of
-from studio.engines.base import Matte, TrainingExample
+from studio.engines.base import Matte
+from studio.engines.base_diffusion import TrainingExample
 from studio.errors import LimitExceededError, NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.people.measuring import Measuring, cut, meant, without_others

@@ -19,7 +19,8 @@ from studio.domain.base_model import FAMILY_TITLES, BaseLocation
 from studio.domain.job import Job
 from studio.domain.picture_size import check_size
 from studio.domain.render import NewRender, Render
-from studio.engines.base import Image, PictureOrder, Wording
+from studio.engines.base import Image
+from studio.engines.base_diffusion import PictureOrder, Wording
 from studio.errors import EngineUnavailableError, NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.bases import Bases

@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from studio.domain.adapter import STRENGTH_RANGE, AdapterFile
 from studio.domain.base_model import BaseLocation
 from studio.domain.training import Calibration, GridCell, TrainingRun
-from studio.engines.base import Image, ImageGenerator, PictureOrder
+from studio.engines.base import Image
+from studio.engines.base_diffusion import ImageGenerator, PictureOrder
 from studio.errors import EngineUnavailableError, JobCancelled, LimitExceededError, UserInputError
 from studio.services.people.likeness import Likeness, Reference
 from studio.services.progress import OnProgress, Progress

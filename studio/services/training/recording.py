@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from studio.domain.training import RunSample, TrainingRun
-from studio.engines.base import Image, SamplePicture
+from studio.engines.base import Image
+from studio.engines.base_diffusion import SamplePicture
 from studio.errors import EngineUnavailableError, JobCancelled
 from studio.services.people.likeness import Likeness, Reference
 from studio.services.progress import OnProgress, Progress
@@ -58,7 +59,7 @@ class Place(Protocol):
 
 
 class RunRecorder:
-    """Writes down one stretch of a run; implements engines.base.TrainingEvents.
+    """Writes down one stretch of a run; implements engines.base_diffusion.TrainingEvents.
 
     Args:
         reference: the person to compare with; None measures no likeness.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from studio.domain.base_model import BaseLocation
 from studio.domain.training import TrainingPlan, TrainingRun
 from studio.engines import Engines
-from studio.engines.base import TrainingExample, TrainingOutcome
+from studio.engines.base_diffusion import TrainingExample, TrainingOutcome
 from studio.errors import ConflictError, EngineError, EngineUnavailableError, StudioError
 from studio.services.people.identities import require_agreement
 from studio.services.people.likeness import Likeness, Reference

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from studio.domain.adapter import AdapterFile
 from studio.domain.base_model import FAMILY
-from studio.engines.base import PictureOrder
+from studio.engines.base_diffusion import PictureOrder
 from studio.engines.diffusion.bases.inspecting import inspect_base
 from studio.engines.diffusion.bases.loading import load_base, text_to_image
 from studio.engines.diffusion.drawing import generator as generator_module

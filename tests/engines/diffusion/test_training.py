@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from studio.domain.base_model import BaseLocation
-from studio.engines.base import TrainingExample
+from studio.engines.base_diffusion import TrainingExample
 from studio.engines.diffusion.bases.loading import load_base
 from studio.engines.diffusion.training import checkpoints, trainer
 from studio.engines.diffusion.training.lessons import Lessons

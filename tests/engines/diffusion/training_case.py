@@ -11,7 +11,7 @@ import torch
 
 from studio.domain.base_model import BaseLocation
 from studio.domain.training import TrainingPlan
-from studio.engines.base import SamplePicture, TrainingExample, TrainingOutcome
+from studio.engines.base_diffusion import SamplePicture, TrainingExample, TrainingOutcome
 
 SIDE = 32
 

@@ -7,7 +7,7 @@ sentence, and tests can put something else behind it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from studio.domain.adapter import (
@@ -63,25 +63,8 @@ class AdapterFiles:
         runtime.prepare()
         return exporting.import_adapter(location, path, out)
 
-    def check_push(self, repository: str, token: str, *, offline: bool = False) -> None:
-        """See `hub.check_push`."""
-        hub.check_push(repository, token, offline=offline)
-
-    def push(
-        self,
-        repository: str,
-        files: Mapping[str, Path | bytes],
-        *,
-        token: str,
-        private: bool = True,
-        message: str = "Add adapter",
-        endpoint: str | None = None,
-        offline: bool = False,
-    ) -> str:
-        """See `hub.push_files`."""
-        return hub.push_files(
-            repository, files, token=token, private=private, message=message, endpoint=endpoint, offline=offline
-        )
+    check_push = staticmethod(hub.check_push)
+    push = staticmethod(hub.push_files)
 
     def merge(
         self, location: BaseLocation, sources: Sequence[AdapterFile], out: Path, metadata: AdapterMetadata

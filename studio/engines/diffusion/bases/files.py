@@ -4,32 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from studio.domain.base_model import BaseLocation, BaseModelCard
-from studio.engines.base import Wording
+from studio.domain.base_model import BaseModelCard
 from studio.engines.diffusion.bases import downloads
-from studio.engines.diffusion.bases.header import OnRead
 from studio.engines.diffusion.bases.inspecting import inspect_base
 from studio.engines.diffusion.bases.wording import wording
 
 
 class DiffusersFiles:
-    """Implements `studio.engines.base.BaseFiles` for diffusers folders and single checkpoints."""
+    """Implements `studio.engines.base_diffusion.BaseFiles` for diffusers folders and single checkpoints."""
 
     name = "base-files"
 
-    def inspect(
-        self, path: Path, *, name: str = "", title: str = "", sha256: str = "", on_read: OnRead | None = None
-    ) -> BaseLocation:
-        """See `inspect_base`."""
-        return inspect_base(path, name=name, title=title, sha256=sha256, on_read=on_read)
-
-    def wording(self, location: BaseLocation, prompt: str) -> Wording | None:
-        """See `wording.wording`."""
-        return wording(location, prompt)
-
-    def refuse_offline(self, card: BaseModelCard, *, offline: bool) -> None:
-        """See `downloads.refuse_offline`."""
-        downloads.refuse_offline(card, offline=offline)
+    inspect = staticmethod(inspect_base)
+    wording = staticmethod(wording)
+    refuse_offline = staticmethod(downloads.refuse_offline)
 
     def download(
         self,

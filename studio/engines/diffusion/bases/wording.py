@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.domain.base_model import BaseLocation
-from studio.engines.base import Wording
+from studio.engines.base_diffusion import Wording
 
 _ROOM = 75
 """Tokens of a piece, between its begin and its end."""

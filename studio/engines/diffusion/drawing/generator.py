@@ -15,7 +15,8 @@ from dataclasses import replace
 from studio.domain.adapter import AdapterFile
 from studio.domain.base_model import BaseLocation
 from studio.domain.picture_size import check_size
-from studio.engines.base import Image, Matte, PictureOrder
+from studio.engines.base import Image, Matte
+from studio.engines.base_diffusion import PictureOrder
 from studio.engines.diffusion import runtime
 from studio.engines.diffusion.bases.loading import LoadedBase, load_base
 from studio.engines.diffusion.drawing import sampling
@@ -55,7 +56,7 @@ class DiffusionGenerator:
         on_step: OnStep | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> Iterator[Image]:
-        """Draw one picture after the other; see `studio.engines.base.ImageGenerator`."""
+        """Draw one picture after the other; see `studio.engines.base_diffusion.ImageGenerator`."""
         check_size(order.width, order.height)
         runtime.prepare()
         together = 1 if runtime.choose_device() == "cpu" else _GPU_BATCH

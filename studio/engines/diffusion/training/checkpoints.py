@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.domain.base_model import BaseLocation
 from studio.domain.training import TrainingPlan
-from studio.engines.base import TrainingExample
+from studio.engines.base_diffusion import TrainingExample
 from studio.engines.media.atomic import PART_PREFIX, atomic_file, disk_error, disk_full
 from studio.errors import ConflictError, StoreError
 from studio.outside import json_of

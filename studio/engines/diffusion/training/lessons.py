@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from studio.domain.training import TrainingPlan
-from studio.engines.base import Image, TrainingEvents, TrainingExample
+from studio.engines.base import Image
+from studio.engines.base_diffusion import TrainingEvents, TrainingExample
 from studio.engines.diffusion.bases.prompts import added_conditions, chunk_count, encode_prompts
 from studio.engines.diffusion.drawing.sampling import draw, encode_picture, fit
 from studio.engines.media.atomic import atomic_file

@@ -12,7 +12,7 @@ import numpy as np
 
 from studio.domain.base_model import BaseLocation
 from studio.domain.training import TrainingPlan
-from studio.engines.base import TrainingExample
+from studio.engines.base_diffusion import TrainingExample
 from studio.engines.diffusion import runtime
 from studio.engines.diffusion.training.several_gpus import Members
 from studio.engines.diffusion.training.trainer import Run

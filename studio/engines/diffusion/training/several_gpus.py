@@ -30,7 +30,7 @@ import torch
 
 from studio.domain.base_model import BaseLocation
 from studio.domain.training import TrainingPlan
-from studio.engines.base import TrainingExample
+from studio.engines.base_diffusion import TrainingExample
 from studio.errors import EngineError, EngineUnavailableError
 
 HELPER = "studio.engines.diffusion.training.other_process"

@@ -25,7 +25,7 @@ import torch
 from studio.domain.adapter import AdapterMetadata
 from studio.domain.base_model import BaseLocation
 from studio.domain.training import Preflight, TrainingPlan
-from studio.engines.base import SamplePicture, TrainingEvents, TrainingExample, TrainingOutcome
+from studio.engines.base_diffusion import SamplePicture, TrainingEvents, TrainingExample, TrainingOutcome
 from studio.engines.diffusion import runtime
 from studio.engines.diffusion.bases.loading import LoadedBase, load_base
 from studio.engines.diffusion.training import checkpoints
