@@ -50,10 +50,26 @@
     if (asked) return;
     for (const { target } of changes) {
       const name = target.getAttribute("aria-selected") === "true" && TAB.exec(target.id)?.[1];
-      if (name && location.hash.slice(1) !== name) history.replaceState(null, "", `#${name}`);
+      if (!name || location.hash.slice(1) === name) continue;
+      history.replaceState(null, "", `#${name}`);
+      window.scrollTo(0, 0);  // at once: a later jump would come between the press and the release of a button
     }
   }).observe(document.documentElement, { attributes: true, attributeFilter: ["aria-selected"], subtree: true });
   window.addEventListener("hashchange", () => { asked = location.hash.slice(1); openAsked(); asked = ""; });
+
+  // What a person did first is asked first: two requests under way at once may be read in either order, and the
+  // answer to an older wish would undo the newer one. What one act asks for together is sent together.
+  const ask = window.fetch.bind(window), asking = new Set();
+  let act = 0;
+  for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, () => { act += 1; }, true);
+  window.fetch = (what, how) => {
+    if (!String(what?.url ?? what).includes("/queue/join")) return ask(what, how);
+    const earlier = [...asking].filter((one) => one.act < act).map((one) => one.over);
+    const answer = earlier.length ? Promise.all(earlier).then(() => ask(what, how)) : ask(what, how);
+    const one = { act, over: answer.then(() => asking.delete(one), () => asking.delete(one)) };
+    asking.add(one);
+    return answer;
+  };
 
   // What a form holds stays in this browser's tab until it is closed. Nothing is kept before the draft came back.
   const DRAFT = "likeness-studio-draft-";

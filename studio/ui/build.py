@@ -19,7 +19,7 @@ from studio.errors import UserInputError
 from studio.services.upkeep import Upkeep
 from studio.ui import gate, quick_start, theme
 from studio.ui.api import actions as api
-from studio.ui.kit.controls import html, listen
+from studio.ui.kit.controls import html
 from studio.ui.pictures.painting import bound_paintings
 from studio.ui.shelf import Shelf
 from studio.ui.tabs import TABS
@@ -65,7 +65,6 @@ def build(
                     built[tab.id] = tab
             for name, tab in built.items():
                 tab.wire(built, items[name], page)
-                listen(items[name].select, None, js="() => window.scrollTo(0, 0)")
             api.expose(window)
         page.queue(default_concurrency_limit=4)
     return cast(gr.Blocks, page)

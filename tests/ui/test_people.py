@@ -32,6 +32,60 @@ def fill_form(page, name, photo):
     page.set_input_files("#person-photos input[type=file]", str(photo))
 
 
+SLOW_OPENING = """(() => {
+  const ask = window.fetch.bind(window);
+  let opening = null;
+  const listen = async (stream) => {
+    for (const reader = stream.pipeThrough(new TextDecoderStream()).getReader(); ;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      window.opened ||= value.split('\\n').some(
+        (line) => opening && line.includes(opening) && line.includes('process_completed'));
+    }
+  };
+  window.fetch = async (what, how) => {
+    const slow = String(how?.body).includes('"value":"Identities"');
+    if (slow) await new Promise((then) => setTimeout(then, 1500));
+    const answer = await ask(what, how);
+    if (slow) opening = (await answer.clone().json()).event_id;
+    if (!String(what?.url ?? what).includes('/queue/data')) return answer;
+    const [page, test] = answer.body.tee();
+    listen(test).catch(() => null);
+    return new Response(page, answer);
+  };
+})()"""
+"""A connection on which the request of an opened tab comes late; `opened` when that was answered."""
+
+
+def test_what_is_clicked_while_a_tab_still_opens_stays(visit, with_person, portrait):
+    with_person("Opened Slowly", [portrait])
+    v = visit()
+    v.page.add_init_script(SLOW_OPENING)
+    v.open("expression")
+    v.settle()
+    v.tab("identities")
+    v.page.click("#people-list [data-id=new]")
+    v.page.wait_for_selector("#people-list [data-id=new][aria-pressed=true]")
+    v.page.wait_for_function("window.opened")
+    v.settle()
+    assert v.page.is_visible("#person-name")
+
+
+def test_a_click_counts_when_the_page_moves_below_it(visit, with_person, portrait):
+    with_person("Moved Below", [portrait])
+    v = visit()
+    v.open()
+    v.settle()
+    place = v.page.locator("#people-list [data-id=new]")
+    place.scroll_into_view_if_needed()
+    box = place.bounding_box()
+    v.page.mouse.move(box["x"] + 9, box["y"] + 9)
+    v.page.mouse.down()
+    v.page.evaluate("document.querySelector('#people-list').style.marginTop = '300px'")
+    v.page.mouse.up()
+    v.page.wait_for_selector("#person-name", state="visible")
+
+
 def test_crowded_photo_asks_which_face(visit, two_people):
     v = visit()
     v.open()
