@@ -1,0 +1,1 @@
+"""Clips drawn by a diffusion model: motion modules, the anchor frame, control by the 3D face."""
