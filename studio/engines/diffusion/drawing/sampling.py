@@ -78,18 +78,18 @@ def draw(
     import torch
 
     check_size(width, height)
-    _check_numbers(seed, steps, guidance, denoise, count, source, mask)
+    check_numbers(seed, steps, guidance, denoise, count, source, mask)
     runtime.prepare()
     origin = None if source is None else fit(source, width, height)
     area = None if mask is None else fit(mask, width, height)
     groups = [range(i, min(i + together, count)) for i in range(0, count, together)]
     hint = "Choose a smaller size, or fewer pictures at a time."
     with torch.inference_mode(), runtime.memory_guard(f"Drawing {width} x {height} pixels", hint):
-        words = _conditioning(loaded, prompt, negative, guidance, width, height)
+        words = conditioning(loaded, prompt, negative, guidance, width, height)
         known = None if origin is None else encode_picture(loaded, origin)
         pictures: list[Image] = []
         for number, group in enumerate(groups):
-            noise = torch.cat([_noise(loaded, seed + i, width, height) for i in group])
+            noise = torch.cat([noise_of(loaded, seed + i, width, height) for i in group])
             loop = _Loop(loaded, words, guidance, steps, denoise if origin is not None else 1.0)
             tell = _Teller(loaded, on_step, number, len(groups), previews)
             latents = loop.run(noise.to(loaded.device), known, _latent_mask(loaded, area), tell)
@@ -105,7 +105,7 @@ def draw(
 class _Loop:
     """The sampler's loop for one batch."""
 
-    def __init__(self, loaded: LoadedBase, words: _Conditioning, guidance: float, steps: int, denoise: float) -> None:
+    def __init__(self, loaded: LoadedBase, words: Conditioning, guidance: float, steps: int, denoise: float) -> None:
         from diffusers import DPMSolverMultistepScheduler
 
         self._loaded = loaded
@@ -168,7 +168,7 @@ class _Loop:
         return torch.lerp(without, with_prompt, self._guidance)
 
 
-class _Conditioning:
+class Conditioning:
     """Negative prompt (row 0) and prompt (row 1) as the UNet takes them."""
 
     def __init__(self, encoded: PromptEmbeddings, width: int, height: int) -> None:
@@ -177,9 +177,9 @@ class _Conditioning:
         self.width, self.height = width, height
 
 
-def _conditioning(
+def conditioning(
     loaded: LoadedBase, prompt: str, negative: str, guidance: float, width: int, height: int
-) -> _Conditioning:
+) -> Conditioning:
     """Encode both prompts to the same length."""
     guided = guidance != 1.0
     chunks = max(chunk_count(loaded, text) for text in ((negative, prompt) if guided else (prompt,)))
@@ -188,7 +188,7 @@ def _conditioning(
         encoded.hidden[0] = 0
         if encoded.pooled is not None:
             encoded.pooled[0] = 0
-    return _Conditioning(encoded, width, height)
+    return Conditioning(encoded, width, height)
 
 
 class _Teller:
@@ -260,7 +260,7 @@ def decode_latents(loaded: LoadedBase, latents: torch.Tensor) -> list[Image]:
     return list(pixels.permute(0, 2, 3, 1).cpu().numpy())
 
 
-def _noise(loaded: LoadedBase, seed: int, width: int, height: int) -> torch.Tensor:
+def noise_of(loaded: LoadedBase, seed: int, width: int, height: int) -> torch.Tensor:
     """Return the noise that a seed means, the same on every device.  # (1, C, h, w) float32"""
     import torch
 
@@ -301,7 +301,7 @@ def _laid_over(picture: Image, origin: Image, mask: Matte) -> Image:
     return blend
 
 
-def _check_numbers(
+def check_numbers(
     seed: int, steps: int, guidance: float, denoise: float, count: int, source: Image | None, mask: Matte | None
 ) -> None:
     """Refuse numbers that cannot be.

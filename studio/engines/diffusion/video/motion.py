@@ -1,0 +1,52 @@
+"""A base with motion modules: diffusers' MotionAdapter put into the UNet that is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from studio.errors import UserInputError
+
+if TYPE_CHECKING:
+    from studio.engines.diffusion.bases.loading import LoadedBase
+
+
+def with_motion(loaded: LoadedBase, adapter: Any) -> LoadedBase:
+    """Return the base with a UNet that draws clips; weights are copied, the base that is given stays as it is.
+
+    Args:
+        loaded: a base that wears no adapters: those are put on afterwards.
+        adapter: diffusers' MotionAdapter.
+
+    Raises:
+        UserInputError: the base wears adapters, or the motion was made for another network.
+    """
+    from diffusers import UNetMotionModel
+
+    library: Any = UNetMotionModel
+    if getattr(loaded.unet, "peft_config", None):
+        raise UserInputError("Motion cannot be put into a base that wears adapters.", "Take them off first.")
+    wanted, given = tuple(loaded.unet.config.block_out_channels), tuple(adapter.config.block_out_channels)
+    if wanted != given:
+        raise UserInputError(
+            f"This motion is for a network of widths {_listed(given)}, the base has {_listed(wanted)}.",
+            "Choose motion that was made for this family of models.",
+        )
+    try:
+        unet = library.from_unet2d(loaded.unet, adapter)
+    except ValueError as exc:
+        raise UserInputError(
+            f"This motion does not fit the base {loaded.location.title}: {exc}",
+            "Choose motion that was made for this family of models.",
+        ) from exc
+    unet = unet.to(loaded.device, loaded.dtype).eval().requires_grad_(False)
+    return replace(loaded, unet=unet)
+
+
+def longest_window(loaded: LoadedBase) -> int:
+    """Return the most frames that a base's motion modules can see together."""
+    return int(loaded.unet.config.motion_max_seq_length)
+
+
+def _listed(widths: tuple[int, ...]) -> str:
+    return ", ".join(map(str, widths))
