@@ -223,7 +223,7 @@ def test_hair_cut_by_the_upper_border_is_not_drawn_out_when_the_head_sinks(anima
     picture = np.ascontiguousarray(whole[round(crown + 0.3 * (brow - crown)) :])  # through the hair
     portrait = animator.prepare(picture, analyser.detect(picture)[0])
     edited(portrait, headPitch=-10)
-    x0, y0, _, _ = portrait._box
+    x0, _, _, _ = portrait._box
     column = round(face.landmarks[10, 0]) - x0
     drawn = np.flatnonzero(portrait._tag[:, column])
     from_row = portrait._maps[drawn[0] : round(brow - crown), column, 1]
