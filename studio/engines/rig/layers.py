@@ -40,6 +40,10 @@ STEEPEST = 1.7  # depth over width of the card: a steeper sheet folds over itsel
 SLACK = 40.0  # gray levels by which the person's color may bend so that the unmoved picture is the photo
 UNLIKE = (2.0, 10.0)  # gray levels from the completed background: below, a mixed pixel is background itself
 OUTLINE = (0.02, 0.10)  # of the eye distance: what lies nearer to the person is its outline's, beyond it is ground
+DOUBT_EYE = 48.0  # pixels of eye distance at which patches of doubt are looked for
+DOUBT = (0.1, 0.92)  # alpha of a patch in doubt
+EVEN = 0.06  # standard deviation of alpha within it
+NO_GROUND = 30.0  # gray levels from the completed background from which it is none
 DOME = 0.3  # height over half width of what ends a head cut by the upper border
 CUT_HAIR = (0.1, 0.3)  # of the eye distance from border to hairline: below, it cuts the forehead; above, only hair
 PINNED = 0.9  # of the eye distance: how far inside the border of the picture hair begins to be held by it
@@ -82,6 +86,7 @@ def split(image: Array, matte: Array, face: Array, lobes: Array, eye_distance: f
     color, background = matting.colors(image, alpha, eye_distance)
     plate = complete(image, background, alpha, eye_distance)
     _clear(alpha, image, plate)
+    _decide(alpha, color, image, plate, eye_distance)
     # Whatever completes the plate to the photo, as far as it can be the person's color.
     person = np.empty((*alpha.shape, 4), np.float32)
     rest = np.empty_like(plate)
@@ -100,6 +105,37 @@ def _clear(alpha: Array, image: Array, plate: Array) -> None:
     ys, xs = np.where((alpha > 0) & (alpha < 0.6))
     unlike = np.abs(image[ys, xs] - plate[ys, xs]).max(1)
     alpha[ys, xs] *= smoothstep(unlike, *UNLIKE)
+
+
+def _decide(alpha: Array, color: Array, image: Array, plate: Array, eye_distance: float) -> None:
+    """Take for person, in place, what the matte leaves in doubt as a whole and what is no background.
+
+    A knot or a tail of hair that the network half believes in comes out as one even half-transparent patch; loose hair,
+    which is half transparent indeed, is never even.
+
+    Args:
+        alpha: changed.  # (H, W)
+        color: the person's, changed with it.  # (H, W, 3)
+        image: RGB.  # (H, W, 3)
+        plate: the completed background.  # (H, W, 3)
+        eye_distance: pixels between the outer eye corners.
+    """
+    scale = min(1.0, DOUBT_EYE / eye_distance)
+    size = (max(round(alpha.shape[1] * scale), 4), max(round(alpha.shape[0] * scale), 4))
+    small = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
+    unlike = np.abs(cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+                    - cv2.resize(plate, size, interpolation=cv2.INTER_AREA)).max(2)  # fmt: skip
+    mean = cv2.blur(small, (3, 3))
+    uneven = np.sqrt(np.maximum(cv2.blur(small * small, (3, 3)) - mean * mean, 0))
+    even = ((small > DOUBT[0]) & (small < DOUBT[1]) & (uneven < EVEN) & (unlike > NO_GROUND)).astype(np.uint8)
+    even = cv2.morphologyEx(even, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    if not even.any():
+        return
+    near = cv2.dilate(even, np.ones((5, 5), np.uint8)) * (unlike > NO_GROUND)
+    raised = cv2.resize(cv2.blur(near.astype(np.float32), (3, 3)), alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    raised *= alpha > 0.02
+    alpha += (1 - alpha) * raised
+    color += (image - color) * raised[..., None]
 
 
 def _extend(person: Array, pad: int, eye_distance: float) -> FloatArray:

@@ -118,6 +118,24 @@ def test_matte_follows_strands_that_the_network_cannot_see():
     assert np.abs(alpha - hair)[zone].mean() < 0.35 * np.abs(coarse / 255 - hair)[zone].mean()
 
 
+def test_a_patch_that_the_matte_leaves_in_doubt_belongs_to_the_person():
+    """A knot of hair in the nape comes out half transparent as a whole, loose hair strand by strand."""
+    wall, hair = np.array([92.0, 98.0, 104.0]), np.array([34.0, 24.0, 20.0])
+    alpha = np.zeros((120, 120), np.float32)
+    alpha[:, :40] = 1
+    alpha[50:110, 40:70] = 0.45  # the knot
+    loose = np.random.default_rng(2).uniform(0.1, 0.9, (40, 30)).astype(np.float32)
+    alpha[5:45, 40:70] = loose
+    image = np.where((alpha > 0)[..., None], hair, wall)
+    image[5:45, 40:70] = loose[..., None] * hair + (1 - loose[..., None]) * wall
+    image = image.round().astype(np.uint8)
+    plate = np.broadcast_to(wall, image.shape).astype(np.float32)
+    color = np.broadcast_to(hair, image.shape).astype(np.float32)
+    layers._decide(alpha, color, image, plate, 48.0)
+    assert alpha[55:105, 42:68].min() > 0.95
+    np.testing.assert_allclose(alpha[5:45, 41:70], loose[:, 1:], atol=0.2)
+
+
 def test_mixed_pixels_are_parted_into_the_colors_of_both_sides():
     alpha = np.clip((np.arange(120, dtype=np.float32)[None] - 56) / 8, 0, 1).repeat(120, 0)
     person, ground = np.array([200.0, 150.0, 120.0]), np.array([30.0, 60.0, 90.0])
