@@ -68,6 +68,31 @@ def _tooth(s: float, h: float, row: Array, sample: float, lower: bool, out: Arra
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
+def _roof(u: float, under: float, gap: float) -> Any:
+    """Shade the roof of a wide open mouth: two arches down to the sides, between them the uvula, the throat below.
+
+    Args:
+        u: from the middle, to the side, mm.
+        under: below the upper lip, mm.
+        gap: between the lips at most, mm.
+
+    Returns:
+        Coverage 0..1, and its share of the tongue's color.
+    """
+    aside = abs(u) / 13.0
+    arch = 0.36 * gap + 0.34 * gap * aside**2.2
+    uvula = 0.13 * gap * np.exp(-((u / 1.5) ** 2))
+    end = arch + uvula
+    cover = 1.0 - _step(under, end - 0.8, end + 0.8)
+    depth = min(under / max(end, 1.0), 1.0)
+    light = 0.50 - 0.26 * depth
+    light *= 1.0 - 0.45 * np.exp(-((under / 3.0) ** 2))  # the upper lip's and teeth's shadow
+    light *= 1.0 + 0.22 * np.exp(-(((under - end + 0.9) / 0.9) ** 2))  # the rim of the arch
+    light *= 1.0 - 0.10 * np.exp(-((u / 1.2) ** 2)) * (1.0 - depth)  # the seam along the middle
+    return cover, light
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
 def paint(
     frame: Array,
     top: Array,
@@ -118,6 +143,7 @@ def paint(
     half = max(0.5 * (last - first + 1) * du, 1e-3)
     rows_gap = max((lower_edge - upper_edge) / mm, 0.0)
     tongue_seen = _step(most / mm, 3.0, 7.0)
+    wide = _step(most / mm, 11.0, 20.0)  # light reaches the roof and the back of the mouth
     rise = (2.2 + 0.40 * rows_gap) * mm
     tongue_half = 21.0 * mm * size
     warm = min((tongue[0] - tongue[2]) / (0.35 * tongue[0] + 1.0), 1.0)
@@ -152,6 +178,13 @@ def paint(
             )
             for k in range(3):
                 color[k] = throat[k] * front_light
+            if wide > 0:
+                roof, light = _roof((u - centre) / mm, under, most / mm)
+                light *= 0.35 + 0.65 * corner
+                for k in range(3):
+                    behind = color[k] * (1.0 - 0.35 * wide)  # no light comes so far
+                    before = max(tongue[k] * light, color[k])
+                    color[k] = behind + (color[k] + (before - color[k]) * wide - behind) * roof
             w = u / tongue_half
             if abs(w) < 1.0 and tongue_seen > 0:
                 back = lower_edge - rise * np.sqrt(1.0 - w * w) + 1.2 * mm * w * w

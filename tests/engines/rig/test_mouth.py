@@ -103,6 +103,22 @@ def test_dark_or_tongue_lies_under_the_upper_row_when_the_jaw_has_opened(shut, j
     assert line[tooth:].min() < 0.5 * line[tooth]
 
 
+def test_a_wide_open_mouth_has_a_roof_before_its_throat(shut):
+    """To the side of the middle: teeth, the roof in some light, the dark throat under its arch, the tongue."""
+    marks = lips_of(shut, jawOpen=0.8)
+    across = marks[291, 0] - marks[61, 0]
+    x, top, bottom = (
+        int(marks[13, 0] + 0.09 * across), int(np.ceil(marks[13, 1])), int(marks[14, 1])
+    )  # fmt: skip
+    line = drawn(shut, jawOpen=0.8)[top : bottom + 1, x - 1 : x + 2].astype(float).mean(1) @ LUMA
+    gap = len(line)
+    throat = int(0.3 * gap) + int(np.argmin(line[int(0.3 * gap) : int(0.75 * gap)]))
+    roof = line[int(0.2 * gap) : throat].max()
+    tongue = line[throat : int(0.95 * gap)].max()
+    assert line[throat] < 0.72 * roof  # .64; .77 where all behind the teeth is one dark
+    assert tongue > roof
+
+
 def test_lips_show_little_of_the_lower_row_unless_the_lower_lip_is_pulled_down():
     weights = np.zeros(52, np.float32)
     _, down = hidden_by_lips(6.0, weights)
