@@ -3,6 +3,13 @@
 // that stays where it was when a list is drawn anew, the open tab in the
 // address, and forms that survive a refresh.
 (() => {
+  // The list of listeners never changes. Frozen, it is read as it is; else the page makes every number in it one that
+  // could change, and then looks through all of them for every piece of the page.
+  const frozen = (value) => {
+    if (value && typeof value === "object") Object.values(Object.freeze(value)).forEach(frozen);
+  };
+  window.gradio_config?.dependencies?.forEach(frozen);
+
   const KEY = "likeness-studio-scheme";
   const media = window.matchMedia("(prefers-color-scheme: dark)");
   const chosen = () => {

@@ -65,6 +65,7 @@ def build(
                     built[tab.id] = tab
             for name, tab in built.items():
                 tab.wire(built, items[name], page)
+        with page.route("For programs", "programs", show_in_navbar=False):
             api.expose(window)
         page.queue(default_concurrency_limit=4)
     return cast(gr.Blocks, page)

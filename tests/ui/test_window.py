@@ -42,6 +42,54 @@ def test_the_first_page_can_be_measured():
     assert figures["starts"] == 1
     assert 0 < figures["server_answers_seconds"] < figures["page_interactive_seconds"]
     assert figures["server_processor_seconds"] > 0
+    assert figures["page_processor_seconds"] > 0
+    assert set(figures["gradio_alone"]) < set(figures), "what less no page of Gradio can take stands beside it"
+
+
+@pytest.fixture(scope="module")
+def said_to_the_page(server):
+    """What the first page is told of itself."""
+    page = fetch(server.url)[1].decode()
+    begin = "window.gradio_config = "
+    told, _ = json.JSONDecoder().raw_decode(page[page.index(begin) + len(begin) :])
+    return told
+
+
+def test_the_first_page_knows_nothing_of_what_only_programs_call(said_to_the_page, server):
+    assert {d["api_visibility"] for d in said_to_the_page["dependencies"]} == {"private"}
+    assert "api" not in {c["type"] for c in said_to_the_page["components"]}
+    assert b"add_identity" in fetch(server.url + "programs")[1]
+
+
+def test_the_page_marks_nothing_for_listeners_that_show_no_progress(said_to_the_page):
+    """It would look through all of its pieces for each output, at each step of each event, to show nothing."""
+    quiet = [d for d in said_to_the_page["dependencies"] if d["show_progress"] == "hidden"]
+    assert quiet
+    assert all(d["show_progress_on"] == [] for d in quiet)
+
+
+def test_the_list_of_listeners_is_read_as_it_is(visit):
+    """Not frozen, the page follows every number in it, and looks through all of them for each of its pieces."""
+    v = visit()
+    v.open()
+    frozen = (
+        "() => window.gradio_config.dependencies.every((d) => Object.isFrozen(d) && d.targets.every(Object.isFrozen))"
+    )
+    assert v.page.evaluate(frozen)
+
+
+def test_only_the_people_are_asked_for_when_the_page_loads(said_to_the_page):
+    """Whatever else there is to find (what runs, all jobs) is found at the first tick, and when its tab is opened."""
+    events = [event for d in said_to_the_page["dependencies"] for _, event in d["targets"]]
+    assert events.count("load") == 1
+
+
+def test_what_programs_call_has_a_page_that_says_so(visit):
+    v = visit()
+    v.page.goto(v.url + "programs")
+    v.page.wait_for_selector("text=/add_identity")
+    v.page.click("text=Back to the studio")
+    v.page.wait_for_selector("#people-list .card")
 
 
 def test_start_loads_nothing_heavy_and_writes_no_stubs():

@@ -25,6 +25,8 @@ from studio.services.sources import MediaSource
 from studio.ui.api import arguments
 from studio.ui.api import models as api_models
 from studio.ui.guard import answered
+from studio.ui.kit import text
+from studio.ui.kit.controls import html
 from studio.ui.window import Window
 
 Json = dict[str, Any]
@@ -201,15 +203,18 @@ NAMES: tuple[str, ...] = (*OWN_NAMES, *api_models.NAMES)
 
 
 def expose(window: Window) -> None:
-    """Give every action its stable name, inside the page's Blocks.
+    """Give every action its stable name, on a page of its own inside the Blocks: the one for people stays light.
 
     Gradio lays a piece without a look on the page for each parameter and each
-    answer, 68 of them. Programs read their description; the browser, which would
-    draw each as two empty boxes, need not: what stands in a hidden column is left out.
+    answer, 68 of them. A browser would draw each as two empty boxes: they stand in
+    a hidden column, and before it what the names are for.
     """
     own = Api(window)
     models = api_models.ModelApi(window, plain, own.upload, own.file, own.job_row)
+    actions = {name: getattr(own if name in OWN_NAMES else models, name) for name in NAMES}
+    html(text.heading("For programs", "What the studio does, by name, for gradio_client and other programs."))
+    html(text.facts({f"/{name}": (action.__doc__ or "").partition("\n")[0] for name, action in actions.items()}))
+    html('<p class="fine"><a href="./">Back to the studio</a></p>')
     with gr.Column(visible=False):
-        for name in NAMES:
-            function = getattr(own if name in OWN_NAMES else models, name)
-            gradio_api(answered(arguments.checked(function)), api_name=name)
+        for name, action in actions.items():
+            gradio_api(answered(arguments.checked(action)), api_name=name)

@@ -61,6 +61,9 @@ def listen(
 ) -> Any:
     """Attach a handler that fails softly and is no part of the public API."""
     options.setdefault("show_progress", "minimal")
+    if options["show_progress"] == "hidden":
+        # else the browser looks through the whole page for every output, at every step of every event, to show nothing
+        options.setdefault("show_progress_on", [])
     function = None if handler is None else guarded(handler)
     return event(fn=function, inputs=inputs, outputs=outputs, api_visibility="private", **options)
 

@@ -280,7 +280,6 @@ class AnimateTab:
         listen(self.make.click, self._submit, inputs, self.watch, **quiet)
         listen(self.progress.click, self._act, self.watched, self.watch, **quiet)
         self.tick = (self._tick, [self.watched, self.shown], self.watch)
-        listen(page.load, self._find_running, None, self.watch, **quiet)
         told = {"choice": self.chooser.held, "expression": self.held, "sound": self.sound, "voice": self.voice}
         now = [self.chooser.choice, self.expression]
         self.draft.wire(item, told | self._plain, self._restore, now, self._restored)
@@ -437,7 +436,7 @@ class AnimateTab:
         act, job_id = clicked(event)
         return self._watch(self.window.act_on_job(act, job_id), None)
 
-    def _find_running(self) -> Updates:
+    def find_running(self) -> Updates:
         """Find the newest active clip again, after a refresh or in a second browser."""
         job = self.window.studio.jobs.newest_active("animate")
         return {} if job is None else self._watch(job, None)

@@ -190,9 +190,8 @@ class ExpressionTab:
         drawing: dict[str, Any] = {"concurrency_id": "presets", "concurrency_limit": 1, "show_progress": "hidden"}
         offered = [[self.offered, *shown], [self.offered, self.gallery]]
         # The pictures take a moment; what was picked meanwhile is marked after them.
-        listen(item.select, self._offer_presets, *offered, **drawing).then(
-            self._preset_cards, shown, self.gallery, api_visibility="private", **drawing
-        )
+        offering = listen(item.select, self._offer_presets, *offered, **drawing)
+        listen(offering.then, self._preset_cards, shown, self.gallery, **drawing)
         drawn = [self.picture, self.hints, self.steps, self.undo, self.redo, self.set_line, self.single, self.held]
         placed = [*drawn, self.gallery, self.strength, self.neutralise, *sliders]
         stage = [self.handle, self.before, self.fold, self.placeholder, self.actions, self.own]
@@ -201,9 +200,8 @@ class ExpressionTab:
             [*stage, *placed, self.opened, self.waiting],
             show_progress_on=[self.placeholder, self.picture],
         )  # fmt: skip
-        listen(opened.success, self._offer_presets, *offered, **drawing).then(
-            self._preset_cards, shown, self.gallery, api_visibility="private", **drawing
-        )
+        offering = listen(opened.success, self._offer_presets, *offered, **drawing)
+        listen(offering.then, self._preset_cards, shown, self.gallery, **drawing)
         now = [self.handle, self.before, self.steps]
         # A listener for each slider: it sends its own value alone, and of one slider only the last value counts.
         for name, one in self.sliders.items():
@@ -218,9 +216,8 @@ class ExpressionTab:
         edit = [self.handle, self.steps]
         listen(self.keep.click, self._keep, [self.title_box, *edit], [self.gallery, self.title_box])
         listen(self.save.click, self._save, edit, None)
-        listen(self.download.click, self._download, [self.chooser.choice, *edit], self.file).then(
-            fn=None, js="() => { document.querySelector('#expression-file')?.click(); }", api_visibility="private"
-        )
+        made = listen(self.download.click, self._download, [self.chooser.choice, *edit], self.file)
+        listen(made.then, None, js="() => { document.querySelector('#expression-file')?.click(); }")
         target = tabs["animate"]
         handed = [*target.chooser.parts, target.expression, target.expression_note, self.window.tabs]
         listen(self.animate.click, self._hand_over(target), [self.chooser.choice, self.steps], handed)

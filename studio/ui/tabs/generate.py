@@ -93,7 +93,6 @@ class GenerateTab:
         listen(asked_for.success, None, None, None, js=scroll_to("#generate-progress"))
         listen(self.progress.click, self._act, None, self.watch, **quiet)
         listen(self.recent.click, self._open, None, self.stage, **quiet)
-        listen(page.load, self._find_running, None, self.watch, **quiet)
         self.tick = (self._tick, [self.watched, self.seen], self.watch)
         self.draft.wire(item, form.kept, form.restore, [form.wearing, form.start.source], form.restored)
         self._wire_result(tabs)
@@ -167,7 +166,7 @@ class GenerateTab:
         act, job_id = clicked(event)
         return self._watch(self.window.act_on_job(act, job_id), None)
 
-    def _find_running(self) -> Updates:
+    def find_running(self) -> Updates:
         """Find the newest active drawing again, after a refresh or in a second browser."""
         job = self.window.studio.jobs.newest_active("generate")
         return {} if job is None else self._watch(job, None)

@@ -43,10 +43,10 @@ class JobsTab:
         library = tabs["library"]
         self.show_render = library.show
         quiet: dict[str, Any] = {"show_progress": "hidden"}
-        listen(page.load, self.rows, None, self.list, **quiet)
         listen(item.select, self.rows, None, self.list, **quiet)
         listen(self.list.click, self._act, None, [self.list, self.window.tabs, *library.detail], **quiet)
         watching = [t.tick for t in tabs.values() if hasattr(t, "tick")]
+        self.finders = [t.find_running for t in tabs.values() if hasattr(t, "find_running")]
         self.watchers = [(handler, len(inputs)) for handler, inputs, _ in watching]
         listen(
             self.window.timer.tick,
@@ -88,7 +88,16 @@ class JobsTab:
         updates = {self.seen: now, self.window.timer: gr.Timer(BUSY_SECONDS if busy else IDLE_SECONDS)}
         if now != seen:
             updates[self.list] = self._cards(jobs)
-        return updates | self._watched(watch)
+        return updates | ({} if seen else self._running()) | self._watched(watch)
+
+    def _running(self) -> Updates:
+        """Let the tabs find what already runs: once, when the page has been drawn, which it would hold up."""
+        found: Updates = {}
+        for find in self.finders:
+            said = unasked(find)()
+            if said != gr.skip():
+                found |= said
+        return found
 
     def _watched(self, inputs: tuple[Any, ...]) -> Updates:
         """Ask each tab that watches a job what is new; one that fails keeps what it shows, and holds up no other."""

@@ -101,9 +101,8 @@ class TrainTab:
         self.ask_for_consent = identities.ask_for_consent
         asked_for = listen(self.consent.click, self._ask_for_consent, None, identities.asked_for_consent, **quiet)
         listen(asked_for.success, None, None, None, js=SHOW_CONSENT)
-        listen(self.check.click, lambda: (CHECKING, {}), None, answer, **quiet).then(
-            self.form.check, asked, answer, api_visibility="private", **lane
-        )
+        said = listen(self.check.click, lambda: (CHECKING, {}), None, answer, **quiet)
+        listen(said.then, self.form.check, asked, answer, **lane)
         self.form.wire(self.person)
         self.view.wire()
         started = listen(self.start.click, self._start, asked, self.view.parts, **quiet)

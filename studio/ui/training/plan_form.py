@@ -9,6 +9,7 @@ services/training.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -19,7 +20,6 @@ from studio.domain.training import Preflight, TrainingPlan, resolutions
 from studio.errors import NotFoundError, StudioError, UserInputError
 from studio.services.bases import BaseEntry
 from studio.services.training.plans import DEFAULT_PRESET, TrainingPreset
-from studio.ui.guard import guarded
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.training.plan_fields import FIELDS, WORDS, changes_of, component, values_of
@@ -206,10 +206,7 @@ class PlanForm:
         events: list[Any] = [self.steps.release, self.prior.release]
         events += [f.blur if hasattr(f, "blur") else f.input for f in fields if hasattr(f, "input")]
         # one listener for all fields: each of its own would make the page larger by a quarter
-        gr.on(
-            events, fn=guarded(self.check), inputs=asked, outputs=answer, api_visibility="private",
-            trigger_mode="always_last", **check,
-        )  # fmt: skip
+        listen(partial(gr.on, events), self.check, asked, answer, trigger_mode="always_last", **check)
 
     # -- the plan ---------------------------------------------------------------
 
