@@ -21,7 +21,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from studio.domain.job import LOG_TAIL_LINES, Claim, Job, JobState
-from studio.errors import ConflictError, UserInputError
+from studio.domain.refusal import refusal
+from studio.errors import ConflictError
 from studio.jobs.kinds import KindTable, find_kind
 from studio.store import Store
 
@@ -152,12 +153,7 @@ class JobQueue:
             values = params.model_dump(mode="json") if isinstance(params, BaseModel) else dict(params)
             values = kind.params.model_validate(values).model_dump(mode="json")
         except ValidationError as exc:
-            first = exc.errors()[0]
-            where = ".".join(str(p) for p in first["loc"])
-            raise UserInputError(
-                f"The job's parameters do not fit: {where + ': ' if where else ''}{first['msg']}.",
-                "Change them and try again.",
-            ) from exc
+            raise refusal(exc) from exc
         return self._jobs.add(
             kind.name, values, title=title or kind.title, project_id=project_id, identity_id=identity_id,
             parent=parent, claim=claim,

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from studio.domain.clip_format import CLIP_FORMATS, USUAL_CLIP_FORMAT, choice
 from studio.domain.expression import ExpressionEdit
+from studio.domain.refusal import place, refusal
 from studio.engines.base import Amounts
 from studio.errors import UserInputError
 from studio.services.portraits.prepared import LARGEST_SIDE, SMALLEST_SIDE
@@ -100,7 +101,7 @@ def checked_request(values: Mapping[str, Any]) -> AnimationRequest:
         request = AnimationRequest.model_validate(dict(values))
     except ValidationError as exc:
         first = exc.errors()[0]
-        where = _where(first["loc"])
+        where = place(first["loc"])
         if where == "frame_rate_hz":
             raise UserInputError(f"{first['input']} frames per second are not offered.", _FRAME_RATES) from exc
         if where.startswith("amounts.") and first["type"] == "unexpected_keyword_argument":
@@ -110,48 +111,6 @@ def checked_request(values: Mapping[str, Any]) -> AnimationRequest:
         raise refusal(exc) from exc
     check(request)
     return request
-
-
-_REFUSALS = {
-    "greater_than_equal": "{where} is {input}, but must be at least {ge}.",
-    "greater_than": "{where} is {input}, but must be more than {gt}.",
-    "less_than_equal": "{where} is {input}, but must be at most {le}.",
-    "less_than": "{where} is {input}, but must be less than {lt}.",
-    "int_parsing": "{where} is {input}, but must be a whole number.",
-    "int_type": "{where} is {input}, but must be a whole number.",
-    "int_from_float": "{where} is {input}, but must be a whole number.",
-    "float_parsing": "{where} is {input}, but must be a number.",
-    "float_type": "{where} is {input}, but must be a number.",
-    "finite_number": "{where} is {input}, but must be a number.",
-    "bool_parsing": "{where} is {input}, but must be yes or no.",
-    "bool_type": "{where} is {input}, but must be yes or no.",
-    "string_type": "{where} is {input}, but must be a text.",
-    "string_too_short": "{where} must have at least {min_length} letters.",
-    "string_too_long": "{where} may have at most {max_length} letters.",
-    "too_long": "{where} may have at most {max_length} entries.",
-    "literal_error": "{where} is {input}, but must be {expected}.",
-    "missing": "{where} is missing.",
-    "extra_forbidden": "There is nothing called {where}.",
-}
-"""What the checks of pydantic say, in words of ours; {where} is the field."""
-_LONGEST_INPUT = 40
-
-
-def refusal(exc: ValidationError) -> UserInputError:
-    """Put the first value that a request cannot use into one sentence."""
-    first = exc.errors()[0]
-    where, reason = _where(first["loc"]), first["msg"].removeprefix("Value error, ")
-    if where and first["type"] in _REFUSALS:
-        given = repr(first.get("input"))
-        given = given if len(given) <= _LONGEST_INPUT else given[:_LONGEST_INPUT] + "…"
-        said = {"where": where, "input": given, **(first.get("ctx") or {})}
-        return UserInputError(_REFUSALS[first["type"]].format_map(said), "Change it and try again.")
-    message = f"{where}: {reason}." if where else f"{reason[0].upper()}{reason[1:]}."
-    return UserInputError(message, "Change it and try again.")
-
-
-def _where(place: tuple[int | str, ...]) -> str:
-    return ".".join(part for part in place if isinstance(part, str))
 
 
 def check(request: AnimationRequest) -> None:

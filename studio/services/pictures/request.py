@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from studio.domain.adapter import STRENGTH_RANGE
-from studio.services.clips.request import refusal
+from studio.domain.refusal import refusal
 from studio.services.sources import MediaSource
 
 MaskPreset = Literal["face", "background"]

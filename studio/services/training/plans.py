@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from studio.domain.base_model import Family
 from studio.domain.names import as_read
+from studio.domain.refusal import refusal
 from studio.domain.training import TrainingPlan
 from studio.errors import UserInputError
 from studio.outside import json_of
@@ -114,10 +115,7 @@ def changed_plan(plan: TrainingPlan, changes: Mapping[str, Any]) -> TrainingPlan
     try:
         return TrainingPlan.model_validate(plan.model_dump() | dict(changes))
     except ValidationError as exc:
-        first = exc.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        said = str(first["msg"]).removeprefix("Value error, ")
-        raise UserInputError(f"The plan does not work: {where + ': ' if where else ''}{said}.", "Change it.") from exc
+        raise refusal(exc) from exc
 
 
 def smaller(plan: TrainingPlan) -> TrainingPlan | None:

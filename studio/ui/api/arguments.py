@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from studio.domain.refusal import refusal
 from studio.errors import UserInputError
 
 MOST_LEVELS = 20
@@ -65,11 +66,7 @@ def _fitting(adapter: TypeAdapter[Any], value: Any, name: str) -> Any:
     try:
         return adapter.validate_python(value)
     except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]
-        place = ".".join([name, *(str(part)[:40] for part in first["loc"])])
-        raise UserInputError(
-            f"The argument {place} does not fit: {first['msg']}.", "The API's description has types."
-        ) from None
+        raise refusal(exc, name, "The API's description says what each argument is.") from None
 
 
 def _refuse_odd(value: Any, name: str, level: int = 0) -> None:
