@@ -15,7 +15,7 @@ from typing import Any, cast
 import gradio as gr
 
 import studio
-from studio.errors import UserInputError
+from studio.errors import EngineError, UserInputError
 from studio.services.upkeep import Upkeep
 from studio.ui import gate, quick_start, theme
 from studio.ui.api import actions as api
@@ -105,6 +105,7 @@ def launch(
 
     Raises:
         UserInputError: another program listens on the port.
+        EngineError: the server did not come up.
     """
     with socket.socket() as probe:
         probe.settimeout(0.5)
@@ -112,27 +113,34 @@ def launch(
             raise UserInputError(f"Port {port} is taken by another program.", "Close it, or set STUDIO_PORT.")
     closed = [str(p) for p in data_dir.iterdir() if p.name != "cache"]
     closed += [str(data_dir / name) for name in ("media", "studio.db", "settings.toml")]
-    _, address, _ = page.launch(
-        server_name=host,
-        server_port=port,
-        auth=("studio", password) if password else None,
-        theme=theme.build(),
-        css=theme.icon_css(),
-        css_paths=theme.css_paths(),
-        head=theme.head(scheme),
-        favicon_path=theme.ASSETS / "icons" / "favicon.svg",
-        footer_links=[],
-        max_file_size=f"{max_upload_mb}mb",
-        app_kwargs={"lifespan": gate.lifespan(rules or gate.Rules(data_dir))},
-        blocked_paths=sorted(set(closed)),
-        show_error=False,
-        quiet=True,
-        inbrowser=False,
-        share=False,
-        ssr_mode=False,
-        mcp_server=False,
-        enable_monitoring=False,
-        run_history=False,
-        prevent_thread_lock=True,
-    )
+    try:
+        with quick_start.without_hurry():
+            _, address, _ = page.launch(
+                server_name=host,
+                server_port=port,
+                auth=("studio", password) if password else None,
+                theme=theme.build(),
+                css=theme.icon_css(),
+                css_paths=theme.css_paths(),
+                head=theme.head(scheme),
+                favicon_path=theme.ASSETS / "icons" / "favicon.svg",
+                footer_links=[],
+                max_file_size=f"{max_upload_mb}mb",
+                app_kwargs={"lifespan": gate.lifespan(rules or gate.Rules(data_dir))},
+                blocked_paths=sorted(set(closed)),
+                show_error=False,
+                quiet=True,
+                inbrowser=False,
+                share=False,
+                ssr_mode=False,
+                mcp_server=False,
+                enable_monitoring=False,
+                run_history=False,
+                prevent_thread_lock=True,
+            )
+    except OSError as exc:  # its server ended at once
+        raise EngineError(
+            f"The window could not be opened on port {port}: its server did not come up.",
+            "See whether a program or a proxy stands in the way, or set STUDIO_PORT to another port.",
+        ) from exc
     return address

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.ui.conftest import PHONE, ROOT, fetch
+from tests.ui.conftest import PHONE, ROOT, fetch, free_port
 
 HINTING = ("domain", "engines", "jobs", "services", "store")
 """Rooms whose errors reach the page."""
@@ -108,6 +108,49 @@ def test_start_loads_nothing_heavy_and_writes_no_stubs():
         check=True,
     ).stdout
     assert said.strip() == "[] studio.ui.quick_start"
+
+
+LAUNCHED = """
+import asyncio, sys
+from pathlib import Path
+import gradio as gr, uvicorn
+from studio.errors import EngineError
+from studio.ui import build, gate, quick_start
+
+answer = gate.Gate.__call__
+
+async def late(self, scope, receive, send):
+    if scope.get("method") == "HEAD":
+        await asyncio.sleep(4)
+    await answer(self, scope, receive, send)
+
+gate.Gate.__call__ = late
+with quick_start.without_servers(), gr.Blocks(analytics_enabled=False) as page:
+    gr.HTML("Here")
+if sys.argv[3:] == ["ends"]:
+    uvicorn.Server.run = lambda server, sockets=None: None
+try:
+    print(build.launch(page, Path(sys.argv[1]), port=int(sys.argv[2])))
+except EngineError as error:
+    print(error)
+"""
+"""An empty window, whose server answers Gradio's look at it after four seconds, or ends at once."""
+
+
+def launched(*arguments: str) -> str:
+    """In a process of its own, which leaves no server behind."""
+    command = [sys.executable, "-c", LAUNCHED, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_a_busy_machine_opens_the_window_all_the_same(tmp_path):
+    """Gradio looks for three seconds whether its server answers, and then asks for a public link."""
+    port = free_port()
+    assert launched(str(tmp_path), str(port)).strip() == f"http://127.0.0.1:{port}/"
+
+
+def test_a_server_that_ends_at_once_is_one_sentence(tmp_path):
+    assert "could not be opened on port" in launched(str(tmp_path), str(free_port()), "ends")
 
 
 def test_nothing_is_loaded_from_outside(visit):
