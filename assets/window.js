@@ -82,11 +82,13 @@
   const DRAFT = "likeness-studio-draft-";
   const read = new Set(), ready = new Set();
   window.studioDraft = {
-    keep(name, names, values) {
-      if (!ready.has(name)) return [];
+    keep(name, names, values, pressed = {}) {
+      if (!ready.has(name)) return;
       const held = Object.fromEntries(names.map((n, i) => [n, values[i] ?? null]));
+      for (const [n, place] of Object.entries(pressed)) {
+        held[n] = document.querySelector(`${place} [aria-pressed=true]`)?.dataset.id ?? null;
+      }
       try { sessionStorage.setItem(DRAFT + name, JSON.stringify(held)); } catch { /* full or forbidden: not kept */ }
-      return [];
     },
     read(name, box) {
       if (read.has(name)) return box;
@@ -96,9 +98,9 @@
       if (box || !held) ready.add(name);
       return box || held;
     },
-    restored(name, names, values) {
+    restored(name, ...held) {
       ready.add(name);
-      return window.studioDraft.keep(name, names, values);
+      window.studioDraft.keep(name, ...held);
     },
     forget() {
       Object.keys(sessionStorage).filter((k) => k.startsWith(DRAFT)).forEach((k) => sessionStorage.removeItem(k));

@@ -71,6 +71,12 @@ def agree(page) -> None:
     page.wait_for_selector("#person-summary:has-text('train a model')")
 
 
+TOP_OF_PICTURE = "document.querySelector('#generate-result').offsetTop"
+UNDER_WAY = """before => document.querySelector('#generate-progress .job')
+    || !before.includes(document.querySelector('#generate-result figure')?.dataset.render)"""
+"""The job's card stands there, or its picture has come already."""
+
+
 def draw(v) -> str:
     """Press Make, and return the new picture's render.
 
@@ -80,7 +86,10 @@ def draw(v) -> str:
     page = v.page
     v.settle()
     before = page.eval_on_selector_all("#generate-result figure", "drawn => drawn.map((d) => d.dataset.render)")
+    stands = page.evaluate(TOP_OF_PICTURE)
     page.click("#generate-make")
+    page.wait_for_function(UNDER_WAY, arg=before)
+    assert page.evaluate(TOP_OF_PICTURE) == stands, "the card of the job pushes no picture away"
     page.wait_for_function(NEW_PICTURE_ALONE, arg=before)
     return str(page.get_attribute("#generate-result figure", "data-render"))
 

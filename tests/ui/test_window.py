@@ -429,6 +429,60 @@ def test_a_refresh_keeps_the_words_of_a_picture(visit):
     v.page.wait_for_function("document.querySelector('#generate-steps input[type=number]').value === '7'")
 
 
+def test_a_refresh_keeps_the_plan_of_a_training(visit, with_person, portrait):
+    first = with_person("Planned One", [portrait], "train")
+    second = with_person("Planned Two", [portrait], "train")
+    v = visit()
+    v.open("train")
+    pressed = "#train-people .card[aria-pressed=true]"
+    v.page.wait_for_selector(pressed)
+    for person in (second, first, second):  # whoever stood there at first, it is another one at last
+        v.page.click(f"#train-people .card[data-id='{person.id}']")
+        v.page.wait_for_selector(f"{pressed}[data-id='{person.id}']")
+    preset = v.page.locator("#train-presets .choice[aria-pressed=false]").first.get_attribute("data-id")
+    v.page.click(f"#train-presets [data-id='{preset}']")
+    v.page.wait_for_selector(f"#train-presets [data-id='{preset}'][aria-pressed=true]")
+    v.settle()
+    v.page.fill("#train-class :is(input, textarea)", "woman")
+    v.page.fill("#train-steps input[type=number]", "77")
+    v.page.keyboard.press("Enter")
+    v.page.wait_for_function("sessionStorage['likeness-studio-draft-train']?.includes('\"steps\":77')")
+    v.reload()
+    v.page.wait_for_function("document.querySelector('#train-steps input[type=number]')?.value === '77'")
+    v.page.wait_for_selector(f"#train-presets [data-id='{preset}'][aria-pressed=true]")
+    v.page.wait_for_selector(f"{pressed}[data-id='{second.id}']")
+    assert v.page.input_value("#train-class :is(input, textarea)") == "woman"
+    v.tab("identities")
+    v.page.click(f"#people-list .card[data-id='{first.id}']")
+    v.page.wait_for_selector("#person-summary:has-text('Planned One')")
+    v.reload()
+    v.page.click("#person-to-train")
+    v.page.wait_for_selector(f"{pressed}[data-id='{first.id}']")
+    v.page.wait_for_function("document.querySelector('#train-steps input[type=number]')?.value === '77'")
+    assert v.page.locator(f"{pressed}[data-id='{first.id}']").count() == 1, "who was handed over stays"
+
+
+def test_a_refresh_keeps_a_person_who_is_being_added(visit, portrait):
+    v = visit()
+    v.open()
+    v.page.click("#people-list [data-id=new]")
+    v.page.fill("#person-name :is(input, textarea)", "Half Added")
+    v.page.set_input_files("#person-photos input[type=file]", str(portrait))
+    v.page.wait_for_selector("#person-faces .fine")
+    v.page.fill("#form-agreed :is(input, textarea)", "Somebody Else")
+    v.page.wait_for_function("sessionStorage['likeness-studio-draft-person']?.includes('Somebody Else')")
+    v.reload()
+    v.page.wait_for_selector("#person-faces .fine")
+    assert v.page.input_value("#person-name :is(input, textarea)") == "Half Added"
+    assert v.page.input_value("#form-agreed :is(input, textarea)") == "Somebody Else"
+    v.page.click("#person-add")
+    v.page.wait_for_selector("#person-summary:has-text('Half Added')")
+    v.page.click("#people-list [data-id=new]")
+    v.page.wait_for_selector("#person-name", state="visible")
+    assert v.page.input_value("#person-name :is(input, textarea)") == ""
+    assert v.page.input_value("#form-agreed :is(input, textarea)") == "", "nobody's word goes on to the next person"
+
+
 def test_a_timer_that_fails_says_nothing_on_the_page(caplog):
     from studio.ui import guard
 

@@ -33,6 +33,8 @@ def fits(component: Any, value: Any) -> bool:
         return number and (low is None or value >= low) and (high is None or value <= high)
     if isinstance(component, gr.Dropdown):
         return value in [v for _, v in component.choices]
+    if isinstance(component, gr.CheckboxGroup):
+        return isinstance(value, list) and all(one in [v for _, v in component.choices] for one in value)
     if isinstance(component, gr.Checkbox):
         return isinstance(value, bool)
     return isinstance(component, gr.Textbox) and isinstance(value, str)
@@ -51,14 +53,27 @@ def hidden(name: str, what: str) -> gr.Textbox:
 class Draft:
     """The draft of one tab."""
 
-    def __init__(self, name: str) -> None:
-        """Remember the tab's name."""
+    def __init__(self, name: str, pressed: Mapping[str, str] | None = None) -> None:
+        """Remember the tab's name.
+
+        Args:
+            pressed: where cards stand to choose from, by the name under which the id of the pressed one is kept.
+        """
         self.name = name
+        self.pressed = dict(pressed or {})
         self.lane: dict[str, Any] = {"concurrency_id": f"{name} form", "concurrency_limit": 1}
 
     def build(self) -> None:
         """Create the box through which the draft comes back, inside the tab's layout."""
         self.box = hidden(f"{self.name}-draft", "Draft")
+
+    def _script(self, act: str, names: Sequence[str], answer: str) -> str:
+        said = ", ".join(json.dumps(v) for v in (self.name, list(names)))
+        return f"(...values) => {{ window.studioDraft.{act}({said}, values, {json.dumps(self.pressed)}); {answer} }}"
+
+    def keeping(self, names: Sequence[str]) -> str:
+        """Return the script of a listener that keeps its inputs under these names, and hands them on to its handler."""
+        return self._script("keep", names, "return values;")
 
     def wire(
         self,
@@ -67,7 +82,9 @@ class Draft:
         restore: Callable[..., Updates],
         inputs: Sequence[Any],
         outputs: Sequence[Any],
-    ) -> None:
+        *,
+        watched: bool = True,
+    ) -> Any:
         """Keep the parts as they change, and bring them back once.
 
         Listeners that fill the form when its tab is opened belong into the same
@@ -75,13 +92,17 @@ class Draft:
 
         Args:
             restore: gets what was kept (never empty) and `inputs`; what is there already was handed over and stays.
+            watched: False where listeners of the form keep it by `keeping`.
+
+        Returns:
+            What has happened when the draft is back.
         """
-        keep = f"(...values) => window.studioDraft.keep('{self.name}', {json.dumps(list(parts))}, values)"
+        keep = self._script("keep", list(parts), "return [];")
         read = f"(box) => window.studioDraft.read('{self.name}', box)"
-        done = f"(...values) => window.studioDraft.restored('{self.name}', {json.dumps(list(parts))}, values)"
         quiet: dict[str, Any] = {"show_progress": "hidden"}
         components = list(parts.values())
-        listen(partial(gr.on, [c.change for c in components]), None, components, None, js=keep, **quiet)
+        if watched:
+            listen(partial(gr.on, [c.change for c in components]), None, components, None, js=keep, **quiet)
         opened = listen(item.select, None, self.box, self.box, js=read, **quiet)
         listen(opened.then, None, components, None, js=keep, **quiet)
 
@@ -90,7 +111,8 @@ class Draft:
             return restore(kept, *values) if kept else {}
 
         back = listen(self.box.change, again, [self.box, *inputs], list(outputs), **quiet, **self.lane)
-        listen(back.then, None, components, None, js=done, **quiet)
+        listen(back.then, None, components, None, js=self._script("restored", list(parts), "return [];"), **quiet)
+        return back
 
 
 def parsed(said: Any) -> Kept:

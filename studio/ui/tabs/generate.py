@@ -61,8 +61,8 @@ class GenerateTab:
                 with gr.Row(elem_classes=["actions", "afoot"]):
                     self.make = gr.Button("Draw", variant="primary", elem_id="generate-make")
             with gr.Column(scale=6, min_width=320, elem_classes=["stage"]):
-                self.progress = clickable(elem_id="generate-progress")
                 self.result = clickable(EMPTY_STAGE, elem_id="generate-result")
+                self.progress = clickable(elem_id="generate-progress")  # below the picture, which stays where it is
                 self.recent = clickable(elem_id="generate-recent")
                 with gr.Accordion("Recipe", open=False, elem_id="generate-recipe"):
                     self.recipe = html('<p class="fine">How the picture above was made.</p>')

@@ -21,6 +21,7 @@ from studio.domain.photo import Photo
 from studio.errors import UserInputError
 from studio.ui.kit import text
 from studio.ui.kit.controls import PICTURE_TYPES, Updates, clickable, clicked, html, listen
+from studio.ui.kit.draft import Draft, Kept, fitting
 from studio.ui.kit.portrait_chooser import face_cards
 from studio.ui.people.intake import HeapPanel, is_heap
 from studio.ui.people.training_set import TrainingSetPanel
@@ -109,6 +110,7 @@ class IdentitiesTab:
         self.heap = HeapPanel(window)
         self.set = TrainingSetPanel(window)
         self.variants = VariantsPanel(window)
+        self.draft = Draft("person")
 
     # -- layout ---------------------------------------------------------------
 
@@ -116,6 +118,7 @@ class IdentitiesTab:
         """Create the components."""
         self.selected = gr.BrowserState(None, storage_key="likeness-studio-identity", secret="likeness-studio")
         self.picks = gr.State({})
+        self.draft.build()
         with gr.Row(elem_classes=["split"]):
             with gr.Column(scale=4, min_width=280, elem_classes=["side"]):
                 html(text.heading("People", "Everyone whose photos this studio keeps."))
@@ -220,7 +223,9 @@ class IdentitiesTab:
         listen(self.photos.change, self._look, self.photos, [self.found, self.picks])
         listen(self.found.click, self._pick_face, [self.photos, self.picks], [self.found, self.picks])
         form = [self.name, self.photos, self.picks, *self.form_consent.all()]
-        listen(self.add.click, self._add, form, [*shown, self.name, self.photos, self.found, self.picks], **in_turn)
+        emptied = [self.name, self.photos, self.found, self.picks, *self.form_consent.all()]
+        listen(self.add.click, self._add, form, [*shown, *emptied], **in_turn)
+        self.draft.wire(item, self._kept, self._restore, [], self._kept.values())
         more = [self.selected, self.more, self.picks]
         listen(self.more.upload, self._add_more, more, [self.more, self.more_faces, self.picks, *self.view], **in_turn)
         listen(
@@ -237,7 +242,8 @@ class IdentitiesTab:
         deleted = listen(self.delete.click, self._delete, [self.selected, self.typed], shown, **in_turn)
         listen(deleted.success, None, js="() => window.studioDraft.forget()")
         train = tabs["train"]
-        listen(self.to_train.click, self._train, self.selected, [train.person, train.view.run, self.window.tabs])
+        handed = [train.person, train.handed_person, train.view.run, self.window.tabs]
+        listen(self.to_train.click, self._train, self.selected, handed)
         for button, target in ((self.to_expression, "expression"), (self.to_animate, "animate")):
             outputs = [*tabs[target].chooser.parts, self.window.tabs]
             listen(button.click, self._hand_over(tabs[target]), self.selected, outputs)
@@ -246,6 +252,20 @@ class IdentitiesTab:
         self.variants.wire(self)
         choosers = [tabs["expression"].chooser, tabs["animate"].chooser]
         self.photo_targets = choosers
+
+    @property
+    def _kept(self) -> dict[str, Any]:
+        """What of the form is kept for a refresh of the page, by name."""
+        consent = dict(zip(("agreed_by", "scopes", "until", "evidence"), self.form_consent.all(), strict=True))
+        return {"name": self.name, "photos": self.photos, **consent}
+
+    def _restore(self, kept: Kept) -> Updates:
+        """Return the form as it was before the page was loaded anew; of its photos what is still there."""
+        updates = fitting(self._kept, kept)
+        sent = kept.get("photos")
+        paths = [f.get("path") for f in sent if isinstance(f, dict)] if isinstance(sent, list) else []
+        here = [str(p) for p in paths if self.window.shelf.holds(p)]
+        return updates | ({self.photos: here} if here else {})
 
     @property
     def in_turn(self) -> dict[str, Any]:
@@ -270,7 +290,7 @@ class IdentitiesTab:
         }
 
     def _train(self, selected: str | None) -> tuple[Any, ...]:
-        return self.people.get(self.shown(selected)).id, None, gr.Tabs(selected="train")
+        return self.people.get(self.shown(selected)).id, True, None, gr.Tabs(selected="train")
 
     def _hand_over(self, target: Any) -> Any:
         def hand_over(selected: str | None) -> Updates:
@@ -448,6 +468,7 @@ class IdentitiesTab:
         person = self.people.add(name.strip(), files, consent=agreed, face_indices=meant)
         gr.Info(f"{person.name} was added.", title="Done", duration=4)
         emptied: Updates = {self.name: "", self.photos: None, self.found: "", self.picks: {}}
+        emptied |= dict(zip(self.form_consent.all(), ("", USUAL_SCOPES, "", ""), strict=True))
         return {self.selected: person.id, **self.show(person.id), **emptied}
 
     def _add_more(self, selected: str | None, paths: list[str] | None, picks: dict[str, int]) -> Updates:

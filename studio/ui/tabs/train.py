@@ -20,6 +20,7 @@ from studio.domain.training import more_steps
 from studio.errors import ConsentMissingError, UserInputError
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen, scroll_to
+from studio.ui.kit.draft import Kept
 from studio.ui.training.adapter_library import AdapterLibrary
 from studio.ui.training.plan_form import CHECKING, PlanForm
 from studio.ui.training.run_view import RunView
@@ -66,6 +67,7 @@ class TrainTab:
         """Create the components."""
         self.person = gr.State(None)
         self.filled = gr.State(False)
+        self.handed_person = gr.State(False)
         with gr.Row(elem_classes=["split"]):
             with gr.Column(scale=5, min_width=320, elem_classes=["sheet"]):
                 html('<h3 class="step"><b>1</b> Person</h3>')
@@ -87,13 +89,14 @@ class TrainTab:
         quiet: dict[str, Any] = {"show_progress": "hidden"}
         self.entrance = [self.person, self.strip, self.consent, self.filled, *self.form.outputs]
         entered = listen(
-            item.select, self._enter, [self.person, identities.selected, self.filled], self.entrance, **quiet
-        )
+            item.select, self._enter, [self.person, identities.selected, self.filled], self.entrance,
+            **quiet, **self.form.draft.lane,
+        )  # fmt: skip
         shown = [self.view.run, self.person, self.view.seen]
         listen(entered.then, self._show_run, shown, self.view.parts, **quiet)  # it needs to know the person
         listen(item.select, self.library.listed, self.library.selected, self.library.list, **quiet)
         asked, answer = [self.person, *self.form.inputs], [self.form.preflight, self.form.instead]
-        lane: dict[str, Any] = {"concurrency_id": "preflight", "concurrency_limit": 1, **quiet}
+        lane = self.form.checking
         listen(entered.then, self.form.check, asked, answer, **lane)
         person = [self.person, self.strip, self.consent]
         picked = listen(self.strip.click, self._pick, None, [*person, *self.view.parts], **quiet)
@@ -104,6 +107,12 @@ class TrainTab:
         said = listen(self.check.click, lambda: (CHECKING, {}), None, answer, **quiet)
         listen(said.then, self.form.check, asked, answer, **lane)
         self.form.wire(self.person)
+        now = [self.person, self.handed_person]
+        back = self.form.draft.wire(
+            item, {"base": self.form.base, **self.form.plain}, self._restore, now, self.entrance, watched=False
+        )
+        listen(back.then, self._show_run, shown, self.view.parts, **quiet)
+        listen(back.then, self.form.check, asked, answer, **lane)
         self.view.wire()
         started = listen(self.start.click, self._start, asked, self.view.parts, **quiet)
         listen(started.success, None, None, None, js=scroll_to("#train-run"))
@@ -125,6 +134,13 @@ class TrainTab:
         now = next((i for i in (person, chosen, *trained, *ids) if i in ids), None)
         form = {} if filled else self.form.filled(now, self.form.preset.value, None)
         return {**self._person(now), self.filled: True, **form}
+
+    def _restore(self, kept: Kept, person: str | None, handed: bool) -> Updates:
+        """Return the tab as it was before the page was loaded anew; a person who was handed over since stays."""
+        before = kept.get("person")
+        if not handed and before in [p.id for p in self.people.list()]:
+            person = before
+        return {**self._person(person), **self.form.restored(kept, person)}
 
     def _person(self, person_id: str | None) -> Updates:
         """Return the updates of person, strip and consent."""

@@ -22,6 +22,7 @@ from studio.services.bases import BaseEntry
 from studio.services.training.plans import DEFAULT_PRESET, TrainingPreset
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
+from studio.ui.kit.draft import Draft, Kept, fitting
 from studio.ui.training.plan_fields import FIELDS, WORDS, changes_of, component, values_of
 from studio.ui.window import Window
 
@@ -108,6 +109,7 @@ class PlanForm:
         """Remember the window."""
         self.window = window
         self.training = window.studio.training
+        self.draft = Draft("train", {"person": "#train-people", "preset": "#train-presets"})
 
     # -- layout ---------------------------------------------------------------
 
@@ -115,6 +117,7 @@ class PlanForm:
         """Create base, presets, visible settings and the fold, inside the tab's layout."""
         self.preset = gr.State(DEFAULT_PRESET)
         self.instead = gr.State({})
+        self.draft.build()
         html('<h3 class="step"><b>2</b> What learns</h3>')
         self.base = gr.Dropdown(
             [], label="Base model", info="What the person is taught to.", filterable=False, elem_id="train-base"
@@ -189,10 +192,23 @@ class PlanForm:
         """What `filled` updates: the form with its lists, and the preflight emptied."""
         return [self.presets, self.note, *self.inputs, self.instead]
 
+    @property
+    def plain(self) -> dict[str, Any]:
+        """What of the form is a single value that suits every base, by its name in the plan."""
+        few = {"trigger": self.trigger, "class_word": self.class_word, "steps": self.steps, "prior_weight": self.prior}
+        return few | {row.name: field for row, field in zip(FIELDS, self.advanced, strict=True)}
+
+    @property
+    def checking(self) -> dict[str, Any]:
+        """How `check` listens: one after the other; what it is asked for is kept for a refresh of the page."""
+        few = ("person", "preset", "base", "trigger", "class_word", "steps", "prior_weight", "resolution")
+        keep = self.draft.keeping([*few, *(row.name for row in FIELDS)])
+        return {"concurrency_id": "preflight", "concurrency_limit": 1, "show_progress": "hidden", "js": keep}
+
     def wire(self, person: gr.State) -> None:
         """Attach the listeners; `person` holds the chosen person's id."""
         quiet: dict[str, Any] = {"show_progress": "hidden"}
-        check: dict[str, Any] = {"concurrency_id": "preflight", "concurrency_limit": 1, **quiet}
+        check = self.checking
         asked, answer = [person, *self.inputs], [self.preflight, self.instead]
         for event, handler in ((self.presets.click, self._choose_preset), (self.base.input, self._choose_base)):
             # Only what stays is sent. The page may report a choice twice, and by then the lists are other ones: a
@@ -203,10 +219,11 @@ class PlanForm:
         listen(changed.success, self.check, asked, answer, **check)
         listen(self.note.click, self._download, None, self.note)
         fields: list[Any] = [self.resolution, *self.advanced]
-        events: list[Any] = [self.steps.release, self.prior.release]
+        events: list[Any] = [self.steps.release, self.prior.release, self.trigger.blur, self.class_word.blur]
         events += [f.blur if hasattr(f, "blur") else f.input for f in fields if hasattr(f, "input")]
         # one listener for all fields: each of its own would make the page larger by a quarter
-        listen(partial(gr.on, events), self.check, asked, answer, trigger_mode="always_last", **check)
+        kept = listen(partial(gr.on, events), None, asked, None, js=check["js"], **quiet)  # at once; a check takes time
+        listen(kept.then, self.check, asked, answer, trigger_mode="always_last", **check)
 
     # -- the plan ---------------------------------------------------------------
 
@@ -244,6 +261,18 @@ class PlanForm:
         kept = {k: v.strip() for k, v in kept.items() if v and v.strip()}
         plan = self.training.plan(preset, base, photos=photos, **kept) if preset else TrainingPlan(base=base, **kept)
         return self._updates(plan, preset or "", offered, photos)
+
+    def restored(self, kept: Kept, person: str | None) -> Updates:
+        """Return the updates of `outputs` for what was filled in before the page was loaded anew."""
+        base, preset = kept.get("base"), kept.get("preset")
+        entry = self.entries().get(base) if isinstance(base, str) else None
+        if entry is None or preset not in [p.name for p in self.training.presets_for(entry.card.name)]:
+            return {}
+        updates = self.filled(person, preset, base) | fitting(self.plain, kept)
+        size, sizes = kept.get("resolution"), resolutions(entry.card.resolution, entry.card.resolution)
+        if size in sizes:
+            updates[self.resolution] = gr.Dropdown([(f"{s} px", s) for s in sizes], value=size, visible=len(sizes) > 1)
+        return updates
 
     def updates(self, plan: TrainingPlan, preset: str, person: str | None) -> Updates:
         """Return the updates of `outputs` for a plan, however it came about."""
