@@ -15,7 +15,7 @@ from gradio.components.image_editor import EditorData, EditorDataBlobs
 from gradio.data_classes import FileData
 from PIL import Image
 
-from studio.ui.pictures.painting import CANVAS_SIDE, MOST_LAYERS, bound_paintings
+from studio.ui.pictures.painting import CANVAS_SIDE, LARGEST_BYTES, MOST_LAYERS, MOST_WAITING, bound_paintings
 from studio.ui.pictures.source_picture import SourcePicture, drawn_mask
 
 
@@ -61,6 +61,26 @@ def test_what_a_canvas_draws_is_taken(editor) -> None:
     assert mask.sum() == 255 * 100
     assert editor.preprocess(None) is None
     assert editor.preprocess(sent(editor, saved("WEBP", CANVAS_SIDE, 4)))["background"].shape[1] == CANVAS_SIDE
+
+
+def laid_down(id: str, sent: bytes) -> SimpleNamespace:
+    """Return what a page lays down before it asks for its painting."""
+    return SimpleNamespace(data={"type": "background", "index": "null", "id": id}, files=[("file", sent)])
+
+
+def test_paintings_that_nobody_asks_for_are_forgotten(editor) -> None:
+    fine = saved("PNG", 60, 40)
+    for number in range(50):
+        editor.accept_blobs(laid_down(f"left {number}", fine))
+    assert len(editor.blob_storage) == MOST_WAITING
+    assert editor.accept_blobs._is_server_fn, "pages may still call it"
+    editor.accept_blobs(laid_down("asked for", fine))
+    asked = EditorData(background=None, layers=[], composite=None, id="asked for")
+    assert editor.preprocess(asked)["background"].shape[:2] == (40, 60)
+    assert "asked for" not in editor.blob_storage
+    with pytest.raises(gr.Error, match="larger than a canvas"):
+        editor.accept_blobs(laid_down("huge", bytes(LARGEST_BYTES + 1)))
+    assert "huge" not in editor.blob_storage
 
 
 @pytest.mark.parametrize("where", ["background", "layer", "file"])

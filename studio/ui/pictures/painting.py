@@ -1,7 +1,9 @@
 """What a page may send as a painting: as large as the canvas it was given, and no more.
 
-Gradio's editor unpacks whatever it is sent, of any format and size. Here its
-headers are read first, for all editors of this process.
+Gradio's editor unpacks whatever it is sent, of any format and size, and keeps
+what a page laid down and never asked to be drawn for as long as the studio
+runs. Here headers are read first, and only the newest paintings wait, for all
+editors of this process.
 """
 
 from __future__ import annotations
@@ -16,12 +18,16 @@ import gradio as gr
 CANVAS_SIDE = 2048
 """Pixels of the longer side of what is painted on."""
 MOST_LAYERS = 4
+MOST_WAITING = 8
+"""Paintings that were laid down and not asked for yet, of all pages together: a page lays down one and asks at once."""
+LARGEST_BYTES = 4 * CANVAS_SIDE**2 + 100_000
+"""Of one picture of a painting: a canvas that does not compress at all."""
 _FORMATS = ("PNG", "WEBP", "JPEG")
 """What a browser's canvas writes."""
 
 
 def bound_paintings() -> None:
-    """Let Gradio's editor refuse what no canvas of ours sends; may be called again."""
+    """Let Gradio's editors refuse what no canvas sends, and forget what nobody asked for; may be called again."""
     unbound = gr.ImageEditor.preprocess
     if hasattr(unbound, "__wrapped__"):
         return
@@ -32,7 +38,18 @@ def bound_paintings() -> None:
             _check(picture)
         return unbound(self, payload)
 
+    lay_down = gr.ImageEditor.accept_blobs
+
+    @functools.wraps(lay_down)
+    def accept_blobs(self: gr.ImageEditor, data: Any) -> None:
+        if any(len(sent) > LARGEST_BYTES for _, sent in data.files):
+            raise gr.Error("The painting is larger than a canvas.", print_exception=False)
+        lay_down(self, data)
+        while len(self.blob_storage) > MOST_WAITING:
+            self.blob_storage.pop(next(iter(self.blob_storage)), None)
+
     gr.ImageEditor.preprocess = preprocess  # type: ignore[method-assign]
+    gr.ImageEditor.accept_blobs = accept_blobs  # type: ignore[method-assign]
 
 
 def _sent(editor: gr.ImageEditor, payload: Any) -> Iterator[bytes | str]:

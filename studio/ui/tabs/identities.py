@@ -225,7 +225,7 @@ class IdentitiesTab:
         form = [self.name, self.photos, self.picks, *self.form_consent.all()]
         emptied = [self.name, self.photos, self.found, self.picks, *self.form_consent.all()]
         listen(self.add.click, self._add, form, [*shown, *emptied], **in_turn)
-        self.draft.wire(item, self._kept, self._restore, [], self._kept.values())
+        self.draft.wire(item, self._kept, self._restore, [], list(self._kept.values()))
         more = [self.selected, self.more, self.picks]
         listen(self.more.upload, self._add_more, more, [self.more, self.more_faces, self.picks, *self.view], **in_turn)
         listen(
