@@ -198,6 +198,8 @@ def icon_css() -> str:
 
 TOASTS = "@media (min-width: 768px) { .toast-wrap { top: auto !important; bottom: 20px !important; } }"
 """At the top they would cover the tabs. They stand outside of what Gradio's own style option reaches."""
+ROW_OF_PAGES = ".nav-holder { display: none !important; }"
+"""Gradio puts a row of links above every page as soon as there are two; the one for programs needs none."""
 
 
 def head(scheme: ColorScheme = "system") -> str:
@@ -210,6 +212,6 @@ def head(scheme: ColorScheme = "system") -> str:
     return (
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<style>{TOASTS}</style>"
+        f"<style>{TOASTS} {ROW_OF_PAGES}</style>"
         f"<script>window.studioScheme = {json.dumps(scheme)};\n{script}</script>"
     )

@@ -88,8 +88,10 @@ def test_what_programs_call_has_a_page_that_says_so(visit):
     v = visit()
     v.page.goto(v.url + "programs")
     v.page.wait_for_selector("text=/add_identity")
+    assert not v.page.get_by_text("Home", exact=True).is_visible(), "Gradio's row of pages is left out on both"
     v.page.click("text=Back to the studio")
     v.page.wait_for_selector("#people-list .card")
+    assert not v.page.get_by_text("Home", exact=True).is_visible()
 
 
 def test_start_loads_nothing_heavy_and_writes_no_stubs():
