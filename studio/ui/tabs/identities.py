@@ -137,7 +137,7 @@ class IdentitiesTab:
             label="Name", info="How you will find this person.", elem_id="person-name", max_length=80
         )
         self.photos = gr.File(
-            label="Photos",
+            label="Drop photos here, or choose them",
             file_count="multiple",
             file_types=PICTURE_TYPES,
             height=150,

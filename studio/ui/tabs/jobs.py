@@ -18,7 +18,7 @@ from studio.ui.window import BUSY_SECONDS, IDLE_SECONDS, Window, made_by
 
 SHOWN_JOBS = 30
 EMPTY = text.empty(
-    "No jobs yet", "Clips made on the Animate tab appear here, and go on when you close the page.", "jobs"
+    "No jobs yet", "Clips, drawings and trainings appear here, and go on when you close the page.", "jobs"
 )
 
 
