@@ -55,19 +55,20 @@ def complete(image: Array, background: Array, alpha: Array, eye: float) -> Float
         eye: pixels between the outer eye corners.
     """
     picture = np.where((alpha > 0)[..., None], background, image).astype(np.float32)
-    person = (alpha > 0.03).astype(np.uint8)
-    near, wide = _grown(person, HALO * eye), _grown(person, CALM_HALO * eye)
+    away = _away(alpha > 0.03)
+    near, wide = away <= max(HALO * eye, 1.0), away <= max(CALM_HALO * eye, 1.0)
     if near.all() or not near.any():
         return picture
     calm, soft = ground.calmness(picture, ~wide, eye)
-    hole = near | (wide & (calm > 0.5)) | (_grown(person, SOFT_HALO * eye) & (soft > 0.5))
+    hole = near | (wide & (calm > 0.5)) | ((away <= SOFT_HALO * eye) & (soft > 0.5))
     if hole.all():
         return picture
     filled = _fill(picture, hole, eye)
     # On busy ground what shines through thin hair counts; on calm ground it would stay as a ghost of the outline.
     seen = np.clip((0.25 - alpha) / 0.2, 0, 1) * (1 - np.maximum(calm, soft))
-    seen *= ~_grown((alpha > 0.25).astype(np.uint8), RIM * eye)
-    clean = hole & ~_grown((alpha > 0.02).astype(np.uint8), RIM * eye)
+    rim = max(RIM * eye, 1.0)
+    seen *= _away(alpha > 0.25) > rim
+    clean = hole & (away > rim)
     filled += _missed(picture - filled, clean * seen, clean * soft * (1 - calm), eye) * hole[..., None]
     seen = seen[..., None].astype(np.float32)
     return np.asarray(picture * seen + filled * (1 - seen), np.float32)
@@ -96,11 +97,11 @@ def _missed(step: Array, seen: Array, lit: Array, eye: float) -> FloatArray:
     return np.asarray(cv2.resize(run, seen.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _grown(mask: Array, radius: float) -> Array:
-    """Return a mask and all that is less than a radius away.  # (H, W) bool"""
+def _away(mask: Array) -> Array:
+    """Return the distance to a mask in pixels, endless where there is none.  # (H, W)"""
     if not mask.any():
-        return mask > 0
-    return np.asarray(cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5) <= max(radius, 1.0))
+        return np.full(mask.shape, np.inf, np.float32)
+    return np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5))
 
 
 def _fill(picture: Array, hole: Array, eye: float) -> FloatArray:
