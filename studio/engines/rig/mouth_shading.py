@@ -80,7 +80,7 @@ def _roof(u: float, under: float, gap: float) -> Any:
         Coverage 0..1, and its share of the tongue's color.
     """
     aside = abs(u) / 13.0
-    arch = 0.36 * gap + 0.34 * gap * aside**2.2
+    arch = 0.36 * gap + 0.34 * gap * aside * aside
     uvula = 0.13 * gap * np.exp(-((u / 1.5) ** 2))
     end = arch + uvula
     cover = 1.0 - _step(under, end - 0.8, end + 0.8)
@@ -88,7 +88,6 @@ def _roof(u: float, under: float, gap: float) -> Any:
     light = 0.50 - 0.26 * depth
     light *= 1.0 - 0.45 * np.exp(-((under / 3.0) ** 2))  # the upper lip's and teeth's shadow
     light *= 1.0 + 0.22 * np.exp(-(((under - end + 0.9) / 0.9) ** 2))  # the rim of the arch
-    light *= 1.0 - 0.10 * np.exp(-((u / 1.2) ** 2)) * (1.0 - depth)  # the seam along the middle
     return cover, light
 
 
