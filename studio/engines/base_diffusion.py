@@ -8,19 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from studio.domain.adapter import (
-    AdapterFile,
-    AdapterFormat,
-    AdapterHeader,
-    AdapterMetadata,
-    ExportReport,
-    ImportReport,
-)
-from studio.domain.base_model import BaseLocation, BaseModelCard
-from studio.domain.training import Preflight, TrainingPlan
 from studio.engines.base import Image, Matte
+
+if TYPE_CHECKING:  # plans are pydantic's, which a process that only listens to speech need not load
+    from studio.domain.adapter import (
+        AdapterFile,
+        AdapterFormat,
+        AdapterHeader,
+        AdapterMetadata,
+        ExportReport,
+        ImportReport,
+    )
+    from studio.domain.base_model import BaseLocation, BaseModelCard
+    from studio.domain.training import Preflight, TrainingPlan
 
 
 @dataclass(frozen=True)

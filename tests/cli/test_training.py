@@ -73,7 +73,7 @@ def test_what_is_refused(run, person, astronaut) -> None:
         (2, "rank", "train", "Eileen", "--base", "tiny", "--set", "rank=0"),
         (3, "no base", "train", "Eileen", "--set", "base=nothing"),
         (2, "seed", "train", "Eileen", "--base", "tiny", "--set", "seed=99999999999999999999999"),
-        (2, "seeds", "train", "Eileen", "--base", "tiny", "--set", "sample_seeds=[-1]"),
+        (2, "Seeds go from 0", "train", "Eileen", "--base", "tiny", "--set", "sample_seeds=[-1]"),
         (2, "trigger", "train", "Eileen", "--base", "tiny", "--set", "trigger=  "),
         (2, "Stable Diffusion", "train", "Eileen", "--base", "tiny", "--preset", "sdxl-12gb"),
         (2, "who is to be trained", "train", "--steps", 3),
