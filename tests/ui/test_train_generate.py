@@ -12,16 +12,13 @@ import struct
 import numpy as np
 import pytest
 
+from tests.patience import wait_until
 from tests.ui.conftest import DESKTOP, PHONE
 from tests.ui.test_story import STICKING_OUT, shoot
 
 NAME = "Ruby"
 SHORT = {"checkpoint_every": "6", "sample_every": "6", "prior_pictures": "2", "sample_steps": "4", "batch": "2"}
 STEPS = 12
-NEW_PICTURE_ALONE = """before => {
-  const drawn = [...document.querySelectorAll('#generate-result figure:has(.badge)')];
-  return drawn.length && !drawn.some((d) => before.includes(d.dataset.render));
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -72,26 +69,32 @@ def agree(page) -> None:
 
 
 TOP_OF_PICTURE = "document.querySelector('#generate-result').offsetTop"
-UNDER_WAY = """before => document.querySelector('#generate-progress .job')
-    || !before.includes(document.querySelector('#generate-result figure')?.dataset.render)"""
-"""The job's card stands there, or its picture has come already."""
 
 
-def draw(v) -> str:
-    """Press Make, and return the new picture's render.
+def draw(v, server) -> str:
+    """Press Make, and return the new picture's render, as its job names it.
 
-    Until then an earlier one may stand there: a tab that is opened shows the newest picture of the studio, and that
-    must have come before it can be told from the new one.
+    What stands there before says nothing: a tab that is opened shows the newest picture of the studio when it comes.
     """
+    from studio.studio import Studio
+
+    def drawings():
+        return [j for j in studio.for_owner().jobs.list() if j.kind == "generate"]
+
     page = v.page
     v.settle()
-    before = page.eval_on_selector_all("#generate-result figure", "drawn => drawn.map((d) => d.dataset.render)")
     stands = page.evaluate(TOP_OF_PICTURE)
-    page.click("#generate-make")
-    page.wait_for_function(UNDER_WAY, arg=before)
-    assert page.evaluate(TOP_OF_PICTURE) == stands, "the card of the job pushes no picture away"
-    page.wait_for_function(NEW_PICTURE_ALONE, arg=before)
-    return str(page.get_attribute("#generate-result figure", "data-render"))
+    with Studio(server.data_dir) as studio:
+        before = {j.id for j in drawings()}
+        page.click("#generate-make")
+        wait_until(lambda: [j for j in drawings() if j.id not in before])
+        (job,) = [j.id for j in drawings() if j.id not in before]
+        page.wait_for_selector(f"#generate-progress [data-job='{job}'], #generate-result figure:has(.badge)")
+        assert page.evaluate(TOP_OF_PICTURE) == stands, "the card of the job pushes no picture away"
+        wait_until(lambda: studio.for_owner().jobs.get(job).state == "done")
+        render = str(studio.for_owner().jobs.get(job).outputs["render_ids"][0])
+    page.wait_for_selector(f"#generate-result figure[data-render='{render}']:has(.badge)")
+    return render
 
 
 def shoot_everywhere(visit, v, tab: str, name: str, ready: str) -> None:
@@ -112,7 +115,7 @@ def shoot_everywhere(visit, v, tab: str, name: str, ready: str) -> None:
         w.page.emulate_media(color_scheme="light")
 
 
-def test_from_photos_to_a_picture_in_the_library(visit, photos, tmp_path):
+def test_from_photos_to_a_picture_in_the_library(visit, server, photos, tmp_path):
     v = visit()
     page = v.page
     v.open()
@@ -178,7 +181,7 @@ def test_from_photos_to_a_picture_in_the_library(visit, photos, tmp_path):
     page.wait_for_selector("#generate-adapters:has-text('Ruby 12')")
     assert "sks person" in page.input_value("#generate-prompt textarea")
     page.wait_for_selector("#generate-strength-1:has-text('Ruby 12')")
-    drawn = draw(v)
+    drawn = draw(v, server)
     assert re.search(r"likeness|face", page.inner_text(f"#generate-result [data-render='{drawn}'] .badge"))
     assert "shown enlarged" in page.inner_text("#generate-result")
     page.click("#generate-result [data-act=star]")
@@ -205,7 +208,7 @@ def header_of(path) -> str:
     return data[8 : 8 + length].decode()
 
 
-def test_a_run_is_stopped_continued_and_compared(visit, with_person, photos):
+def test_a_run_is_stopped_continued_and_compared(visit, server, with_person, photos):
     with_person("Rosalind", photos, "train", "generate")
     v = visit()
     page = v.page
@@ -246,7 +249,7 @@ def test_a_run_is_stopped_continued_and_compared(visit, with_person, photos):
     v.toast("was deleted")
     v.tab("generate")
     page.wait_for_selector("#generate-strength-1", state="hidden")
-    draw(v)
+    draw(v, server)
 
 
 def test_what_is_missing_is_asked_for(visit):
