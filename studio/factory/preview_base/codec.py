@@ -38,6 +38,7 @@ from studio.factory.preview_base.codec_pictures import (
     like_a_photo,
 )
 from studio.factory.preview_base.codec_start import WIDTHS, start_linear
+from studio.factory.preview_base.latents import scaled
 from studio.factory.preview_base.people import DATASET_VERSION
 
 Progress = Callable[[float, str], None]
@@ -163,7 +164,7 @@ def psnr(model: Any, pictures: NDArray[np.uint8]) -> float:
         model: as `make_codec` returns it.
         pictures: (N, H, W, 3)
     """
-    x = _scaled(pictures)
+    x = scaled(pictures)
     with torch.inference_mode():
         error = ((model.decode(encode(model, x)).sample.clamp(-1, 1) - x) ** 2).mean((1, 2, 3))
     return float((10 * torch.log10(4 / error)).mean())
@@ -221,7 +222,7 @@ class _Run:
                 picture, _ = crop(self.textures[int(rng.integers(len(self.textures)))], rng, size, 0.5)
             pictures.append(like_a_photo(picture, rng) if rng.random() < 0.6 else picture)
             weights.append(weight / weight.mean())
-        return _scaled(np.stack(pictures)), torch.from_numpy(np.stack(weights).astype(np.float32))[:, None]
+        return scaled(np.stack(pictures)), torch.from_numpy(np.stack(weights).astype(np.float32))[:, None]
 
     def _one_step(self) -> float:
         """Take one optimizer step; everything random depends on the step's number only."""
@@ -270,7 +271,7 @@ class _Run:
                 target.copy_(source)
         model = model.half().float().eval().requires_grad_(False)
         with torch.inference_mode():
-            spread = encode(model, _scaled(self._examples())).std()
+            spread = encode(model, scaled(self._examples())).std()
         model.register_to_config(scaling_factor=round(float(1 / spread), 4))
         return model
 
@@ -323,8 +324,3 @@ def _edge_energy(x: torch.Tensor) -> torch.Tensor:
 def _plan_text(plan: CodecPlan) -> str:
     """Return what must agree for a run to be continued: the plan, the renderer's version, the free pictures."""
     return json.dumps({"plan": asdict(plan), "dataset": DATASET_VERSION, "free_pictures": FREE_PICTURES})
-
-
-def _scaled(pictures: NDArray[np.uint8]) -> torch.Tensor:
-    """Return pictures as the networks take them.  # (N, H, W, 3) 0..255 -> (N, 3, H, W) -1..1"""
-    return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2), np.float32)) / 127.5 - 1

@@ -22,6 +22,7 @@ from torch import nn
 
 from studio.errors import EngineUnavailableError
 from studio.factory.preview_base.cache import PictureCache, fill
+from studio.factory.preview_base.latents import scaled
 from studio.factory.preview_base.people import ATTRIBUTES, mirrored_labels
 
 _WIDTHS = (24, 48, 80, 112)
@@ -73,7 +74,7 @@ def read_attributes(model: AttributeClassifier, pictures: NDArray[np.uint8], bat
     out: list[dict[str, str]] = []
     with torch.inference_mode():
         for start in range(0, len(pictures), batch):
-            logits = model(_shrunk(_scaled(pictures[start : start + batch])))
+            logits = model(_shrunk(scaled(pictures[start : start + batch])))
             columns = {n: part.argmax(1).tolist() for n, part in _by_attribute(logits).items()}
             out += [{n: ATTRIBUTES[n][c[i]] for n, c in columns.items()} for i in range(len(logits))]
     return out
@@ -190,7 +191,7 @@ def _examples(
     flips = rng.random(len(rows)) < 0.5
     pictures[flips] = pictures[flips, :, ::-1]
     labels = [mirrored_labels(cache.labels[r]) if f else cache.labels[r] for r, f in zip(rows, flips, strict=True)]
-    x = _scaled(pictures)
+    x = scaled(pictures)
     coded = torch.from_numpy(rng.random(len(rows)) < 0.5).view(-1, 1, 1, 1)
     with torch.no_grad():
         x = _shrunk(torch.where(coded, vae.decode(vae.encode(x).latent_dist.mean).sample, x))
@@ -210,7 +211,3 @@ def _by_attribute(logits: torch.Tensor) -> dict[str, torch.Tensor]:
 def _shrunk(pictures: torch.Tensor) -> torch.Tensor:
     """Return pictures at the side at which they are read.  # (N, 3, S, S) -> (N, 3, 64, 64)"""
     return torch.nn.functional.avg_pool2d(pictures, pictures.shape[-1] // _SEEN)
-
-
-def _scaled(pictures: NDArray[np.uint8]) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2), np.float32)) / 127.5 - 1
