@@ -14,6 +14,7 @@ import subprocess
 import sys
 import wave
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,9 +87,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("window")
+@contextmanager
+def serving(folder: Path) -> Iterator[Server]:
+    """Run a studio of its own in the folder."""
     port, log = free_port(), folder / "app.log"
     environment = {
         **os.environ,
@@ -110,6 +111,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("window")) as running:
+        yield running
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """A studio that no other test has been in, for what is said of everything that lies there."""
+    with serving(tmp_path) as running:
+        yield running
 
 
 def fetch(url: str) -> tuple[int, bytes]:
@@ -204,19 +218,21 @@ def visit(server: Server, chromium: object) -> Iterator[object]:
     """Return a function that opens another browser; at the end no page may have had an error."""
     visits, contexts = [], []
 
-    def start(viewport: dict[str, int] = DESKTOP, scheme: str = "light", *, tidy: bool = True) -> Visit:
+    def start(
+        viewport: dict[str, int] = DESKTOP, scheme: str = "light", *, tidy: bool = True, at: Server = server
+    ) -> Visit:
         context = chromium.new_context(
             viewport=viewport, color_scheme=scheme, accept_downloads=True, has_touch=viewport == PHONE
         )
         context.set_default_timeout(PATIENCE_SECONDS * 1000)
         context.add_init_script(HEARD)
         contexts.append(context)
-        made = Visit(context.new_page(), server.url)
+        made = Visit(context.new_page(), at.url)
         made.page.on("console", lambda m: made.troubles.append(m.text) if m.type == "error" else None)
         made.page.on("pageerror", lambda e: made.troubles.append(str(e)))
         made.page.on(
             "request",
-            lambda r: None if r.url.startswith((server.url, "data:", "blob:")) else made.outside.append(r.url),
+            lambda r: None if r.url.startswith((at.url, "data:", "blob:")) else made.outside.append(r.url),
         )
         if tidy:
             visits.append(made)

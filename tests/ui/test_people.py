@@ -222,17 +222,17 @@ def test_single_weights_open_with_the_photos_own_marks_and_reset_to_zero(visit, 
     v.page.wait_for_function(f"document.querySelector('#{moved} input[type=number]').value === '0'")
 
 
-def test_who_is_deleted_on_the_command_line_is_gone_from_an_open_window_too(visit, server, portrait, tmp_path):
+def test_who_is_deleted_on_the_command_line_is_gone_from_an_open_window_too(visit, own_server, portrait, tmp_path):
     """What the window had copied for the page is neither on the disk nor served, and the open page makes none anew."""
     from PIL import Image, ImageOps
 
     photo = tmp_path / "Erased Ada.png"
     ImageOps.mirror(Image.open(portrait).convert("RGB")).save(photo)
-    v = visit(tidy=False)  # the page rightly complains of pictures that are gone
+    v = visit(tidy=False, at=own_server)  # the page rightly complains of pictures that are gone
     v.open("expression")
     v.page.wait_for_selector("#preset-list .card[data-id=wink] img")  # on the sample's face: these may come again
     v.tab("identities")
-    before = {*copies(server)}
+    before = {*copies(own_server)}
     fill_form(v.page, "Erased Ada", photo)
     v.page.wait_for_selector("#person-faces .hints, #person-faces .fine")
     v.page.click("#person-add")
@@ -242,23 +242,24 @@ def test_who_is_deleted_on_the_command_line_is_gone_from_an_open_window_too(visi
     v.page.wait_for_selector("#expression-picture img")
     v.page.wait_for_selector("#preset-list .card[data-id=wink] img[src*='/preset-']")  # on her own face, too
     v.settle()
-    made = {*copies(server)} - before
-    names = {path.name for path in made}  # the page shows other people, too
+    made = {*copies(own_server)} - before
+    names = {path.name for path in made}
     shown = {u for u in v.page.evaluate("[...document.images].map((i) => i.src)") if u.rpartition("/")[2] in names}
     assert made
     assert shown
     assert any(fetch(u)[0] == 200 for u in shown)
 
-    order = [sys.executable, "-m", "studio", "identity", "delete", "Erased Ada", "--yes", "--data-dir", server.data_dir]
+    here = ["--data-dir", own_server.data_dir]
+    order = [sys.executable, "-m", "studio", "identity", "delete", "Erased Ada", "--yes", *here]
     done = subprocess.run([str(word) for word in order], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert [p for p in copies(server) if p in made] == []
+    assert [p for p in copies(own_server) if p in made] == []
     v.tab("identities")
     v.page.wait_for_selector("#people-list:not(:has-text('Erased Ada'))")
     for tab in ("expression", "animate", "library", "identities"):
         v.tab(tab)
         v.settle()
-    assert [p for p in copies(server) if p in made or "Erased" in p.name] == []
+    assert [p for p in copies(own_server) if p in made or "Erased" in p.name] == []
     assert [u for u in shown if fetch(u)[0] == 200] == []
 
 
