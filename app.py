@@ -18,7 +18,7 @@ def window() -> None:
         build.launch(page, s.data_dir, s.host, s.port, s.password, s.theme, s.max_upload_mb, rules=rules)
         print(f"Likeness Studio: http://{s.host}:{s.port}", flush=True)
         gc.enable()
-        opened.start(worker=s.worker, sample=s.sample)  # after the page: a worker's start would slow it down
+        opened.start(worker=s.worker, sample=s.sample, after=page.drawn)
         page.block_thread()
 
 

@@ -1,14 +1,18 @@
-// The page's own script. It keeps five promises that Gradio leaves open:
-// colors before the first paint, sliders that answer to the keyboard, focus
-// that stays where it was when a list is drawn anew, the open tab in the
-// address, and forms that survive a refresh.
+// The page's own script. It keeps six promises that Gradio leaves open:
+// colors before the first paint, sliders that answer to the keyboard, cards
+// that answer while they are drawn anew, focus that stays where it was then,
+// the open tab in the address, and forms that survive a refresh.
 (() => {
-  // The list of listeners never changes. Frozen, it is read as it is; else the page makes every number in it one that
-  // could change, and then looks through all of them for every piece of the page.
+  // The list of listeners never changes, and the page goes through all of it for each of its hundreds of pieces. A plain
+  // list it would follow for changes, number by number; frozen, and of a class of its own, it is read as it is.
   const frozen = (value) => {
     if (value && typeof value === "object") Object.values(Object.freeze(value)).forEach(frozen);
   };
-  window.gradio_config?.dependencies?.forEach(frozen);
+  class Listeners extends Array {
+    static get [Symbol.species]() { return Array; }
+  }
+  const listeners = window.gradio_config?.dependencies;
+  if (Array.isArray(listeners)) frozen(Object.setPrototypeOf(listeners, Listeners.prototype));
 
   const KEY = "likeness-studio-scheme";
   const media = window.matchMedia("(prefers-color-scheme: dark)");
@@ -106,6 +110,27 @@
       Object.keys(sessionStorage).filter((k) => k.startsWith(DRAFT)).forEach((k) => sessionStorage.removeItem(k));
       return [];
     },
+  };
+
+  // Lists are drawn anew while jobs run, also between press and release of a button; a click would then be lost, so
+  // the release counts when it meets the same key, or when the pointer stayed and the page moved below it. Keyboards
+  // and screen readers click without a pointer (detail 0).
+  window.studioCards = (list, trigger) => {
+    const button = (event) => event.target.closest("[data-act]");
+    const tell = (b) => trigger("click", { act: b.dataset.act, id: b.dataset.id || "" });
+    list.addEventListener("pointerdown", (down) => {
+      const b = down.button === 0 ? button(down) : null;
+      if (!b) return;
+      const over = (up) => {
+        if (up.pointerId !== down.pointerId) return;
+        for (const kind of ["pointerup", "pointercancel"]) document.removeEventListener(kind, over, true);
+        const same = b.dataset.key && list.contains(up.target) && button(up)?.dataset.key === b.dataset.key;
+        const still = Math.hypot(up.clientX - down.clientX, up.clientY - down.clientY) <= 4;
+        if (up.type === "pointerup" && (same || still)) tell(b);
+      };
+      for (const kind of ["pointerup", "pointercancel"]) document.addEventListener(kind, over, true);
+    });
+    list.addEventListener("click", (event) => { const b = button(event); if (b && event.detail === 0) tell(b); });
   };
 
   // Gradio's slider tells of its release only to a pointer.

@@ -11,6 +11,7 @@ import importlib
 import inspect
 import logging
 import sys
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -59,6 +60,8 @@ ASSETS = ROOT / "assets"
 EXPRESSION_PRESETS = ROOT / "presets" / "expressions"
 BASE_CARDS = ROOT / "presets" / "bases"
 TRAINING_PRESETS = ROOT / "presets" / "training"
+WORKER_WAIT_SECONDS = 10.0
+"""A window that nobody looks at has its worker all the same."""
 
 JOB_KINDS: KindTable = table_of(
     animation.KIND,
@@ -163,8 +166,13 @@ class Studio:
         """
         return cls(settings.data_dir, offline=settings.offline)
 
-    def start(self, *, worker: bool = True, sample: bool = True) -> None:
-        """Do what a window does first: note interrupted jobs, set up a new studio, start the worker."""
+    def start(self, *, worker: bool = True, sample: bool = True, after: threading.Event | None = None) -> None:
+        """Do what a window does first: note interrupted jobs, set up a new studio, start the worker.
+
+        Args:
+            after: the worker, whose start keeps a processor busy for seconds, waits for this; not longer than
+                WORKER_WAIT_SECONDS.
+        """
         from studio.engines.media.pictures import forget_other_formats
 
         forget_other_formats()  # the window's library opens uploads by itself
@@ -174,6 +182,8 @@ class Studio:
         if sample:
             self.for_owner().sample.ensure()
         if worker:
+            if after is not None:
+                after.wait(WORKER_WAIT_SECONDS)
             self.start_worker()
 
     def _back_up_daily(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +32,12 @@ CACHE_SWEEP_SECONDS = (3600, 86400)
 """Every hour, files older than a day."""
 
 
+class Page(gr.Blocks):
+    """The page, and whether a browser has drawn it (`drawn`)."""
+
+    drawn: threading.Event
+
+
 def build(
     open_studio: OpenStudio,
     upkeep: Upkeep,
@@ -38,7 +45,7 @@ def build(
     *,
     scheme: ColorScheme = "system",
     max_upload_mb: int = 512,
-) -> gr.Blocks:
+) -> Page:
     """Return the page of an open studio, ready for `launch`.
 
     Args:
@@ -52,7 +59,7 @@ def build(
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     window = Window(open_studio, upkeep, Shelf(cache), data_dir, studio.__version__, scheme, max_upload_mb)
     with quick_start.without_servers():
-        with gr.Blocks(title="Likeness Studio", analytics_enabled=False, delete_cache=CACHE_SWEEP_SECONDS) as page:
+        with Page(title="Likeness Studio", analytics_enabled=False, delete_cache=CACHE_SWEEP_SECONDS) as page:
             html('<header class="brand"><span class="logo" aria-hidden="true"></span><h1>Likeness Studio</h1></header>')
             window.timer.render()  # type: ignore[no-untyped-call]
             built: dict[str, Any] = {}
@@ -68,7 +75,8 @@ def build(
         with page.route("For programs", "programs", show_in_navbar=False):
             api.expose(window)
         page.queue(default_concurrency_limit=4)
-    return cast(gr.Blocks, page)
+    page.drawn = window.drawn
+    return cast(Page, page)
 
 
 def rules(data_dir: Path, *, names: str = "", frames: str = "", max_request_mb: int = 4096) -> gate.Rules:

@@ -7,6 +7,7 @@ one browser: that is kept in gr.State and gr.BrowserState.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -70,6 +71,7 @@ class Window:
         upkeep: of the whole data folder.
         data_dir: shown in the Settings tab and kept out of the page's reach.
         timer: ticks while the page is open; not inside a tab, where it would sleep until the tab is opened.
+        drawn: set when a browser has drawn the page for the first time.
     """
 
     studio: OpenStudio
@@ -81,6 +83,7 @@ class Window:
     max_upload_mb: int = 512
     timer: gr.Timer = field(default_factory=lambda: gr.Timer(BUSY_SECONDS, render=False))
     tabs: gr.Tabs = field(default_factory=lambda: gr.Tabs(render=False))
+    drawn: threading.Event = field(default_factory=threading.Event)
 
     def act_on_job(self, act: str, job_id: str) -> Job:
         """Do what a job card's button says: cancel, resume or retry."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 
 import pytest
 from PIL import Image
@@ -94,6 +95,22 @@ def test_the_sample_is_made_once_by_ordinary_jobs(studio, portrait, speech, monk
     assert (page.total, page.renders[0].kind, page.renders[0].title) == (1, "clip", "Hello")
     studio.whole.start(worker=False)
     assert len(studio.jobs.list()) == 2
+
+
+def test_the_worker_is_started_when_the_page_is_drawn_and_also_when_nobody_looks(studio, monkeypatch) -> None:
+    """Its start would keep a processor busy while a browser draws the page."""
+    done: list[object] = []
+
+    class Page(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            done.append(timeout)
+            return False
+
+    monkeypatch.setattr(studio.whole, "start_worker", lambda: done.append("worker"))
+    studio.whole.start(sample=False, after=Page())
+    assert done == [composition.WORKER_WAIT_SECONDS, "worker"]
+    studio.whole.start(sample=False)
+    assert done[2:] == ["worker"]
 
 
 def test_a_used_studio_gets_no_sample(studio) -> None:

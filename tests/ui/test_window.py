@@ -69,13 +69,42 @@ def test_the_page_marks_nothing_for_listeners_that_show_no_progress(said_to_the_
 
 
 def test_the_list_of_listeners_is_read_as_it_is(visit):
-    """Not frozen, the page follows every number in it, and looks through all of them for each of its pieces."""
+    """A plain list the page follows, number by number, and looks through all of it for each of its pieces."""
     v = visit()
     v.open()
-    frozen = (
-        "() => window.gradio_config.dependencies.every((d) => Object.isFrozen(d) && d.targets.every(Object.isFrozen))"
-    )
-    assert v.page.evaluate(frozen)
+    read = """() => {
+      const listeners = window.gradio_config.dependencies;
+      const plain = Object.getPrototypeOf(listeners) === Array.prototype;
+      return [listeners.length > 0, plain, [listeners, ...listeners].every(Object.isFrozen)];
+    }"""
+    assert v.page.evaluate(read) == [True, False, True]
+
+
+def test_what_all_lists_of_cards_answer_with_stands_once_on_the_page(said_to_the_page):
+    scripts = [c["props"].get("js_on_load") or "" for c in said_to_the_page["components"] if c["type"] == "html"]
+    assert sum(bool(s) for s in scripts) > 20
+    assert sum(map(len, scripts)) < 100 * len(scripts)
+
+
+DRAWN = """
+import sys
+from pathlib import Path
+from studio.studio import Studio
+from studio.ui import build
+with Studio(Path(sys.argv[1])) as opened:
+    page = build.build(opened.for_owner(), opened.upkeep, Path(sys.argv[1]))
+    tick = next(one for one in page.fns.values() if one.targets[0][1] == "tick")
+    said = [page.drawn.is_set()]
+    tick.fn("", *[None for _ in tick.inputs[1:]])
+    print([*said, page.drawn.is_set()])
+"""
+
+
+def test_the_first_tick_says_that_the_page_is_drawn(tmp_path):
+    """The worker, whose start keeps a processor busy, is started then."""
+    command = [sys.executable, "-c", DRAWN, str(tmp_path / "data")]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "[False, True]"
 
 
 def test_only_the_people_are_asked_for_when_the_page_loads(said_to_the_page):

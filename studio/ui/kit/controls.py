@@ -17,26 +17,8 @@ from studio.ui.guard import guarded
 Updates = dict[Any, Any]
 """What a handler changes on the page: component -> new value; what is not named stays as it is."""
 
-CARD_CLICKS = """
-const button = (event) => event.target.closest('[data-act]');
-const tell = (b) => trigger('click', { act: b.dataset.act, id: b.dataset.id || '' });
-element.addEventListener('pointerdown', (down) => {
-  const b = down.button === 0 ? button(down) : null;
-  if (!b) return;
-  const over = (up) => {
-    if (up.pointerId !== down.pointerId) return;
-    for (const kind of ['pointerup', 'pointercancel']) document.removeEventListener(kind, over, true);
-    const same = b.dataset.key && element.contains(up.target) && button(up)?.dataset.key === b.dataset.key;
-    const still = Math.hypot(up.clientX - down.clientX, up.clientY - down.clientY) <= 4;
-    if (up.type === 'pointerup' && (same || still)) tell(b);
-  };
-  for (const kind of ['pointerup', 'pointercancel']) document.addEventListener(kind, over, true);
-});
-element.addEventListener('click', (event) => { const b = button(event); if (b && event.detail === 0) tell(b); });
-"""
-"""Lists are drawn anew while jobs run, also between press and release of a button; a click would then be lost, so
-the release counts when it meets the same key, or when the pointer stayed and the page moved below it. Keyboards and
-screen readers click without a pointer (detail 0)."""
+CARD_CLICKS = "window.studioCards(element, trigger);"
+"""What a list of cards answers with is the same for all of them, and stands once in the page's script (window.js)."""
 
 
 def scroll_to(selector: str) -> str:

@@ -82,6 +82,7 @@ class JobsTab:
 
     def _tick(self, seen: str, *watch: Any) -> Updates:
         """Refresh list and watched job; say nothing where nothing has changed."""
+        self.window.drawn.set()  # a page that ticks has been drawn
         jobs = self._listed()
         busy = any(j.is_active for j in jobs)
         now = str(hash(tuple((j.id, j.state, j.fraction, j.message, j.seconds_left, j.cancel_requested) for j in jobs)))
