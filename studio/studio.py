@@ -51,6 +51,8 @@ from studio.services.training import runs
 from studio.services.training.history import RunHistory
 from studio.services.training.runs import Training
 from studio.services.upkeep import Upkeep
+from studio.services.video import video
+from studio.services.video.video import Video
 from studio.settings import Settings
 from studio.store import Store
 
@@ -70,6 +72,7 @@ JOB_KINDS: KindTable = table_of(
     variants.KIND,
     bases.KIND,
     generation.KIND,
+    video.KIND,
     library.KIND,
     exchange.KIND,
     runs.KIND,
@@ -104,7 +107,8 @@ class OwnerServices:
         self.generation = Generation(store, engines, queue, sources, self.bases, self.likeness)
         self.expressions = Expressions(store, sources, portraits)
         self.animation = Animation(store, sources, portraits, queue, scratch)
-        self.library = Library(store, self.expressions, self.animation, self.generation, queue, scratch)
+        self.video = Video(store, sources, portraits, self.generation, queue, scratch)
+        self.library = Library(store, self.expressions, self.animation, self.generation, self.video, queue, scratch)
         self.presets = Presets(store, portraits, EXPRESSION_PRESETS, sample_portrait, data_dir / "cache" / "presets")
         self.runs = RunHistory(store, queue, self.bases)
         self.training = Training(

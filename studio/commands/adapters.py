@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from studio.cli_output import Output
-from studio.commands.shared import OPTIONS, AsJson, DataDir, opened, strengthened
+from studio.commands.meaning import strengthened
+from studio.commands.shared import OPTIONS, AsJson, DataDir, opened
 from studio.domain.adapter import WRITTEN_FORMATS, AdapterFormat
 from studio.domain.days import minute_of
 

@@ -1,23 +1,20 @@
-"""Pictures from words: `generate`."""
+"""Pictures and clips from words: `generate`, `video`."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from studio.cli_output import Output
-from studio.commands.shared import OPTIONS, AsJson, DataDir, opened, strengthened
-from studio.errors import NotFoundError, UserInputError
-from studio.outside import exists
+from studio.commands.clip_output import clip_text, timed
+from studio.commands.meaning import adapters_of, assignments, picture_of, size_of, sound_of, words_of
+from studio.commands.shared import CLIPS, OPTIONS, AsJson, DataDir, Face, Size, opened
+from studio.errors import NotFoundError
 
 if TYPE_CHECKING:
     from studio.domain.render import Render
-    from studio.services.sources import MediaSource
-    from studio.studio import OwnerServices
 
 commands = typer.Typer(**OPTIONS)
 
@@ -64,21 +61,21 @@ def generate(
     if out is not None and not out.is_dir():
         raise NotFoundError(f"There is no folder {str(out)!r}.", "Create it, or name another one.")
     with opened(data_dir) as studio:
-        width, height = _size(size)
+        width, height = size_of(size)
         request = checked_generation(
             {
                 "base": base,
                 "prompt": prompt,
                 "negative": negative,
-                "adapters": _adapters(studio, adapter or ()),
+                "adapters": adapters_of(studio, adapter or ()),
                 "width": width,
                 "height": height,
                 "steps": steps,
                 "guidance": guidance,
                 "seed": seed,
                 "count": count,
-                "source": None if source is None else _picture(studio, source),
-                "mask": mask if mask in {None, "face", "background"} else _picture(studio, mask),
+                "source": None if source is None else picture_of(studio, source),
+                "mask": mask if mask in {None, "face", "background"} else picture_of(studio, mask or ""),
                 "denoise": denoise,
                 "identity_id": None if identity is None else studio.identities.get(identity).id,
             }
@@ -89,6 +86,90 @@ def generate(
         output.result(body, "\n".join(_line(r, p) for r, p in zip(renders, paths, strict=True)))
 
 
+@commands.command()
+def video(
+    prompt: Annotated[str, typer.Argument(help="What to show; an adapter's trigger word calls its person.")],
+    out: Annotated[Path, typer.Option(help=f"Clip to write: {CLIPS}.")],
+    speech: Annotated[Path | None, typer.Option(help="A sound, or a video with sound.", show_default=False)] = None,
+    say: Annotated[str | None, typer.Option(help="Words for the offline voice.", show_default=False)] = None,
+    voice: Annotated[str, typer.Option(help="Offline voice.")] = "en-us",
+    transcript: Annotated[
+        str | None, typer.Option(help="What the sound says: a text file, or the words.", show_default=False)
+    ] = None,
+    language: Annotated[str, typer.Option(help="Language of the speech.")] = "en",
+    emotion: Annotated[list[str] | None, typer.Option(help="joy:0.6; repeat.")] = None,
+    amount: Annotated[list[str] | None, typer.Option(help="Layer of motion, head=0.5; repeat.")] = None,
+    base: Annotated[str, typer.Option(help="Base model; `studio base list` shows them.")] = "preview",
+    adapter: Annotated[
+        list[str] | None, typer.Option(help="NAME or NAME:STRENGTH, -2 to 2; repeat.", show_default=False)
+    ] = None,
+    negative: Annotated[str, typer.Option(help="What not to show.", show_default=False)] = "",
+    picture: Annotated[
+        str | None,
+        typer.Option(help="Begin with a picture, a file or a photo's id; default: draw it.", show_default=False),
+    ] = None,
+    face: Face = None,
+    change: Annotated[float, typer.Option(help="How much of each frame is drawn anew, over 0 to 0.75.")] = 0.4,
+    own_lips: Annotated[bool, typer.Option(help="Keep the rig's mouth and eyes, which drawing smears.")] = True,
+    seed: Annotated[int, typer.Option(help="Of the picture and of the motion.")] = 0,
+    steps: Annotated[
+        int | None, typer.Option(help="Of the sampler, 1 to 150; default the base's own.", show_default=False)
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(help="How closely the prompt is followed, 1 to 30; default the base's own.", show_default=False),
+    ] = None,
+    drawn: Annotated[
+        str | None, typer.Option(help="WIDTHxHEIGHT the base draws in; default its own.", show_default=False)
+    ] = None,
+    size: Size = None,
+    fps: Annotated[int, typer.Option(help="24, 25, 30 or 60.")] = 25,
+    seconds: Annotated[float | None, typer.Option(help="Only the first seconds.", show_default=False)] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a person that an adapter was taught speak; the clip is kept in the library too."""
+    from studio.domain.clip_format import clip_format_of
+    from studio.services.video.video import checked_video
+
+    output = Output(as_json)
+    with opened(data_dir) as studio:
+        width, height = size_of(drawn)
+        request = checked_video(
+            {
+                "base": base,
+                "prompt": prompt,
+                "negative": negative,
+                "adapters": adapters_of(studio, adapter or ()),
+                "width": width,
+                "height": height,
+                "steps": steps,
+                "guidance": guidance,
+                "seed": seed,
+                "picture": None if picture is None else picture_of(studio, picture),
+                "face_index": None if face is None else face - 1,
+                "sound": sound_of(speech),
+                "text": say,
+                "voice": voice,
+                "transcript": words_of(transcript),
+                "language": language,
+                "emotions": assignments(emotion or (), ":", "--emotion"),
+                "amounts": assignments(amount or (), "=", "--amount"),
+                "seconds": seconds,
+                "change": change,
+                "own_lips": own_lips,
+                "frame_rate_hz": fps,
+                "size": size,
+                "format": clip_format_of(out).name,
+            }
+        )
+        result = studio.video.video_file(
+            request, out, on_progress=lambda p: output.progress(p.fraction, p.stage, p.seconds_left)
+        )
+        result = timed(result)
+        output.result(result, clip_text(result))
+
+
 def _line(render: Render, path: Path) -> str:
     """Return a picture as one line, with its identity badge."""
     measures = render.recipe["measures"]
@@ -96,47 +177,3 @@ def _line(render: Render, path: Path) -> str:
     badge = f"  likeness {alike:.2f} (spread {measures['spread']:.2f})" if alike is not None else ""
     seed = render.recipe["request"]["seed"]
     return f"{path}\n  {render.width}x{render.height}, seed {seed}, {render.seconds:.1f} s{badge}"
-
-
-def _size(text: str | None) -> tuple[int | None, int | None]:
-    """Parse WIDTHxHEIGHT, or one number for a square.
-
-    Raises:
-        UserInputError: it is neither.
-    """
-    if text is None:
-        return None, None
-    found = re.fullmatch(r"(\d{1,5})(?:[xX×](\d{1,5}))?", text.strip())
-    if found is None:
-        raise UserInputError(f"{text!r} is no size.", "Write it as 512x768, or 512 for a square.")
-    return int(found[1]), int(found[2] or found[1])
-
-
-def _adapters(studio: OwnerServices, texts: Sequence[str]) -> list[dict[str, Any]]:
-    """Parse NAME or NAME:STRENGTH options.
-
-    Raises:
-        NotFoundError: no such adapter.
-        UserInputError: the strength is no number.
-    """
-    uses = []
-    for name, strength in map(strengthened, texts):
-        uses.append({"adapter_id": studio.adapters.get(name).id, "strength": strength})
-    return uses
-
-
-def _picture(studio: OwnerServices, text: str | None) -> MediaSource:
-    """Return what a word means: a file, else a photo's id.
-
-    Raises:
-        NotFoundError: neither.
-    """
-    from studio.services.sources import MediaSource
-
-    if text is not None and exists(text):
-        return MediaSource.file(Path(text))
-    try:
-        studio.identities.photo_path(text or "")
-    except NotFoundError:
-        raise NotFoundError(f"There is no file and no photo {text!r}.", "Check the path, or the id.") from None
-    return MediaSource.photo(text or "")

@@ -5,27 +5,24 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from studio.cli_output import Output
-from studio.commands.shared import OPTIONS, AsJson, DataDir, Face, Photo, Size, opened
-from studio.domain.clip_format import CLIP_FORMATS, CURVE_FORMATS, choice, clip_format_of
+from studio.commands.clip_output import clip_text, timed
+from studio.commands.meaning import assignments, picture_of, sound_of, words_of
+from studio.commands.shared import CLIPS, OPTIONS, AsJson, DataDir, Face, Photo, Size, opened
+from studio.domain.clip_format import CURVE_FORMATS, choice, clip_format_of
 from studio.domain.expression import ExpressionEdit
-from studio.errors import NotFoundError, UserInputError
-from studio.outside import exists, text_of
 
 if TYPE_CHECKING:
-    from studio.services.clips.animation import AnimationRequest, AnimationResult
-    from studio.services.sources import MediaSource
+    from studio.services.clips.animation import AnimationRequest
     from studio.studio import OwnerServices
 
 commands = typer.Typer(**OPTIONS)
 
-_CLIPS = choice([f"{f.suffix} ({f.note})" if f.note else f.suffix for f in CLIP_FORMATS.values()])
 _CURVES = choice([f.suffix for f in CURVE_FORMATS.values()])
 
 
@@ -47,7 +44,7 @@ def edit(
     with opened(data_dir) as studio:
         wanted = _edit(studio, preset, values or (), neutralise)
         start = time.perf_counter()
-        source, index = _source(studio, photo), None if face is None else face - 1
+        source, index = picture_of(studio, photo), None if face is None else face - 1
         picture = studio.expressions.edit_file(source, wanted, out, face_index=index, size=size)
         height, width = picture.image.shape[:2]
         body = {
@@ -70,7 +67,7 @@ def controls(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 @commands.command()
 def animate(
     photo: Photo,
-    out: Annotated[Path, typer.Option(help=f"Clip to write: {_CLIPS}.")],
+    out: Annotated[Path, typer.Option(help=f"Clip to write: {CLIPS}.")],
     speech: Annotated[Path | None, typer.Option(help="A sound, or a video with sound.", show_default=False)] = None,
     say: Annotated[str | None, typer.Option(help="Words for the offline voice.", show_default=False)] = None,
     voice: Annotated[str, typer.Option(help="Offline voice.")] = "en-us",
@@ -98,16 +95,16 @@ def animate(
     output = Output(as_json)
     with opened(data_dir) as studio:
         wanted = _edit(studio, preset, values or (), neutralise)
-        amounts = _assignments(amount or (), "=", "--amount") | ({"head": 0.0} if still else {})
+        amounts = assignments(amount or (), "=", "--amount") | ({"head": 0.0} if still else {})
         request = _request(
-            portrait=_source(studio, photo),
+            portrait=picture_of(studio, photo),
             face_index=None if face is None else face - 1,
-            sound=_sound(speech),
+            sound=sound_of(speech),
             text=say,
             voice=voice,
-            transcript=_words(transcript),
+            transcript=words_of(transcript),
             language=language,
-            emotions=_assignments(emotion or (), ":", "--emotion"),
+            emotions=assignments(emotion or (), ":", "--emotion"),
             amounts=amounts,
             expression=dict(wanted.values),
             neutralise=wanted.neutralise,
@@ -121,8 +118,8 @@ def animate(
         result = studio.animation.animate_file(
             request, out, curves=curves, on_progress=lambda p: output.progress(p.fraction, p.stage, p.seconds_left)
         )
-        result = _timed(result)
-        output.result(result, _clip_text(result))
+        result = timed(result)
+        output.result(result, clip_text(result))
 
 
 @commands.command()
@@ -140,13 +137,13 @@ def demo(
     with tempfile.TemporaryDirectory() as folder, opened(data_dir or Path(folder)) as studio:
         output = Output(as_json)
         request = _request(
-            portrait=_source(studio, str(sample_portrait())), sound=_sound(speech), transcript=transcript, size=512
+            portrait=picture_of(studio, str(sample_portrait())), sound=sound_of(speech), transcript=transcript, size=512
         )
         result = studio.animation.animate_file(
             request, out, on_progress=lambda p: output.progress(p.fraction, p.stage, p.seconds_left)
         )
-        result = _timed(result)
-        output.result(result, _clip_text(result))
+        result = timed(result)
+        output.result(result, clip_text(result))
 
 
 def _request(**values: Any) -> AnimationRequest:
@@ -156,94 +153,7 @@ def _request(**values: Any) -> AnimationRequest:
     return checked_request(values)
 
 
-def _sound(path: Path | None) -> MediaSource | None:
-    from studio.services.sources import MediaSource
-
-    return None if path is None else MediaSource.file(path)
-
-
-def _words(text: str | None) -> str | None:
-    """Return the transcript: of a file where TEXT names one, else TEXT itself."""
-    if text is None:
-        return None
-    path = Path(text)
-    if path.suffix.lower() in {".txt", ".srt", ".vtt", ".ass"} or (exists(path) and not path.is_dir()):
-        try:
-            return text_of(path)
-        except NotFoundError:
-            raise NotFoundError(f"There is no transcript {text!r}.", "Check the path.") from None
-    return text
-
-
-_STAGES = {
-    "start": "to start up",
-    "portrait": "for the portrait, while the speech is heard",
-    "speech": "for what was left of the speech",
-    "motion": "for the motion",
-    "frames": "for the frames",
-}
-
-
-def _timed(result: AnimationResult) -> AnimationResult:
-    """Return the result with the seconds from the start of this process to the first stage, and all in all."""
-    from psutil import Process
-
-    lived = time.time() - Process().create_time()
-    start = round(max(lived - result.seconds["total"], 0.0), 3)
-    return replace(result, seconds={"start": start, **result.seconds, "total": round(lived, 3)})
-
-
-def _clip_text(result: AnimationResult) -> str:
-    """Return the lines printed for a finished clip."""
-    spent = [f"{result.seconds[stage]:.1f} {what}" for stage, what in _STAGES.items()]
-    lines = [
-        f"{result.path}",
-        f"  {result.width}x{result.height}, {result.frames} frames at {result.frame_rate_hz:g} per second, "
-        f"{result.duration_seconds:.1f} s; phones by {result.phone_path}",
-        f"  {result.seconds['total']:.1f} s: {', '.join(spent)}",
-    ]
-    lines += [f"  curves: {result.curves}"] if result.curves else []
-    return "\n".join([*lines, *(f"  note: {h}" for h in result.hints)])
-
-
-def _assignments(texts: Sequence[str], separator: str, option: str) -> dict[str, float]:
-    """Parse `name=number` (or `name:number`) options.
-
-    Raises:
-        UserInputError: a part is missing or is no number.
-    """
-    out = {}
-    for text in texts:
-        name, found, value = text.partition(separator)
-        try:
-            out[name.strip()] = float(value)
-        except ValueError:
-            raise UserInputError(
-                f"{option} {text!r} is not a name and a number.", f"Write {option} name{separator}0.5 ."
-            ) from None
-        if not found or not name.strip():
-            raise UserInputError(f"{option} {text!r} has no name.", f"Write {option} name{separator}0.5 .")
-    return out
-
-
-def _source(studio: OwnerServices, photo: str) -> MediaSource:
-    """Return what PHOTO means: a file, else a photo's id.
-
-    Raises:
-        NotFoundError: neither.
-    """
-    from studio.services.sources import MediaSource
-
-    if exists(photo):
-        return MediaSource.file(Path(photo))
-    try:
-        studio.identities.photo_path(photo)
-    except NotFoundError:
-        raise NotFoundError(f"There is no file and no photo {photo!r}.", "Check the path, or the id.") from None
-    return MediaSource.photo(photo)
-
-
 def _edit(studio: OwnerServices, preset: str | None, values: Sequence[str], neutralise: bool) -> ExpressionEdit:
     """Return the edit of --preset with --set values over it."""
     base = studio.presets.get(preset).edit if preset else ExpressionEdit()
-    return ExpressionEdit({**base.values, **_assignments(values, "=", "--set")}, neutralise or base.neutralise)
+    return ExpressionEdit({**base.values, **assignments(values, "=", "--set")}, neutralise or base.neutralise)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from studio import log, settings
-from studio.errors import UserInputError
+from studio.domain.clip_format import CLIP_FORMATS, choice
 
 if TYPE_CHECKING:
     from studio.studio import OwnerServices, Studio
@@ -22,6 +22,8 @@ Size = Annotated[
     int | None, typer.Option(help="Longer side in pixels; default the photo's own, at most 1024.", show_default=False)
 ]
 Photo = Annotated[str, typer.Argument(help="A picture file, or the id of a photo in the studio.")]
+
+CLIPS = choice([f"{f.suffix} ({f.note})" if f.note else f.suffix for f in CLIP_FORMATS.values()])
 
 OPTIONS: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 """How every group of commands behaves."""
@@ -44,20 +46,3 @@ def opened(data_dir: Path | None) -> Iterator[OwnerServices]:
     """Open the studio for one command of whoever sits at this computer."""
     with opened_studio(data_dir) as studio:
         yield studio.for_owner()
-
-
-def strengthened(text: str) -> tuple[str, float]:
-    """Read NAME or NAME:STRENGTH, as --emotion does.
-
-    Raises:
-        UserInputError: the strength is no number.
-    """
-    name, mark, strength = text.rpartition(":")
-    if not mark:
-        return text, 1.0
-    try:
-        return name, float(strength)
-    except ValueError as exc:
-        raise UserInputError(
-            f"{text!r} has no number as strength.", "Write NAME:0.8, or NAME:1 where a name has a colon."
-        ) from exc

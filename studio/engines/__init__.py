@@ -18,7 +18,7 @@ from typing import Any, Literal, cast
 
 from studio import pins
 from studio.engines.base import CaptionWriter, FaceAnalyser, PortraitAnimator, SpeechAnalyser, SpeechSynthesiser
-from studio.engines.base_diffusion import AdapterConverter, BaseFiles, IdentityTrainer, ImageGenerator
+from studio.engines.base_diffusion import AdapterConverter, BaseFiles, ClipPainter, IdentityTrainer, ImageGenerator
 from studio.errors import EngineUnavailableError
 
 _DIFFUSION = {
@@ -31,7 +31,7 @@ _DIFFUSION = {
 }
 
 Role = Literal[
-    "faces", "captions", "speech", "synthesis", "portrait", "bases", "trainer", "generator", "adapters"
+    "faces", "captions", "speech", "synthesis", "portrait", "bases", "trainer", "generator", "painter", "adapters"
 ]  # fmt: skip
 PROTOCOLS: dict[Role, type] = {
     "faces": FaceAnalyser,
@@ -42,6 +42,7 @@ PROTOCOLS: dict[Role, type] = {
     "bases": BaseFiles,
     "trainer": IdentityTrainer,
     "generator": ImageGenerator,
+    "painter": ClipPainter,
     "adapters": AdapterConverter,
 }
 """What an engine of each role must offer; kept by the contract tests."""
@@ -150,6 +151,17 @@ ENGINES: tuple[EngineEntry, ...] = (
         (),
         "BSD-3-Clause (torch), Apache-2.0 (diffusers, transformers, peft); base models have licences of their own",
         "Draws pictures from a prompt with a base model and adapters, also over a picture or a part of it.",
+        required=False,
+    ),
+    EngineEntry(
+        "diffusion-clips",
+        "Clips from words",
+        "painter",
+        "studio.engines.diffusion.video.painter:DiffusionPainter",
+        _DIFFUSION,
+        (),
+        "BSD-3-Clause (torch), Apache-2.0 (diffusers, transformers, peft); base models have licences of their own",
+        "Draws the frames of a clip with a base model and adapters, also over the frames of another clip.",
         required=False,
     ),
     EngineEntry(
@@ -309,6 +321,14 @@ class Engines:
             EngineUnavailableError: torch or one of its companions is not installed.
         """
         return cast("ImageGenerator", self._once("diffusion"))
+
+    def painter(self) -> ClipPainter:
+        """Return what draws the frames of clips; it shares the base in memory with `generator`.
+
+        Raises:
+            EngineUnavailableError: torch or one of its companions is not installed.
+        """
+        return cast("ClipPainter", self._once("diffusion-clips", self.generator))
 
     def trainer(self) -> IdentityTrainer:
         """Return what learns a person from photos.

@@ -106,6 +106,14 @@ class Portrait(Protocol):
         """Draw the person cut out of the background.  # (H, W, 4) straight alpha"""
         ...
 
+    def shaded_maps(self, state: FaceState, *, lip_seal: float = 0.0, breath: float = 0.0) -> NDArray[np.uint8]:
+        """Draw the head's coarse and detailed shading, gray on black, to steer a drawing by.  # (H, W, 2)"""
+        ...
+
+    def soft_parts(self, state: FaceState, *, lip_seal: float = 0.0, breath: float = 0.0) -> Matte:
+        """Return where mouth and eyes are in that state: 255 inside, soft at the edges.  # (H, W)"""
+        ...
+
     def hints(self, state: FaceState) -> tuple[str, ...]:
         """Return one sentence for each way in which the picture will suffer."""
         ...

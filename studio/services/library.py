@@ -24,6 +24,7 @@ from studio.services.pictures.generation import Generation
 from studio.services.portraits.expressions import Expressions
 from studio.services.progress import OnProgress, told
 from studio.services.recipes import checked
+from studio.services.video.video import Video
 from studio.store import OwnerStore
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Library:
         expressions: Expressions,
         animation: Animation,
         generation: Generation,
+        video: Video,
         queue: JobQueue,
         scratch: Path,
     ) -> None:
@@ -63,6 +65,7 @@ class Library:
         self._expressions = expressions
         self._animation = animation
         self._generation = generation
+        self._video = video
         self._queue = queue
         self._scratch = scratch
 
@@ -218,7 +221,8 @@ class Library:
         recipe = checked(first.recipe, f"Render {render_id}")
         if "base" in recipe:  # drawn from words
             recipe["request"] = recipe["request"] | {"project_id": first.project_id}
-            again = self._generation.redraw(recipe, parent_id=first.id, job_id=job_id, on_progress=on_progress)
+            drawn_by = self._video if first.kind == "clip" else self._generation
+            again = drawn_by.redraw(recipe, parent_id=first.id, job_id=job_id, on_progress=on_progress)
         elif first.kind == "image":
             if "portrait" not in recipe["inputs"]:
                 raise UserInputError(f"{first.title} cannot be made again here.", "Make it where it was made first.")

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from studio.domain.base_model import FAMILY
+from studio.engines.media.video import read_frames
 from tests.cli.conftest import program
 from tests.engines.diffusion.tiny_base import write_tiny_base
 
@@ -50,6 +51,44 @@ def test_the_background_of_a_photo_is_redrawn(run, tiny, astronaut, tmp_path) ->
     difference = np.abs(drawn - small).mean(axis=2)
     assert difference[20:36, 50:62].mean() < 1.0, "the face stays"
     assert difference[5:40, 3:15].mean() > 10.0, "the background does not"
+
+
+def test_a_clip_is_drawn_from_a_photo_and_a_sound_and_made_again(run, astronaut, speech, tmp_path) -> None:
+    """On the base that comes with the studio; the photo is of nobody that it was taught."""
+    out = tmp_path / "clip.mp4"
+    ran = run(
+        "video", "a photo of a smiling woman", "--speech", speech, "--picture", astronaut, "--seconds", 0.4,
+        "--size", 256, "--out", out, "--json",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert (ran.json["frames"], ran.json["width"]) == (10, 256)
+    with read_frames(out) as clip:
+        frames = list(clip)
+    assert len(frames) == 10
+    with Image.open(astronaut) as photo:
+        small = np.asarray(photo.convert("RGB").resize((256, 256), Image.Resampling.LANCZOS), int)
+    away = [np.abs(frame - small).mean() for frame in frames]
+    assert min(away) > 2, "drawn anew"
+    assert max(away) < 40, "from the photo"
+    again = run("library", "rerun", ran.json["render_id"], "--json")
+    assert again.code == 0, again.err
+    assert again.json["same_frames"] is True
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--picture", "nobody.png"], 3, "no file and no photo"), (["--change", 2], 2, "change"),
+        (["--adapter", "nobody"], 3, "nobody"), (["--fps", 12], 2, "frame"), (["--base", "none"], 3, "none"),
+    ],
+    ids=["picture", "change", "adapter", "rate", "base"],
+)  # fmt: skip
+def test_a_clip_that_cannot_be_is_refused(run, speech, tmp_path, options, code, says) -> None:
+    out = tmp_path / "clip.mp4"
+    ran = run("video", "a photo", "--speech", speech, "--out", out, *options)
+    assert ran.code == code
+    assert says in ran.err
+    assert not out.exists()
 
 
 def test_base_models_are_listed_and_forgotten(run, tiny, base) -> None:

@@ -14,7 +14,7 @@ EXPECTED = {
     "identity add", "identity list", "identity show", "identity delete", "identity curate", "identity consent",
     "identity variants",
     "library list", "library show", "library rerun", "library verify", "library export",
-    "generate", "base list", "base download", "base add", "base remove", "base build", "base codec",
+    "generate", "video", "base list", "base download", "base add", "base remove", "base build", "base codec",
     "train", "runs list", "runs presets", "runs show", "runs stop", "runs continue", "runs checkpoints",
     "runs keep", "runs grid",
     "adapter list", "adapter show", "adapter export", "adapter import", "adapter test-leak", "adapter merge",

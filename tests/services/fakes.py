@@ -108,6 +108,14 @@ class FakePortrait:
         rgb = self.render(state)
         return np.dstack([rgb, np.full(rgb.shape[:2], 200, np.uint8)])
 
+    def soft_parts(self, state, *, lip_seal=0.0, breath=0.0):
+        where = np.zeros(self.image.shape[:2], np.uint8)
+        where[100:140, 80:160] = 255
+        return where
+
+    def shaded_maps(self, state, *, lip_seal=0.0, breath=0.0):
+        return np.zeros((*self.image.shape[:2], 2), np.uint8)
+
     def hints(self, state):
         return ("The head is turned far.",) if abs(state.head.yaw_degrees) > 12 else ()
 

@@ -29,6 +29,7 @@ from studio.jobs.kinds import Workplace
 from studio.services.clips.animation import AnimationRequest
 from studio.services.pictures.generation import AdapterUse, GenerationRequest
 from studio.services.sources import MediaSource
+from studio.services.video.request import VideoRequest
 from tests.services.fakes import FakeEngines, at_home, picture
 
 PLAN = TrainingPlan(base="preview", trigger="sks", class_word="person", steps=10)
@@ -114,6 +115,10 @@ def drawn(a) -> GenerationRequest:
     return GenerationRequest(base="preview", prompt="x", adapters=(AdapterUse(adapter_id=a.adapter.id, strength=1.0),))
 
 
+def spoken(a) -> VideoRequest:
+    return VideoRequest(prompt="x", picture=MediaSource.photo(a.photo.id), sound=MediaSource.media(a.shown))
+
+
 ASKED = {
     "projects.get": lambda s, a: s(a.project.id),
     "identities.add_photo": lambda s, a: s(a.person.id, a.owner.identities.photo_path(a.photo.id)),
@@ -166,6 +171,11 @@ ASKED = {
     "generation.canvas": lambda s, a: s(MediaSource.photo(a.photo.id), 64),
     "generation.generate": lambda s, a: s(drawn(a)),
     "generation.submit_generate": lambda s, a: s(drawn(a)),
+    "generation.prepared": lambda s, a: s(drawn(a)),
+    "video.cost": lambda s, a: s(spoken(a)),
+    "video.submit_video": lambda s, a: s(spoken(a)),
+    "video.video": lambda s, a: s(spoken(a)),
+    "video.video_file": lambda s, a: s(spoken(a), a.owner.store.data_dir / "x.mp4"),
     "expressions.edit_file": lambda s, a: s(
         MediaSource.photo(a.photo.id), ExpressionEdit({}), a.owner.store.data_dir / "x.png"
     ),
@@ -247,6 +257,7 @@ EMPTY = {
     "curation.undo": lambda s, a: s(intake_id=a.intake.id) or s(identity_id=a.person.id),
     "animation.made_by": lambda s, a: s(a.job.id),
     "generation.made_by": lambda s, a: s(a.job.id),
+    "video.made_by": lambda s, a: s(a.job.id),
     "library.inputs": lambda s, a: s(a.render),
     "identities.strangers": lambda s, a: s(a.person.id),
     "library.made_by": lambda s, a: s(a.job.id),
@@ -278,7 +289,8 @@ NO_IDS = {
 HANDED_VALUES = {
     "training_sets.example", "runs.job", "runs.listed_job", "expressions.original", "expressions.render",
     "expressions.save",
-    "expressions.write", "expressions.redraw", "expressions.stamp", "generation.redraw", "adapters.require_consent",
+    "expressions.write", "expressions.redraw", "expressions.stamp", "generation.redraw",
+    "generation.brought_back", "video.redraw", "adapters.require_consent",
 }  # fmt: skip
 """These get a value that another method of the same owner's services handed out, or a whole recipe."""
 

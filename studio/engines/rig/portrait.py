@@ -9,6 +9,7 @@ The photo's own state gives back the photo itself, byte for byte.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -19,9 +20,10 @@ from studio.domain.expression import ARKIT_NAMES, INDEX, FaceState, Weights
 from studio.domain.face import DetectedFace
 from studio.domain.performance import MouthResponse
 from studio.domain.pose import LIMIT_DEGREES, SAFE_DEGREES, HeadPose
-from studio.engines.base import Image
+from studio.engines.base import Image, Matte
 from studio.engines.rig import kernels, layers
 from studio.engines.rig.asset import FACE_OVAL, INNER_LIP_PAIRS, HeadAsset
+from studio.engines.rig.condition import HeadMaps
 from studio.engines.rig.eyes import LidMotion, eye_patches
 from studio.engines.rig.fit import HeadFit, rotation_of
 from studio.engines.rig.lips import LipContact, SeamPull
@@ -40,6 +42,7 @@ FOLD = 0.04  # of the eye distance: neighbors from further apart in the photo ar
 SETTLED = 3.0  # degrees of head turn over which the photo's own ground gives way to the completed one
 TONGUE_PARTS = 0.2  # jawOpen that a tongue put out all the way asks for
 UNDONE_BY_RING = 0.6  # of a laugh, wide corners and own open jaw: nobody laughs with lips pushed out into a ring
+SHOULDERS_TO_HEAD = (-1.75, -0.95)  # decimetres: over these heights the neck passes the head's turn on
 AMBIENT = 0.55
 RELIEF = 0.75  # the mesh bulges a little more than skin does
 RATIO_RANGE = (0.86, 1.10)  # how far new folds may darken or lighten the skin
@@ -250,6 +253,28 @@ class RigPortrait:
         out[y0:y1, x0:x1] = np.concatenate([color, alpha * 255 + 0.5], 2).astype(np.uint8)
         return out
 
+    def shaded_maps(self, state: FaceState, *, lip_seal: float = 0.0, breath: float = 0.0) -> NDArray[np.uint8]:
+        """Draw the fitted head in a state as control maps; see `condition`.  # (H, W, 2)"""
+        points = self._whole_head(state, lip_seal, breath)
+        return self._maps_of_head.shaded(points, self._held(state.weights), self.size)
+
+    def soft_parts(self, state: FaceState, *, lip_seal: float = 0.0, breath: float = 0.0) -> Matte:
+        """Return where mouth and eyes are in a state: 255 inside, soft at the edges.  # (H, W)"""
+        return self._maps_of_head.soft_parts(self._whole_head(state, lip_seal, breath), self.size)
+
+    @cached_property
+    def _maps_of_head(self) -> HeadMaps:
+        return HeadMaps(self._asset)
+
+    def _whole_head(self, state: FaceState, lip_seal: float, breath: float) -> FloatArray:
+        """Return the head with its lids in the picture.  # (V, 3)"""
+        vertices = self._contact.apply(self._bend(self._held(state.weights)), lip_seal)
+        points = self._fit.camera.project(vertices)
+        share = layers.smoothstep(self._asset.mean[:, 1:2], *SHOULDERS_TO_HEAD)
+        turned = self._turn(points, share, self._gauge.mesh_turn(state.head.clamped()))
+        turned[:, 1] -= self._lift(breath) * (1 - 0.75 * share[:, 0])
+        return turned
+
     def _is_own(self, state: FaceState, lip_seal: float, breath: float) -> bool:
         still = np.abs(state.head.as_array()).max() < 1e-4 and lip_seal < 1e-4 and abs(breath) < 1e-4
         return bool(still and np.abs(state.weights - self.own_weights).max() < 1e-5)
@@ -287,6 +312,15 @@ class RigPortrait:
     def _shape(self, weights: Weights) -> FloatArray:
         """Bend the head; lid shapes are left to the eye patches."""
         lids = np.zeros_like(weights)
+        weights = self._held(weights)
+        lids[list(_LID_WEIGHTS)] = (weights - self.own_weights)[list(_LID_WEIGHTS)]
+        bent = self._bend(weights - lids)
+        if np.any(lids):
+            bent += (lids @ self._actions).reshape(-1, 3) * self._lid_calm
+        return bent
+
+    def _held(self, weights: Weights) -> Weights:
+        """Return the weights as far as a face can follow them."""
         held = weights.copy()
         for side, contact in zip(("Left", "Right"), self.mouth.blink_contact, strict=True):
             blink = INDEX[f"eyeBlink{side}"]
@@ -294,12 +328,7 @@ class RigPortrait:
         jaw, tongue = INDEX["jawOpen"], INDEX["tongueOut"]
         held[jaw] = max(held[jaw], TONGUE_PARTS * held[tongue])  # a tongue needs room between the teeth
         self._round_off_laugh(held)
-        weights = self._closed_to_contact(held)
-        lids[list(_LID_WEIGHTS)] = (weights - self.own_weights)[list(_LID_WEIGHTS)]
-        bent = self._bend(weights - lids)
-        if np.any(lids):
-            bent += (lids @ self._actions).reshape(-1, 3) * self._lid_calm
-        return bent
+        return self._closed_to_contact(held)
 
     def _round_off_laugh(self, weights: Weights) -> None:
         """Take back a laugh as far as the lips are pushed out into a ring, in place."""

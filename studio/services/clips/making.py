@@ -16,14 +16,14 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from studio.domain.clip_format import clip_format
 from studio.domain.expression import FaceState, resolve
 from studio.domain.performance import Performance, take_seed
 from studio.domain.pose import HeadPose
 from studio.domain.speech import Phone, SpeechAnalysis, Word
-from studio.engines.base import Sound
+from studio.engines.base import Image, Matte, Portrait, Sound
 from studio.errors import UserInputError
 from studio.services.clips.request import AnimationRequest
 from studio.services.portraits.expressions import THUMBNAIL_PIXELS
@@ -33,6 +33,9 @@ from studio.services.recipes import new_recipe
 from studio.services.sources import MediaSource, Sources
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from studio.engines.media.writer import FrameWriter
 
 PREVIEW_EVERY_SECONDS = 2.0
@@ -103,6 +106,62 @@ class _Spoken:
     analysis: SpeechAnalysis
 
 
+class FrameSource:
+    """The frames of a clip as the portrait engine draws them, in any order."""
+
+    def __init__(self, portrait: Portrait, performance: Performance, base: FaceState) -> None:
+        self.portrait = portrait
+        self.performance = performance
+        self._base = base
+
+    def __len__(self) -> int:
+        return len(self.performance)
+
+    def state(self, frame: int) -> FaceState:
+        """Return one frame's face on top of the expression that lies under the clip."""
+        state = self.performance.state(frame, self._base.weights)
+        head = state.head.as_array() + self._base.head.as_array()
+        return FaceState(state.weights, HeadPose(*(float(a) for a in head)).clamped())
+
+    def picture(self, frame: int) -> Image:
+        """Draw one frame.  # (H, W, 3)"""
+        return self.portrait.render(self.state(frame), **self._rest(frame))
+
+    def cut_out(self, frame: int) -> NDArray[np.uint8]:
+        """Draw one frame without its background.  # (H, W, 4)"""
+        return self.portrait.render_with_alpha(self.state(frame), **self._rest(frame))
+
+    def soft_parts(self, frame: int) -> Matte:
+        """Return where mouth and eyes are in one frame.  # (H, W)"""
+        return self.portrait.soft_parts(self.state(frame), **self._rest(frame))
+
+    def shaded_maps(self, frame: int) -> NDArray[np.uint8]:
+        """Return the head's maps in one frame.  # (H, W, 2)"""
+        return self.portrait.shaded_maps(self.state(frame), **self._rest(frame))
+
+    def _rest(self, frame: int) -> dict[str, float]:
+        performance = self.performance
+        return {"lip_seal": float(performance.lip_seal[frame]), "breath": float(performance.breath[frame])}
+
+
+class FrameFinish(Protocol):
+    """Draws the frames of a clip anew, from those of the portrait engine.
+
+    Attributes:
+        cover: a picture that stands for the clip.
+    """
+
+    cover: Image
+
+    def paint(self, source: FrameSource, first: int) -> Iterator[Image]:
+        """Yield the frames from `first` on, each of the size of the portrait's pictures."""
+        ...
+
+    def recipe(self, of_clip: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the recipe of the whole, from that of the portrait engine's clip."""
+        ...
+
+
 class ClipMaker:
     """Makes clips for one owner."""
 
@@ -120,8 +179,13 @@ class ClipMaker:
         on_progress: OnProgress | None = None,
         poster: Path | None = None,
         parts: Path | None = None,
+        finish: FrameFinish | None = None,
     ) -> AnimationResult:
-        """Make a clip into `out`; everything that makes clips comes through here."""
+        """Make a clip into `out`; everything that makes clips comes through here.
+
+        Args:
+            finish: draws the frames anew; None keeps those of the portrait engine.
+        """
         from studio.engines.media.curves import write_curves
 
         tell = on_progress or (lambda progress: None)
@@ -146,8 +210,11 @@ class ClipMaker:
             performance, base = self._perform(request, prepared, spoken)
         with clock.stage("frames"):
             recipe = self._recipe(request, prepared, spoken)
+            if finish is not None:
+                recipe = finish.recipe(recipe)
+            source = FrameSource(prepared.portrait, performance, base)
             try:
-                hints = self._draw(request, prepared, performance, base, spoken, out, recipe, tell, poster, parts)
+                hints = self._draw(request, prepared, source, spoken, out, recipe, tell, poster, parts, finish)
             finally:
                 if request.sound is None:  # what the offline voice said lies in the clip now
                     spoken.path.unlink(missing_ok=True)
@@ -222,36 +289,30 @@ class ClipMaker:
         self,
         request: AnimationRequest,
         prepared: PreparedPortrait,
-        performance: Performance,
-        base: FaceState,
+        source: FrameSource,
         spoken: _Spoken,
         out: Path,
         recipe: Mapping[str, Any],
         tell: OnProgress,
         poster: Path | None,
         parts: Path | None,
+        finish: FrameFinish | None,
     ) -> tuple[str, ...]:
         """Draw every frame into the encoder; return what the picture suffers from."""
         from studio.engines.media.pictures import thumbnail_jpeg
 
-        portrait = prepared.portrait
-        draw_one = portrait.render_with_alpha if clip_format(request.format).has_alpha else portrait.render
-        frames = len(performance)
-        states = [_frame_state(performance, i, base) for i in range(0, frames, HINT_FRAMES)]
+        portrait, frames = prepared.portrait, len(source)
+        states = [source.state(i) for i in range(0, frames, HINT_FRAMES)]
         hints = dict.fromkeys(hint for state in states for hint in portrait.hints(state))
-
-        def draw(frame: int) -> Any:
-            state = _frame_state(performance, frame, base)
-            seal, breath = float(performance.lip_seal[frame]), float(performance.breath[frame])
-            return draw_one(state, lip_seal=seal, breath=breath)
-
+        draw_one = source.cut_out if clip_format(request.format).has_alpha else source.picture
         with prepared.lock, _open_clip(request, portrait.size, spoken, out, recipe, parts) as clip:
-            if poster is not None:
-                poster.write_bytes(thumbnail_jpeg(draw(frames // 3), THUMBNAIL_PIXELS))
             first = clip.frames  # more than 0 where an earlier process was interrupted
+            if poster is not None:
+                cover = draw_one(frames // 3) if finish is None else finish.cover
+                poster.write_bytes(thumbnail_jpeg(cover, THUMBNAIL_PIXELS))
+            pictures = map(draw_one, range(first, frames)) if finish is None else finish.paint(source, first)
             start = shown = time.perf_counter()
-            for frame in range(first, frames):
-                picture = draw(frame)
+            for frame, picture in zip(range(first, frames), pictures, strict=True):
                 clip.write(picture)
                 now, preview = time.perf_counter(), None
                 if frame == first or now - shown > PREVIEW_EVERY_SECONDS:
@@ -336,10 +397,3 @@ def _open_clip(
         recipe=recipe,
         parts=None if parts is None else PartsFolder(parts, fingerprint),
     )
-
-
-def _frame_state(performance: Performance, frame: int, base: FaceState) -> FaceState:
-    """Return one frame's face on top of the expression that lies under the clip."""
-    state = performance.state(frame, base.weights)
-    head = state.head.as_array() + base.head.as_array()
-    return FaceState(state.weights, HeadPose(*(float(a) for a in head)).clamped())

@@ -46,11 +46,12 @@ MOST_ENLARGED = 4
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class PreparedDrawing:
     """A request whose names have become files.
 
     Attributes:
         request: settled: sources as sha256, sizes as numbers.
+        worn: the adapters' files with their strengths.
         people: ids of everybody the adapters hold and the source shows.
         inputs: role -> sha256.
     """
@@ -58,6 +59,7 @@ class _Prepared:
     request: GenerationRequest
     location: BaseLocation
     adapters: tuple[Adapter, ...]
+    worn: tuple[AdapterFile, ...]
     people: tuple[str, ...]
     inputs: Mapping[str, str]
 
@@ -97,14 +99,14 @@ class Generation:
         Raises:
             UserInputError, NotFoundError, UnreadableMediaError, ConsentMissingError.
         """
-        prepared = self._prepared(request)
+        prepared = self.prepared(request)
         settled = prepared.request
         return self._queue.submit(
             "generate",
             settled.model_dump(mode="json"),
             title=_title(settled.prompt),
             project_id=settled.project_id,
-            identity_id=self._person(prepared),
+            identity_id=person_of(prepared),
         )
 
     def wording(self, base: str, prompt: str) -> Wording | None:
@@ -140,19 +142,15 @@ class Generation:
             ConsentMissingError: somebody in the adapters, or on the source, did not agree to "generate".
             EngineError, OutOfMemoryError, EngineUnavailableError, StoreError.
         """
-        prepared = self._prepared(request)
+        prepared = self.prepared(request)
         settled = prepared.request
         source, mask = self._starts.read(settled)
         left = settled.model_copy(update={"seed": settled.seed + skip, "count": settled.count - skip})
-        files = [
-            AdapterFile(path=str(self._store.media.get(a.media_sha256)), name=name, strength=use.strength)
-            for a, name, use in zip(prepared.adapters, _names(prepared.adapters), settled.adapters, strict=True)
-        ]
         tell = _Teller(on_progress)
         generator = self._engines.generator()
         tell.say(0.0, "Loading the base model")
         pictures = generator.generate(
-            prepared.location, _order(left), files, source=source, mask=mask, on_step=tell.step
+            prepared.location, order_of(left), prepared.worn, source=source, mask=mask, on_step=tell.step
         )
         kept = []
         begun = time.perf_counter()
@@ -187,16 +185,19 @@ class Generation:
                 f"The picture was made by engine {made_by}; this studio has {here}.",
                 "Make a new picture from the same settings; it will differ a little.",
             )
-        request = self._brought_back(recipe)
+        request = checked_generation(recipe["request"]).model_copy(update={"adapters": self.brought_back(recipe)})
         return self.generate(request, on_progress, job_id=job_id, parent_id=parent_id)[0]
 
-    def _brought_back(self, recipe: Mapping[str, Any]) -> GenerationRequest:
-        """Return the request of a recipe with base and adapters found by their hashes."""
-        request = checked_generation(recipe["request"])
+    def brought_back(self, recipe: Mapping[str, Any]) -> tuple[AdapterUse, ...]:
+        """Return a recipe's adapters as they are found here by their hashes, after a look at its base.
+
+        Raises:
+            NotFoundError: the base or an adapter is gone; named with its hash.
+        """
         base = recipe["base"]
         gone = f"{base['name']} (sha256 {str(base['sha256'])[:12]}…)"
         try:
-            here = self._bases.resolve(request.base)
+            here = self._bases.resolve(recipe["request"]["base"])
         except NotFoundError as exc:
             raise NotFoundError(f"The base model {gone} is not here any more.", exc.hint) from exc
         if here.sha256 != base["sha256"]:
@@ -214,12 +215,16 @@ class Generation:
                     "Import it again with `studio adapter import`, then make the picture again.",
                 )
             uses.append(AdapterUse(adapter_id=found.id, strength=noted["strength"]))
-        return request.model_copy(update={"adapters": tuple(uses)})
+        return tuple(uses)
 
     # -- the request made ready ------------------------------------------------------------
 
-    def _prepared(self, request: GenerationRequest) -> _Prepared:
-        """Find base and adapters, ask for consent, settle the sources and the size."""
+    def prepared(self, request: GenerationRequest) -> PreparedDrawing:
+        """Find base and adapters, ask for consent, settle the sources and the size.
+
+        Raises:
+            NotFoundError, UserInputError, ConsentMissingError, UnreadableMediaError: see `generate`.
+        """
         if request.width is not None or request.height is not None:
             check_size(request.width or request.height or 0, request.height or request.width or 0)
         adapters = tuple(self._store.adapters.get(use.adapter_id) for use in request.adapters)
@@ -258,7 +263,11 @@ class Generation:
         for role, given in (("source", settled.source), ("mask", settled.mask)):
             if isinstance(given, MediaSource):
                 inputs[role] = given.sha256 or ""
-        return _Prepared(settled, location, adapters, people, inputs)
+        worn = tuple(
+            AdapterFile(path=str(self._store.media.get(a.media_sha256)), name=name, strength=use.strength)
+            for a, name, use in zip(adapters, _names(adapters), settled.adapters, strict=True)
+        )
+        return PreparedDrawing(settled, location, adapters, worn, people, inputs)
 
     def _consenting(self, adapters: Sequence[Adapter]) -> tuple[str, ...]:
         """Return everybody in the adapters, after asking whether each agreed."""
@@ -271,7 +280,7 @@ class Generation:
 
     def _keep(
         self,
-        prepared: _Prepared,
+        prepared: PreparedDrawing,
         request: GenerationRequest,
         image: Image,
         seconds: float,
@@ -283,13 +292,9 @@ class Generation:
 
         generator = self._engines.generator()
         engines = {"generator": f"{generator.name} {generator.version}", **generator.libraries()}
-        location = prepared.location
         recipe = new_recipe("image", request.model_dump(mode="json"), engines, prepared.inputs)
-        recipe["base"] = {"name": location.name, "family": location.family, "sha256": location.sha256}
-        recipe["adapters"] = [
-            {"name": a.name, "sha256": a.media_sha256, "strength": use.strength, "trigger": a.trigger}
-            for a, use in zip(prepared.adapters, request.adapters, strict=True)
-        ]
+        recipe |= weights_of(prepared)
+        names = (row["name"] for row in (recipe["base"], *recipe["adapters"]))
         recipe["measures"] = self._measured(image, prepared)
         with self._store.media.keeping():
             put = self._store.media.put
@@ -304,9 +309,9 @@ class Generation:
                     inputs=prepared.inputs,
                     seconds=seconds,
                     title=_title(request.prompt),
-                    search_text=" ".join((request.prompt, location.name, *(a.name for a in prepared.adapters))),
+                    search_text=" ".join((request.prompt, *names)),
                     project_id=request.project_id,
-                    identity_id=self._person(prepared),
+                    identity_id=person_of(prepared),
                     parent_id=parent_id,
                     job_id=job_id,
                     width=image.shape[1],
@@ -314,15 +319,10 @@ class Generation:
                 ),
             )
 
-    def _person(self, prepared: _Prepared) -> str | None:
-        """Return the one person the pictures show; None for nobody or several."""
-        people = prepared.people or (prepared.request.identity_id,)
-        return people[0] if len(people) == 1 else None
-
-    def _measured(self, image: Image, prepared: _Prepared) -> dict[str, Any]:
+    def _measured(self, image: Image, prepared: PreparedDrawing) -> dict[str, Any]:
         """Return the identity badge: likeness on the scale of the person's own photos, or why there is none."""
         nothing = {"identity_id": None, "likeness": None, "spread": None, "distance": None}
-        person = prepared.request.identity_id or self._person(prepared)
+        person = prepared.request.identity_id or person_of(prepared)
         if person is None:
             why = "Several people are meant." if prepared.people else "No adapter of a person is on."
             return {**nothing, "reason": why}
@@ -357,7 +357,25 @@ class _Teller:
         self.say(min(0.99, step / steps), f"Step {step} of {steps}", left, preview)
 
 
-def _order(request: GenerationRequest) -> PictureOrder:
+def person_of(prepared: PreparedDrawing) -> str | None:
+    """Return the one person that pictures show; None for nobody or several."""
+    people = prepared.people or (prepared.request.identity_id,)
+    return people[0] if len(people) == 1 else None
+
+
+def weights_of(prepared: PreparedDrawing) -> dict[str, Any]:
+    """Return what a recipe says of the base and the adapters that drew."""
+    location = prepared.location
+    return {
+        "base": {"name": location.name, "family": location.family, "sha256": location.sha256},
+        "adapters": [
+            {"name": a.name, "sha256": a.media_sha256, "strength": use.strength, "trigger": a.trigger}
+            for a, use in zip(prepared.adapters, prepared.request.adapters, strict=True)
+        ],
+    }
+
+
+def order_of(request: GenerationRequest) -> PictureOrder:
     """Return a settled request as the engine takes it."""
     assert request.steps is not None
     assert request.guidance is not None

@@ -1,14 +1,7 @@
-"""The image generator: keeps the last base model in memory, dressed in the last adapters.
-
-Loading a base takes seconds to minutes, drawing a small picture less than one;
-so whoever asks twice with the same base and adapters pays once. What a picture
-looks like never depends on what was kept: taking adapters off leaves the base
-bit for bit as it was.
-"""
+"""The image generator: draws pictures one after the other with the base and the adapters of its wardrobe."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -18,8 +11,8 @@ from studio.domain.picture_size import check_size
 from studio.engines.base import Image, Matte
 from studio.engines.base_diffusion import PictureOrder
 from studio.engines.diffusion import runtime
-from studio.engines.diffusion.bases.loading import LoadedBase, load_base
 from studio.engines.diffusion.drawing import sampling
+from studio.engines.diffusion.drawing.wardrobe import Wardrobe
 from studio.errors import OutOfMemoryError
 
 OnStep = Callable[[int, int, "Image | None"], None]
@@ -37,9 +30,7 @@ class DiffusionGenerator:
     version = "1"
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._loaded: LoadedBase | None = None
-        self._worn: tuple[AdapterFile, ...] = ()
+        self.wardrobe = Wardrobe()
 
     def libraries(self) -> dict[str, str]:
         """See `runtime.versions`."""
@@ -72,12 +63,12 @@ class DiffusionGenerator:
                     on_step(begun // together * steps + step, batches * steps, preview)
 
             try:
-                with self._lock:
+                with self.wardrobe.lock:
                     pictures = self._draw(location, part, tuple(adapters), source, mask, tell)
             except _Stopped:
                 return
             except OutOfMemoryError:
-                self._loaded, self._worn = None, ()  # so that a smaller picture finds room
+                self.wardrobe.clear()  # so that a smaller picture finds room
                 raise
             first += part.count
             yield from pictures
@@ -92,7 +83,7 @@ class DiffusionGenerator:
         on_step: OnStep,
     ) -> list[Image]:
         return sampling.draw(
-            self._dressed(location, adapters),
+            self.wardrobe.dressed(location, adapters),
             order.prompt,
             negative=order.negative,
             seed=order.seed,
@@ -108,20 +99,3 @@ class DiffusionGenerator:
             previews=True,
             together=order.count,
         )
-
-    def _dressed(self, location: BaseLocation, adapters: tuple[AdapterFile, ...]) -> LoadedBase:
-        """Return the base with exactly these adapters on it."""
-        from studio.engines.diffusion.adapters.wearing import load_adapters, unload_adapters
-
-        if self._loaded is None or self._loaded.location != location:
-            self._loaded, self._worn = None, ()  # first let go, then load: two may not fit
-            self._loaded = load_base(location)
-        loaded = self._loaded
-        if self._worn != adapters:
-            self._loaded = None  # should an adapter not fit, nobody finds a half-dressed base
-            if self._worn:
-                unload_adapters(loaded)
-            if adapters:
-                load_adapters(loaded, adapters)
-            self._loaded, self._worn = loaded, adapters
-        return loaded

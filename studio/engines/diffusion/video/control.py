@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +20,7 @@ from diffusers import ModelMixin, T2IAdapter
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 
 from studio.engines.diffusion.video.anchoring import motion_modules
-from studio.errors import UserInputError
+from studio.errors import NotFoundError, UnreadableMediaError, UserInputError
 
 if TYPE_CHECKING:
     from studio.engines.diffusion.bases.loading import LoadedBase
@@ -80,6 +81,28 @@ def control_for(loaded: LoadedBase) -> FaceControl:
         channels=tuple(loaded.unet.config.block_out_channels), downscale_factor=loaded.latent_factor
     )
     return control
+
+
+def read_control(folder: Path) -> FaceControl:
+    """Return the control of a folder.
+
+    Raises:
+        NotFoundError: there is none.
+        UnreadableMediaError: its files are damaged.
+    """
+    from safetensors import SafetensorError
+
+    if not (folder / "config.json").is_file():
+        raise NotFoundError(f"There is no control in {folder.name}.", "Choose a folder with config.json and weights.")
+    library: Any = FaceControl
+    try:
+        control = library.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    except (OSError, ValueError, SafetensorError) as exc:
+        raise UnreadableMediaError(
+            f"The control in {folder.name} cannot be read.", "Fetch it again; pickled files are not read."
+        ) from exc
+    frozen: FaceControl = control.eval().requires_grad_(False)
+    return frozen
 
 
 def control_features(

@@ -1,15 +1,19 @@
-"""From a prompt to the frames of a clip: the sampling loop of a base with motion, its anchor and its windows.
+"""From a prompt to the frames of a clip: the sampling loop of a base, with or without motion, and its windows.
 
 All frames are one batch of latents that the sampler moves together. The noise
 of the anchor is the noise that the seed means for a picture, so that the anchor
 is the picture that the base draws for the same prompt and seed. The others'
 noise is partly that noise and partly their own: the more of it they share, the
 less they flicker and the less they move.
+
+Without motion modules every frame is a picture of its own: only what the frames
+start from and the noise that they share hold them together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,7 +31,7 @@ from studio.engines.diffusion.drawing.sampling import (
     fit,
     noise_of,
 )
-from studio.engines.diffusion.video.motion import longest_window
+from studio.engines.diffusion.video.motion import has_motion, longest_window
 from studio.engines.diffusion.video.windows import Border, Window, predicted, windows
 from studio.errors import UserInputError
 
@@ -95,7 +99,7 @@ class DrawnClip:
 
 
 def draw_clip(loaded: LoadedBase, request: ClipRequest, on_step: OnClipStep | None = None) -> DrawnClip:
-    """Draw a clip with a base that has motion modules (`with_motion`).
+    """Draw a clip; the frames see each other where the base has motion modules (`with_motion`).
 
     Args:
         on_step: called after each step with (step, of how many); what it raises ends the drawing.
@@ -153,18 +157,18 @@ class _ClipLoop:
             loaded, request.prompt, request.negative, request.guidance, request.width, request.height
         )
         self.anchor = None if request.anchor is None else request.anchor.frame(request.frames)
-        self._pieces = windows(request.frames, self.anchor, request.window, request.overlap)
+        self._moving = has_motion(loaded)
+        overlap = request.overlap if self._moving else 0
+        self._pieces = windows(request.frames, self.anchor, request.window, overlap)
         self._steering = Steering(request.anchor)
         self.worst_border: Border | None = None
 
     def run(self, on_step: OnClipStep | None) -> torch.Tensor:
         """Return clean latents.  # (1, C, F, h, w) float32"""
-        from studio.engines.diffusion.video.anchoring import steered
-
         scheduler, times = self._scheduler, self._scheduler.timesteps[self._begin :]
         noise = clip_noise(self._loaded, self._request).to(self._loaded.device)
         latents, photo = self._beginning(noise, times), self._photo()
-        with steered(self._loaded.unet, self._steering):
+        with self._steered():
             if photo is not None and self._request.photo_by == "inversion":
                 latents[:, :, self.anchor] = self._inverted(photo)
             for index, time in enumerate(times):
@@ -172,13 +176,19 @@ class _ClipLoop:
                     kept = scheduler.add_noise(photo, noise[:, :, self.anchor], times[index : index + 1])
                     latents[:, :, self.anchor] = kept
                 self._steering.done = index / max(1, len(times) - 1)
-                prediction, self.worst_border = predicted(latents, self._pieces, self._predictor(time))
+                prediction, border = predicted(latents, self._pieces, self._predictor(time))
+                self.worst_border = border if self._moving else None
                 latents = scheduler.step(prediction, time, latents, return_dict=False)[0]
                 if on_step is not None:
                     on_step(index + 1, len(times))
         if photo is not None and self._request.photo_by == "noise":
             latents[:, :, self.anchor] = photo
         return latents
+
+    def _steered(self) -> AbstractContextManager[None]:
+        from studio.engines.diffusion.video.anchoring import steered
+
+        return steered(self._loaded.unet, self._steering) if self._moving else nullcontext()
 
     def _beginning(self, noise: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """Return the latents that the loop begins with.  # (1, C, F, h, w)"""
@@ -234,14 +244,31 @@ class _ClipLoop:
         rows = [0] * frames + [1] * frames if guided else [1] * frames
         given = self._scheduler.scale_model_input(torch.cat([latents] * 2) if guided else latents, time)
         pooled = None if words.pooled is None else words.pooled[rows]
+        if not self._moving:  # (B, C, F, h, w) -> (B * F, C, h, w)
+            given = given.transpose(1, 2).flatten(0, 1)
         out: torch.Tensor = loaded.unet(
             given.to(loaded.dtype), time, encoder_hidden_states=words.hidden[rows],
             added_cond_kwargs=added_conditions(loaded, pooled, words.width, words.height), return_dict=False,
         )[0].float()  # fmt: skip
+        if not self._moving:
+            out = out.view(-1, frames, *out.shape[1:]).transpose(1, 2)
         if not guided:
             return out
         without, with_prompt = out.chunk(2)
         return torch.lerp(without, with_prompt, self._request.guidance)
+
+
+def _check_still(request: ClipRequest) -> None:
+    """Refuse what only motion modules can do.
+
+    Raises:
+        UserInputError: an anchor, control, or nothing to start from.
+    """
+    hint = "Choose motion for this base, or start from a clip."
+    if request.anchor is not None or request.features:
+        raise UserInputError("Without motion weights no frame can hold or steer the others.", hint)
+    if request.start is None:
+        raise UserInputError("Without motion weights a clip needs frames to start from.", hint)
 
 
 def _check(loaded: LoadedBase, request: ClipRequest) -> None:
@@ -252,7 +279,9 @@ def _check(loaded: LoadedBase, request: ClipRequest) -> None:
     """
     check_size(request.width, request.height)
     check_numbers(request.seed, request.steps, request.guidance, request.denoise, request.frames, None, None)
-    table = longest_window(loaded)
+    if not has_motion(loaded):
+        _check_still(request)
+    table = longest_window(loaded) if has_motion(loaded) else request.window
     if not 1 <= request.window <= table:
         raise UserInputError(
             f"Windows of {request.window} frames cannot be drawn: this motion knows {table}.",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.errors import UserInputError
+from studio.errors import NotFoundError, UnreadableMediaError, UserInputError
 
 if TYPE_CHECKING:
     from studio.engines.diffusion.bases.loading import LoadedBase
@@ -41,6 +42,34 @@ def with_motion(loaded: LoadedBase, adapter: Any) -> LoadedBase:
         ) from exc
     unet = unet.to(loaded.device, loaded.dtype).eval().requires_grad_(False)
     return replace(loaded, unet=unet)
+
+
+def read_motion(folder: Path) -> Any:
+    """Return diffusers' MotionAdapter of a folder.
+
+    Raises:
+        NotFoundError: there is none.
+        UnreadableMediaError: its files are damaged.
+    """
+    from diffusers import MotionAdapter
+    from safetensors import SafetensorError
+
+    if not (folder / "config.json").is_file():
+        raise NotFoundError(
+            f"There are no motion weights in {folder.name}.", "Choose a folder with config.json and weights."
+        )
+    library: Any = MotionAdapter
+    try:
+        return library.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    except (OSError, ValueError, SafetensorError) as exc:
+        raise UnreadableMediaError(
+            f"The motion weights in {folder.name} cannot be read.", "Fetch them again; pickled files are not read."
+        ) from exc
+
+
+def has_motion(loaded: LoadedBase) -> bool:
+    """Say whether a base draws clips, or each frame as a picture of its own."""
+    return "motion_max_seq_length" in loaded.unet.config
 
 
 def longest_window(loaded: LoadedBase) -> int:

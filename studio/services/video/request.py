@@ -1,0 +1,121 @@
+"""What a clip of a taught person is asked to be: one value that round-trips through JSON.
+
+It holds two requests that exist already, the picture that the clip begins with
+and what is said, so that neither the window nor the command line has two words
+for one thing; and what only a drawn clip has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from studio.domain.clip_format import clip_format
+from studio.domain.refusal import refusal
+from studio.engines.base import Amounts
+from studio.errors import UserInputError
+from studio.services.clips.request import AnimationRequest, check
+from studio.services.pictures.request import AdapterUse, GenerationRequest
+from studio.services.portraits.prepared import LARGEST_SIDE, SMALLEST_SIDE
+from studio.services.sources import MediaSource
+
+USUAL_CHANGE = 0.4
+LARGEST_CHANGE = 0.75
+"""Beyond it little of the performance is left: frames are drawn too freely to hold together."""
+_OF_PICTURE = ("base", "prompt", "negative", "adapters", "width", "height", "steps", "guidance", "seed")
+
+
+class VideoRequest(BaseModel):
+    """Everything a clip of a taught person is made from; round-trips through JSON.
+
+    Attributes:
+        base, prompt, negative, adapters, width, height, steps, guidance, seed: of the anchor picture and of every
+            frame; see `GenerationRequest`.
+        picture: the anchor picture, a photo of the person or a picture of the library; None draws it from the prompt.
+        face_index: which face of `picture`, 0 = largest.
+        sound, text, voice, transcript, language, emotions, amounts, start_seconds, seconds: see `AnimationRequest`.
+        change: how much of the rig's frames may be drawn anew, over 0 to 0.75.
+        own_lips: lay the rig's mouth and eyes back over what was drawn, where drawing smears them.
+        frame_rate_hz: 25 and more: below it closed lips fall between frames.
+        size: longer side of the clip in pixels; None is what suits the base.
+        format: a key of CLIP_FORMATS without transparency.
+        identity_id: who is shown, where no adapter says so.
+        project_id: where the clip is kept.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: str = "preview"
+    prompt: Annotated[str, Field(max_length=4000)]
+    negative: Annotated[str, Field(max_length=4000)] = ""
+    adapters: Annotated[tuple[AdapterUse, ...], Field(max_length=8)] = ()
+    width: Annotated[int, Field(ge=32, le=2048)] | None = None
+    height: Annotated[int, Field(ge=32, le=2048)] | None = None
+    steps: Annotated[int, Field(ge=1, le=150)] | None = None
+    guidance: Annotated[float, Field(ge=1.0, le=30.0)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    picture: MediaSource | None = None
+    face_index: Annotated[int, Field(ge=0)] | None = None
+    sound: MediaSource | None = None
+    text: str | None = None
+    voice: str = AnimationRequest.model_fields["voice"].default
+    transcript: str | None = None
+    language: str = "en"
+    emotions: dict[str, float] = Field(default_factory=dict)
+    amounts: Amounts = Amounts()
+    start_seconds: Annotated[float, Field(ge=0.0)] = 0.0
+    seconds: Annotated[float, Field(gt=0.0)] | None = None
+    change: Annotated[float, Field(gt=0.0, le=LARGEST_CHANGE)] = USUAL_CHANGE
+    own_lips: bool = True
+    frame_rate_hz: Literal[24, 25, 30, 60] = 25
+    size: Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)] | None = None
+    format: str = AnimationRequest.model_fields["format"].default
+    identity_id: str | None = None
+    project_id: str | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> VideoRequest:
+        if (self.sound is None) == (not (self.text or "").strip()):
+            raise ValueError("give either a sound or a text to speak")
+        return self
+
+    @property
+    def of_picture(self) -> GenerationRequest:
+        """What is asked of the anchor picture.
+
+        Raises:
+            ValidationError: what it says cannot be a picture.
+        """
+        values = {name: getattr(self, name) for name in _OF_PICTURE}
+        return GenerationRequest(**values, identity_id=self.identity_id, project_id=self.project_id)
+
+    def of_clip(self, portrait: MediaSource, size: int, face_index: int | None) -> AnimationRequest:
+        """Return what is asked of the rig, once the anchor picture is there."""
+        return AnimationRequest(
+            portrait=portrait, face_index=face_index, sound=self.sound, text=self.text, voice=self.voice,
+            transcript=self.transcript, language=self.language, emotions=self.emotions, amounts=self.amounts,
+            seed=self.seed, frame_rate_hz=self.frame_rate_hz, size=size, format=self.format,
+            start_seconds=self.start_seconds, seconds=self.seconds, project_id=self.project_id,
+        )  # fmt: skip
+
+
+def checked_video(values: Mapping[str, Any]) -> VideoRequest:
+    """Build a request, from a command line, a window or JSON.
+
+    Raises:
+        UserInputError: the first value that cannot be used.
+    """
+    try:
+        request = VideoRequest.model_validate(dict(values))
+        _ = request.of_picture
+        check(request.of_clip(MediaSource.media("0" * 64), request.size or SMALLEST_SIDE, None))
+    except ValidationError as exc:
+        raise refusal(exc) from exc
+    if clip_format(request.format).has_alpha:
+        raise UserInputError(
+            f"A drawn clip has a background of its own and cannot be {clip_format(request.format).title}.",
+            "Choose a format without transparency, or make the clip under Animate.",
+        )
+    return request

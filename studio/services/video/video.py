@@ -1,0 +1,429 @@
+"""A taught person speaks: checked, queued or made at once, and kept in the library.
+
+A base model with the person's adapter draws one picture, the anchor. The rig
+lets it speak, as it lets a photo speak; the base then draws every frame anew
+from the rig's. So the clip moves as smoothly as the rig's and shows what the
+base was taught, where the rig alone only bends one picture.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from studio.domain.clip_format import clip_format
+from studio.domain.job import Job
+from studio.domain.render import NewRender, Render
+from studio.engines.base import Image
+from studio.engines.base_diffusion import ClipOrder
+from studio.errors import NoFaceError, SeveralFacesError, UserInputError
+from studio.jobs.kinds import JobContext, JobKind
+from studio.services.clips.making import AnimationResult, ClipMaker
+from studio.services.people.identities import require_agreement, require_consent
+from studio.services.pictures.generation import Generation, PreparedDrawing, order_of, person_of, weights_of
+from studio.services.portraits.prepared import LARGEST_SIDE, SMALLEST_SIDE, Portraits
+from studio.services.progress import OnProgress, Progress, told
+from studio.services.sources import MediaSource, Sources
+from studio.services.video.painting import Painting
+from studio.services.video.request import VideoRequest, checked_video
+
+if TYPE_CHECKING:
+    from studio.jobs.queue import JobQueue
+    from studio.store import OwnerStore
+
+__all__ = ["Video", "VideoCost", "VideoRequest", "checked_video"]
+
+ENLARGED_PIXELS = 512
+"""Longer side to which small anchor pictures are brought, so that their face is found."""
+_WORDS_PER_SECOND = 2.7
+_LOOKED_BACK = 50
+"""Renders among which one is looked for that tells how long this base takes."""
+
+
+@dataclass(frozen=True)
+class VideoCost:
+    """What a clip will take.
+
+    Attributes:
+        frames: of the clip; None when the sound does not tell its length.
+        seconds: to make it; None when this base has drawn nothing here yet.
+    """
+
+    frames: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class _Anchor:
+    """The picture that a clip begins with; `sha256` is of its bytes in the media store."""
+
+    sha256: str
+    image: Image
+    face_index: int | None
+
+
+class Video:
+    """Makes clips of taught people."""
+
+    def __init__(
+        self,
+        store: OwnerStore,
+        sources: Sources,
+        portraits: Portraits,
+        generation: Generation,
+        queue: JobQueue,
+        scratch: Path,
+    ) -> None:
+        self._store = store
+        self._sources = sources
+        self._portraits = portraits
+        self._generation = generation
+        self._queue = queue
+        self._scratch = scratch
+        self._maker = ClipMaker(sources, portraits, scratch)
+
+    # -- for the window and the command line -----------------------------------------
+
+    def submit_video(self, request: VideoRequest) -> Job:
+        """Check the request and put it into the queue; files are copied into the media store first.
+
+        Raises:
+            UserInputError, NotFoundError, UnreadableMediaError, ConsentMissingError.
+        """
+        settled, drawing = self._settled(request)
+        return self._queue.submit(
+            "video",
+            settled.model_dump(mode="json"),
+            title=_title(settled),
+            project_id=settled.project_id,
+            identity_id=person_of(drawing),
+        )
+
+    def cost(self, request: VideoRequest) -> VideoCost:
+        """Estimate what a clip takes, from what the same base took here before.
+
+        Raises:
+            NotFoundError, UnreadableMediaError: the sound cannot be read.
+        """
+        from studio.engines.media.sound import probe
+
+        if request.sound is not None:
+            length = probe(self._sources.path(request.sound)).duration_seconds
+        else:
+            length = len((request.text or "").split()) / _WORDS_PER_SECOND
+        if length is None:
+            return VideoCost(None, None)
+        length = max(0.0, length - request.start_seconds)
+        length = min(length, request.seconds or length)
+        frames = max(1, round(length * request.frame_rate_hz))
+        per_frame = self._seconds_per_frame(request)
+        return VideoCost(frames, None if per_frame is None else per_frame * frames)
+
+    def video(
+        self,
+        request: VideoRequest,
+        *,
+        job_id: str | None = None,
+        parent_id: str | None = None,
+        on_progress: OnProgress | None = None,
+        work_folder: Path | None = None,
+        made_by: Mapping[str, Any] | None = None,
+    ) -> tuple[Render, AnimationResult]:
+        """Make a clip here and now and keep it in the library.
+
+        Args:
+            on_progress: what it raises ends the work.
+            work_folder: outlives the process; a resumable format goes on behind the frames found there.
+            made_by: the recipe that is made once more; its engines must be these.
+
+        Raises:
+            UserInputError: bad numbers, an adapter of another family, a sound without length.
+            NoFaceError: there is no face in the anchor picture.
+            NotFoundError, UnreadableMediaError, ConsentMissingError, EngineError, OutOfMemoryError, StoreError.
+        """
+        settled, drawing = self._settled(request)
+        tell = on_progress or (lambda progress: None)
+        self._check_engines(made_by)
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        out = self._scratch / f"video-{time.time_ns()}{clip_format(settled.format).suffix}"
+        curves, poster = out.with_suffix(".curves.json"), out.with_suffix(".jpg")
+        parts = (work_folder or out.with_suffix(".work")) / "parts"
+        try:
+            with self._store.media.keeping():  # the anchor picture goes with a clip that comes to nothing
+                begun = time.perf_counter()
+                anchor = self._anchor(settled, drawing, tell)
+                spent = round(time.perf_counter() - begun, 3)
+                result = self._made(settled, drawing, anchor, out, curves, poster, parts, tell)
+                total = round(spent + result.seconds["total"], 3)
+                result = replace(result, seconds={**result.seconds, "anchor": spent, "total": total})
+                render = self._keep(settled, drawing, anchor, result, poster, job_id, parent_id)
+        finally:
+            for path in (out, curves, poster):
+                path.unlink(missing_ok=True)
+            if work_folder is None:
+                shutil.rmtree(parts.parent, ignore_errors=True)
+        return render, replace(result, render_id=render.id, path=self._store.media.get(render.media_sha256))
+
+    def video_file(self, request: VideoRequest, out: Path, *, on_progress: OnProgress | None = None) -> AnimationResult:
+        """Make a clip here and now, keep it in the library and copy it to `out`.
+
+        Raises:
+            UserInputError: bad request or file name; and as `video`.
+        """
+        from studio.engines.media.atomic import atomic_file, check_place
+
+        check_place(out, *(s.path for s in (request.picture, request.sound) if s is not None))
+        _, result = self.video(request, on_progress=on_progress)
+        with atomic_file(out) as part:
+            shutil.copyfile(result.path, part)
+        return replace(result, path=out, curves=None)
+
+    def made_by(self, job_id: str) -> tuple[Render, ...]:
+        """Return what a job has made so far, in order."""
+        return self._store.renders.of_job(job_id)
+
+    # -- for the library -----------------------------------------------------------------
+
+    def redraw(
+        self,
+        recipe: Mapping[str, Any],
+        *,
+        parent_id: str | None = None,
+        job_id: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Render:
+        """Make a clip once more from its recipe.
+
+        Raises:
+            NotFoundError: the base, an adapter or an input is gone; named with its hash.
+            UserInputError: another version of an engine made it.
+        """
+        adapters = self._generation.brought_back(recipe)
+        request = checked_video(recipe["request"]).model_copy(update={"adapters": adapters})
+        return self.video(request, job_id=job_id, parent_id=parent_id, on_progress=on_progress, made_by=recipe)[0]
+
+    # -- the request made ready ------------------------------------------------------------
+
+    def _settled(self, request: VideoRequest) -> tuple[VideoRequest, PreparedDrawing]:
+        """Name picture and sound by their bytes, find base and adapters, ask for consent."""
+        from studio.engines.media.sound import probe
+
+        if request.sound is not None:
+            probe(self._sources.path(request.sound))
+        drawing = self._generation.prepared(request.of_picture)
+        for person in drawing.people:
+            require_agreement(self._store.identities.get(person), "animate")
+        face = request.face_index
+        photo = None if request.picture is None else self._sources.photo(request.picture)
+        if photo is not None:
+            require_consent(self._store, photo, "animate")
+            face = photo.face_index if face is None else face
+        settled = request.model_copy(
+            update={
+                "picture": None if request.picture is None else self._sources.settled(request.picture),
+                "sound": None if request.sound is None else self._sources.settled(request.sound),
+                "face_index": face,
+                "width": drawing.request.width,
+                "height": drawing.request.height,
+                "steps": drawing.request.steps,
+                "guidance": drawing.request.guidance,
+            }
+        )
+        return settled, drawing
+
+    def _anchor(self, request: VideoRequest, drawing: PreparedDrawing, tell: OnProgress) -> _Anchor:
+        """Return the anchor picture: the one that is given, or one that is drawn now."""
+        from studio.engines.media.pictures import png_bytes, read_picture
+
+        if request.picture is not None:
+            found = self._sources.find(request.picture)
+            image = read_picture(found.path).rgb
+            tell(Progress(0.04, "The anchor picture", preview=image))
+            return _Anchor(found.sha256 or "", image, request.face_index)
+        tell(Progress(0.0, "Drawing the anchor picture"))
+        pictures = self._portraits.engines.generator().generate(
+            drawing.location, order_of(drawing.request), drawing.worn,
+            on_step=lambda step, steps, preview: tell(
+                Progress(0.04 * step / steps, f"Drawing the anchor picture, step {step} of {steps}", preview=preview)
+            ),
+        )  # fmt: skip
+        image = _enlarged(next(iter(pictures)))
+        tell(Progress(0.04, "The anchor picture", preview=image))
+        return _Anchor(self._store.media.put(png_bytes(image, None), ".png"), image, None)
+
+    def _made(
+        self,
+        request: VideoRequest,
+        drawing: PreparedDrawing,
+        anchor: _Anchor,
+        out: Path,
+        curves: Path,
+        poster: Path,
+        parts: Path,
+        tell: OnProgress,
+    ) -> AnimationResult:
+        """Make the clip's file."""
+        size = request.size or min(LARGEST_SIDE, max(SMALLEST_SIDE, *_size(drawing)))
+        clip = request.of_clip(MediaSource.media(anchor.sha256), size, anchor.face_index)
+        painting = Painting(
+            painter=self._portraits.engines.painter(),
+            drawing=drawing,
+            order=_clip_order(request, drawing),
+            cover=anchor.image,
+            note=lambda recipe: self._recipe(request, drawing, recipe),
+            own_lips=request.own_lips,
+            on_progress=tell,
+        )
+        try:
+            return self._maker.make(
+                clip, out, curves=curves, on_progress=tell, poster=poster, parts=parts, finish=painting
+            )
+        except (NoFaceError, SeveralFacesError) as exc:
+            if request.picture is not None:
+                raise
+            raise NoFaceError(
+                "The base model drew no picture with one clear face to begin with.",
+                "Ask for a portrait from the front, take another seed, or choose a picture to begin with.",
+            ) from exc
+
+    # -- keeping ---------------------------------------------------------------------------
+
+    def _recipe(self, request: VideoRequest, drawing: PreparedDrawing, of_clip: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the recipe of a drawn clip, from that of the rig's."""
+        engines = self._portraits.engines
+        painter, generator = engines.painter(), engines.generator()
+        inputs = {("anchor" if role == "portrait" else role): sha for role, sha in of_clip["inputs"].items()}
+        return {
+            **of_clip,
+            "request": request.model_copy(update={"project_id": None}).model_dump(mode="json"),
+            "engines": {
+                **of_clip["engines"],
+                "painter": f"{painter.name} {painter.version}",
+                "generator": f"{generator.name} {generator.version}",
+                **painter.libraries(),
+            },
+            "inputs": inputs | dict(drawing.inputs),
+            **weights_of(drawing),
+        }
+
+    def _keep(
+        self,
+        request: VideoRequest,
+        drawing: PreparedDrawing,
+        anchor: _Anchor,
+        result: AnimationResult,
+        poster: Path,
+        job_id: str | None,
+        parent_id: str | None,
+    ) -> Render:
+        """Put a finished clip into the library."""
+        from studio.engines.media.recipe import read_recipe
+
+        assert result.curves is not None  # video() always asks for them
+        recipe = read_recipe(result.path) or {}
+        name, version = str(recipe["engines"]["painter"]).split(" ", 1)
+        inputs = dict(recipe["inputs"])
+        said = " ".join(filter(None, (request.transcript, request.text, *request.emotions)))
+        put = self._store.media.put
+        inputs |= {"curves": put(result.curves), "anchor": anchor.sha256}
+        return self._store.renders.add(
+            NewRender(
+                kind="clip",
+                media_sha256=put(result.path),
+                thumbnail_sha256=put(poster),
+                recipe=recipe,
+                engine=name,
+                engine_version=version,
+                inputs=inputs,
+                seconds=result.seconds["total"],
+                title=_title(request),
+                search_text=f"{request.prompt} {said}",
+                project_id=request.project_id,
+                identity_id=person_of(drawing),
+                parent_id=parent_id,
+                job_id=job_id,
+                width=result.width,
+                height=result.height,
+                duration_seconds=result.duration_seconds,
+            ),
+        )
+
+    # -- what the above share ----------------------------------------------------------------
+
+    def _check_engines(self, made_by: Mapping[str, Any] | None) -> None:
+        """Refuse to make a clip again with other engines than those that made it.
+
+        Raises:
+            UserInputError: another version of one of them is here.
+        """
+        if made_by is None:
+            return
+        engines = self._portraits.engines
+        for role, here in (("portrait", engines.animator()), ("painter", engines.painter())):
+            noted, now = made_by["engines"][role], f"{here.name} {here.version}"
+            if noted != now:
+                raise UserInputError(
+                    f"The clip was made by engine {noted}; this studio has {now}.",
+                    "Make a new clip from the same settings; it will differ a little.",
+                )
+
+    def _seconds_per_frame(self, request: VideoRequest) -> float | None:
+        """Return what one frame took, in the newest clip of this base, or what its newest picture says."""
+        for render in self._store.renders.page(limit=_LOOKED_BACK).renders:
+            recipe = render.recipe
+            if recipe.get("base", {}).get("name") != request.base or not render.seconds:
+                continue
+            if render.kind == "clip" and render.duration_seconds:
+                return render.seconds / (render.duration_seconds * float(recipe["request"]["frame_rate_hz"]))
+            if render.kind == "image":
+                return render.seconds * request.change
+        return None
+
+
+def _clip_order(request: VideoRequest, drawing: PreparedDrawing) -> ClipOrder:
+    """Return the order for the frames: the anchor's, from a start of which some may change."""
+    return ClipOrder(**asdict(order_of(drawing.request)) | {"denoise": request.change})
+
+
+def _size(drawing: PreparedDrawing) -> tuple[int, int]:
+    return drawing.request.width or 0, drawing.request.height or 0
+
+
+def _enlarged(image: Image) -> Image:
+    """Return the picture with at least ENLARGED_PIXELS on its longer side."""
+    from PIL import Image as Pillow
+
+    longer = max(image.shape[:2])
+    if longer >= ENLARGED_PIXELS:
+        return image
+    size = tuple(round(side * ENLARGED_PIXELS / longer) for side in image.shape[1::-1])
+    return np.array(Pillow.fromarray(image).resize((size[0], size[1]), Pillow.Resampling.LANCZOS), np.uint8)
+
+
+def _title(request: VideoRequest) -> str:
+    """Return one line for the gallery: the first words that are said, else the prompt."""
+    words = " ".join((request.transcript or request.text or request.prompt).split())
+    return words if len(words) <= 60 else words[:57].rsplit(" ", 1)[0] + "…"
+
+
+def run(params: VideoRequest, context: JobContext) -> Mapping[str, Any]:
+    """Make a queued clip; a job that was killed after its clip was kept does not make it twice."""
+    video: Video = context.service
+    kept = video.made_by(context.job.id)
+    if kept:
+        return {"render_id": kept[0].id}
+    render, result = video.video(
+        params, job_id=context.job.id, on_progress=told(context), work_folder=context.work_folder
+    )
+    return {"render_id": render.id, "seconds": result.seconds, "hints": list(result.hints)}
+
+
+KIND = JobKind(
+    "video", "Clip of a taught person", VideoRequest, run, service="video", icon="film", cancel_grace_seconds=3.0
+)

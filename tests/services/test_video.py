@@ -1,0 +1,242 @@
+"""A taught person speaks: whose consent it needs, what is drawn from what, resuming, and making it again."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from studio.domain.clip_format import CLIP_FORMATS
+from studio.engines.base_diffusion import PaintedFrames
+from studio.engines.media.pictures import read_picture
+from studio.engines.media.recipe import read_recipe
+from studio.errors import (
+    ConsentMissingError,
+    JobCancelled,
+    NoFaceError,
+    NotFoundError,
+    UnreadableMediaError,
+    UserInputError,
+)
+from studio.services.sources import MediaSource
+from studio.services.video.painting import PIECE
+from studio.services.video.request import VideoRequest
+from studio.services.video.video import VideoCost, checked_video
+from tests.services.fakes import picture
+from tests.services.test_generation import FakeBases, FakeGenerator, consent, keep_adapter, off
+
+
+class FakePainter:
+    """Paints frames in the color of their number in the piece, darker than they were."""
+
+    name = "diffusion-clips"
+
+    def __init__(self) -> None:
+        self.version = "1"
+        self.pieces: list[tuple] = []
+
+    def libraries(self):
+        return {"torch": "0", "diffusers": "0"}
+
+    def paint(self, location, order, frames, adapters=(), *, start=None, on_step=None, **more):
+        self.pieces.append((location, order, frames, tuple(adapters)))
+        for step in range(order.steps):
+            on_step(step + 1, order.steps)
+        return PaintedFrames(tuple((s // 2).astype(np.uint8) for s in start), None)
+
+
+@pytest.fixture
+def generator(studio, engines, monkeypatch):
+    made = FakeGenerator()
+    monkeypatch.setattr(engines, "generator", lambda: made)
+    monkeypatch.setattr(studio.generation, "_bases", FakeBases())
+    return made
+
+
+@pytest.fixture
+def painter(engines, generator, monkeypatch):
+    made = FakePainter()
+    monkeypatch.setattr(engines, "painter", lambda: made)
+    return made
+
+
+@pytest.fixture
+def ann(studio, tmp_path):
+    photos = [picture(tmp_path / f"ann{i}.png", shade=100 + i) for i in range(3)]
+    return studio.identities.add("Ann", photos, consent=consent("train", "generate", "animate"))
+
+
+def ask(speech, **values) -> VideoRequest:
+    sound = {} if "text" in values else {"sound": MediaSource.file(speech)}
+    return checked_video({"base": "toy", "prompt": "a photo of sks person", "steps": 2, **sound, **values})
+
+
+def test_a_request_round_trips_through_json(speech) -> None:
+    asked = ask(speech, adapters=[{"adapter_id": "x", "strength": 0.5}], emotions={"joy": 0.5}, seed=7, change=0.3)
+    assert VideoRequest.model_validate(json.loads(json.dumps(asked.model_dump(mode="json")))) == asked
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"prompt": " "}, {"steps": 0}, {"change": 0}, {"change": 0.9}, {"seed": -1}, {"frame_rate_hz": 12},
+        {"size": 100}, {"emotions": {"envy": 1}}, {"emotions": {"joy": 3}}, {"nonsense": 1}, {"text": "and a text"},
+        {"sound": None}, {"adapters": [{"adapter_id": "x"}, {"adapter_id": "x"}]},
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_in_one_sentence(speech, wrong) -> None:
+    sound = MediaSource.file(speech)
+    with pytest.raises(UserInputError) as caught:
+        checked_video({"base": "toy", "prompt": "a photo", "sound": sound, **wrong})
+    assert caught.value.message.endswith(".")
+    assert "\n" not in caught.value.message
+
+
+def test_a_drawn_clip_has_no_transparency(speech) -> None:
+    cut_out = next(f.name for f in CLIP_FORMATS.values() if f.has_alpha)
+    with pytest.raises(UserInputError, match="background of its own"):
+        ask(speech, format=cut_out)
+
+
+def test_a_queued_clip_is_drawn_in_pieces_from_one_noise_and_kept(studio, painter, generator, ann, tmp_path, speech):
+    worn = keep_adapter(studio, tmp_path, person=ann.id)
+    asked = ask(speech, adapters=[{"adapter_id": worn.id, "strength": 0.8}], change=0.3, seed=9, own_lips=False)
+    job = studio.video.submit_video(asked)
+    speech.unlink()  # what waits does not depend on a file that may move
+    off(studio)
+    done = studio.jobs.get(job.id)
+    assert done.state == "done", done.error
+    render = studio.library.show(done.outputs["render_id"])
+    assert (render.kind, render.engine, render.identity_id) == ("clip", "diffusion-clips", ann.id)
+    assert [piece[2] for piece in painter.pieces] == [PIECE, 25 - PIECE]
+    location, order, _, adapters = painter.pieces[0]
+    assert (location.name, order.seed, order.denoise, order.steps, order.width) == ("toy", 9, 0.3, 2, 64)
+    assert all(piece[1] == order for piece in painter.pieces)
+    assert [a.strength for a in adapters] == [0.8]
+    recipe = read_recipe(studio.library.path(render))
+    assert recipe["base"]["sha256"] == "b" * 64
+    assert recipe["adapters"][0]["sha256"] == worn.media_sha256
+    assert recipe["request"]["adapters"] == [{"adapter_id": worn.id, "strength": 0.8}]
+    assert {"painter", "generator", "portrait", "speech", "torch"} <= set(recipe["engines"])
+    assert {"anchor", "sound", f"adapter:{worn.name}"} <= set(recipe["inputs"])
+    anchor = read_picture(studio.store.media.get(render.inputs["anchor"])).rgb
+    assert max(anchor.shape) == 512, "enlarged, so that its face is found"
+    assert render.inputs["curves"]
+
+
+def test_frames_are_those_that_were_painted(studio, painter, speech):
+    render, result = studio.video.video(ask(speech, own_lips=False, format="png"))
+    painted = _zipped(result.path)
+    drawn = studio.animation.render(ask(speech).of_clip(_anchor_of(studio, render), 256, None).model_copy(
+        update={"format": "png"}))[1]  # fmt: skip
+    rig = _zipped(drawn.path)
+    assert len(painted) == len(rig) == 25
+    assert all(np.abs(p.astype(int) - r // 2).max() <= 1 for p, r in zip(painted, rig, strict=True))
+
+
+def test_mouth_and_eyes_of_the_rig_are_laid_back(studio, painter, engines, speech):
+    _, plain = studio.video.video(ask(speech, own_lips=False, format="png"))
+    _, laid = studio.video.video(ask(speech, own_lips=True, format="png"))
+    without, with_lips = _zipped(plain.path), _zipped(laid.path)
+    where = engines.mover.portraits[-1].soft_parts(None) > 0
+    differs = np.any([np.abs(a.astype(int) - b).max(2) > 2 for a, b in zip(without, with_lips, strict=True)], 0)
+    assert not differs[~where].any()
+
+
+def test_whoever_is_in_the_adapter_must_agree_to_be_animated(studio, painter, tmp_path, speech):
+    photos = [picture(tmp_path / "bea.png")]
+    bea = studio.identities.add("Bea", photos, consent=consent("train", "generate"))
+    worn = keep_adapter(studio, tmp_path, name="Bea", person=bea.id)
+    with pytest.raises(ConsentMissingError, match="Bea"):
+        studio.video.submit_video(ask(speech, adapters=[{"adapter_id": worn.id}]))
+    assert not studio.jobs.list()
+
+
+def test_a_photo_begins_the_clip_if_its_person_agreed(studio, painter, generator, ann, tmp_path, speech):
+    photo = studio.identities.photos(ann.id)[0]
+    render, _ = studio.video.video(ask(speech, picture=MediaSource.photo(photo.id)))
+    assert render.inputs["anchor"] == photo.sha256
+    assert generator.calls == [], "nothing is drawn beside the frames"
+    bea = studio.identities.add("Bea", [picture(tmp_path / "bea.png")], consent=consent("edit"))
+    with pytest.raises(ConsentMissingError, match="Bea"):
+        studio.video.video(ask(speech, picture=MediaSource.photo(studio.identities.photos(bea.id)[0].id)))
+
+
+def test_an_anchor_without_a_face_says_what_to_do_and_leaves_nothing(studio, painter, generator, monkeypatch, speech):
+    def faceless(location, order, adapters=(), **more):
+        yield np.zeros((64, 64, 3), np.uint8)
+
+    monkeypatch.setattr(generator, "generate", faceless)
+    media = studio.whole.data_dir / "media"
+    before = sorted(p for p in media.rglob("*") if p.is_file())
+    with pytest.raises(NoFaceError) as caught:
+        studio.video.video(ask(speech))
+    assert "another seed" in caught.value.hint
+    sounds = [p for p in sorted(p for p in media.rglob("*") if p.is_file()) if p not in before]
+    assert [p.suffix for p in sounds] == [".wav"], "only the sound that was asked for"
+
+
+def test_an_interrupted_clip_goes_on_behind_its_last_piece(studio, painter, tmp_path, speech):
+    whole = studio.video.video(ask(speech))[1].path.read_bytes()
+    painter.pieces.clear()
+    work = tmp_path / "work"
+    work.mkdir()
+
+    def stop(progress) -> None:
+        if len(painter.pieces) == 2:
+            raise JobCancelled
+
+    with pytest.raises(JobCancelled):
+        studio.video.video(ask(speech), work_folder=work, on_progress=stop)
+    painter.pieces.clear()
+    again = studio.video.video(ask(speech), work_folder=work)[1].path.read_bytes()
+    assert again == whole
+    assert len(painter.pieces) <= 2
+
+
+def test_a_clip_is_made_again_with_the_same_frames(studio, painter, ann, tmp_path, speech):
+    worn = keep_adapter(studio, tmp_path, person=ann.id)
+    render, _ = studio.video.video(ask(speech, adapters=[{"adapter_id": worn.id}]))
+    again = studio.library.rerun(render.id)
+    assert again.same_frames
+    assert again.render.parent_id == render.id
+    painter.version = "2"
+    with pytest.raises(UserInputError, match="diffusion-clips 1"):
+        studio.library.rerun(render.id)
+    painter.version = "1"
+    studio.store.adapters.delete(worn.id)
+    with pytest.raises(NotFoundError, match="Ann"):
+        studio.library.rerun(render.id)
+
+
+def test_the_cost_is_said_once_something_was_drawn(studio, painter, speech):
+    assert studio.video.cost(ask(speech)) == VideoCost(25, None)
+    render, _ = studio.video.video(ask(speech))
+    cost = studio.video.cost(ask(speech, seconds=0.5))
+    assert cost.frames == 12
+    assert cost.seconds == pytest.approx(render.seconds / 25 * 12)
+
+
+def test_a_sound_that_is_none_is_refused_before_anything_is_drawn(studio, painter, generator, tmp_path):
+    broken = tmp_path / "no.wav"
+    broken.write_bytes(b"not a sound")
+    with pytest.raises(UnreadableMediaError):
+        studio.video.submit_video(ask(broken))
+    assert generator.calls == painter.pieces == []
+
+
+def _anchor_of(studio, render) -> MediaSource:
+    return MediaSource.media(render.inputs["anchor"])
+
+
+def _zipped(path) -> list[np.ndarray]:
+    """Return the pictures of a zip of numbered PNGs."""
+    import io
+    import zipfile
+
+    from PIL import Image
+
+    with zipfile.ZipFile(path) as folder:
+        names = sorted(n for n in folder.namelist() if n.endswith(".png"))
+        return [np.array(Image.open(io.BytesIO(folder.read(n))).convert("RGB")) for n in names]
