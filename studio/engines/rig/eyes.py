@@ -102,9 +102,11 @@ class EyePatch:
 
     def _defocused(self, drawn: FloatArray) -> FloatArray:
         """Soften what has changed against the photo."""
-        changed = (np.abs(drawn - self._eye.photo).max(2) > 3).astype(np.float32)
-        share = cv2.GaussianBlur(changed, (0, 0), self._eye.blur)[..., None]
-        return np.asarray(drawn + (cv2.GaussianBlur(drawn, (0, 0), 0.7 * self._eye.blur) - drawn) * share, np.float32)
+        red, green, blue = cv2.split(cv2.absdiff(drawn, self._eye.photo))
+        changed = (cv2.max(cv2.max(red, green), blue) > 3).astype(np.float32)
+        share = cv2.GaussianBlur(changed, (0, 0), self._eye.blur)
+        soft = cv2.GaussianBlur(drawn, (0, 0), 0.7 * self._eye.blur)
+        return np.asarray(cv2.blendLinear(soft, drawn, share, 1 - share), np.float32)
 
     def _pose(self, motion: LidMotion) -> Pose:
         """Translate a motion into ways of the lids and the ball."""

@@ -13,6 +13,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.engines.rig import spline
+
 Array = NDArray[Any]
 
 CLIPPED = np.float32(252.0)  # gray level from which a photo has lost its shading
@@ -68,7 +70,43 @@ def _spanned(points: Array, triangle: Array, height: int, width: int, cull: int)
     return xa, xb, ya, yb, (y2 - y0) * inv, -(y1 - y0) * inv, -(x2 - x0) * inv, (x1 - x0) * inv
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
+def _row_of(w1: float, w2: float, dx1: float, dx2: float, last: int) -> Any:
+    """Return the first and last pixel of a row that lie in a triangle (last before first: none).
+
+    Args:
+        w1, w2: weights of the second and third corner at pixel 0.
+        dx1, dx2: their steps to the right.
+        last: the last pixel that may.
+    """
+    low, high = 0.0, float(last)
+    for w, step in ((w1 + 1e-4, dx1), (w2 + 1e-4, dx2), (1.0001 - w1 - w2, -dx1 - dx2)):
+        if step > 0.0:
+            low = max(low, -w / step)
+        elif step < 0.0:
+            high = min(high, -w / step)
+        elif w < 0.0:
+            high = -1.0
+    return int(np.ceil(low)), int(np.floor(high))
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
+def _along_row(corners: Array, k: int, w1: float, w2: float, dx1: float, dx2: float) -> Any:
+    """Return an attribute at the start of a row, and its step to the right.
+
+    Args:
+        corners: attributes of the triangle's corners.  # (3, C)
+        k: which one; 0 and 0 where there is no such.
+        w1, w2, dx1, dx2: as in `_row_of`.
+    """
+    if k >= corners.shape[1]:
+        return np.float32(0.0), np.float32(0.0)
+    first = corners[0, k]
+    by1, by2 = corners[1, k] - first, corners[2, k] - first
+    return np.float32(first + by1 * w1 + by2 * w2), np.float32(by1 * dx1 + by2 * dx2)
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def rasterize(
     points: Array,
     triangles: Array,
@@ -94,28 +132,46 @@ def rasterize(
     """
     height, width = zbuffer.shape
     channels = attributes.shape[1]
+    corners = np.empty((3, channels), np.float32)
     for t in range(triangles.shape[0]):
         a = triangles[t, 0]
         b = triangles[t, 1]
         c = triangles[t, 2]
         xa, xb, ya, yb, dx1, dx2, dy1, dy2 = _spanned(points, triangles[t], height, width, cull)
+        if ya > yb or xa > xb:
+            continue
+        for k in range(channels):
+            corners[0, k], corners[1, k], corners[2, k] = attributes[a, k], attributes[b, k], attributes[c, k]
         x0, y0, z0 = points[a, 0], points[a, 1], points[a, 2]
         dz1 = points[b, 2] - z0
         dz2 = points[c, 2] - z0
         for y in range(ya, yb + 1):
             w1 = (xa - x0) * dx1 + (y - y0) * dy1
             w2 = (xa - x0) * dx2 + (y - y0) * dy2
-            for x in range(xa, xb + 1):
-                if w1 >= -1e-4 and w2 >= -1e-4 and w1 + w2 <= 1.0001:
-                    z = z0 + w1 * dz1 + w2 * dz2
-                    if z > zbuffer[y, x]:
-                        zbuffer[y, x] = z
-                        tag_map[y, x] = tags[t]
-                        w0 = 1.0 - w1 - w2
-                        for k in range(channels):
-                            out[y, x, k] = attributes[a, k] * w0 + attributes[b, k] * w1 + attributes[c, k] * w2
-                w1 += dx1
-                w2 += dx2
+            first, last = _row_of(w1, w2, dx1, dx2, xb - xa)
+            w1 += first * dx1
+            w2 += first * dx2
+            z, dz = np.float32(z0 + w1 * dz1 + w2 * dz2), np.float32(dx1 * dz1 + dx2 * dz2)
+            # The first three attributes go along in registers: the loop below is most of what a frame costs.
+            v0, s0 = _along_row(corners, 0, w1, w2, dx1, dx2)
+            v1, s1 = _along_row(corners, 1, w1, w2, dx1, dx2)
+            v2, s2 = _along_row(corners, 2, w1, w2, dx1, dx2)
+            for x in range(np.uintp(xa + first), np.uintp(xa + last + 1)):
+                if z > zbuffer[y, x]:
+                    zbuffer[y, x] = z
+                    tag_map[y, x] = tags[t]
+                    out[y, x, 0] = v0
+                    if channels > 1:
+                        out[y, x, 1] = v1
+                    if channels > 2:
+                        out[y, x, 2] = v2
+                    for k in range(3, channels):
+                        value, step = _along_row(corners, k, w1, w2, dx1, dx2)
+                        out[y, x, k] = value + (x - (xa + first)) * step
+                z += dz
+                v0 += s0
+                v1 += s1
+                v2 += s2
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
@@ -179,24 +235,21 @@ def bounded_least_squares(gram: Array, right: Array, low: Array, high: Array, x:
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _catmull_rom(t: float, out: Array) -> None:
-    """Write the four weights of a Catmull-Rom spline at 0 <= t < 1."""
-    out[0] = t * (-0.5 + t * (1.0 - 0.5 * t))
-    out[1] = 1.0 + t * t * (-2.5 + 1.5 * t)
-    out[2] = t * (0.5 + t * (2.0 - 1.5 * t))
-    out[3] = t * t * (-0.5 + 0.5 * t)
-
-
-@nb.njit(cache=True, nogil=True, fastmath=True)
 def write_bytes(rgba: Array, out: Array) -> None:
     """Round the colors of (h, w, 4) floats into (h, w, 3) bytes."""
     for y in range(out.shape[0]):
         for x in range(out.shape[1]):
             for k in range(3):
-                out[y, x, k] = np.uint8(min(max(rgba[y, x, k] + 0.5, 0.0), 255.0))
+                out[y, x, k] = _byte(rgba[y, x, k])
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _byte(value: Any) -> Any:
+    """Round a float32 to 0..255."""
+    return np.uint8(np.int32(min(max(value + np.float32(0.5), np.float32(0.0)), np.float32(255.0))))
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def look_up(maps: Array, tag: Array, source: Array, pad: int, plate: Array, out: Array) -> None:
     """Look up every pixel's color in the photo and lay it over the plate.
 
@@ -206,51 +259,73 @@ def look_up(maps: Array, tag: Array, source: Array, pad: int, plate: Array, out:
     Args:
         maps: source x, y in photo pixels, and light ratio.  # (h, w, 3)
         tag: 0 where nothing was drawn.  # (h, w)
-        source: premultiplied RGB and alpha, padded.  # (H, W, 4)
+        source: premultiplied RGB and alpha, padded.  # (H, W, 4) contiguous
         plate: (h, w, 3)
         out: RGB and alpha, written.  # (h, w, 4)
     """
     height, width = tag.shape
     rows, columns = source.shape[0], source.shape[1]
-    wx = np.empty(4, np.float32)
-    wy = np.empty(4, np.float32)
+    line = source.reshape(-1)
+    below = np.uintp(4 * columns)
+    zero, one, shift = np.float32(0.0), np.float32(1.0), np.float32(pad)
+    right, bottom = np.float32(columns - 3.001), np.float32(rows - 3.001)
     for y in range(height):
         for x in range(width):
-            sx = min(max(maps[y, x, 0] + pad, 1.0), columns - 3.001)
-            sy = min(max(maps[y, x, 1] + pad, 1.0), rows - 3.001)
-            i, j = int(sx), int(sy)
-            near = source[j, i, 3] + source[j, i + 1, 3] + source[j + 1, i, 3] + source[j + 1, i + 1, 3]
-            if tag[y, x] == 0 or near == 0.0:
+            sx = min(max(maps[y, x, 0] + shift, one), right)
+            sy = min(max(maps[y, x, 1] + shift, one), bottom)
+            i, j = np.int32(sx), np.int32(sy)
+            at = np.uintp(j) * below + np.uintp(4 * i)
+            near = line[at + np.uintp(3)] + line[at + np.uintp(7)]
+            near += line[at + below + np.uintp(3)] + line[at + below + np.uintp(7)]
+            if tag[y, x] == 0 or near == zero:
                 out[y, x, 0] = plate[y, x, 0]
                 out[y, x, 1] = plate[y, x, 1]
                 out[y, x, 2] = plate[y, x, 2]
-                out[y, x, 3] = 0.0
+                out[y, x, 3] = zero
                 continue
-            _catmull_rom(sx - i, wx)
-            _catmull_rom(sy - j, wy)
-            red = green = blue = alpha = np.float32(0.0)
-            for b in range(4):
-                r = g = u = a = np.float32(0.0)
-                for c in range(4):
-                    w = wx[c]
-                    r += w * source[j + b - 1, i + c - 1, 0]
-                    g += w * source[j + b - 1, i + c - 1, 1]
-                    u += w * source[j + b - 1, i + c - 1, 2]
-                    a += w * source[j + b - 1, i + c - 1, 3]
-                w = wy[b]
-                red += w * r
-                green += w * g
-                blue += w * u
-                alpha += w * a
-            alpha = min(max(alpha, np.float32(0.0)), np.float32(1.0))
+            across, down = spline.weights_at(sx - np.float32(i)), spline.weights_at(sy - np.float32(j))
+            red, green, blue, alpha = spline.blend(line, at - below - np.uintp(4), below, across, down)
+            alpha = min(max(alpha, zero), one)
             # Skin clipped to white has lost its shading: a ratio there would only show as a gray patch.
-            room = min(max((CLIPPED - max(red, green, blue)) / CLIPPING, np.float32(0.0)), np.float32(1.0))
-            ratio = np.float32(1.0) + (maps[y, x, 2] - np.float32(1.0)) * room
-            rest = np.float32(1.0) - alpha
+            room = min(max((CLIPPED - max(red, green, blue)) / CLIPPING, zero), one)
+            ratio = one + (maps[y, x, 2] - one) * room
+            rest = one - alpha
             out[y, x, 0] = red * ratio + rest * plate[y, x, 0]
             out[y, x, 1] = green * ratio + rest * plate[y, x, 1]
             out[y, x, 2] = blue * ratio + rest * plate[y, x, 2]
             out[y, x, 3] = alpha
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def add_followed(moved: Array, neighbors: Array, weights: Array, out: Array) -> None:
+    """Add the weighted motion of its neighbors to every point.
+
+    Args:
+        moved: of all that may be followed.  # (V, 3)
+        neighbors: rows of it.  # (N, K) int32
+        weights: how much each counts.  # (N, K)
+        out: changed.  # (N, 3)
+    """
+    for n in range(neighbors.shape[0]):
+        for k in range(neighbors.shape[1]):
+            for axis in range(3):
+                out[n, axis] += weights[n, k] * moved[neighbors[n, k], axis]
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def add_change(drawn: Array, photo: Array, person: Array, out: Array) -> None:
+    """Add what a drawing changes in the photo to the person's premultiplied color.
+
+    Args:
+        drawn, photo: RGB.  # (h, w, 3)
+        person: RGB and alpha.  # (h, w, 4)
+        out: RGB and alpha, changed.  # (h, w, 4)
+    """
+    for y in range(drawn.shape[0]):
+        for x in range(drawn.shape[1]):
+            alpha = person[y, x, 3]
+            for k in range(3):
+                out[y, x, k] += (drawn[y, x, k] - photo[y, x, k]) * alpha
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
@@ -311,7 +386,7 @@ def limit_slope(depth: Array, fixed: Array, step: float) -> None:
                 depth[y, x] = min(max(depth[y, x], low[y, x]), high[y, x])
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def rasterize_over(
     points: Array, triangles: Array, tag: int, attributes: Array, cover: Array, zbuffer: Array, tag_map: Array,
     out: Array,
@@ -324,38 +399,49 @@ def rasterize_over(
         points: x, y in pixels of the maps, z.  # (V, 3) float32
         triangles: vertex rows.  # (T, 3) int32
         tag: written to `tag_map` where drawn.
-        attributes: per-vertex values to interpolate.  # (V, C) float32
+        attributes: per-vertex values to interpolate.  # (V, 3) float32
         cover: 0 leaves what was there, 1 replaces it; as 1 where nothing was.  # (V,) float32
         zbuffer, tag_map, out: as in `rasterize`.
     """
     height, width = zbuffer.shape
-    channels = attributes.shape[1]
+    corners = np.empty((3, 4), np.float32)
     for t in range(triangles.shape[0]):
         a = triangles[t, 0]
         b = triangles[t, 1]
         c = triangles[t, 2]
         xa, xb, ya, yb, dx1, dx2, dy1, dy2 = _spanned(points, triangles[t], height, width, 1)
+        if ya > yb or xa > xb:
+            continue
+        for k in range(3):
+            corners[0, k], corners[1, k], corners[2, k] = attributes[a, k], attributes[b, k], attributes[c, k]
+        corners[0, 3], corners[1, 3], corners[2, 3] = cover[a], cover[b], cover[c]
         x0, y0, z0 = points[a, 0], points[a, 1], points[a, 2]
         dz1 = points[b, 2] - z0
         dz2 = points[c, 2] - z0
         for y in range(ya, yb + 1):
             w1 = (xa - x0) * dx1 + (y - y0) * dy1
             w2 = (xa - x0) * dx2 + (y - y0) * dy2
-            for x in range(xa, xb + 1):
-                if w1 >= -1e-4 and w2 >= -1e-4 and w1 + w2 <= 1.0001:
-                    z = z0 + w1 * dz1 + w2 * dz2
-                    if z > zbuffer[y, x]:
-                        w0 = 1.0 - w1 - w2
-                        share = cover[a] * w0 + cover[b] * w1 + cover[c] * w2
-                        if tag_map[y, x] == 0:
-                            share = 1.0
-                        zbuffer[y, x] = z
-                        tag_map[y, x] = tag
-                        for k in range(channels):
-                            new = attributes[a, k] * w0 + attributes[b, k] * w1 + attributes[c, k] * w2
-                            out[y, x, k] += share * (new - out[y, x, k])
-                w1 += dx1
-                w2 += dx2
+            first, last = _row_of(w1, w2, dx1, dx2, xb - xa)
+            w1 += first * dx1
+            w2 += first * dx2
+            z, dz = np.float32(z0 + w1 * dz1 + w2 * dz2), np.float32(dx1 * dz1 + dx2 * dz2)
+            v0, s0 = _along_row(corners, 0, w1, w2, dx1, dx2)
+            v1, s1 = _along_row(corners, 1, w1, w2, dx1, dx2)
+            v2, s2 = _along_row(corners, 2, w1, w2, dx1, dx2)
+            part, more = _along_row(corners, 3, w1, w2, dx1, dx2)
+            for x in range(np.uintp(xa + first), np.uintp(xa + last + 1)):
+                if z > zbuffer[y, x]:
+                    share = np.float32(1.0) if tag_map[y, x] == 0 else part
+                    zbuffer[y, x] = z
+                    tag_map[y, x] = tag
+                    out[y, x, 0] += share * (v0 - out[y, x, 0])
+                    out[y, x, 1] += share * (v1 - out[y, x, 1])
+                    out[y, x, 2] += share * (v2 - out[y, x, 2])
+                z += dz
+                v0 += s0
+                v1 += s1
+                v2 += s2
+                part += more
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
@@ -374,13 +460,15 @@ def soften_folds(maps: Array, tag: Array, jump: float, rgba: Array) -> None:
     height, width = tag.shape
     found = np.empty((tag.size // 8, 2), np.int32)
     count = 0
+    limit = np.float32(jump)
     for y in range(1, height - 2):
         for x in range(1, width - 2):
             if tag[y, x] == 0 or count + 4 > len(found):
                 continue
+            sx, sy = maps[y, x, 0], maps[y, x, 1]
             for d in range(2):
                 ny, nx = y + d, x + 1 - d
-                across = abs(maps[ny, nx, 0] - maps[y, x, 0]) > jump or abs(maps[ny, nx, 1] - maps[y, x, 1]) > jump
+                across = max(abs(maps[ny, nx, 0] - sx), abs(maps[ny, nx, 1] - sy)) > limit
                 if across and tag[ny, nx] != 0:
                     found[count, 0], found[count, 1] = y, x
                     found[count + 1, 0], found[count + 1, 1] = ny, nx
@@ -425,7 +513,7 @@ def write_bytes_near(
                 still = min(max(1.5 - 1.25 * np.sqrt(dx * dx + dy * dy), 0.0), 1.0)  # whole to .4, gone from 1.2 pixels
                 here *= 1.0 - loose[y, x] * (1.0 - still)
             for k in range(3):
-                out[y, x, k] = np.uint8(min(max(rgba[y, x, k] + here * rest[y, x, k] + 0.5, 0.0), 255.0))
+                out[y, x, k] = _byte(np.float32(rgba[y, x, k] + here * rest[y, x, k]))
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)

@@ -76,6 +76,7 @@ class RigPortrait:
         self._gauge = TurnGauge(self._draw_turned, measure, fit.camera.rotation)
         self.own_weights: Weights = fit.weights
         self._actions = asset.actions.reshape(len(ARKIT_NAMES), -1)
+        self._skin = asset.triangles_of("skin")
         self._own_vertices = self._bend(fit.weights)
         self._mesh = fit.camera.project(self._own_vertices)  # (V, 3) the photo's own
         self._drawn, face_mask = self._drawable(image.shape[:2])
@@ -92,7 +93,7 @@ class RigPortrait:
         self._contact = LipContact(asset, self._own_vertices)
         self._seam = SeamPull(asset, self._mesh, fit.eye_distance)
         self._lid_calm = self._calm_lids()
-        self._own_normals = kernels.vertex_normals(self._unturned(self._own_vertices), self._skin_triangles())
+        self._own_normals = kernels.vertex_normals(self._unturned(self._own_vertices), self._skin)
         self._light = np.array([0.0, 0.42, 0.91], np.float32)
         self.mouth = self._response()
         self._buffers()
@@ -109,9 +110,6 @@ class RigPortrait:
         bend = (weights.astype(np.float32) @ self._actions).reshape(-1, 3)
         return np.asarray(self._fit.neutral + bend, np.float32)
 
-    def _skin_triangles(self) -> NDArray[np.int32]:
-        return self._asset.triangles_of("skin")
-
     def _unturned(self, vertices: Array) -> FloatArray:
         """Camera axes with y up, without the frame's head turn; for shading."""
         return (vertices @ self._fit.camera.rotation.T).astype(np.float32)
@@ -126,7 +124,7 @@ class RigPortrait:
         scratch = np.zeros((height, width, 1), np.float32)
         kernels.rasterize(mesh, everything, np.ones(len(everything), np.uint8), mesh[:, 2:], depth, tag, scratch, 0)
         normals = kernels.vertex_normals(mesh * np.array([1, -1, 1], np.float32), a.triangles)
-        skin = self._skin_triangles()
+        skin = self._skin
         centre = mesh[skin].mean(1)
         column = np.clip(np.round(centre[:, 0]).astype(int), 0, width - 1)
         row = np.clip(np.round(centre[:, 1]).astype(int), 0, height - 1)
@@ -368,7 +366,8 @@ class RigPortrait:
     def _place_card(self, vertices: Array, head: HeadPose, breath: float) -> FloatArray:
         card = self._card
         moved = self._fit.camera.direction(vertices - self._own_vertices)
-        points = card.points + (moved[card.neighbours] * card.weights[..., None]).sum(1)
+        points = card.points.copy()
+        kernels.add_followed(moved, card.neighbours, card.weights, points)
         turned = self._turn(points, card.share[:, None], head)
         turned[:, 1] -= self._lift(breath) * (1 - 0.75 * card.share)
         turned[:, :2] = card.points[:, :2] + (turned[:, :2] - card.points[:, :2]) * card.free
@@ -417,7 +416,7 @@ class RigPortrait:
 
     def _shading(self, vertices: Array) -> FloatArray:
         """Ratio of new to old light on the skin: folds darken, bulges lighten.  # (V,)"""
-        normals = kernels.vertex_normals(self._unturned(vertices), self._skin_triangles())
+        normals = kernels.vertex_normals(self._unturned(vertices), self._skin)
         new = AMBIENT + np.maximum(normals @ self._light, 0)
         old = AMBIENT + np.maximum(self._own_normals @ self._light, 0)
         return np.clip((new / old) ** RELIEF, *RATIO_RANGE).astype(np.float32)
@@ -427,10 +426,11 @@ class RigPortrait:
         pad = self._layers.pad
         places = [np.s_[eye.y0 + pad : eye.y1 + pad, eye.x0 + pad : eye.x1 + pad] for eye in self._eyes]
         for place in places:
-            self._source[place][..., :3] = self._layers.person[place][..., :3]
+            self._source[place] = self._layers.person[place]
         for side, eye, place in zip(("Right", "Left"), self._eyes, places, strict=True):  # patches may overlap
-            patch = eye.draw(self._lid_motion(weights, side))
-            self._source[place][..., :3] += (patch - eye.photo) * self._layers.person[place][..., 3:]
+            motion = self._lid_motion(weights, side)
+            if not motion.is_still():
+                kernels.add_change(eye.draw(motion), eye.photo, self._layers.person[place], self._source[place])
 
     def _lid_motion(self, weights: Weights, side: str) -> LidMotion:
         """Translate eye weights into the motion of one eye; side is the subject's."""
