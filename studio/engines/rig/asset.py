@@ -92,12 +92,12 @@ class HeadAsset:
     @cached_property
     def identity_at_landmarks(self) -> FloatArray:
         """The identity basis seen at the landmarks.  # (K, 468, 3)"""
-        return np.asarray(self.landmarks(self.identity), np.float32)
+        return np.ascontiguousarray(self.landmarks(self.identity), np.float32)
 
     @cached_property
     def actions_at_landmarks(self) -> FloatArray:
         """The expression basis seen at the landmarks.  # (52, 468, 3)"""
-        return np.asarray(self.landmarks(self.actions), np.float32)
+        return np.ascontiguousarray(self.landmarks(self.actions), np.float32)
 
     @cached_property
     def mean_at_landmarks(self) -> FloatArray:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.engines.rig.eye_frame import EyeFrame, FloatArray, band, curve_grid, eye_frame
+from studio.engines.rig.fill import most_of
 from studio.engines.rig.gaze import LEAST_WHITE, Eyeball, eyeball_of
 from studio.engines.rig.glasses import frame_mask, lens_glare
 from studio.engines.rig.lashes import Lashes, lash_height, lashes_of
@@ -102,8 +103,7 @@ class EyePatch:
 
     def _defocused(self, drawn: FloatArray) -> FloatArray:
         """Soften what has changed against the photo."""
-        red, green, blue = cv2.split(cv2.absdiff(drawn, self._eye.photo))
-        changed = (cv2.max(cv2.max(red, green), blue) > 3).astype(np.float32)
+        changed = (most_of(cv2.absdiff(drawn, self._eye.photo)) > 3).astype(np.float32)
         share = cv2.GaussianBlur(changed, (0, 0), self._eye.blur)
         soft = cv2.GaussianBlur(drawn, (0, 0), 0.7 * self._eye.blur)
         return np.asarray(cv2.blendLinear(soft, drawn, share, 1 - share), np.float32)

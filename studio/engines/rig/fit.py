@@ -234,10 +234,10 @@ class HeadFitter:
         return Camera(rotation, scale, shift)
 
     def _solve_weights(self, person: Array, target: Array, camera: Camera, start: Array) -> Array:
-        basis = self._asset.actions_at_landmarks[self._fitted] @ camera.rotation.T  # (K, 468, 3)
+        basis = self._asset.actions_at_landmarks[self._fitted] @ camera.rotation.T.astype(np.float32)  # (K, 468, 3)
         left = (target - camera.shift) / camera.scale - person @ camera.rotation.T
         count = len(self._fitted)
-        weighted = (basis * self._shape_weight).reshape(count, -1)
+        weighted = (basis * self._shape_weight.astype(np.float32)).reshape(count, -1)
         gram = weighted @ basis.reshape(count, -1).T + np.diag(self._penalty)
         return np.asarray(kernels.bounded_least_squares(
             gram, weighted @ left.ravel(), np.zeros(count), np.ones(count), start.astype(np.float64).copy(), 60
@@ -245,10 +245,10 @@ class HeadFitter:
 
     def _solve_identity(self, target: Array, camera: Camera, weights: Array) -> Array:
         a = self._asset
-        basis = a.identity_at_landmarks @ camera.rotation.T
+        basis = a.identity_at_landmarks @ camera.rotation.T.astype(np.float32)
         expressive = a.mean_at_landmarks + np.tensordot(weights, a.actions_at_landmarks, 1)
         left = (target - camera.shift) / camera.scale - expressive @ camera.rotation.T
-        weighted = (basis * self._identity_weight).reshape(len(basis), -1)
+        weighted = (basis * self._identity_weight.astype(np.float32)).reshape(len(basis), -1)
         gram = weighted @ basis.reshape(len(basis), -1).T + np.diag(IDENTITY_PENALTY / a.identity_sigma**2)
         return np.linalg.solve(gram, weighted @ left.ravel())
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from studio.engines.rig import kernels, matting
 from studio.engines.rig.asset import CHIN, HAIRLINE, HeadAsset
+from studio.engines.rig.fill import most_of
 from studio.engines.rig.fill import pull_push as pull_push
 from studio.engines.rig.fill import smoothstep as smoothstep
 from studio.engines.rig.fit import HeadFit
@@ -123,8 +124,8 @@ def _decide(alpha: Array, color: Array, image: Array, plate: Array, eye_distance
     scale = min(1.0, DOUBT_EYE / eye_distance)
     size = (max(round(alpha.shape[1] * scale), 4), max(round(alpha.shape[0] * scale), 4))
     small = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
-    unlike = np.abs(cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-                    - cv2.resize(plate, size, interpolation=cv2.INTER_AREA)).max(2)  # fmt: skip
+    shrunk = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    unlike = most_of(cv2.absdiff(shrunk, cv2.resize(plate, size, interpolation=cv2.INTER_AREA)))
     mean = cv2.blur(small, (3, 3))
     uneven = np.sqrt(np.maximum(cv2.blur(small * small, (3, 3)) - mean * mean, 0))
     even = ((small > DOUBT[0]) & (small < DOUBT[1]) & (uneven < EVEN) & (unlike > NO_GROUND)).astype(np.uint8)

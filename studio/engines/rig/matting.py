@@ -19,6 +19,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.engines.rig.fill import most_of, weigh
+
 Array = NDArray[Any]
 FloatArray = NDArray[np.float32]
 
@@ -31,6 +33,7 @@ LEAN = 0.02  # pull towards the network's matte
 STEPS = 80  # most conjugate-gradient steps; the band is solved in 20 to 50
 HAZE = 0.06  # alpha below this is noise of the solution
 BUSY = 0.10  # 90th percentile of the ground's contrast around the head above which nothing is taken for worn
+CALM = np.float32(4e-4)  # variance of colors, 0..1, below which alpha is not read off them
 ODD = 0.13  # difference from the ground, 0..1, from which something is there
 
 
@@ -90,7 +93,7 @@ def _worn(image: Array, body: Array, core: Array, unit: float) -> Array:
     """Find what hangs from the head before calm ground and the network overlooks: earrings, locks.  # (h, w) uint8"""
     away = cv2.distanceTransform(1 - body, cv2.DIST_L2, 3) / unit
     top, bottom = np.flatnonzero(core.any(1))[[0, -1]]
-    odd = np.abs(image - _ground(image, away, unit)).max(2)
+    odd = most_of(cv2.absdiff(image, _ground(image, away, unit)))
     zone = (away > 0) & (away < 0.5)
     zone[: int(0.65 * top + 0.35 * bottom)] = False
     zone[int(bottom + 0.25 * unit) :] = False
@@ -121,7 +124,7 @@ def _ground(image: Array, away: Array, unit: float) -> Array:
     ground = small
     for tolerance in (0.16, 0.10, 0.10):
         ground = cv2.blur(small * free[..., None], window) / (cv2.blur(free, window)[..., None] + 1e-4)
-        free = (near & (np.abs(small - ground).max(2) < tolerance)).astype(np.float32)
+        free = (near & (most_of(cv2.absdiff(small, ground)) < tolerance)).astype(np.float32)
     full = (away.shape[1], away.shape[0])
     known = cv2.resize(cv2.blur(free, window), full, interpolation=cv2.INTER_LINEAR)[..., None] > 0.05
     return np.asarray(np.where(known, cv2.resize(ground, full, interpolation=cv2.INTER_LINEAR), image))
@@ -151,24 +154,65 @@ def _lift(alpha: Array, small: Array, image: Array) -> FloatArray:
     window = (5, 5)
     mean_color, mean_alpha = cv2.blur(small, window), cv2.blur(alpha, window)
     together = cv2.blur(small * alpha[..., None], window) - mean_color * mean_alpha[..., None]
-    spread = np.empty((*alpha.shape, 3, 3), np.float32)
-    for i in range(3):
-        for j in range(i, 3):
-            product = cv2.blur(small[..., i] * small[..., j], window) - mean_color[..., i] * mean_color[..., j]
-            spread[..., i, j] = spread[..., j, i] = product
-    band = (mean_alpha > 0.002) & (mean_alpha < 0.998)
-    slope = np.zeros_like(small)
-    calm = 4e-4 * np.eye(3, dtype=np.float32)
-    slope[band] = np.linalg.solve(spread[band] + calm, together[band][..., None])[..., 0]
-    offset = mean_alpha - (slope * mean_color).sum(2)
+    products = [small[..., i] * small[..., j] for i in range(3) for j in range(i, 3)]  # rr rg rb gg gb bb
+    spread = cv2.blur(cv2.merge(products[:3]), window), cv2.blur(cv2.merge(products[3:]), window)
+    slope = np.zeros((*alpha.shape, 4), np.float32)  # of red, green and blue, and the offset
+    _slopes(mean_color, mean_alpha, together, *spread, slope)
     size = (image.shape[1], image.shape[0])
-    slope = cv2.resize(cv2.blur(slope, window), size, interpolation=cv2.INTER_LINEAR)
-    offset = cv2.resize(cv2.blur(offset, window), size, interpolation=cv2.INTER_LINEAR)
-    guided = offset + np.einsum("ijk,ijk->ij", slope, image, dtype=np.float32) / 255
     # What the solved neighbors allow: the linear function may run away on a color the window had not.
     most = cv2.resize(cv2.dilate(alpha, np.ones((3, 3))), size, interpolation=cv2.INTER_LINEAR)
     least = cv2.resize(cv2.erode(alpha, np.ones((3, 3))), size, interpolation=cv2.INTER_LINEAR)
-    return np.asarray(np.clip(guided, least, most), np.float32)
+    out = np.empty(image.shape[:2], np.float32)
+    _guided(cv2.resize(cv2.blur(slope, window), size, interpolation=cv2.INTER_LINEAR), image, least, most, out)
+    return out
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def _slopes(color: Array, alpha: Array, together: Array, spread: Array, rest: Array, out: Array) -> None:
+    """Write how alpha follows color around every pixel: a slope per channel, and an offset.
+
+    Args:
+        color, alpha: means around.  # (h, w, 3), (h, w)
+        together: mean of alpha times color, less the product of both means.  # (h, w, 3)
+        spread, rest: means of red times red, green and blue; of green times green, green times blue, blue times blue.
+            # (h, w, 3) each
+        out: zero where alpha does not change.  # (h, w, 4)
+    """
+    for y in range(alpha.shape[0]):
+        for x in range(alpha.shape[1]):
+            out[y, x, 3] = alpha[y, x]
+            if alpha[y, x] <= 0.002 or alpha[y, x] >= 0.998:
+                continue
+            r, g, b = color[y, x, 0], color[y, x, 1], color[y, x, 2]
+            xx, xy, xz = spread[y, x, 0] - r * r + CALM, spread[y, x, 1] - r * g, spread[y, x, 2] - r * b
+            yy, yz, zz = rest[y, x, 0] - g * g + CALM, rest[y, x, 1] - g * b, rest[y, x, 2] - b * b + CALM
+            a, c, e = yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy  # the inverse is symmetric
+            f, h, i = xx * zz - xz * xz, xy * xz - xx * yz, xx * yy - xy * xy
+            scale = 1 / (xx * a + xy * c + xz * e)
+            u, v, w = together[y, x, 0] * scale, together[y, x, 1] * scale, together[y, x, 2] * scale
+            out[y, x, 0] = a * u + c * v + e * w
+            out[y, x, 1] = c * u + f * v + h * w
+            out[y, x, 2] = e * u + h * v + i * w
+            out[y, x, 3] -= out[y, x, 0] * r + out[y, x, 1] * g + out[y, x, 2] * b
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def _guided(slope: Array, image: Array, least: Array, most: Array, out: Array) -> None:
+    """Write the slope's alpha within bounds.
+
+    Args:
+        slope: of red, green and blue of 0..1, and the offset.  # (H, W, 4)
+        image: RGB.  # (H, W, 3) uint8
+        least, most: (H, W) each
+        out: (H, W)
+    """
+    unit = np.float32(1 / 255)
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            value = slope[y, x, 3]
+            for k in range(3):
+                value += slope[y, x, k] * (unit * image[y, x, k])
+            out[y, x] = min(max(value, least[y, x]), most[y, x])
 
 
 def _without_crumbs(alpha: Array, face: Array, eye: float) -> FloatArray:
@@ -207,23 +251,33 @@ def colors(image: Array, alpha: Array, eye: float) -> tuple[FloatArray, FloatArr
     size = (max(round(width * scale), 8), max(round(height * scale), 8))
     picture = image.astype(np.float32)
     small = picture if scale == 1 else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    plane = (alpha if scale == 1 else cv2.resize(alpha, size, interpolation=cv2.INTER_AREA))[..., None]
-    person = back = small
+    plane = np.ascontiguousarray(alpha if scale == 1 else cv2.resize(alpha, size, interpolation=cv2.INTER_AREA))
+    person, back = small.copy(), small.copy()
     for reach in (0.20, 0.05):
         window = (2 * max(round(reach * eye * scale), 2) + 1,) * 2
-        weight = cv2.blur(plane[..., 0], window)[..., None]
-        person = cv2.blur(person * plane, window) / (weight + 1e-4)
-        back = cv2.blur(back * (1 - plane), window) / (1 - weight + 1e-4)
-        if reach > 0.1:  # after the last round _share_out does this at full size
-            rest = (small - plane * person - (1 - plane) * back) / (plane * plane + (1 - plane) ** 2)
-            person = np.clip(person + plane * rest, 0, 255)
-            back = np.clip(back + (1 - plane) * rest, 0, 255)
+        weigh(person, plane, person)
+        weigh(back, 1 - plane, back)
+        person, back = cv2.blur(person, window), cv2.blur(back, window)
+        _normalize(cv2.blur(plane, window), person, back)
+        if reach > 0.1:  # after the last round this is done at full size
+            _share_out(small, plane, person, back)
     if scale < 1:
         person = cv2.resize(person, (width, height), interpolation=cv2.INTER_LINEAR)
         back = cv2.resize(back, (width, height), interpolation=cv2.INTER_LINEAR)
     person, back = np.ascontiguousarray(person, np.float32), np.ascontiguousarray(back, np.float32)
     _share_out(picture, alpha, person, back)
     return person, back
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def _normalize(weight: Array, person: Array, back: Array) -> None:
+    """Divide both colors by their side's weight, in place.  # (H, W), (H, W, 3) twice"""
+    for y in range(weight.shape[0]):
+        for x in range(weight.shape[1]):
+            a, b = 1 / (weight[y, x] + np.float32(1e-4)), 1 / (1 - weight[y, x] + np.float32(1e-4))
+            for k in range(3):
+                person[y, x, k] *= a
+                back[y, x, k] *= b
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from studio.engines.rig import ground
 from studio.engines.rig.correspondence import DEEPEST, HALF, correspond
-from studio.engines.rig.fill import pull_push, smoothstep
+from studio.engines.rig.fill import most_of, pull_push, smoothstep, weigh
 
 Array = NDArray[Any]
 FloatArray = NDArray[np.float32]
@@ -49,7 +49,8 @@ def complete(image: Array, background: Array, alpha: Array, eye: float) -> Float
         alpha: how much of a pixel is person, 0..1.  # (H, W)
         eye: pixels between the outer eye corners.
     """
-    picture = np.where((alpha > 0)[..., None], background, image).astype(np.float32)
+    picture = image.astype(np.float32)
+    cv2.copyTo(background, (alpha > 0).astype(np.uint8), picture)
     away = _away(alpha > 0.03)
     near, wide = away <= max(HALO * eye, 1.0), away <= max(CALM_HALO * eye, 1.0)
     if near.all() or not near.any():
@@ -64,16 +65,36 @@ def complete(image: Array, background: Array, alpha: Array, eye: float) -> Float
     rim = max(RIM * eye, 1.0)
     seen *= _away(alpha > 0.25) > rim
     clean = hole & (away > rim)
-    filled += _missed(picture - filled, clean * seen, clean * soft * (1 - calm), eye) * hole[..., None]
-    seen = seen[..., None].astype(np.float32)
-    return np.asarray(picture * seen + filled * (1 - seen), np.float32)
+    missed = _missed(picture, filled, clean * seen, clean * soft * (1 - calm), eye)
+    _merge(picture, hole, missed, seen.astype(np.float32), filled)
+    return filled
 
 
-def _missed(step: Array, seen: Array, lit: Array, eye: float) -> FloatArray:
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def _merge(picture: Array, hole: Array, missed: Array, seen: Array, filled: Array) -> None:
+    """Add to a fill what it misses, then lay over it what is seen.
+
+    Args:
+        picture: RGB.  # (H, W, 3)
+        hole: True where the fill stands for it.  # (H, W)
+        missed: see `_missed`.  # (H, W, 3)
+        seen: share of a pixel that is shown as it is.  # (H, W)
+        filled: changed.  # (H, W, 3)
+    """
+    for y in range(hole.shape[0]):
+        for x in range(hole.shape[1]):
+            for k in range(3):
+                value = filled[y, x, k]
+                if hole[y, x]:
+                    value += missed[y, x, k]
+                filled[y, x, k] = value + (picture[y, x, k] - value) * seen[y, x]
+
+
+def _missed(picture: Array, filled: Array, seen: Array, lit: Array, eye: float) -> FloatArray:
     """Return what to add to the fill so that it meets what is seen in the hole, fading away from there.  # (H, W, 3)
 
     Args:
-        step: from the fill to the picture.  # (H, W, 3)
+        picture, filled: RGB, and the same with the fill.  # (H, W, 3) each
         seen: how far a pixel is shown as it is.  # (H, W)
         lit: how far at least its light counts, without fine things as stray hair.  # (H, W)
         eye: eye distance in pixels.
@@ -81,7 +102,9 @@ def _missed(step: Array, seen: Array, lit: Array, eye: float) -> FloatArray:
     scale = min(1.0, WORK_EYE / eye)
     size = (max(round(seen.shape[1] * scale), 8), max(round(seen.shape[0] * scale), 8))
     weight: Array = np.maximum(seen, lit).astype(np.float32)
-    small = cv2.resize(step * weight[..., None], size, interpolation=cv2.INTER_AREA)
+    step = cv2.subtract(picture, filled)
+    weigh(step, weight, step)
+    small = cv2.resize(step, size, interpolation=cv2.INTER_AREA)
     shown, weight = (cv2.resize(p.astype(np.float32), size, interpolation=cv2.INTER_AREA) for p in (seen, weight))
     sigma = LIGHT * eye * scale
     light = cv2.GaussianBlur(small, (0, 0), sigma) / (cv2.GaussianBlur(weight, (0, 0), sigma)[..., None] + 1e-3)
@@ -113,7 +136,7 @@ def _fill(picture: Array, hole: Array, eye: float) -> FloatArray:
     size = (max(round(hole.shape[1] * scale), 8), max(round(hole.shape[0] * scale), 8))
     seen = (~hole).astype(np.float32)
     known = seen if scale == 1 else cv2.resize(seen, size, interpolation=cv2.INTER_AREA)
-    small: Array = picture * seen[..., None]
+    small: Array = cv2.copyTo(picture, (~hole).astype(np.uint8))
     if scale < 1:
         small = cv2.resize(small, size, interpolation=cv2.INTER_AREA) / np.maximum(known, 0.02)[..., None]
     known = np.asarray(known, np.float32)
@@ -166,7 +189,7 @@ def _in_range(filled: Array, seen: Array, hidden: Array, eye: float) -> FloatArr
     window = np.ones((2 * round(0.8 * eye) + 1,) * 2, np.uint8)
     most = cv2.dilate(np.where(hidden[..., None], 0, seen).astype(np.float32), window)
     least = cv2.erode(np.where(hidden[..., None], 255, seen).astype(np.float32), window)
-    beyond = np.maximum(filled - most, least - filled).max(2)
+    beyond = most_of(cv2.max(filled - most, least - filled))
     inside = (1 - smoothstep(beyond, *BEYOND)).astype(np.float32)
     return np.asarray(cv2.blur(cv2.erode(inside, np.ones((7, 7), np.uint8)), (5, 5)), np.float32)
 

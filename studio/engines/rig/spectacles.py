@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 import cv2
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -135,19 +136,34 @@ def _rim(dark: Array, left: Array, right: Array) -> tuple[float, Array]:
     heights = np.arange(round(UNDER_EYE[0] * WORK_EYE), round(UNDER_EYE[1] * WORK_EYE))
     rows = np.clip(np.round(base[None] + heights[:, None]).astype(int), 0, dark.shape[0] - 1)
     gain = dark[rows, np.clip(columns, 0, dark.shape[1] - 1)[None]]
-    total = gain.copy()
-    back = np.zeros(total.shape, int)
-    for k in range(1, total.shape[1]):
-        reach = np.stack([np.roll(total[:, k - 1], s) - 2.0 * abs(s) for s in (-2, -1, 0, 1, 2)])
-        reach[0, -2:], reach[1, -1:], reach[3, :1], reach[4, :2] = -1e9, -1e9, -1e9, -1e9
-        best = reach.argmax(0)
-        total[:, k] += reach[best, np.arange(len(heights))]
-        back[:, k] = np.arange(len(heights)) - (best - 2)
-    at = int(total[:, -1].argmax())
-    path = np.empty(total.shape[1], int)
-    for k in range(total.shape[1] - 1, -1, -1):
-        path[k] = at
-        at = back[at, k]
+    path = np.empty(gain.shape[1], np.int64)
+    _follow(gain, 2.0, path)
     steps = np.arange(len(path))
     contrast = float(np.percentile(gain[path, steps], 20))
     return contrast, np.stack([np.clip(columns, 0, dark.shape[1] - 1), rows[path, steps]], 1)
+
+
+@nb.njit(cache=True, nogil=True)
+def _follow(gain: Array, slope: float, path: Array) -> None:
+    """Find the row in every column that gathers the most, neighbors at most two rows apart.
+
+    Args:
+        gain: (h, w)
+        slope: what a row of difference costs.
+        path: rows, written.  # (w,) int64
+    """
+    height, width = gain.shape
+    total = gain.copy()
+    back = np.zeros((height, width), np.int8)
+    for x in range(1, width):
+        for y in range(height):
+            best = -1e9
+            for step in range(-2, 3):
+                if 0 <= y + step < height and total[y + step, x - 1] - slope * abs(step) > best:
+                    best = total[y + step, x - 1] - slope * abs(step)
+                    back[y, x] = step
+            total[y, x] += best
+    row = total[:, width - 1].argmax()
+    for x in range(width - 1, -1, -1):
+        path[x] = row
+        row += back[row, x]
