@@ -27,13 +27,13 @@ def pull_push(values: Array, weights: Array, eager: float = 1.0) -> FloatArray:
     """
     first = np.empty_like(values, np.float32)
     weigh(values, weights, first)
-    pyramid = [(first, weights)]
+    pyramid: list[tuple[Array, Array]] = [(first, weights)]
     while min(pyramid[-1][1].shape) > 2:
         v, w = pyramid[-1]
         small = cv2.pyrDown(v)
         pyramid.append((small.reshape(*small.shape[:2], -1), cv2.pyrDown(w)))
     v, w = pyramid[-1]
-    filled = v / (w[..., None] + 1e-8)
+    filled: Array = v / (w[..., None] + 1e-8)
     for v, w in pyramid[-2::-1]:
         filled = cv2.resize(filled, (w.shape[1], w.shape[0]), interpolation=cv2.INTER_LINEAR).reshape(v.shape)
         _put_known(v, w, eager, filled)

@@ -128,7 +128,7 @@ def _decide(alpha: Array, color: Array, image: Array, plate: Array, eye_distance
     unlike = most_of(cv2.absdiff(shrunk, cv2.resize(plate, size, interpolation=cv2.INTER_AREA)))
     mean = cv2.blur(small, (3, 3))
     uneven = np.sqrt(np.maximum(cv2.blur(small * small, (3, 3)) - mean * mean, 0))
-    even = ((small > DOUBT[0]) & (small < DOUBT[1]) & (uneven < EVEN) & (unlike > NO_GROUND)).astype(np.uint8)
+    even: Array = ((small > DOUBT[0]) & (small < DOUBT[1]) & (uneven < EVEN) & (unlike > NO_GROUND)).astype(np.uint8)
     even = cv2.morphologyEx(even, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     if not even.any():
         return
