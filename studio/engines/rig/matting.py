@@ -101,7 +101,7 @@ def _worn(image: Array, body: Array, core: Array, unit: float) -> Array:
     sample = odd[zone & (away > 0.12)]
     if len(sample) < 50 or np.percentile(sample, 90) > BUSY:
         return out  # before busy ground anything could be a thing
-    labels: Array
+    labels: Any
     count, labels, stats, _ = cv2.connectedComponentsWithStats(((odd > ODD) & zone).astype(np.uint8), connectivity=8)
     touching = np.bincount(labels[(away < 0.06) & zone], minlength=count) > 0
     farthest = np.zeros(count)
