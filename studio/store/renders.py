@@ -135,6 +135,13 @@ class Renders:
         )
         return tuple(_render(r) for r in rows)
 
+    def of_media(self, sha256: str) -> tuple[Render, ...]:
+        """Return the renders whose file has these bytes, oldest first."""
+        rows = self._database.rows(
+            f"SELECT {_COLUMNS} WHERE r.owner = ? AND r.media_sha256 = ? ORDER BY r.number", [self._owner, sha256]
+        )
+        return tuple(_render(r) for r in rows)
+
     def star(self, id: str, starred: bool = True) -> Render:
         """Mark as a favorite, or no longer.
 

@@ -31,6 +31,7 @@ from studio.services.projects import Projects
 from studio.services.training.history import RunHistory
 from studio.services.training.runs import Training
 from studio.services.upkeep import Upkeep
+from studio.services.video.video import Video
 from studio.ui.kit import jobcard
 from studio.ui.shelf import Shelf
 
@@ -59,6 +60,7 @@ class OpenStudio(Protocol):
     expressions: Expressions
     animation: Animation
     library: Library
+    video: Video
     presets: Presets
     jobs: Jobs
 

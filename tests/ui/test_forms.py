@@ -21,6 +21,7 @@ from studio.errors import NotFoundError
 from studio.services.clips.animation import Amounts, AnimationRequest
 from studio.services.pictures.generation import GenerationRequest
 from studio.services.sources import MediaSource
+from studio.services.video.request import VideoRequest
 from studio.store import Store
 from studio.studio import Studio
 from studio.ui import quick_start
@@ -31,6 +32,7 @@ from studio.ui.tabs.animate import AMOUNT_NAMES, AnimateTab
 from studio.ui.tabs.generate import GenerateTab
 from studio.ui.tabs.identities import IdentitiesTab
 from studio.ui.tabs.library import LibraryTab, title_of_render
+from studio.ui.tabs.video import VideoTab
 from studio.ui.window import Window
 
 ME = "local"
@@ -147,8 +149,8 @@ def test_a_refresh_brings_back_what_was_filled_in(window, portrait):
     }
     answer = tab._restore(kept, None, None)
     assert answer[tab.chooser.choice] == {"path": lying, "face_index": 0, "title": "Ann"}
-    assert said(answer[tab.sound]) == lying
-    assert (answer[tab.transcript], answer[tab.size], answer[tab.amounts[0]]) == ("hello there", 512, 1.5)
+    assert said(answer[tab.speech.sound]) == lying
+    assert (answer[tab.speech.transcript], answer[tab.size], answer[tab.amounts[0]]) == ("hello there", 512, 1.5)
     assert answer[tab.expression] == {"values": {"smile": 0.4}, "neutralise": False}
     assert tab.chooser.choice not in tab._restore(kept, {"photo_id": "handed over"}, None)
 
@@ -199,11 +201,16 @@ def test_a_clip_opens_with_the_settings_it_was_made_with(window):
     )  # fmt: skip
     clip = a_render(window, "clip", {"request": request.model_dump(mode="json")}, roles=("portrait", "sound"))
     answer = tab.reopen(clip, window.studio.library.inputs(clip))
-    assert (answer[tab.transcript], answer[tab.seed], answer[tab.size], answer[tab.still]) == ("hello", 9, 512, True)
+    assert (answer[tab.speech.transcript], answer[tab.seed], answer[tab.size], answer[tab.still]) == (
+        "hello",
+        9,
+        512,
+        True,
+    )
     assert (answer[tab.emotion], answer[tab.strength]) == ("joy", 0.3)
     assert answer[dict(zip(AMOUNT_NAMES, tab.amounts, strict=True))["jaw"]] == 1.4
     assert answer[tab.chooser.choice]["face_index"] == 1
-    assert window.shelf.holds(said(answer[tab.sound]))
+    assert window.shelf.holds(said(answer[tab.speech.sound]))
     assert answer[tab.expression]["values"] == {"smile": 0.2}
     assert set(answer) <= set(tab.reopened)
 
@@ -215,8 +222,53 @@ def test_a_clip_whose_sound_is_gone_opens_with_the_rest(window, monkeypatch):
     request = AnimationRequest(portrait=MediaSource.media("a" * 64), sound=MediaSource.media("b" * 64))
     clip = a_render(window, "clip", {"request": request.model_dump(mode="json")}, roles=("portrait",))
     answer = tab.reopen(clip, window.studio.library.inputs(clip))
-    assert answer[tab.sound] is None
+    assert answer[tab.speech.sound] is None
     assert "the sound" in told[0]
+
+
+def test_a_drawn_clip_opens_with_its_person_words_and_sound(window, monkeypatch):
+    told = []
+    monkeypatch.setattr(gr, "Warning", lambda words, **options: told.append(words))
+    tab = built(VideoTab(window))
+    base = window.studio.bases.list()[0].card
+    worn = an_adapter(window, "Ruby", family=base.family, base_name=base.name, trigger="sks person")
+    request = VideoRequest(
+        base=base.name, prompt="sks person", sound=MediaSource.media("b" * 64), transcript="hello", change=0.3, seed=9,
+        own_lips=False, emotions={"joy": 0.6},
+    )  # fmt: skip
+    adapters = [{"name": "Ruby", "sha256": worn.media_sha256, "strength": 0.6, "trigger": ""}]
+    recipe = {"request": request.model_dump(mode="json"), "base": {"name": base.name}, "adapters": adapters}
+    clip = a_render(window, "clip", recipe, roles=("sound",))
+    answer = tab.reopen(clip, window.studio.library.inputs(clip))
+    assert (said(answer[tab.base]), said(answer[tab.adapter]), answer[tab.strength]) == (base.name, worn.id, 0.6)
+    assert (answer[tab.prompt], answer[tab.change], answer[tab.own_lips]) == ("sks person", 0.3, False)
+    assert (answer[tab.speech.transcript], answer[tab.seed], answer[tab.emotion]) == ("hello", 9, "joy")
+    assert window.shelf.holds(said(answer[tab.speech.sound]))
+    assert set(answer) <= set(tab.reopened)
+    assert told == []
+    recipe["adapters"] = [{**adapters[0], "sha256": "0" * 64}]
+    gone = a_render(window, "clip", recipe)
+    again = tab.reopen(gone, window.studio.library.inputs(gone))
+    assert said(again[tab.adapter]) == ""
+    assert "Ruby" in told[0]
+    assert "the sound" in told[0]
+
+
+def test_a_drawn_picture_goes_on_to_speak(window):
+    tab = built(VideoTab(window))
+    base = window.studio.bases.list()[0].card
+    worn = an_adapter(window, "Ruby", family=base.family, base_name=base.name, trigger="sks person")
+    request = GenerationRequest(base=base.name, prompt="sks person in blue", width=64, height=64, steps=7, seed=41)
+    adapters = [{"name": "Ruby", "sha256": worn.media_sha256, "strength": 0.6, "trigger": ""}]
+    recipe = {"request": request.model_dump(mode="json"), "base": {"name": base.name}, "adapters": adapters}
+    drawn = a_render(window, "image", recipe, engine="diffusion")
+    answer = tab.hand_over(drawn)
+    assert (answer[tab.picture], answer[tab.prompt], answer[tab.seed]) == (drawn.id, "sks person in blue", 41)
+    assert (said(answer[tab.adapter]), answer[tab.strength]) == (worn.id, 0.6)
+    assert set(answer) <= set(tab.handed)
+    kept = {"prompt": "older words", "seed": 3, "change": 0.2}
+    assert tab.prompt not in tab._restore(kept, drawn.id), "what was handed over stays"
+    assert tab._restore(kept, drawn.id)[tab.change] == 0.2
 
 
 def test_a_drawn_picture_opens_with_its_words_base_adapters_and_seed(window, monkeypatch):

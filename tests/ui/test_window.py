@@ -307,6 +307,7 @@ def test_main_actions_are_reached_by_keyboard(visit):
     wanted = {
         "identities": {"person-add"},
         "animate": {"animate-make", "animate-preview"},
+        "video": {"video-make", "video-four"},
         "library": {"library-verify"},
         "settings": {"settings-check"},
     }
@@ -556,7 +557,7 @@ def test_every_tab_module_is_in_the_table():
     modules = {p.stem for p in (ROOT / "studio/ui/tabs").glob("*.py")} - {"__init__"}
     assert {kind.__module__.rsplit(".", 1)[-1] for kind in TABS} == modules
     assert [kind.title for kind in TABS] == [
-        "Identities", "Train", "Generate", "Expression", "Animate", "Library", "Jobs", "Settings",
+        "Identities", "Train", "Generate", "Expression", "Animate", "Video", "Library", "Jobs", "Settings",
     ]  # fmt: skip
 
 

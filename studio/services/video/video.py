@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Video", "VideoCost", "VideoRequest", "checked_video"]
 
+SMALL_PIXELS = 256
+"""Anchor pictures up to this are enlarged."""
 ENLARGED_PIXELS = 512
 """Longer side to which small anchor pictures are brought, so that their face is found."""
 _WORDS_PER_SECOND = 2.7
@@ -224,6 +226,10 @@ class Video:
         if photo is not None:
             require_consent(self._store, photo, "animate")
             face = photo.face_index if face is None else face
+        elif request.picture is not None and request.picture.sha256 is not None:
+            for render in self._store.renders.of_media(request.picture.sha256):
+                if render.identity_id is not None:
+                    require_agreement(self._store.identities.get(render.identity_id), "animate")
         settled = request.model_copy(
             update={
                 "picture": None if request.picture is None else self._sources.settled(request.picture),
@@ -245,7 +251,10 @@ class Video:
             found = self._sources.find(request.picture)
             image = read_picture(found.path).rgb
             tell(Progress(0.04, "The anchor picture", preview=image))
-            return _Anchor(found.sha256 or "", image, request.face_index)
+            if max(image.shape[:2]) > SMALL_PIXELS:
+                return _Anchor(found.sha256 or "", image, request.face_index)
+            image = _enlarged(image)
+            return _Anchor(self._store.media.put(png_bytes(image), ".png"), image, request.face_index)
         tell(Progress(0.0, "Drawing the anchor picture"))
         pictures = self._portraits.engines.generator().generate(
             drawing.location, order_of(drawing.request), drawing.worn,
@@ -255,7 +264,7 @@ class Video:
         )  # fmt: skip
         image = _enlarged(next(iter(pictures)))
         tell(Progress(0.04, "The anchor picture", preview=image))
-        return _Anchor(self._store.media.put(png_bytes(image, None), ".png"), image, None)
+        return _Anchor(self._store.media.put(png_bytes(image), ".png"), image, None)
 
     def _made(
         self,

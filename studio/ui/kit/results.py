@@ -21,6 +21,7 @@ ENLARGED = 5
 ACTS = (
     ("to-expression", "Edit expression"),
     ("to-animate", "Make it speak"),
+    ("to-video", "Speak, drawn anew"),
     ("to-source", "Use as source"),
     ("to-library", "Show in Library"),
 )

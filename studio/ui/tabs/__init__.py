@@ -19,6 +19,7 @@ from studio.ui.tabs.jobs import JobsTab
 from studio.ui.tabs.library import LibraryTab
 from studio.ui.tabs.settings import SettingsTab
 from studio.ui.tabs.train import TrainTab
+from studio.ui.tabs.video import VideoTab
 from studio.ui.window import Window
 
 
@@ -45,6 +46,7 @@ TABS: tuple[type[Tab], ...] = (
     GenerateTab,
     ExpressionTab,
     AnimateTab,
+    VideoTab,
     LibraryTab,
     JobsTab,
     SettingsTab,

@@ -16,11 +16,10 @@ from typing import Any
 
 import gradio as gr
 
-from studio.domain.clip_format import CLIP_FORMATS, CURVE_FORMATS, USUAL_CLIP_FORMAT, clip_suffixes
+from studio.domain.clip_format import CLIP_FORMATS, USUAL_CLIP_FORMAT
 from studio.domain.expression import CONTROL, ExpressionEdit
-from studio.domain.job import Job
 from studio.domain.render import Render
-from studio.errors import NotFoundError, UserInputError
+from studio.errors import UserInputError
 from studio.services.clips.animation import (
     EMOTIONS,
     FRAME_RATES_HZ,
@@ -28,12 +27,12 @@ from studio.services.clips.animation import (
     AnimationRequest,
     checked_request,
 )
-from studio.services.clips.request import USUAL_VOICE
-from studio.services.sources import MediaSource
 from studio.ui.kit import text
-from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
+from studio.ui.kit.clip_stage import ClipStage
+from studio.ui.kit.controls import Updates, clickable, html, listen
 from studio.ui.kit.draft import HANDED_OVER, Draft, Kept, fitting, hidden, parsed
 from studio.ui.kit.portrait_chooser import Choice, PortraitChooser, source_of
+from studio.ui.kit.speech_form import SpeechForm
 from studio.ui.window import Window
 
 PREVIEW_SECONDS = 3.0
@@ -57,11 +56,6 @@ EMPTY_STAGE = text.empty(
     "Choose a portrait and a sound, then see the first seconds or make the whole clip.",
     "animate",
 )
-NO_VOICE = (
-    "Drop a sound above, or record your own voice there with the microphone. A voice for typed text is an extra: "
-    "whoever runs this studio installs it as the README says under “Optional”, and starts the studio again."
-)
-SHOW_SOUND = "() => ({ __type__: 'update', visible: true })"
 AMOUNT_NAMES = tuple(f.name for f in fields(Amounts))
 
 
@@ -85,6 +79,9 @@ class AnimateTab:
         self.window = window
         self.service = window.studio.animation
         self.chooser = PortraitChooser(window, "animate")
+        self.speech = SpeechForm(window, "animate")
+        self.stage = ClipStage(window, "animate", "animate", EMPTY_STAGE)
+        self.find_running = self.stage.find_running
         self.draft = Draft("animate")
 
     # -- layout ---------------------------------------------------------------
@@ -92,8 +89,6 @@ class AnimateTab:
     def build(self) -> None:
         """Create the components."""
         self.expression = gr.State(None)
-        self.watched = gr.State(None)
-        self.shown = gr.State(None)
         self.draft.build()
         self.held = hidden("animate-expression", "Expression")
         with gr.Row(elem_classes=["split", "workbench"]):
@@ -102,67 +97,15 @@ class AnimateTab:
                 self.chooser.build()
                 self.expression_note = clickable()
                 html('<h3 class="step"><b>2</b> Speech</h3>')
-                self._build_speech()
+                self.speech.build()
                 html('<h3 class="step"><b>3</b> Performance</h3>')
                 self._build_performance()
             with gr.Column(scale=6, min_width=320, elem_classes=["stage"]):
-                self.placeholder = html(EMPTY_STAGE)
-                self.video = gr.Video(
-                    label="Clip",
-                    show_label=False,
-                    interactive=False,
-                    visible=False,
-                    height=440,
-                    elem_id="animate-video",
-                    buttons=[],
-                )
-                self.caption = html(elem_id="animate-caption")
-                with gr.Row(elem_classes=["actions"], elem_id="animate-acts"):
-                    self.make = gr.Button("Make the clip", variant="primary", elem_id="animate-make")
-                    self.preview = gr.Button("Preview 3 s", elem_id="animate-preview")
-                self.progress = clickable(elem_id="animate-progress")
-                with gr.Row(elem_classes=["actions"], visible=False) as self.downloads:
-                    self.get_clip = gr.DownloadButton("Download clip", size="sm", elem_id="animate-get-clip")
-                    self.get_curves = [
-                        gr.DownloadButton(f"Curves ({f.title})", size="sm", elem_id=f"animate-get-{f.name}")
-                        for f in CURVE_FORMATS.values()
-                    ]
+                self.stage.build(self._build_acts)
 
-    def _build_speech(self) -> None:
-        self.sound = gr.Audio(
-            label="Drop speech here, or record it",
-            sources=["upload", "microphone"],
-            type="filepath",
-            editable=False,
-            elem_id="animate-sound",
-            buttons=[],
-            visible=False,  # until the tab is opened: the player is .7 MB of script
-        )
-        self.transcript = gr.Textbox(
-            label="What is said",
-            lines=2,
-            max_lines=6,
-            elem_id="animate-transcript",
-            info="Optional, but the lips become clearly better with it.",
-        )
-        self.language = gr.Dropdown(
-            [(title, code) for code, title in self.service.languages()],
-            value="en",
-            label="Language",
-            info="Of the speech.",
-            filterable=False,
-        )
-        with gr.Accordion("No sound? Let an offline voice speak", open=False, elem_id="animate-typed"):
-            self.voice_note = html()
-            self.typed = gr.Textbox(
-                label="Text to speak",
-                lines=2,
-                max_lines=6,
-                elem_id="animate-text",
-                info="Used only when there is no sound above.",
-            )
-            # Empty until the tab is opened: a value that is not among the voices here could not even be sent.
-            self.voice = gr.Dropdown([], value=None, label="Voice", info="Installed on this computer.")
+    def _build_acts(self) -> None:
+        self.make = gr.Button("Make the clip", variant="primary", elem_id="animate-make")
+        self.preview = gr.Button("Preview 3 s", elem_id="animate-preview")
 
     def _build_performance(self) -> None:
         with gr.Row():
@@ -240,21 +183,17 @@ class AnimateTab:
     def wire(self, tabs: dict[str, Any], item: gr.Tab, page: gr.Blocks) -> None:
         """Attach the listeners."""
         self.chooser.wire()
+        self.stage.wire()
         quiet: dict[str, Any] = {"show_progress": "hidden"}
         entering = {**quiet, **self.draft.lane}
-        listen(item.select, None, None, self.sound, js=SHOW_SOUND, **quiet)
         listen(item.select, self.chooser.strip, self.chooser.choice, self.chooser.people, **entering)
-        listen(item.select, self._voices, self.voice, [self.voice, self.voice_note], **entering)
+        self.speech.wire(item, self.draft.lane)
         listen(self.expression.change, json.dumps, self.expression, self.held, **quiet)
         listen(self.expression_note.click, lambda: (None, ""), None, [self.expression, self.expression_note], **quiet)
         inputs = [
             self.chooser.choice,
             self.expression,
-            self.sound,
-            self.transcript,
-            self.language,
-            self.typed,
-            self.voice,
+            *self.speech.inputs,
             self.emotion,
             self.strength,
             self.still,
@@ -264,29 +203,26 @@ class AnimateTab:
             self.seed,
             *self.amounts,
         ]
-        stage = [self.video, self.placeholder, self.caption, self.downloads, self.get_clip, *self.get_curves]
         listen(
             self.preview.click,
             self._previewed,
             inputs,
-            [*stage, self.shown],
+            [*self.stage.parts, self.stage.shown],
             concurrency_id="draw",
             concurrency_limit=1,
             show_progress="full",
-            show_progress_on=self.caption,
+            show_progress_on=self.stage.caption,
             trigger_mode="once",
         )
-        self.watch = [self.watched, self.shown, self.progress, *stage]
-        listen(self.make.click, self._submit, inputs, self.watch, **quiet)
-        listen(self.progress.click, self._act, self.watched, self.watch, **quiet)
-        self.tick = (self._tick, [self.watched, self.shown], self.watch)
-        told = {"choice": self.chooser.held, "expression": self.held, "sound": self.sound, "voice": self.voice}
+        listen(self.make.click, self._submit, inputs, self.stage.watch, **quiet)
+        self.tick = self.stage.tick
+        told = {"choice": self.chooser.held, "expression": self.held, **self.speech.told}
         now = [self.chooser.choice, self.expression]
         self.draft.wire(item, told | self._plain, self._restore, now, self._restored)
 
     @property
     def _restored(self) -> list[Any]:
-        told = [self.expression, self.expression_note, self.sound, self.voice, self.voice_note]
+        told = [self.expression, self.expression_note, *self.speech.restored]
         return [*self.chooser.parts, *told, *self._plain.values()]
 
     @property
@@ -306,53 +242,42 @@ class AnimateTab:
         still = request["amounts"].get("head") == 0
         amounts = request["amounts"] | ({"head": Amounts().head} if still else {})
         kept = {
-            **request, **amounts, "emotion": emotion, "strength": strength, "still": still,
-            "transcript": request.get("transcript") or "", "typed": request.get("text") or "",
-            "size": request.get("size") or 0, "rate": request["frame_rate_hz"], "choice": json.dumps(choice),
-            "sound": {"path": str(self.window.shelf.put(files["sound"]))} if "sound" in files else None,
+            **request,
+            **amounts,
+            **self.speech.reopened(request, files),
+            "emotion": emotion,
+            "strength": strength,
+            "still": still,
+            "size": request.get("size") or 0,
+            "rate": request["frame_rate_hz"],
+            "choice": json.dumps(choice),
             "expression": json.dumps({"values": request["expression"], "neutralise": request["neutralise"]}),
-        }  # fmt: skip
+        }
         gone = [] if choice else ["the portrait"]
         gone += ["the sound"] if request.get("sound") and "sound" not in files else []
         if gone:
             gr.Warning(f"No longer here: {', '.join(gone)}.", title="Not everything could be set", duration=10)
-        nothing = {self.sound: None, self.expression: None, self.expression_note: ""}
+        nothing = {self.speech.sound: None, self.expression: None, self.expression_note: ""}
         chosen: Updates = {} if choice is None else self.chooser.answer(choice)
         return {**nothing, **self._restore(kept, choice, None), **chosen, self.draft.box: HANDED_OVER}
 
     @property
     def _plain(self) -> dict[str, Any]:
         """What of the form is a single value, by name."""
-        names = ("transcript", "language", "typed", "emotion", "strength", "still", "format", "size", "rate", "seed")
+        names = ("emotion", "strength", "still", "format", "size", "rate", "seed")
         amounts = dict(zip(AMOUNT_NAMES, self.amounts, strict=True))
         return {name: getattr(self, name) for name in names} | amounts
 
     def _restore(self, kept: Kept, choice: Choice | None, expression: dict[str, Any] | None) -> Updates:
         """Return the form as it was before the page was loaded anew; what was handed over since stays."""
-        updates = fitting(self._plain, kept)
+        updates = fitting(self._plain, kept) | self.speech.restore(kept)
         found = None if choice else self.chooser.restored(kept.get("choice"))
         if found:
             updates |= self.chooser.answer(found)
         worn = None if expression else checked_expression(parsed(kept.get("expression")))
         if worn:
             updates |= {self.expression: worn, self.expression_note: self.expression_words(worn)}
-        sound = kept.get("sound")
-        path = sound.get("path") if isinstance(sound, dict) else None
-        if self.window.shelf.holds(path):
-            updates[self.sound] = gr.Audio(value=path)
-        if kept.get("voice"):
-            voice, note = self._voices(str(kept["voice"]))
-            updates |= {self.voice: voice, self.voice_note: note}
         return updates
-
-    def _voices(self, chosen: str | None) -> tuple[Any, str]:
-        """Return the voices of this computer; the chosen one stays, else an English one is."""
-        voices = self.service.voices()
-        if not voices:
-            return gr.Dropdown(interactive=False), text.notice("No offline voice is installed.", NO_VOICE, "warn")
-        english = sorted(v for v in voices if v.startswith("en"))
-        first = next((v for v in (chosen, USUAL_VOICE, *english) if v in voices), voices[0])
-        return gr.Dropdown(list(voices), value=first, interactive=True), ""
 
     def expression_words(self, kept: dict[str, Any] | None) -> str:
         """Return a note on the expression that lies under the whole clip, with a button to take it off."""
@@ -374,21 +299,16 @@ class AnimateTab:
         Raises:
             UserInputError: no portrait, no speech, or a value that cannot be used.
         """
-        sound, transcript, language, typed, voice, emotion, strength, still, form, size, rate, seed, *amounts = said
+        speech, said = said[: len(self.speech.inputs)], said[len(self.speech.inputs) :]
+        emotion, strength, still, form, size, rate, seed, *amounts = said
         if not choice:
             raise UserInputError("There is no portrait yet.", "Choose one of your people's photos, or drop a picture.")
-        if not sound and not (typed or "").strip():
-            raise UserInputError("There is no speech yet.", "Upload or record a sound, or type a text to speak.")
         asked = Amounts(**dict(zip(AMOUNT_NAMES, map(float, amounts), strict=True)))
         return checked_request(
             {
                 "portrait": source_of(choice),
                 "face_index": choice.get("face_index"),
-                "sound": MediaSource.file(sound) if sound else None,
-                "text": None if sound else typed.strip(),
-                "voice": voice or USUAL_VOICE,
-                "transcript": (transcript or "").strip() or None,
-                "language": language,
+                **self.speech.fields(*speech),
                 "emotions": {emotion: float(strength)} if emotion and strength else {},
                 "amounts": replace(asked, head=0.0) if still else asked,
                 "expression": kept["values"] if kept else {},
@@ -405,11 +325,13 @@ class AnimateTab:
     def _previewed(self, *inputs: Any) -> Iterator[Updates]:
         """Say at once that the preview is being drawn: the first of a portrait takes seconds to prepare."""
         request = self._request(*inputs)
-        yield {self.caption: text.notice("Drawing the first seconds…", "A new portrait is prepared first.", "info")}
+        yield {
+            self.stage.caption: text.notice("Drawing the first seconds…", "A new portrait is prepared first.", "info")
+        }
         try:
             yield self._preview(request)
         except Exception:
-            yield {self.caption: ""}
+            yield {self.stage.caption: ""}
             raise
 
     def _preview(self, request: AnimationRequest) -> Updates:
@@ -420,72 +342,14 @@ class AnimateTab:
             f"Preview of the first {result.duration_seconds:.1f} s, made in {result.seconds.get('total', 0.0):.1f} s."
         )
         said = f'<p class="fine">{took}</p>' + text.hints(result.hints)
+        stage = self.stage
         return {
-            self.video: gr.Video(value=path, visible=True, autoplay=True),
-            self.placeholder: gr.HTML(visible=False),
-            self.caption: said,
-            self.downloads: gr.Row(visible=False),
-            self.shown: None,
+            stage.video: gr.Video(value=path, visible=True, autoplay=True),
+            stage.placeholder: gr.HTML(visible=False),
+            stage.caption: said,
+            stage.downloads: gr.Row(visible=False),
+            stage.shown: None,
         }
 
     def _submit(self, *inputs: Any) -> Updates:
-        job = self.service.submit_render(self._request(*inputs))
-        return self._watch(job, None)
-
-    def _act(self, watched: str | None, event: gr.EventData) -> Updates:
-        act, job_id = clicked(event)
-        return self._watch(self.window.act_on_job(act, job_id), None)
-
-    def find_running(self) -> Updates:
-        """Find the newest active clip again, after a refresh or in a second browser."""
-        job = self.window.studio.jobs.newest_active("animate")
-        return {} if job is None else self._watch(job, None)
-
-    def _tick(self, watched: str | None, shown: str | None) -> Updates:
-        if not watched:
-            return {}
-        try:
-            return self._watch(self.window.studio.jobs.get(watched), shown)
-        except NotFoundError:
-            return {self.watched: None, self.shown: None, self.progress: ""}
-
-    def _watch(self, job: Job, shown: str | None) -> Updates:
-        """Return the updates of `self.watch`: the job's card, and its clip once it is done."""
-        state = f"{job.id}/{job.state}/{job.fraction:.3f}/{job.preview_number}/{job.message}/{job.cancel_requested}"
-        if state == shown:
-            return {self.watched: job.id}
-        now = {self.watched: job.id, self.shown: state}
-        if job.state != "done":
-            return {**now, self.progress: self.window.job_card(job, with_open=False)}
-        note = text.notice(
-            f"Done in {text.span(_seconds(job))}.", "The clip is in the Library, with its recipe.", "good"
-        )
-        return {**now, self.progress: note, **self._finished(job)}
-
-    def _finished(self, job: Job) -> Updates:
-        """Return the updates of the stage for a finished job."""
-        library = self.window.studio.library
-        render = library.show(str(job.outputs["render_id"]))
-        path = self.window.shelf.put(library.path(render), f"{render.title or 'clip'}{render.file_extension}")
-        playable = render.file_extension in clip_suffixes("video")
-        video = gr.Video(value=path if playable else None, visible=playable, autoplay=False)
-        fine = f"{render.width}×{render.height} px · {text.clock(render.duration_seconds)}"
-        said = text.hints(str(h) for h in job.outputs.get("hints", ()))
-        curves = library.curves(render.id)
-        name = render.title or "clip"
-        files = [self.window.shelf.put(curves[f], name + curves[f].suffix) if curves else None for f in CURVE_FORMATS]
-        buttons = zip(self.get_curves, files, strict=True)
-        return {
-            self.video: video,
-            self.placeholder: gr.HTML(visible=not playable),
-            self.caption: f'<p class="fine">{fine}</p>' + said,
-            self.downloads: gr.Row(visible=True),
-            self.get_clip: gr.DownloadButton(value=path),
-            **{button: gr.DownloadButton(value=c, visible=c is not None) for button, c in buttons},
-        }
-
-
-def _seconds(job: Job) -> float:
-    if not (job.started and job.finished):
-        return 0.0
-    return (job.finished - job.started).total_seconds()
+        return self.stage.of_job(self.service.submit_render(self._request(*inputs)), None)

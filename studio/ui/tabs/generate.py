@@ -103,6 +103,8 @@ class GenerateTab:
         self.show_in_library = tabs["library"].show
         start = self.form.start
         handed = [c for t in self.targets.values() for c in t.chooser.parts]
+        self.video = tabs["video"]
+        handed += self.video.handed
         outputs = [*handed, *start.outputs, start.fold, *tabs["library"].detail, *self.stage, self.window.tabs]
         listen(self.result.click, self._use, None, outputs, show_progress="hidden")
 
@@ -204,6 +206,9 @@ class GenerateTab:
         if act == "to-source":
             gr.Info("Drawing starts from this picture now; see the end of the form.", title="Source", duration=5)
             return self.form.start.start_from_render(render) | {self.form.start.fold: gr.Accordion(open=True)}
+        if act == "to-video":
+            begun: Updates = self.video.hand_over(render)
+            return begun | {self.window.tabs: gr.Tabs(selected="video")}
         target = self.targets[act]
         chosen: Updates = target.chooser.answer(self.choice(render))
         return chosen | {self.window.tabs: gr.Tabs(selected=target.id)}

@@ -54,7 +54,10 @@ def made_in(render: Render) -> str:
     """Return the id of the tab that made a render; empty when its recipe says nothing of it."""
     if not (render.recipe.get("request") or {}):
         return ""
-    return "generate" if "base" in render.recipe else "expression" if render.kind == "image" else "animate"
+    drawn = "base" in render.recipe
+    if render.kind == "image":
+        return "generate" if drawn else "expression"
+    return "video" if drawn else "animate"
 
 
 def title_of_render(render: Render) -> str:
@@ -209,7 +212,7 @@ class LibraryTab:
         renamed = [self.selected, self.new_title, *again]
         for asked in (self.rename.click, self.new_title.submit):
             listen(asked, self._rename, renamed, [*self.detail, *self.listing], **quiet)
-        self.makers = {name: tabs[name] for name in ("expression", "generate", "animate")}
+        self.makers = {name: tabs[name] for name in ("expression", "generate", "animate", "video")}
         filled = [part for maker in self.makers.values() for part in maker.reopened]
         listen(self.reuse.click, self._reuse, self.selected, [*filled, self.window.tabs], **quiet)
         listen(self.delete.click, self._delete, [self.selected, *again], [*self.detail, *self.listing])
@@ -277,7 +280,7 @@ class LibraryTab:
     def _card(self, render: Render, people: Mapping[str, str]) -> text.Card:
         """Return the tile of a render: many share a title, so it says whose it is, with which seed, and when."""
         request = render.recipe.get("request") or {}
-        seed = f"seed {request['seed']}" if made_in(render) == "generate" else ""
+        seed = f"seed {request['seed']}" if made_in(render) in ("generate", "video") else ""
         said = (people.get(render.identity_id or "", ""), seed, text.when(render.created))
         return text.Card(
             render.id,
