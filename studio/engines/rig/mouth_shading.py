@@ -24,12 +24,13 @@ def _step(x: float, low: float, high: float) -> float:
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _tooth(s: float, h: float, row: Array, sample: float, lower: bool, out: Array) -> float:
+def _tooth(s: float, h: float, rows: Array, sample: float, lower: bool, out: Array) -> float:
     """Shade one place of a row of teeth.
 
     Args:
         s, h: along the arch from the middle and above the biting edge, mm.
-        row: start, width, height and edge of each tooth, mm.  # (T, 4)
+        rows: start, width, height, edge and tilt in mm, and light, of each tooth to the left and to the right.
+            # (2, T, 6)
         sample: half a sample, mm.
         out: light, share of gum, share of thin edge, highlight; written.  # (4,)
 
@@ -37,13 +38,14 @@ def _tooth(s: float, h: float, row: Array, sample: float, lower: bool, out: Arra
         Coverage 0..1.
     """
     a = abs(s)
+    row = rows[1 if s > 0 else 0]
     j = 0
     while j < row.shape[0] - 1 and a >= row[j + 1, 0]:
         j += 1
     u = min((a - row[j, 0]) / row[j, 1] * 2.0 - 1.0, 1.0)
     aside = abs(u)
     crown = row[j, 2]
-    y = h - row[j, 3]
+    y = h - row[j, 3] - row[j, 4] * u
     if j == 2:
         edge = aside**1.4  # a canine is pointed,
     elif j > 2:
@@ -58,7 +60,7 @@ def _tooth(s: float, h: float, row: Array, sample: float, lower: bool, out: Arra
     t = y / crown
     light = 1.0 - 0.13 * u * u  # each crown is curved
     light *= 1.0 - (0.30 if lower else 0.26) * valley * (1.0 - gum)
-    light *= 0.90 + 0.14 * t - 0.10 * t * t
+    light *= (0.90 + 0.14 * t - 0.10 * t * t) * row[j, 5]
     out[0] = light
     out[1] = gum
     out[2] = 1.0 - _step(y - edge, 0.0, 1.5)
@@ -77,7 +79,7 @@ def _roof(u: float, under: float, gap: float) -> Any:
         gap: between the lips at most, mm.
 
     Returns:
-        Coverage 0..1, and its share of the tongue's color.
+        Coverage 0..1, its share of the tongue's color, and how far it lies in the dark of the cheeks.
     """
     aside = abs(u) / 13.0
     arch = 0.36 * gap + 0.34 * gap * aside * aside
@@ -88,7 +90,8 @@ def _roof(u: float, under: float, gap: float) -> Any:
     light = 0.50 - 0.26 * depth
     light *= 1.0 - 0.45 * np.exp(-((under / 3.0) ** 2))  # the upper lip's and teeth's shadow
     light *= 1.0 + 0.22 * np.exp(-(((under - end + 0.9) / 0.9) ** 2))  # the rim of the arch
-    return cover, light
+    dark = _step(aside, 0.2, 0.9)  # the cheeks' insides lie in the dark
+    return cover, light * (1.0 - 0.72 * dark), dark
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
@@ -114,7 +117,7 @@ def paint(
         top, bottom: v of the lips' curves, pixels.  # (K,)
         upper_tag, lower_tag: where each row is.  # (h, w) in samples
         upper, lower: along the arch, above the edge; mm.  # (h, w, 2)
-        upper_row, lower_row: the teeth.  # (T, 4)
+        upper_row, lower_row: the teeth, as in `_tooth`.  # (2, T, 6)
         colors: teeth, gum, tongue, throat.  # (4, 3)
         state: v of the upper and the lower row's edge, rounding 0..1, light from the side,
             how much of the upper and the lower row to draw, 0..1 each.  # (6,)
@@ -178,11 +181,11 @@ def paint(
             for k in range(3):
                 color[k] = throat[k] * front_light
             if wide > 0:
-                roof, light = _roof((u - centre) / mm, under, most / mm)
+                roof, light, dark = _roof((u - centre) / mm, under, most / mm)
                 light *= 0.35 + 0.65 * corner
                 for k in range(3):
                     behind = color[k] * (1.0 - 0.35 * wide)  # no light comes so far
-                    before = max(tongue[k] * light, color[k])
+                    before = max(tongue[k] * light, color[k] * (1.0 - 0.40 * dark))
                     color[k] = behind + (color[k] + (before - color[k]) * wide - behind) * roof
             w = u / tongue_half
             if abs(w) < 1.0 and tongue_seen > 0:

@@ -39,6 +39,8 @@ PIVOT = np.array([0.0, -1.2, -0.85])  # decimetres: the top of the neck, behind 
 FACING = 0.26  # what turns further away is left to the card, which cannot fold over
 FEATHER = 0.07  # of the eye distance: how far inside its outline the face passes over into the card
 FOLD = 0.04  # of the eye distance: neighbors from further apart in the photo are two sides of a fold
+MOUTH_CORNER = 0.07  # of the eye distance: around a corner of the mouth, where lips fold into slivers
+STRAY = 0.006  # of the eye distance: a pixel that comes from further away than its neighbors is a sliver's
 SETTLED = 3.0  # degrees of head turn over which the photo's own ground gives way to the completed one
 TONGUE_PARTS = 0.2  # jawOpen that a tongue put out all the way asks for
 UNDONE_BY_RING = 0.6  # of a laugh, wide corners and own open jaw: nobody laughs with lips pushed out into a ring
@@ -396,6 +398,31 @@ class RigPortrait:
                 source[self._seam.rows, 2] *= self._seam.shadow(pull)
         self._depth.fill(-1e30)
         kernels.rasterize_over(mesh - corner, self._drawn, 2, source, self._cover, self._depth, self._tag, self._maps)
+        self._calm_corners(mesh[:, :2] - corner[:2])
+
+    def _calm_corners(self, points: Array) -> None:
+        """Take single pixels out of the maps that point elsewhere than all around them, at the corners of the mouth.
+
+        There the lips' triangles fold into slivers that lie over each other, and which one is nearer changes from pixel
+        to pixel.
+
+        Args:
+            points: the mesh in the maps, pixels.  # (V, 2)
+        """
+        reach = max(round(MOUTH_CORNER * self._fit.eye_distance), 3)
+        for x, y in self._asset.landmarks(points)[[61, 291]].round().astype(int):
+            rows, columns = (
+                slice(max(y - reach, 0), max(y + reach + 1, 0)),
+                slice(max(x - reach, 0), max(x + reach + 1, 0)),
+            )
+            maps, drawn = self._maps[rows, columns], self._tag[rows, columns] > 0
+            if min(drawn.shape) < 5 or not drawn.all():
+                continue
+            for axis, usual in enumerate((STRAY * self._fit.eye_distance, STRAY * self._fit.eye_distance, 0.02)):
+                there = np.ascontiguousarray(maps[..., axis])
+                middle = cv2.medianBlur(there, 5)
+                odd = np.abs(there - middle) > usual
+                maps[..., axis][odd] = middle[odd]
 
     def _seam_pull(self, vertices: Array) -> float:
         """How far the lips are from where the photo has them, 0..1.

@@ -31,6 +31,17 @@ _UPPER_MM = ((8.4, 6.6, 7.6, 7.0, 6.8, 10.0, 9.5), (10.0, 8.6, 9.6, 8.2, 7.5, 7.
              (0.0, 0.6, 0.2, 1.0, 1.5, 2.0, 2.4))  # fmt: skip
 _LOWER_MM = ((5.3, 5.8, 6.8, 7.0, 7.1, 11.0, 10.5), (8.6, 8.8, 9.8, 8.2, 7.8, 7.2, 7.0),
              (0.0, 0.1, 0.2, 0.8, 1.2, 1.6, 1.8))  # fmt: skip
+# Nobody's teeth are alike: how much higher than the mean each edge stands, how far it tilts from its middle to its far
+# corner, and its light against the first; from the middle to the back, to the picture's left and to its right. Set by
+# eye: a few tenths of a millimetre are seen as teeth, none at all as a denture.
+_UPPER_UNLIKE = (((0.0, 0.25, -0.15, 0.1, 0.0, 0.0, 0.0), (-0.10, 0.16, 0.0, 0.0, 0.0, 0.0, 0.0),
+                  (1.0, 0.965, 0.90, 0.94, 0.92, 0.90, 0.88)),
+                 ((0.14, -0.05, 0.15, -0.1, 0.1, 0.0, 0.0), (0.08, -0.12, 0.1, 0.0, 0.0, 0.0, 0.0),
+                  (0.985, 0.98, 0.915, 0.93, 0.93, 0.90, 0.88)))  # fmt: skip
+_LOWER_UNLIKE = (((0.0, -0.35, 0.25, 0.0, 0.1, 0.0, 0.0), (0.18, -0.12, 0.0, 0.0, 0.0, 0.0, 0.0),
+                  (1.0, 0.95, 0.93, 0.92, 0.92, 0.90, 0.88)),
+                 ((0.30, -0.10, -0.2, 0.1, 0.0, 0.0, 0.0), (-0.15, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0),
+                  (0.96, 0.99, 0.92, 0.93, 0.91, 0.90, 0.88)))  # fmt: skip
 _ARCHES_MM = ((29.0, 38.0, 0.0), (26.5, 36.0, 2.2))  # half width, depth, set back
 _ARC_MM = np.linspace(-42, 42, 43)
 BELOW_EDGE_MM, ABOVE_EDGE_MM = -2.0, 14.0  # the strip goes on this far beyond edge and gum
@@ -41,13 +52,16 @@ _LOWER_SHOWN_MM, _LOWER_BARED_MM = 1.6, 3.0
 _ROUNDED_UP_MM, _ROUNDED_DOWN_MM = 2.5, 1.5  # protruding lips hide the rows by this much
 
 
-def _row(crowns: tuple[tuple[float, ...], ...]) -> FloatArray:
-    """Return start along the arch, width, height and edge of each tooth.  # (7, 4) mm"""
+def _row(crowns: tuple[tuple[float, ...], ...], unlike: tuple[tuple[tuple[float, ...], ...], ...]) -> FloatArray:
+    """Return start along the arch, width, height, edge and tilt in mm, and light of each tooth.  # (2, 7, 6)"""
     widths, heights, edges = crowns
-    return np.stack([np.cumsum([0.0, *widths])[:-1], widths, heights, edges], 1).astype(np.float32)
+    starts = np.cumsum([0.0, *widths])[:-1]
+    return np.stack(
+        [np.stack([starts, widths, heights, np.add(edges, higher), tilt, light], 1) for higher, tilt, light in unlike]
+    ).astype(np.float32)
 
 
-UPPER, LOWER = _row(_UPPER_MM), _row(_LOWER_MM)
+UPPER, LOWER = _row(_UPPER_MM, _UPPER_UNLIKE), _row(_LOWER_MM, _LOWER_UNLIKE)
 
 
 def _arch(half_mm: float, depth_mm: float, back_mm: float) -> tuple[Array, Array]:

@@ -33,7 +33,11 @@ On rendered people turned by 10 degrees it is about 1.06 of yaw, .91 of pitch do
 landmark model also looks at the outline, which one photo cannot turn: these are the values at which the second reading
 sees about what was asked.
 """
-SEEN_SHARE = (0.7, 1.3)  # of the mesh's turn; a measurement outside is the detector's mistake
+SEEN_SHARE = {"yaw": (0.7, 1.3), "pitch": (0.88, 1.3)}
+"""Of the mesh's turn; a measurement outside is the detector's mistake.
+
+A nod turns the whole outline along, so that little of it can be missed; on drawn faces the measure misses a third.
+"""
 
 
 class TurnGauge:
@@ -68,14 +72,11 @@ class TurnGauge:
 
     def _probe_side(self, axis: str, side: int) -> tuple[Array, Array]:
         """Return turns seen and turns made, rising from 0; the last lies near the safe limit."""
-        first = PROBE_DEGREES
-        seen = float(np.clip(side * self._seen(axis, side * first), first * SEEN_SHARE[0], first * SEEN_SHARE[1]))
+        first, (least, most) = PROBE_DEGREES, SEEN_SHARE[axis]
+        seen = float(np.clip(side * self._seen(axis, side * first), first * least, first * most))
         second = SAFE_DEGREES * first / seen
-        far = float(
-            np.clip(
-                side * self._seen(axis, side * second), max(seen + 0.5, second * SEEN_SHARE[0]), second * SEEN_SHARE[1]
-            )
-        )
+        again = side * self._seen(axis, side * second)
+        far = float(np.clip(again, max(seen + 0.5, second * least), second * most))
         return np.array([0.0, seen, far]), np.array([0.0, first, second])
 
     def _seen(self, axis: str, degrees: float) -> float:

@@ -12,11 +12,12 @@ import pytest
 
 from studio.domain.expression import INDEX, ExpressionEdit, FaceState, resolve
 from studio.domain.pose import HeadPose
+from studio.engines.rig import mouth_shading
 from studio.engines.rig.asset import INNER_LIP_PAIRS, load_head
 from studio.engines.rig.opening import Opening
 from studio.engines.rig.own_mouth import OwnMouth
 from studio.engines.rig.palette import MouthPalette
-from studio.engines.rig.teeth import Teeth, hidden_by_lips
+from studio.engines.rig.teeth import LOWER, UPPER, Teeth, hidden_by_lips
 from studio.factory.preview_base.drawing import render
 from studio.factory.preview_base.people import sample_picture
 
@@ -117,6 +118,48 @@ def test_a_wide_open_mouth_has_a_roof_before_its_throat(shut):
     tongue = line[throat : int(0.95 * gap)].max()
     assert line[throat] < 0.72 * roof  # .64; .77 where all behind the teeth is one dark
     assert tongue > roof
+
+
+def test_the_roof_of_a_wide_open_mouth_darkens_to_its_sides(shut):
+    """The insides of the cheeks lie in the dark; lit, the roof would stand there like two wings."""
+    marks = lips_of(shut, jawOpen=0.8)
+    width, height = marks[291, 0] - marks[61, 0], marks[14, 1] - marks[13, 1]
+    picture = drawn(shut, jawOpen=0.8).astype(float) @ LUMA
+    row = picture[int(marks[13, 1] + 0.27 * height) : int(marks[13, 1] + 0.33 * height)].mean(0)
+
+    def light(share):
+        return [row[int(marks[13, 0] + side * share * width) + np.arange(-1, 2)].mean() for side in (-1, 1)]
+
+    assert np.mean(light(0.28)) < 0.75 * np.mean(light(0.06))  # .60; .94 where the sides are as light as the middle
+
+
+def test_no_pixel_stands_out_at_the_corners_of_a_wide_open_mouth(shut, shut_face):
+    """Triangles fold there into slivers that lie over each other: a bright pixel here, a dark one there."""
+    eye = np.linalg.norm(shut_face.landmarks[33, :2] - shut_face.landmarks[263, :2])
+    reach = round(0.06 * eye)
+    picture = drawn(shut, jawOpen=0.8)
+    light = picture.astype(float) @ LUMA
+    odd = light - cv2.medianBlur(picture, 5).astype(float) @ LUMA  # brighter, for dark is the opening's own edge
+    for x, y in lips_of(shut, jawOpen=0.8)[[61, 291], :2].round().astype(int):
+        window = np.s_[y - reach : y + reach + 1, x - reach : x + reach + 1]
+        bright = light[window] > 100  # lips, not the edge of the dark
+        assert (odd[window][bright] > 15).sum() <= 2  # 6 where slivers are left as they are
+
+
+@pytest.mark.parametrize("row", [UPPER, LOWER])
+def test_no_tooth_mirrors_its_counterpart(row):
+    unlike = 0
+    for start, width in row[0, :3, :2]:
+        middle, found = start + width / 2, np.zeros((2, 4), np.float32)
+        heights = np.arange(-1.5, 2.5, 0.02)
+        edges = []
+        for side in (0, 1):
+            s = (2 * side - 1) * middle
+            cover = [mouth_shading._tooth(s, h, row, 0.02, False, found[side]) for h in heights]
+            edges.append(heights[int(np.argmax(np.array(cover) > 0.5))])
+        assert abs(edges[0] - edges[1]) < 0.8, "a gap between teeth is no even denture either"
+        unlike += abs(edges[0] - edges[1]) > 0.08 or abs(found[0, 0] - found[1, 0]) > 0.02
+    assert unlike == 3
 
 
 def test_lips_show_little_of_the_lower_row_unless_the_lower_lip_is_pulled_down():
