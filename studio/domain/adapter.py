@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from studio.domain.base_model import FAMILY, Family, PredictionType
+from studio.domain.base_model import FAMILY, BaseLocation, Family, PredictionType
 from studio.domain.names import as_read
 from studio.errors import UserInputError
 
@@ -312,3 +312,26 @@ class ImportReport:
     report: LoadReport
     sha256: str
     effect: float = 0.0
+
+
+def is_for(base_name: str, base_sha256: str, location: BaseLocation) -> bool:
+    """Say whether what was trained on some weights can be worn by a base's present ones.
+
+    Only the studio's own base is so particular: it changes with the studio, and to one built anew an older adapter
+    means nothing, where other models of a family are near relatives.
+    """
+    older = base_name == location.name and base_sha256 not in ("", location.sha256)
+    return not (location.embedded and older)
+
+
+def refuse_older(name: str, base_name: str, base_sha256: str, location: BaseLocation) -> None:
+    """Refuse an adapter of an earlier build of the studio's own base.
+
+    Raises:
+        UserInputError: it is one.
+    """
+    if not is_for(base_name, base_sha256, location):
+        raise UserInputError(
+            f"{name} was trained on an earlier {location.title} and means nothing to the one of this studio.",
+            "It stays in the library; train the person again, the photos and the plan are still there.",
+        )

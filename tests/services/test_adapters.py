@@ -90,6 +90,22 @@ def test_a_base_wears_its_family_and_an_embedded_base_its_own_alone(studio, adap
 # -- names, notes, deleting ---------------------------------------------------------------------
 
 
+def test_an_adapter_of_an_earlier_preview_base_is_offered_for_none_and_says_so(studio) -> None:
+    adapters = studio.adapters
+    now = studio.bases.resolve("preview").sha256
+    kept = {}
+    for name, sha256 in (("old", "0" * 64), ("new", now), ("foreign", "")):
+        media = studio.store.media.put(name.encode(), ".safetensors")
+        new = NewAdapter(name=name, family="sd15", media_sha256=media, base_name="preview", base_sha256=sha256)
+        kept[name] = studio.store.adapters.add(new)
+    assert {a.name for a in adapters.fitting("preview")} >= {"new", "foreign"}
+    assert "old" not in {a.name for a in adapters.fitting("preview")}
+    assert {name: adapters.is_older(a) for name, a in kept.items()} == {"old": True, "new": False, "foreign": False}
+    with pytest.raises(UserInputError, match="old was trained on an earlier"):
+        studio.adapter_exchange.merge([("new", 1.0), ("old", 1.0)], name="both")
+    assert "old" in {a.name for a in adapters.list()}
+
+
 def test_an_adapter_is_found_by_name_and_id_renamed_and_noted(studio, adapters, files) -> None:
     ann = kept(studio, files["ann"], "Ann")
     assert adapters.get("ann") == adapters.get(ann.id) == ann

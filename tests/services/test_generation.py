@@ -432,3 +432,29 @@ def test_a_picture_outlives_its_project(studio, generator) -> None:
     (render,) = studio.generation.generate(request(project_id=project.id))
     studio.store.projects.delete(project.id)
     assert studio.library.rerun(render.id).render.project_id is None
+
+
+@pytest.mark.parametrize(
+    ("embedded", "sha256", "fits"),
+    [(True, "c" * 64, False), (True, "b" * 64, True), (True, "", True), (False, "c" * 64, True)],
+)
+def test_an_adapter_of_an_earlier_build_of_the_studios_own_base_is_refused_and_stays(
+    studio, generator, tmp_path, embedded, sha256, fits
+):
+    here = LOCATION.__class__(**{**vars(LOCATION), "embedded": embedded})
+    studio.generation._bases.locations["toy"] = here
+    file = tmp_path / "old.safetensors"
+    file.write_bytes(b"old")
+    new = NewAdapter(
+        name="Old Ann", family="sd15", media_sha256=studio.store.media.put(file), base_name="toy", base_sha256=sha256
+    )
+    old = studio.store.adapters.add(new)
+    asked = request(adapters=[{"adapter_id": old.id}])
+    if fits:
+        assert len(studio.generation.generate(asked)) == 1
+        return
+    with pytest.raises(UserInputError, match="Old Ann was trained on an earlier Toy") as caught:
+        studio.generation.submit_generate(asked)
+    assert "train the person again" in caught.value.hint
+    assert [a.name for a in studio.store.adapters.list()] == ["Old Ann"]
+    assert not studio.jobs.list()

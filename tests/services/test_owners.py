@@ -287,6 +287,7 @@ NO_IDS = {
 """These get no id of anything stored."""
 
 HANDED_VALUES = {
+    "adapters.is_older",
     "training_sets.example", "runs.job", "runs.listed_job", "expressions.original", "expressions.render",
     "expressions.save",
     "expressions.write", "expressions.redraw", "expressions.stamp", "generation.redraw",

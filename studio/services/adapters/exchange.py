@@ -27,6 +27,7 @@ from studio.domain.adapter import (
     AdapterMetadata,
     ExportReport,
     NewAdapter,
+    refuse_older,
     written_format,
 )
 from studio.domain.base_model import FAMILY_TITLES, BaseLocation, BaseModelCard, Family
@@ -158,6 +159,7 @@ class AdapterExchange:
         header = files.inspect(path)
         person = person_named(self._store, identity_id) if identity_id else None
         location = self._base_for(path, header.base_name, header.base_sha256, header.family, base)
+        refuse_older(legible(given.name), header.base_name, header.base_sha256, location)
         called = path.stem if given == path else given.name
         chosen = checked_name(name or shortened(header.title) or shortened(called) or "adapter")
         if self._store.adapters.find(chosen) is not None and not name:
@@ -209,6 +211,8 @@ class AdapterExchange:
         self._shelf.refuse_taken(chosen)
         first = parents[0][0]
         location = self._base_of(first, base)
+        for parent, _ in parents:
+            refuse_older(parent.name, parent.base_name, parent.base_sha256, location)
         triggers = list(dict.fromkeys(p.trigger for p, _ in parents if p.trigger))
         metadata = self._metadata(first, location, title=chosen, trigger=", ".join(triggers))
         sources = [
@@ -332,9 +336,11 @@ class AdapterExchange:
 
         Raises:
             NotFoundError: it is not here.
-            UserInputError: it is of another family.
+            UserInputError: it is of another family, or has other weights now.
         """
-        return self._base_for(self._shelf.path(adapter), adapter.base_name, adapter.base_sha256, adapter.family, base)
+        found = self._base_for(self._shelf.path(adapter), adapter.base_name, adapter.base_sha256, adapter.family, base)
+        refuse_older(adapter.name, adapter.base_name, adapter.base_sha256, found)
+        return found
 
     def _base_for(self, path: Path, named: str, sha256: str, family: Family | None, base: str | None) -> BaseLocation:
         """Return the base to check a file on: the one that is asked for, or named in it, or the first that it fits."""

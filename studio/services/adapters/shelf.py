@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studio.domain import consent as consents
-from studio.domain.adapter import WRITTEN_FORMATS, Adapter, AdapterExport
+from studio.domain.adapter import WRITTEN_FORMATS, Adapter, AdapterExport, is_for
 from studio.domain.days import minute_of
 from studio.domain.names import as_read, tidied
 from studio.errors import ConflictError, NotFoundError, UserInputError
@@ -78,7 +78,7 @@ class AdapterShelf:
         return self._store.adapters.list(identity_id=identity_id)
 
     def fitting(self, base: str) -> tuple[Adapter, ...]:
-        """Return the adapters that a base can wear: of its family, and an embedded base its own alone.
+        """Return the adapters that a base can wear: of its family, and an embedded base those of its own weights alone.
 
         Raises:
             NotFoundError: no such base.
@@ -87,8 +87,17 @@ class AdapterShelf:
         embedded = {e.card.name for e in self._bases.list() if e.card.source == "embedded"}
         found = [a for a in self.list() if a.family == card.family]
         if card.name in embedded:
-            return tuple(a for a in found if a.base_name in (card.name, ""))
+            here = self._bases.resolve(card.name)
+            own = [a for a in found if a.base_name in (card.name, "")]
+            return tuple(a for a in own if is_for(a.base_name, a.base_sha256, here))
         return tuple(a for a in found if a.base_name not in embedded)
+
+    def is_older(self, adapter: Adapter) -> bool:
+        """Say whether an adapter was trained on an earlier build of the studio's own base, and fits none any more."""
+        try:
+            return not is_for(adapter.base_name, adapter.base_sha256, self._bases.resolve(adapter.base_name))
+        except NotFoundError:
+            return False  # its base is not here at all, which is said where it is used
 
     def get(self, adapter_id: str) -> Adapter:
         """Return one adapter by id or by name.

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from studio.domain.adapter import Adapter, AdapterFile
+from studio.domain.adapter import Adapter, AdapterFile, refuse_older
 from studio.domain.base_model import FAMILY_TITLES, BaseLocation
 from studio.domain.job import Job
 from studio.domain.picture_size import check_size
@@ -235,6 +235,7 @@ class Generation:
             self._store.identities.get(request.identity_id)
         location = self._bases.resolve(request.base)
         for adapter in adapters:
+            refuse_older(adapter.name, adapter.base_name, adapter.base_sha256, location)
             if adapter.family != location.family:
                 raise UserInputError(
                     f"{adapter.name} is for {FAMILY_TITLES[adapter.family]}, but {location.title} is a model of "

@@ -35,6 +35,12 @@ NOBODY = ""
 ORIGINS = {"trained": "trained here", "imported": "imported", "merged": "merged"}
 
 
+OLDER = (
+    "Trained on an earlier build of the studio's own base.",
+    "It fits none any more; train the person again, photos and plan are still there.",
+)
+
+
 class AdapterLibrary:
     """The components of the library."""
 
@@ -216,7 +222,10 @@ class AdapterLibrary:
         }
         picture = self._picture(adapter)
         image = f'<img class="portrait" src="{escape(picture)}" alt="">' if picture else ""
-        return f'<div class="with-picture">{image}<div>{text.heading(adapter.name)}{text.facts(rows)}</div></div>'
+        older = text.notice(*OLDER, "warn") if self.service.is_older(adapter) else ""
+        return (
+            f'<div class="with-picture">{image}<div>{text.heading(adapter.name)}{older}{text.facts(rows)}</div></div>'
+        )
 
     def _leak_words(self, adapter: Adapter) -> str:
         sheet = self.service.leak_sheet(adapter)
