@@ -133,6 +133,21 @@
     list.addEventListener("click", (event) => { const b = button(event); if (b && event.detail === 0) tell(b); });
   };
 
+  // A painting is told of when the hand rests: all of it is sent then.
+  const REST_MS = 700;
+  window.studioStrokes = (place, trigger) => {
+    let resting = 0, painting = false;
+    document.addEventListener("pointerdown", (event) => {
+      painting = Boolean(event.target.closest?.(place));
+      if (painting) clearTimeout(resting);
+    }, true);
+    document.addEventListener("pointerup", () => {
+      if (!painting) return;
+      clearTimeout(resting);
+      resting = setTimeout(() => trigger("click", {}), REST_MS);
+    }, true);
+  };
+
   // Gradio's slider tells of its release only to a pointer.
   const STEPS = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End"]);
   let pending = 0;
@@ -156,6 +171,21 @@
     document.querySelectorAll(`details[data-key="${CSS.escape(key)}"]:not([open])`).forEach((d) => { d.open = true; });
   });
 
+  // In a long row of cards the chosen one is brought into sight, once for each row that is drawn.
+  const rows = document.getElementsByClassName("strip"), looked = new WeakSet();
+  const showChosen = () => {
+    for (const row of rows) {
+      if (looked.has(row)) continue;
+      const card = row.querySelector("[aria-pressed=true]");
+      if (!card || !card.offsetParent) continue;
+      looked.add(row);
+      const [outer, inner] = [row.getBoundingClientRect(), card.getBoundingClientRect()];
+      if (inner.left < outer.left || inner.right > outer.right) {
+        row.scrollLeft += inner.left - outer.left - (outer.width - inner.width) / 2;
+      }
+    }
+  };
+
   // Cards are drawn anew when their rows change: put the focus back on the same one.
   let last = null;
   document.addEventListener("focusin", (event) => {
@@ -165,6 +195,7 @@
   new MutationObserver(() => {
     if (asked) openAsked();
     if (opened.size) reopen();
+    showChosen();
     if (last && document.activeElement === document.body) {
       document.querySelector(`[data-key="${CSS.escape(last)}"]`)?.focus({ preventScroll: true });
     }

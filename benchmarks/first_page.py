@@ -135,8 +135,8 @@ def _start(browser: Any, program: Sequence[str]) -> Start:
     """
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        with _serving(program, Path(folder)) as (process, port):
-            _wait_for(process, port)
+        with serving(program, Path(folder)) as (process, port):
+            wait_for(process, port)
             answers = time.perf_counter() - began
             used = _processor_seconds(psutil.Process(process.pid))
             context = browser.new_context()
@@ -170,7 +170,7 @@ def _drawing_seconds() -> float:
 
 
 @contextmanager
-def _serving(program: Sequence[str], folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def serving(program: Sequence[str], folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Start a program of Python on a free port; end it in the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -191,7 +191,7 @@ def _serving(program: Sequence[str], folder: Path) -> Iterator[tuple[subprocess.
             process.wait()
 
 
-def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
+def wait_for(process: subprocess.Popen[bytes], port: int) -> None:
     """Return when the page is answered."""
     end = time.monotonic() + LIMIT_SECONDS
     while time.monotonic() < end:

@@ -36,8 +36,8 @@ from studio.domain.adapter import AdapterFile  # noqa: E402
 from studio.domain.base_model import BaseLocation  # noqa: E402
 from studio.domain.consent import Consent  # noqa: E402
 from studio.domain.training import TrainingPlan, TrainingRun  # noqa: E402
-from studio.engines.base import Image, TrainingExample  # noqa: E402
-from studio.engines.base_diffusion import PictureOrder, SamplePicture  # noqa: E402
+from studio.engines.base import Image  # noqa: E402
+from studio.engines.base_diffusion import PictureOrder, SamplePicture, TrainingExample  # noqa: E402
 from studio.factory.preview_base.opening import GUIDANCE, STEPS  # noqa: E402
 from studio.studio import OwnerServices, Studio  # noqa: E402
 
@@ -98,7 +98,7 @@ def run(
         if base is not None:
             name = studio.bases.add(base, "tried", "Tried").card.name
         location = studio.bases.resolve(name)
-        ada, other = _people(studio, Path(folder))
+        ada, other = rendered_people(studio, Path(folder))
         rows: list[tuple[str, Sequence[Image]]] = []
         seen = studio.training_sets.examples(ada, location.resolution, "sks", "person")
         unseen = studio.training_sets.examples(other, location.resolution, "sks", "person")
@@ -117,7 +117,7 @@ def run(
     return figures
 
 
-def _people(studio: OwnerServices, folder: Path) -> tuple[str, str]:
+def rendered_people(studio: OwnerServices, folder: Path) -> tuple[str, str]:
     """Add the person with six photos, and once more with six photos that are not trained on."""
     from studio.engines.media.pictures import write_png
     from studio.factory.preview_base.drawing import render

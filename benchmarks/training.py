@@ -39,7 +39,7 @@ if str(ROOT) not in sys.path:
 from benchmarks._official_training import official_step, script_seconds, write_pictures  # noqa: E402
 from studio.domain.base_model import BaseLocation  # noqa: E402
 from studio.domain.training import TrainingPlan  # noqa: E402
-from studio.engines.base import TrainingExample  # noqa: E402
+from studio.engines.base_diffusion import TrainingExample  # noqa: E402
 from studio.engines.diffusion import runtime  # noqa: E402
 
 PHOTOS = 6

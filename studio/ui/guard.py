@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
-from studio.errors import EngineError, JobError, StoreError, StudioError, in_brief
+from studio.errors import StudioError, in_brief
 from studio.outside import of_disk
 
 log = logging.getLogger(__name__)
@@ -86,8 +86,17 @@ def tell(error: BaseException) -> None:
     """Show an error as a notice in the corner of the page."""
     message, hint = sentence(error)
     body = html.escape(message) + (f"<br><small>{html.escape(hint)}</small>" if hint else "")
-    hard = not isinstance(error, StudioError) or isinstance(error, EngineError | StoreError | JobError)
-    gr.Warning(body, duration=12, title="That did not work" if hard else "Please check")
+    gr.Warning(body, duration=12)
+
+
+def say(message: str, seconds: float) -> None:
+    """Show a notice for so long. It has no title, since Gradio shows none: the message says all of it."""
+    gr.Info(html.escape(message), duration=seconds)
+
+
+def warn(message: str, seconds: float) -> None:
+    """Show a notice of what did not come out as asked, for so long."""
+    gr.Warning(html.escape(message), duration=seconds)
 
 
 def _record(error: BaseException, name: str) -> None:

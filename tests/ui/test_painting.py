@@ -15,7 +15,8 @@ from gradio.components.image_editor import EditorData, EditorDataBlobs
 from gradio.data_classes import FileData
 from PIL import Image
 
-from studio.ui.pictures.painting import CANVAS_SIDE, LARGEST_BYTES, MOST_LAYERS, MOST_WAITING, bound_paintings
+from studio.ui.pictures import painting
+from studio.ui.pictures.painting import CANVAS_SIDE, LARGEST_BYTES, MOST_LAYERS, bound_paintings
 from studio.ui.pictures.source_picture import SourcePicture, drawn_mask
 
 
@@ -68,16 +69,22 @@ def laid_down(id: str, sent: bytes) -> SimpleNamespace:
     return SimpleNamespace(data={"type": "background", "index": "null", "id": id}, files=[("file", sent)])
 
 
-def test_paintings_that_nobody_asks_for_are_forgotten(editor) -> None:
+def test_paintings_that_nobody_asks_for_are_forgotten_and_said_to_be(editor, monkeypatch) -> None:
+    """Many pages may lay one down at the same moment; what all of them hold is bounded, not how many they are."""
     fine = saved("PNG", 60, 40)
     for number in range(50):
         editor.accept_blobs(laid_down(f"left {number}", fine))
-    assert len(editor.blob_storage) == MOST_WAITING
+    assert len(editor.blob_storage) == 50
     assert editor.accept_blobs._is_server_fn, "pages may still call it"
+    monkeypatch.setattr(painting, "MOST_WAITING_BYTES", 3 * len(fine))
     editor.accept_blobs(laid_down("asked for", fine))
+    assert len(editor.blob_storage) == 3
     asked = EditorData(background=None, layers=[], composite=None, id="asked for")
     assert editor.preprocess(asked)["background"].shape[:2] == (40, 60)
     assert "asked for" not in editor.blob_storage
+    gone = EditorData(background=None, layers=[], composite=None, id="left 3")
+    with pytest.raises(gr.Error, match="ask for it once more"):
+        editor.preprocess(gone)
     with pytest.raises(gr.Error, match="larger than a canvas"):
         editor.accept_blobs(laid_down("huge", bytes(LARGEST_BYTES + 1)))
     assert "huge" not in editor.blob_storage
@@ -120,6 +127,56 @@ def test_large_photos_are_painted_on_as_a_small_copy(tmp_path) -> None:
     Image.new("RGB", (5000, 3000), "gray").save(photo, exif=Image.Exif())
     with Studio(tmp_path / "data") as studio:
         window = SimpleNamespace(studio=studio.for_owner(), shelf=Shelf(tmp_path / "shelf"))
-        shown = SourcePicture(window)._mask("drawn", {"source": {"path": str(photo)}})
+        part = SourcePicture(window)
+        part.painting, part.painted, part.earlier = object(), object(), object()
+        shown = part._mask("drawn", {"source": {"path": str(photo)}})[part.painting]
     with Image.open(shown.value["background"]["path"] if isinstance(shown.value, dict) else shown.value) as canvas:
         assert canvas.size == (CANVAS_SIDE, round(CANVAS_SIDE * 3 / 5))
+
+
+STROKE = """() => {
+  const canvas = document.querySelector('#generate-painting canvas').getBoundingClientRect();
+  return [canvas.left + canvas.width / 2, canvas.top + canvas.height / 2];
+}"""
+KEPT = "() => JSON.parse(sessionStorage['likeness-studio-draft-generate'] || '{}').painted"
+
+
+def test_a_refresh_keeps_what_was_painted(visit, portrait):
+    v = visit()
+    v.open("generate")
+    v.page.click("#generate-from button")
+    v.page.set_input_files("#generate-upload input[type=file]", str(portrait))
+    v.page.wait_for_selector("#generate-source .notice")
+    v.page.click("#generate-mask label:has-text('What I draw')")
+    v.page.wait_for_selector("#generate-painting canvas")
+    v.settle()
+    v.page.locator("#generate-painting").scroll_into_view_if_needed()
+    x, y = v.page.evaluate(STROKE)
+    v.page.mouse.move(x, y)
+    v.page.mouse.down()
+    v.page.mouse.move(x + 30, y + 10, steps=6)
+    v.page.mouse.up()
+    v.page.wait_for_function(KEPT)
+    before = mask_of(v.page.evaluate(KEPT))
+    assert 0 < before.mean() < 128
+    v.reload()
+    v.page.wait_for_function("() => document.querySelector('#generate-mask input[value=drawn]')?.checked")
+    v.page.wait_for_selector("#generate-painting canvas")
+    v.settle()
+    v.page.locator("#generate-painting").scroll_into_view_if_needed()
+    x, y = v.page.evaluate(STROKE)
+    v.page.mouse.move(x - 60, y - 60)
+    v.page.mouse.down()
+    v.page.mouse.move(x - 50, y - 60, steps=4)
+    v.page.mouse.up()
+    old = v.page.evaluate(KEPT)
+    v.page.wait_for_function(f"old => ({KEPT})() !== old", arg=old)
+    after = mask_of(v.page.evaluate(KEPT))
+    assert after.shape == before.shape
+    assert (after[before > 0] > 0).mean() > 0.95, "the stroke before the refresh is still in it"
+    assert after.sum() > before.sum(), "and one can paint on"
+
+
+def mask_of(path: str) -> np.ndarray:
+    with Image.open(path) as opened:
+        return np.asarray(opened.convert("L")).astype(float)

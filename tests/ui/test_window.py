@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
+from studio.ui import guard
 from tests.ui.conftest import PHONE, ROOT, fetch, free_port
 
 HINTING = ("domain", "engines", "jobs", "services", "store")
@@ -204,7 +206,6 @@ def test_text_file_called_png_gets_one_sentence(visit, not_a_picture, server):
 
 
 def test_unknown_failure_is_one_sentence_without_traceback(caplog):
-    from studio.ui import guard
 
     def broken():
         raise RuntimeError("secret detail of a bug")
@@ -215,6 +216,25 @@ def test_unknown_failure_is_one_sentence_without_traceback(caplog):
         guard.answered(broken)()
     assert "secret" not in str(caught.value)
     assert "secret detail of a bug" in caplog.text
+
+
+def test_notices_say_all_in_their_message():
+    """Gradio shows no titles, and takes words for HTML: every notice goes through the two functions that know it."""
+    bare = re.compile(r"gr\.(Info|Warning)\(")
+    found = [p.name for p in (ROOT / "studio" / "ui").rglob("*.py") if bare.search(p.read_text(encoding="utf-8"))]
+    assert found == ["guard.py"]
+    assert "title=" not in "".join(
+        line for line in (ROOT / "studio" / "ui" / "guard.py").read_text(encoding="utf-8").splitlines() if "gr." in line
+    )
+
+
+@pytest.mark.parametrize("show", [guard.say, guard.warn], ids=["say", "warn"])
+def test_a_notice_shows_names_as_they_are_written(show, monkeypatch):
+    said = []
+    monkeypatch.setattr(guard.gr, "Info", lambda words, duration: said.append(words))
+    monkeypatch.setattr(guard.gr, "Warning", lambda words, duration: said.append(words))
+    show("“A <b>” is in the queue.", 4)
+    assert said == ["“A &lt;b&gt;” is in the queue."]
 
 
 @pytest.mark.parametrize(
@@ -246,15 +266,12 @@ def test_unknown_failure_is_one_sentence_without_traceback(caplog):
 )
 def test_the_page_says_no_ids_and_no_commands(message, hint, said):
     from studio.errors import UserInputError
-    from studio.ui import guard
 
     assert " ".join(guard.sentence(UserInputError(message, hint))).strip() == said
 
 
 def test_every_hint_of_the_studio_is_free_of_commands_on_the_page():
     import ast
-
-    from studio.ui import guard
 
     found = 0
     for path in sorted(p for room in HINTING for p in (ROOT / "studio" / room).rglob("*.py")):
@@ -394,6 +411,28 @@ def test_on_a_phone_the_face_stays_in_sight_and_the_clip_is_a_touch_away(visit, 
     assert 150 < face["height"] < PHONE["height"] * 0.45
 
 
+def test_the_chosen_card_of_a_long_row_is_in_sight(visit):
+    v = visit(PHONE)
+    v.open()
+    v.page.evaluate(
+        """() => {
+          const row = document.createElement('div');
+          row.className = 'cards strip';
+          row.id = 'long-row';
+          row.innerHTML = [...Array(30).keys()].map((n) =>
+            `<div class="cell"><button class="card" aria-pressed="${n === 24}">Person ${n}</button></div>`).join('');
+          document.querySelector('#people-list').after(row);
+        }"""
+    )
+    v.page.wait_for_function(
+        """() => {
+          const [row, card] = ['#long-row', '#long-row [aria-pressed=true]'].map(
+            (place) => document.querySelector(place).getBoundingClientRect());
+          return card.left >= row.left && card.right <= row.right;
+        }"""
+    )
+
+
 def test_another_base_on_train_is_taken_without_an_error(visit, with_person, portrait):
     with_person("Bea Base", [portrait])
     v = visit()
@@ -516,7 +555,6 @@ def test_a_refresh_keeps_a_person_who_is_being_added(visit, portrait):
 
 
 def test_a_timer_that_fails_says_nothing_on_the_page(caplog):
-    from studio.ui import guard
 
     def broken():
         raise RuntimeError("database is gone")

@@ -31,7 +31,7 @@ def fits(component: Any, value: Any) -> bool:
     if isinstance(component, gr.Slider | gr.Number):
         low, high = component.minimum, component.maximum
         return number and (low is None or value >= low) and (high is None or value <= high)
-    if isinstance(component, gr.Dropdown):
+    if isinstance(component, gr.Dropdown | gr.Radio):
         return value in [v for _, v in component.choices]
     if isinstance(component, gr.CheckboxGroup):
         return isinstance(value, list) and all(one in [v for _, v in component.choices] for one in value)

@@ -16,6 +16,7 @@ import gradio as gr
 from studio.domain.curation import Intake, Review
 from studio.errors import NotFoundError, UserInputError
 from studio.services.people.measuring import LOOK_SIDE
+from studio.ui.guard import say
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.people import sorting
@@ -225,7 +226,7 @@ class HeapPanel:
 
     def _confirm(self, selected: str | None) -> Updates:
         done = self.curation.confirm(str(selected).removeprefix(HEAP))
-        gr.Info(done.sentence, title="Done", duration=6)
+        say(done.sentence, 6)
         person = done.people[0].id
         return {self.tab.selected: person, **self.tab.show(person)}
 
@@ -242,7 +243,7 @@ class HeapPanel:
             return {self.sure: ""}
         self.curation.discard(str(selected).removeprefix(HEAP))
         self.window.shelf.sweep()
-        gr.Info("The heap was discarded. Photos that were taken over stay.", title="Done", duration=4)
+        say("The heap was discarded. Photos that were taken over stay.", 4)
         return {self.tab.selected: None, **self.tab.show(None)}
 
     def news(self, selected: str | None, seen: str) -> Updates:

@@ -19,6 +19,7 @@ from studio.domain.curation import CuratedPhoto
 from studio.domain.identity import Identity
 from studio.domain.traits import TRAITS, Coverage, CoverageRow, Policy
 from studio.services.people.measuring import jpeg
+from studio.ui.guard import say
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.window import Window
@@ -206,7 +207,7 @@ class TrainingSetPanel:
 
     def _by_model(self, selected: str | None, model: str) -> None:
         self.training_sets.submit_write_captions(self.tab.shown(selected), model)
-        gr.Info("The captions are being written; the Jobs tab shows how far it is.", title="Started", duration=6)
+        say("The captions are being written; the Jobs tab shows how far it is.", 6)
 
     def _undo(self, selected: str | None, trigger: str, class_word: str) -> Updates:
         self.curation.undo(identity_id=self.tab.shown(selected))

@@ -10,6 +10,7 @@ import gradio as gr
 from studio.domain.variants import MOST_PER_PHOTO, Variant
 from studio.errors import NotFoundError
 from studio.services.people.variants import USUAL_PER_PHOTO
+from studio.ui.guard import say
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.window import Window
@@ -108,7 +109,7 @@ class VariantsPanel:
 
     def _draw(self, selected: str | None, per_photo: float) -> Updates:
         job = self.variants.submit_multiply(self.tab.shown(selected), int(per_photo))
-        gr.Info("The variants are being drawn; they appear here.", title="Started", duration=6)
+        say("The variants are being drawn; they appear here.", 6)
         return {self.drawing: job.id, self.state: text.notice("Waits for its turn.")}
 
     def _toggle(self, selected: str | None, event: gr.EventData) -> Updates:

@@ -20,6 +20,7 @@ from studio.domain.render import Render
 from studio.errors import NotFoundError, UserInputError
 from studio.services.bases import BaseEntry
 from studio.services.pictures.generation import AdapterUse, GenerationRequest, Wording, checked_generation
+from studio.ui.guard import warn
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.kit.draft import Kept, fits, fitting
@@ -152,8 +153,8 @@ class PictureForm:
     def kept(self) -> dict[str, Any]:
         """What a draft keeps, by name."""
         strengths = {f"strength {place}": slider for place, slider in enumerate(self.strengths)}
-        rest = {"base": self.base, "adapters": self.adapters, "size": self.size, "source": self.start.held}
-        return {**self.plain, **rest, **strengths, **self.start.plain}
+        rest = {"base": self.base, "adapters": self.adapters, "size": self.size}
+        return {**self.plain, **rest, **strengths, **self.start.kept}
 
     def restore(self, kept: Kept, wearing: Sequence[str], source: dict[str, Any] | None) -> Updates:
         """Return the form as it was before the page was loaded anew; what was handed over since stays."""
@@ -176,7 +177,9 @@ class PictureForm:
     @property
     def restored(self) -> list[Any]:
         """What `restore` and `reopen` update."""
-        return [self.base, *self.worn, *self.plain.values(), *self.start.plain.values(), *self.start.outputs]
+        start = self.start
+        opened = [start.fold, start.offered, *start.plain.values(), *start.outputs]
+        return [self.base, *self.worn, *self.plain.values(), *opened]
 
     def reopen(self, render: Render, files: Mapping[str, Path]) -> Updates:
         """Return the form as it was when a picture was drawn; adapters are known by their bytes.
@@ -191,13 +194,16 @@ class PictureForm:
         kept |= {"adapters": [id for id, _ in worn], **{f"strength {n}": s for n, (_, s) in enumerate(worn)}}
         updates = {**self.start.nothing(), **self.restore({**kept, "source": ""}, (), None)}
         if request.get("source") and "source" in files:
-            updates |= self.start.start_from(files["source"], "the same picture", {"sha256": render.inputs["source"]})
+            source = {"sha256": render.inputs["source"]}
+            updates |= self.start.start_from(files["source"], "the same picture", source)
+            mask = "drawn" if "mask" in files else request.get("mask")
+            updates |= self.start.masked(mask, source, files.get("mask"))
         bases = [e.card.name for e in self.window.studio.bases.list()]
         gone = [] if request["base"] in bases else [f"the base model {request['base']}"]
         gone += [f"the adapter {a['name']}" for a in recipe.get("adapters") or () if a["sha256"] not in here]
         gone += ["the picture it started from"] if request.get("source") and "source" not in files else []
         if gone:
-            gr.Warning(f"No longer here: {escape(', '.join(gone))}.", title="Not everything could be set", duration=10)
+            warn(f"Not everything could be set. No longer here: {', '.join(gone)}.", 10)
         return updates
 
     @property

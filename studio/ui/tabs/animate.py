@@ -27,6 +27,7 @@ from studio.services.clips.animation import (
     AnimationRequest,
     checked_request,
 )
+from studio.ui.guard import warn
 from studio.ui.kit import text
 from studio.ui.kit.clip_stage import ClipStage
 from studio.ui.kit.controls import Updates, clickable, html, listen
@@ -256,7 +257,7 @@ class AnimateTab:
         gone = [] if choice else ["the portrait"]
         gone += ["the sound"] if request.get("sound") and "sound" not in files else []
         if gone:
-            gr.Warning(f"No longer here: {', '.join(gone)}.", title="Not everything could be set", duration=10)
+            warn(f"Not everything could be set. No longer here: {', '.join(gone)}.", 10)
         nothing = {self.speech.sound: None, self.expression: None, self.expression_note: ""}
         chosen: Updates = {} if choice is None else self.chooser.answer(choice)
         return {**nothing, **self._restore(kept, choice, None), **chosen, self.draft.box: HANDED_OVER}

@@ -24,6 +24,7 @@ from studio.domain.render import Render
 from studio.errors import ConflictError, NotFoundError, UserInputError
 from studio.services.portraits.expressions import PortraitHandle
 from studio.services.portraits.presets import ExpressionPreset
+from studio.ui.guard import say
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen, slider, sliders_by_group
 from studio.ui.kit.draft import HANDED_OVER, Draft, Kept, hidden, parsed
@@ -430,14 +431,14 @@ class ExpressionTab:
 
     def _keep(self, title: str, handle: PortraitHandle | None, steps: Steps) -> tuple[str, str]:
         kept = self.presets.save(title, steps.now.edit)
-        gr.Info(f"“{kept.title}” is among the presets now.", title="Saved", duration=4)
+        say(f"“{kept.title}” is among the presets now.", 4)
         return self._preset_cards(handle, steps), ""
 
     def _save(self, handle: PortraitHandle | None, steps: Steps) -> None:
         if handle is None:
             raise UserInputError("There is no portrait yet.", "Choose one first.")
         self.service.save(handle, steps.now.edit)
-        gr.Info("The picture is in the Library, with its recipe.", title="Saved", duration=5)
+        say("The picture is in the Library, with its recipe.", 5)
 
     def _download(self, choice: Choice | None, handle: PortraitHandle | None, steps: Steps) -> gr.DownloadButton:
         if not choice or handle is None:

@@ -19,6 +19,7 @@ from studio.domain.adapter import Adapter
 from studio.domain.job import Job
 from studio.domain.render import Render
 from studio.errors import NotFoundError
+from studio.ui.guard import say
 from studio.ui.kit import results, text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen, scroll_to
 from studio.ui.kit.draft import HANDED_OVER, Draft
@@ -204,7 +205,7 @@ class GenerateTab:
             detail: Updates = self.show_in_library(render_id)
             return detail | {self.window.tabs: gr.Tabs(selected="library")}
         if act == "to-source":
-            gr.Info("Drawing starts from this picture now; see the end of the form.", title="Source", duration=5)
+            say("Drawing starts from this picture now; see the end of the form.", 5)
             return self.form.start.start_from_render(render) | {self.form.start.fold: gr.Accordion(open=True)}
         if act == "to-video":
             begun: Updates = self.video.hand_over(render)
@@ -218,7 +219,7 @@ class GenerateTab:
         path = self._shelf_copy(render)
         if max(render.width or 0, render.height or 0) <= results.SMALL_PIXELS:
             path = self.window.shelf.enlarged(path, ENLARGED_PIXELS)
-            gr.Info(f"The picture was enlarged from {render.width} pixels.", title="Small picture", duration=6)
+            say(f"The picture was enlarged from {render.width} pixels.", 6)
         return {"path": str(path), "face_index": None, "title": results.prompt_of(render)[:40]}
 
     @property

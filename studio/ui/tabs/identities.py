@@ -19,6 +19,7 @@ from studio.domain.identity import Identity
 from studio.domain.names import as_read
 from studio.domain.photo import Photo
 from studio.errors import UserInputError
+from studio.ui.guard import say
 from studio.ui.kit import text
 from studio.ui.kit.controls import PICTURE_TYPES, Updates, clickable, clicked, html, listen
 from studio.ui.kit.draft import Draft, Kept, fitting
@@ -208,10 +209,11 @@ class IdentitiesTab:
             *self.heap.parts,
         ]
         self.seen = gr.State("")
+        self.known = gr.State(None)
         self.tick = (
             self._news,
-            [self.selected, self.seen, self.variants.drawing],
-            [self.seen, self.list, *self.heap.parts, self.variants.drawing, *self.variants.parts],
+            [self.selected, self.seen, self.variants.drawing, self.known],
+            [self.seen, self.known, self.list, *self.heap.parts, self.variants.drawing, *self.variants.parts],
         )
         shown = [self.selected, *self.view]
         in_turn = self.in_turn
@@ -352,8 +354,22 @@ class IdentitiesTab:
             updates[self.plan] = self._plan(selected)
         return updates
 
-    def _news(self, selected: str | None, seen: str, drawing: str) -> Updates:
-        return {**self.heap.news(selected, seen), **self.variants.news(selected, drawing)}
+    def _news(self, selected: str | None, seen: str, drawing: str, known: list[str] | None) -> Updates:
+        others = self._others(selected, known)
+        return {**others, **self.heap.news(selected, seen), **self.variants.news(selected, drawing)}
+
+    def _others(self, selected: str | None, known: list[str] | None) -> Updates:
+        """Return the list of people where others came or went: by a job, such as the sample's, or in another window.
+
+        The form or the person that is open stays.
+        """
+        now = [f"{p.id} {p.name}" for p in self.people.list()]
+        if now == known:
+            return {}
+        if known is None:  # the page was just drawn
+            return {self.known: now}
+        open_now = self.shown(selected) if known else NEW
+        return {self.known: now, self.list: self.people_cards(open_now)}
 
     def people_cards(self, selected: str | None) -> str:
         """Return the list of people and heaps."""
@@ -466,7 +482,7 @@ class IdentitiesTab:
         files = [Path(p) for p in paths or ()]
         meant = [picks.get(str(number)) for number in range(len(files))]
         person = self.people.add(name.strip(), files, consent=agreed, face_indices=meant)
-        gr.Info(f"{person.name} was added.", title="Done", duration=4)
+        say(f"{person.name} was added.", 4)
         emptied: Updates = {self.name: "", self.photos: None, self.found: "", self.picks: {}}
         emptied |= dict(zip(self.form_consent.all(), ("", USUAL_SCOPES, "", ""), strict=True))
         return {self.selected: person.id, **self.show(person.id), **emptied}
@@ -499,7 +515,7 @@ class IdentitiesTab:
 
     def _revoke(self, selected: str | None) -> Updates:
         self.people.revoke_consent(self.shown(selected))
-        gr.Info("The consent was taken back. Nothing new can be made of this person.", title="Done", duration=6)
+        say("The consent was taken back. Nothing new can be made of this person.", 6)
         return self.show(selected)
 
     def _plan(self, selected: str | None) -> str:
@@ -519,5 +535,5 @@ class IdentitiesTab:
             raise UserInputError("The typed name does not match.", f"Type {person.name} to delete.")
         plan = self.people.delete(person.id)
         self.window.shelf.sweep()
-        gr.Info(f"{person.name} was deleted. {plan.sentence}", title="Deleted", duration=8)
+        say(f"{person.name} was deleted. {plan.sentence}", 8)
         return {self.selected: None, **self.show(None)}

@@ -20,6 +20,7 @@ from studio.domain.clip_format import clip_suffixes
 from studio.domain.expression import CONTROL, ExpressionEdit, title_of
 from studio.domain.render import Render
 from studio.services.library import LONGEST_TITLE
+from studio.ui.guard import say
 from studio.ui.kit import results, text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.window import Window
@@ -360,7 +361,7 @@ class LibraryTab:
 
     def _delete(self, selected: str, *again: Any) -> Updates:
         self.service.delete(selected)
-        gr.Info("The render was deleted.", title="Deleted", duration=4)
+        say("The render was deleted.", 4)
         return self._closed() | self._same_page(*again)
 
     def _same_page(self, *again: Any) -> Updates:
@@ -369,7 +370,7 @@ class LibraryTab:
 
     def _rerun(self, selected: str) -> Any:
         job = self.service.submit_rerun(selected)
-        gr.Info(f"“{job.title}” is in the queue.", title="Making it again", duration=5)
+        say(f"“{job.title}” is in the queue, to be made again.", 5)
         return gr.Tabs(selected="jobs")
 
     # -- files --------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 
+from studio.ui.guard import say
 from studio.ui.kit import text
 from studio.ui.kit.controls import html, listen
 from studio.ui.window import Window
@@ -83,5 +84,5 @@ class SettingsTab:
 
     def _sweep(self) -> str:
         freed = self.window.shelf.sweep(60.0)
-        gr.Info(f"{text.size(freed)} were set free.", title="Done", duration=4)
+        say(f"The page's cache was emptied: {text.size(freed)} were set free.", 4)
         return self._storage()

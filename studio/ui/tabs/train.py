@@ -18,6 +18,7 @@ from studio.domain import consent as consents
 from studio.domain.identity import Identity
 from studio.domain.training import more_steps
 from studio.errors import ConsentMissingError, UserInputError
+from studio.ui.guard import say
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen, scroll_to
 from studio.ui.kit.draft import Kept
@@ -187,7 +188,7 @@ class TrainTab:
         plan = self.form.plan(*values)
         run_id = str(self.training.submit_train(person, plan).params["run_id"])
         if any(r.id != run_id and self.runs.state(r.id).can_stop for r in self.runs.list()):
-            gr.Info("It begins when the training before it has ended.", title="Waiting", duration=6)
+            say("This training waits: it begins when the one before it has ended.", 6)
         return self.view.show(run_id)
 
     def _act(self, event: gr.EventData) -> Updates:
@@ -200,7 +201,7 @@ class TrainTab:
             self.runs.stop(run_id)
         elif act == "delete-now":
             self.runs.delete(run_id)
-            gr.Info("The run was deleted; adapters kept from it stay.", title="Deleted", duration=5)
+            say("The run was deleted; adapters kept from it stay.", 5)
             return self.view.show(None)
         elif act != "leave":
             self._go_on(act, run_id)
@@ -211,7 +212,7 @@ class TrainTab:
         if total is not None:
             note = self.training.schedule_note(run_id, total)
             if note:
-                gr.Info(note, title="Training on", duration=10)
+                say(note, 10)
         self.training.submit_go_on(run_id, total)
 
     def _smaller(self, run_id: str) -> Updates:
@@ -220,7 +221,7 @@ class TrainTab:
         plan = self.training.smaller_plan(run_id)
         if plan is None:
             raise UserInputError("Nothing smaller is known for this run.", "Choose a preset for less memory.")
-        gr.Info("The form on the left now holds smaller settings. Press Start.", title="Smaller", duration=6)
+        say("The form now holds smaller settings. Press “Start training”.", 6)
         return self.form.updates(plan, self.form.preset.value, run.identity_id)
 
     # -- checkpoints --------------------------------------------------------------
@@ -230,7 +231,7 @@ class TrainTab:
         adapter = self.runs.adapter_of(checkpoint_id)
         updates = self.view.show(seen["run"], None, seen) | self.library.choose(adapter.id, export=act == "export")
         if act == "keep":
-            gr.Info(f"“{escape(adapter.name)}” is among the adapters below.", title="Kept", duration=5)
+            say(f"“{adapter.name}” is among the adapters below.", 5)
         if act == "try":
             updates |= {**self.generate.hand_over(adapter), self.window.tabs: gr.Tabs(selected="generate")}
         return updates

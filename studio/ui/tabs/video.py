@@ -24,6 +24,7 @@ from studio.services.pictures.generation import checked_generation
 from studio.services.sources import MediaSource
 from studio.services.video.request import LARGEST_CHANGE, USUAL_CHANGE
 from studio.services.video.video import VideoRequest, checked_video
+from studio.ui.guard import warn
 from studio.ui.kit import results, text
 from studio.ui.kit.clip_stage import ClipStage
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen, scroll_to
@@ -228,7 +229,7 @@ class VideoTab:
         gone = [] if worn or not render.recipe.get("adapters") else [render.recipe["adapters"][0]["name"]]
         gone += ["the sound"] if request.get("sound") and "sound" not in files else []
         if gone:
-            gr.Warning(f"No longer here: {', '.join(gone)}.", duration=10)
+            warn(f"Not everything could be set. No longer here: {', '.join(gone)}.", 10)
         return {self.speech.sound: None, **self._restore(kept, ""), self.draft.box: HANDED_OVER}
 
     def _worn_in(self, render: Render) -> list[tuple[str, float]]:

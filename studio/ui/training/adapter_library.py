@@ -15,6 +15,7 @@ import gradio as gr
 
 from studio.domain.adapter import WRITTEN_FORMATS, Adapter, AdapterFormat
 from studio.errors import NotFoundError, UserInputError
+from studio.ui.guard import say
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.shelf import file_name
@@ -277,7 +278,7 @@ class AdapterLibrary:
 
     def _delete(self, selected: str) -> Updates:
         self.service.delete(selected)
-        gr.Info("The adapter was deleted.", title="Deleted", duration=4)
+        say("The adapter was deleted.", 4)
         return self._closed()
 
     def _test_leak(self, selected: str) -> str:

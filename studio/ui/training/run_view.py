@@ -15,6 +15,7 @@ import gradio as gr
 from studio.domain.job import Job
 from studio.domain.training import Calibration, RunSample, TrainingRun
 from studio.errors import UserInputError
+from studio.ui.guard import say
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.training import checkpoints
@@ -255,7 +256,7 @@ class RunView:
         if not run_id or not strengths:
             raise UserInputError("There is nothing to draw.", "Open a run with a checkpoint and write a strength.")
         self.training.submit_draw_grid(run_id, strengths)
-        gr.Info("The grid is in the queue; pictures appear below as they are drawn.", title="Comparing", duration=5)
+        say("The grid is in the queue; pictures appear below as they are drawn.", 5)
         return self.show(run_id)
 
     def _vote(self, run_id: str, seen: dict[str, str], event: gr.EventData) -> Updates:
