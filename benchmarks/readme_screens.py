@@ -100,7 +100,7 @@ def generate(page: Any) -> None:
 def train(page: Any) -> None:
     """Wait until the run of the trained person is shown."""
     page.wait_for_selector("#train-people [aria-pressed=true]")
-    page.wait_for_selector("#train-run svg")
+    page.wait_for_selector("#train-plots svg")
     page.wait_for_selector("#train-preflight .preflight, #train-preflight .notice")
 
 
