@@ -17,6 +17,7 @@ from studio.errors import UserInputError
 from studio.services.pictures.generation import GenerationRequest, checked_generation
 from studio.services.sources import MediaSource
 from studio.services.training.plans import DEFAULT_PRESET
+from studio.services.video.video import checked_video
 from studio.ui.api import arguments
 from studio.ui.shelf import file_name
 from studio.ui.window import Window
@@ -137,22 +138,35 @@ class ModelApi:
 
     def generation_request(self, request: Json) -> GenerationRequest:
         """Return a request: the fields of GenerationRequest, source and mask as photo_id or file."""
+        return checked_generation(self._with_sources(request, "source", "mask"))
+
+    def _with_sources(self, request: Json, *names: str) -> Json:
+        """Return a request's fields with {"photo_id": ...} or {"file": upload} under these names as sources."""
         fields = dict(request)
-        for name in ("source", "mask"):
+        for name in names:
             given = fields.get(name)
             if isinstance(given, dict):
                 found = arguments.portrait(given, name)
                 fields[name] = (
                     MediaSource.photo(found.photo_id) if found.photo_id else MediaSource.file(self.upload(found.file))
                 )
-        return checked_generation(fields)
+        return fields
 
     def generate(self, request: dict[str, Any]) -> dict[str, Any]:
         """Put pictures from words into the queue; returns their job, whose outputs name the renders."""
         return self.job_row(self.studio.generation.submit_generate(self.generation_request(request)))
 
+    def video(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Put a clip of a taught person into the queue; returns its job.
+
+        The request has the fields of VideoRequest, picture and sound as photo_id or file.
+        """
+        return self.job_row(
+            self.studio.video.submit_video(checked_video(self._with_sources(request, "picture", "sound")))
+        )
+
 
 NAMES: tuple[str, ...] = (
     "list_bases", "training_presets", "preflight_training", "start_training", "training_run", "list_runs",
-    "stop_training", "continue_training", "keep_checkpoint", "list_adapters", "export_adapter", "generate",
+    "stop_training", "continue_training", "keep_checkpoint", "list_adapters", "export_adapter", "generate", "video",
 )  # fmt: skip
