@@ -9,7 +9,7 @@ Shared by the voice benchmark, which prints it for any recording, and the tests.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,17 +76,35 @@ def see(portrait: RigPortrait, performance: Performance, sound: Sound, analyser:
             for i in range(len(performance)):
                 state = performance.state(i, portrait.own_weights)
                 writer.write(portrait.render(state, lip_seal=float(performance.lip_seal[i])))
-        gaps, marks = [], None
         with read_frames(clip) as frames:
-            for frame in frames:
-                marks = _marks(frame, marks, analyser)
-                gaps.append(_gap(marks))
-    return SeenMouth(np.array(gaps), _gap(_marks(sealed, None, analyser)), rate)
+            return seen_in(frames, sealed, rate, analyser)
+
+
+def seen_in(frames: Iterable[Image], sealed: Image, frame_rate_hz: float, analyser: VisionAnalyser) -> SeenMouth:
+    """Track the mouth through frames.
+
+    Args:
+        sealed: the same face with its lips sealed.
+
+    Raises:
+        ValueError: the face was lost in a frame.
+    """
+    still = _marks(sealed, None, analyser)
+    gaps, marks = [], still
+    for frame in frames:
+        marks = _marks(frame, marks, analyser)
+        gaps.append(_gap(marks))
+    return SeenMouth(np.array(gaps), _gap(still), frame_rate_hz)
 
 
 def _marks(picture: Image, before: FloatArray | None, analyser: VisionAnalyser) -> FloatArray:
     """Return the landmarks, tracked from those of the frame before.  # (478, 3)"""
-    start = analyser.detect(picture)[0].landmarks if before is None else before
+    start = before
+    if start is None:
+        faces = analyser.detect(picture)
+        if not faces:
+            raise ValueError("No face was found: its mouth cannot be judged.")
+        start = faces[0].landmarks
     found = analyser.track(picture, start)
     if found.score <= 0.5:
         raise ValueError("The face was lost: its mouth cannot be judged.")
