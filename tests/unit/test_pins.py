@@ -68,9 +68,21 @@ def test_a_build_of_the_tried_version_is_the_tried_version() -> None:
     assert pins.Library("torch", "2.13.0+cpu", "2.13.0", True).as_tried
 
 
+def test_a_start_asks_for_the_versions_of_what_it_uses_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every version that is asked for is a file that is found and read."""
+    asked: list[str] = []
+    installed = pins.importlib.metadata.version
+    monkeypatch.setattr(pins.importlib.metadata, "version", lambda name: asked.append(name) or installed(name))
+    pins.refused.cache_clear()
+    assert pins.refused(("numba", "scipy")) == ()
+    pins.refused.cache_clear()
+    assert sorted(asked) == ["numba", "scipy"]
+
+
 def test_an_engine_says_which_library_does_not_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     named, tried = files(tmp_path, "peft<0.1\n", "peft==0.0.9\n")
-    monkeypatch.setattr(pins, "_readable", lambda: pins.libraries(named, tried))
+    monkeypatch.setattr(pins, "REQUIREMENTS", named)
+    monkeypatch.setattr(pins, "CONSTRAINTS", tried)
     pins.refused.cache_clear()
     try:
         with pytest.raises(EngineUnavailableError) as caught:
