@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "assets"
 ALWAYS = {"numpy", "pydantic", "PIL", "psutil"}
 """Without these there is no studio at all."""
-BROUGHT = {"huggingface_hub": "transformers", "tokenizers": "transformers"}
+BROUGHT = {"huggingface_hub": "transformers", "tokenizers": "transformers", "llvmlite": "numba"}
 """Libraries that another one requires."""
 OPTIONAL = {"vision": {"dlib"}, "base-files": {"tokenizers"}}
 """Libraries that an engine does much without; it says itself what is missing."""

@@ -482,7 +482,8 @@ def test_the_adapter_of_a_checkpoint_is_kept_once_under_a_free_name(studio, ann,
     assert made.name == f"Ann {points[-1].step} (2)"
     assert made.checkpoint_id == points[-1].id
     assert studio.runs.adapter_of(points[-1].id) == made
-    assert studio.adapters.get(made.id) in studio.adapters.fitting(PLAN.base)
+    assert studio.adapters.get(made.id) in studio.adapters.list()
+    assert (made.base_name, made.base_sha256) == (PLAN.base, run.base_sha256), "what says later which base it fits"
 
 
 def test_presets_suit_the_family_of_the_base_and_its_own_come_first(studio) -> None:

@@ -219,6 +219,7 @@ class Recogniser:
     def _run(self, sound: bytes) -> list[Any]:
         decoder = self._decoder()
         try:
+            decoder.reinit_feat()  # it gets used to noise, and would hear the same sound otherwise after another
             decoder.start_utt()
             decoder.process_raw(sound, full_utt=True)
             decoder.end_utt()

@@ -13,6 +13,7 @@ from studio.engines.base_diffusion import PictureOrder
 from studio.engines.diffusion.bases.inspecting import inspect_base
 from studio.engines.diffusion.bases.loading import load_base, text_to_image
 from studio.engines.diffusion.drawing import generator as generator_module
+from studio.engines.diffusion.drawing import wardrobe as wardrobe_module
 from studio.engines.diffusion.drawing.generator import DiffusionGenerator
 from studio.engines.diffusion.drawing.sampling import check_size, decode_latents, draw, encode_picture, fit
 from studio.errors import EngineError, OutOfMemoryError, UserInputError
@@ -251,7 +252,7 @@ def order(**changes) -> PictureOrder:
 
 def test_the_generator_loads_once_and_draws_one_after_the_other(folders, loaded, monkeypatch) -> None:
     loads = []
-    monkeypatch.setattr(generator_module, "load_base", lambda location: loads.append(location) or load_base(location))
+    monkeypatch.setattr(wardrobe_module, "load_base", lambda location: loads.append(location) or load_base(location))
     generator = DiffusionGenerator()
     location = inspect_base(folders["sd15"])
     pictures = generator.generate(location, order(count=3))

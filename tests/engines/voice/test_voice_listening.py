@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,18 @@ def sound():
 def test_same_answer_as_in_this_process(listening, sound) -> None:
     text = (SPEECH / "welcome.txt").read_text(encoding="utf-8")
     assert listening.analyse(sound, text) == PocketsphinxSpeech().analyse(sound, text)
+
+
+@pytest.mark.parametrize("transcript", [None, "hello there"])
+def test_a_sound_is_heard_alike_whatever_was_heard_before(sound, transcript) -> None:
+    """A recogniser that gets used to noise would make another clip of the same sound the second time."""
+    short = replace(sound, samples=sound.samples[: int(0.4 * sound.rate_hz)])
+    noise = replace(sound, samples=np.random.default_rng(0).normal(0, 0.3, sound.rate_hz).astype(np.float32))
+    first = ListeningProcess().analyse(short)
+    used = ListeningProcess()
+    used.analyse(noise, transcript)
+    again = used.analyse(short)
+    assert (again.method, again.phones) == (first.method, first.phones)
 
 
 def test_this_process_goes_on_while_the_child_decodes(listening, sound) -> None:
