@@ -128,7 +128,7 @@ def _source(opened: Studio, prepared: PreparedPortrait, sound: Sound, analysis: 
 
 def _frames(opened: Studio, source: FrameSource, arm: Arm, change: float) -> list[Image]:
     """Return every frame of a clip, drawn in one way."""
-    from studio.engines.base_diffusion import ClipOrder
+    from studio.engines.base_video import ClipOrder
     from studio.services.pictures.generation import checked_generation
 
     if not arm.drawn:

@@ -10,31 +10,55 @@ import typer
 from studio.cli_output import Output
 from studio.commands.clip_output import clip_text, timed
 from studio.commands.meaning import adapters_of, assignments, picture_of, size_of, sound_of, words_of
-from studio.commands.shared import CLIPS, OPTIONS, AsJson, DataDir, Face, Size, opened
+from studio.commands.shared import (
+    OPTIONS,
+    Amount,
+    AsJson,
+    DataDir,
+    Emotion,
+    Face,
+    FrameRate,
+    Language,
+    Say,
+    Seconds,
+    Speech,
+    Transcript,
+    Voice,
+    opened,
+)
+from studio.domain.clip_format import CLIP_FORMATS, choice
 from studio.errors import NotFoundError
 
 if TYPE_CHECKING:
     from studio.domain.render import Render
+
+Prompt = Annotated[str, typer.Argument(help="What to show; an adapter's trigger word calls its person.")]
+Base = Annotated[str, typer.Option(help="Base model; `studio base list` shows them.")]
+Worn = Annotated[list[str] | None, typer.Option(help="NAME or NAME:STRENGTH, -2 to 2; repeat.", show_default=False)]
+Negative = Annotated[str, typer.Option(help="What not to show.", show_default=False)]
+Steps = Annotated[
+    int | None, typer.Option(help="Of the sampler, 1 to 150; default the base's own.", show_default=False)
+]
+Guidance = Annotated[
+    float | None,
+    typer.Option(help="How closely the prompt is followed, 1 to 30; default the base's own.", show_default=False),
+]
+
+_DRAWN_CLIPS = choice([f.suffix for f in CLIP_FORMATS.values() if not f.has_alpha])
+"""A drawn clip has a background of its own."""
 
 commands = typer.Typer(**OPTIONS)
 
 
 @commands.command()
 def generate(
-    prompt: Annotated[str, typer.Argument(help="What to show; an adapter's trigger word calls its person.")],
-    base: Annotated[str, typer.Option(help="Base model; `studio base list` shows them.")] = "preview",
-    adapter: Annotated[
-        list[str] | None, typer.Option(help="NAME or NAME:STRENGTH, -2 to 2; repeat.", show_default=False)
-    ] = None,
-    negative: Annotated[str, typer.Option(help="What not to show.", show_default=False)] = "",
+    prompt: Prompt,
+    base: Base = "preview",
+    adapter: Worn = None,
+    negative: Negative = "",
     seed: Annotated[int, typer.Option(help="Of the first picture; the next ones count up.")] = 0,
-    steps: Annotated[
-        int | None, typer.Option(help="Of the sampler, 1 to 150; default the base's own.", show_default=False)
-    ] = None,
-    guidance: Annotated[
-        float | None,
-        typer.Option(help="How closely the prompt is followed, 1 to 30; default the base's own.", show_default=False),
-    ] = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
     size: Annotated[
         str | None, typer.Option(help="WIDTHxHEIGHT in pixels; default the base's own.", show_default=False)
     ] = None,
@@ -88,22 +112,18 @@ def generate(
 
 @commands.command()
 def video(
-    prompt: Annotated[str, typer.Argument(help="What to show; an adapter's trigger word calls its person.")],
-    out: Annotated[Path, typer.Option(help=f"Clip to write: {CLIPS}.")],
-    speech: Annotated[Path | None, typer.Option(help="A sound, or a video with sound.", show_default=False)] = None,
-    say: Annotated[str | None, typer.Option(help="Words for the offline voice.", show_default=False)] = None,
-    voice: Annotated[str, typer.Option(help="Offline voice.")] = "en-us",
-    transcript: Annotated[
-        str | None, typer.Option(help="What the sound says: a text file, or the words.", show_default=False)
-    ] = None,
-    language: Annotated[str, typer.Option(help="Language of the speech.")] = "en",
-    emotion: Annotated[list[str] | None, typer.Option(help="joy:0.6; repeat.")] = None,
-    amount: Annotated[list[str] | None, typer.Option(help="Layer of motion, head=0.5; repeat.")] = None,
-    base: Annotated[str, typer.Option(help="Base model; `studio base list` shows them.")] = "preview",
-    adapter: Annotated[
-        list[str] | None, typer.Option(help="NAME or NAME:STRENGTH, -2 to 2; repeat.", show_default=False)
-    ] = None,
-    negative: Annotated[str, typer.Option(help="What not to show.", show_default=False)] = "",
+    prompt: Prompt,
+    out: Annotated[Path, typer.Option(help=f"Clip to write: {_DRAWN_CLIPS}.")],
+    speech: Speech = None,
+    say: Say = None,
+    voice: Voice = "en-us",
+    transcript: Transcript = None,
+    language: Language = "en",
+    emotion: Emotion = None,
+    amount: Amount = None,
+    base: Base = "preview",
+    adapter: Worn = None,
+    negative: Negative = "",
     picture: Annotated[
         str | None,
         typer.Option(help="Begin with a picture, a file or a photo's id; default: draw it.", show_default=False),
@@ -112,19 +132,17 @@ def video(
     change: Annotated[float, typer.Option(help="How much of each frame is drawn anew, over 0 to 0.75.")] = 0.4,
     own_lips: Annotated[bool, typer.Option(help="Keep the rig's mouth and eyes, which drawing smears.")] = True,
     seed: Annotated[int, typer.Option(help="Of the picture and of the motion.")] = 0,
-    steps: Annotated[
-        int | None, typer.Option(help="Of the sampler, 1 to 150; default the base's own.", show_default=False)
-    ] = None,
-    guidance: Annotated[
-        float | None,
-        typer.Option(help="How closely the prompt is followed, 1 to 30; default the base's own.", show_default=False),
-    ] = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
     drawn: Annotated[
         str | None, typer.Option(help="WIDTHxHEIGHT the base draws in; default its own.", show_default=False)
     ] = None,
-    size: Size = None,
-    fps: Annotated[int, typer.Option(help="24, 25, 30 or 60.")] = 25,
-    seconds: Annotated[float | None, typer.Option(help="Only the first seconds.", show_default=False)] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Longer side in pixels; default the base's own, at least 256.", show_default=False),
+    ] = None,
+    fps: FrameRate = 25,
+    seconds: Seconds = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:

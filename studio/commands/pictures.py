@@ -13,7 +13,25 @@ import typer
 from studio.cli_output import Output
 from studio.commands.clip_output import clip_text, timed
 from studio.commands.meaning import assignments, picture_of, sound_of, words_of
-from studio.commands.shared import CLIPS, OPTIONS, AsJson, DataDir, Face, Photo, Size, opened
+from studio.commands.shared import (
+    OPTIONS,
+    Amount,
+    AsJson,
+    ClipFile,
+    DataDir,
+    Emotion,
+    Face,
+    FrameRate,
+    Language,
+    Photo,
+    Say,
+    Seconds,
+    Size,
+    Speech,
+    Transcript,
+    Voice,
+    opened,
+)
 from studio.domain.clip_format import CURVE_FORMATS, choice, clip_format_of
 from studio.domain.expression import ExpressionEdit
 
@@ -67,24 +85,22 @@ def controls(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 @commands.command()
 def animate(
     photo: Photo,
-    out: Annotated[Path, typer.Option(help=f"Clip to write: {CLIPS}.")],
-    speech: Annotated[Path | None, typer.Option(help="A sound, or a video with sound.", show_default=False)] = None,
-    say: Annotated[str | None, typer.Option(help="Words for the offline voice.", show_default=False)] = None,
-    voice: Annotated[str, typer.Option(help="Offline voice.")] = "en-us",
-    transcript: Annotated[
-        str | None, typer.Option(help="What the sound says: a text file, or the words.", show_default=False)
-    ] = None,
-    language: Annotated[str, typer.Option(help="Language of the speech.")] = "en",
-    emotion: Annotated[list[str] | None, typer.Option(help="joy:0.6; repeat.")] = None,
-    amount: Annotated[list[str] | None, typer.Option(help="Layer of motion, head=0.5; repeat.")] = None,
+    out: ClipFile,
+    speech: Speech = None,
+    say: Say = None,
+    voice: Voice = "en-us",
+    transcript: Transcript = None,
+    language: Language = "en",
+    emotion: Emotion = None,
+    amount: Amount = None,
     still: Annotated[bool, typer.Option("--still", help="No head motion (blinks stay).")] = False,
     values: Annotated[list[str] | None, typer.Option("--set", help="Expression under the whole clip.")] = None,
     preset: Annotated[str | None, typer.Option(help="Expression preset under the whole clip.")] = None,
     neutralise: Annotated[bool, typer.Option("--neutralise", help="Start from a neutral face.")] = False,
     seed: Annotated[int, typer.Option(help="Same seed, same clip.")] = 0,
-    fps: Annotated[int, typer.Option(help="24, 25, 30 or 60.")] = 25,
+    fps: FrameRate = 25,
     size: Size = None,
-    seconds: Annotated[float | None, typer.Option(help="Only the first seconds.", show_default=False)] = None,
+    seconds: Seconds = None,
     face: Face = None,
     engine: Annotated[str, typer.Option(help="Portrait engine.")] = "rig",
     curves: Annotated[Path | None, typer.Option(help=f"Curves beside it, {_CURVES}.", show_default=False)] = None,

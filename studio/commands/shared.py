@@ -23,7 +23,20 @@ Size = Annotated[
 ]
 Photo = Annotated[str, typer.Argument(help="A picture file, or the id of a photo in the studio.")]
 
+Speech = Annotated[Path | None, typer.Option(help="A sound, or a video with sound.", show_default=False)]
+Say = Annotated[str | None, typer.Option(help="Words for the offline voice.", show_default=False)]
+Voice = Annotated[str, typer.Option(help="Offline voice.")]
+Transcript = Annotated[
+    str | None, typer.Option(help="What the sound says: a text file, or the words.", show_default=False)
+]
+Language = Annotated[str, typer.Option(help="Language of the speech.")]
+Emotion = Annotated[list[str] | None, typer.Option(help="joy:0.6; repeat.")]
+Amount = Annotated[list[str] | None, typer.Option(help="Layer of motion, head=0.5; repeat.")]
+FrameRate = Annotated[int, typer.Option(help="24, 25, 30 or 60.")]
+Seconds = Annotated[float | None, typer.Option(help="Only the first seconds.", show_default=False)]
+
 CLIPS = choice([f"{f.suffix} ({f.note})" if f.note else f.suffix for f in CLIP_FORMATS.values()])
+ClipFile = Annotated[Path, typer.Option(help=f"Clip to write: {CLIPS}.")]
 
 OPTIONS: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 """How every group of commands behaves."""

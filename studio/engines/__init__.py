@@ -18,7 +18,8 @@ from typing import Any, Literal, cast
 
 from studio import pins
 from studio.engines.base import CaptionWriter, FaceAnalyser, PortraitAnimator, SpeechAnalyser, SpeechSynthesiser
-from studio.engines.base_diffusion import AdapterConverter, BaseFiles, ClipPainter, IdentityTrainer, ImageGenerator
+from studio.engines.base_diffusion import AdapterConverter, BaseFiles, IdentityTrainer, ImageGenerator
+from studio.engines.base_video import ClipPainter
 from studio.errors import EngineUnavailableError
 
 _DIFFUSION = {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from studio.domain.clip_format import CLIP_FORMATS
-from studio.engines.base_diffusion import PaintedFrames
+from studio.engines.base_video import PaintedFrames
 from studio.engines.media.pictures import read_picture
 from studio.engines.media.recipe import read_recipe
 from studio.errors import (

@@ -26,8 +26,8 @@ class AdapterUse(BaseModel):
     strength: Annotated[float, Field(ge=STRENGTH_RANGE[0], le=STRENGTH_RANGE[1])] = 1.0
 
 
-class GenerationRequest(BaseModel):
-    """Everything pictures are made from; round-trips through JSON.
+class DrawingFields(BaseModel):
+    """What pictures and the frames of clips are drawn from alike.
 
     Attributes:
         base: name of a base model.
@@ -36,13 +36,7 @@ class GenerationRequest(BaseModel):
         width, height: pixels, multiples of 8; None is what the base was made for.
         steps: of the sampler; None is what the base's card says.
         guidance: how closely the prompt is followed; 1 follows it without emphasis; None is what the card says.
-        seed: of the first picture; the i-th has seed + i.
-        count: how many pictures.
-        source: a picture to start from.
-        mask: what of it is drawn anew: "face", "background" (everything but the person), or a picture, white is new.
-        denoise: how much of the source may change, over 0 to 1.
-        identity_id: whose likeness is measured; None is the person of the adapters.
-        project_id: where the pictures are kept.
+        seed: of the (first) picture.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +50,20 @@ class GenerationRequest(BaseModel):
     steps: Annotated[int, Field(ge=1, le=150)] | None = None
     guidance: Annotated[float, Field(ge=1.0, le=30.0)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
+
+
+class GenerationRequest(DrawingFields):
+    """Everything pictures are made from; round-trips through JSON.
+
+    Attributes:
+        count: how many pictures; the i-th has seed + i.
+        source: a picture to start from.
+        mask: what of it is drawn anew: "face", "background" (everything but the person), or a picture, white is new.
+        denoise: how much of the source may change, over 0 to 1.
+        identity_id: whose likeness is measured; None is the person of the adapters.
+        project_id: where the pictures are kept.
+    """
+
     count: Annotated[int, Field(ge=1, le=64)] = 1
     source: MediaSource | None = None
     mask: MaskPreset | MediaSource | None = None

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from studio.engines.base import Image
-from studio.engines.base_diffusion import ClipOrder, ClipPainter
+from studio.engines.base_video import ClipOrder, ClipPainter
 from studio.services.clips.making import FrameSource
 from studio.services.pictures.generation import PreparedDrawing
 from studio.services.progress import OnProgress, Progress

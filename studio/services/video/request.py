@@ -10,29 +10,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from studio.domain.clip_format import clip_format
 from studio.domain.refusal import refusal
 from studio.engines.base import Amounts
 from studio.errors import UserInputError
 from studio.services.clips.request import AnimationRequest, check
-from studio.services.pictures.request import AdapterUse, GenerationRequest
+from studio.services.pictures.request import DrawingFields, GenerationRequest
 from studio.services.portraits.prepared import LARGEST_SIDE, SMALLEST_SIDE
 from studio.services.sources import MediaSource
 
 USUAL_CHANGE = 0.4
 LARGEST_CHANGE = 0.75
 """Beyond it little of the performance is left: frames are drawn too freely to hold together."""
-_OF_PICTURE = ("base", "prompt", "negative", "adapters", "width", "height", "steps", "guidance", "seed")
 
 
-class VideoRequest(BaseModel):
+class VideoRequest(DrawingFields):
     """Everything a clip of a taught person is made from; round-trips through JSON.
 
     Attributes:
-        base, prompt, negative, adapters, width, height, steps, guidance, seed: of the anchor picture and of every
-            frame; see `GenerationRequest`.
+        seed: of the anchor picture, of every frame and of the motion.
         picture: the anchor picture, a photo of the person or a picture of the library; None draws it from the prompt.
         face_index: which face of `picture`, 0 = largest.
         sound, text, voice, transcript, language, emotions, amounts, start_seconds, seconds: see `AnimationRequest`.
@@ -45,16 +43,6 @@ class VideoRequest(BaseModel):
         project_id: where the clip is kept.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    base: str = "preview"
-    prompt: Annotated[str, Field(max_length=4000)]
-    negative: Annotated[str, Field(max_length=4000)] = ""
-    adapters: Annotated[tuple[AdapterUse, ...], Field(max_length=8)] = ()
-    width: Annotated[int, Field(ge=32, le=2048)] | None = None
-    height: Annotated[int, Field(ge=32, le=2048)] | None = None
-    steps: Annotated[int, Field(ge=1, le=150)] | None = None
-    guidance: Annotated[float, Field(ge=1.0, le=30.0)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     picture: MediaSource | None = None
     face_index: Annotated[int, Field(ge=0)] | None = None
@@ -88,7 +76,7 @@ class VideoRequest(BaseModel):
         Raises:
             ValidationError: what it says cannot be a picture.
         """
-        values = {name: getattr(self, name) for name in _OF_PICTURE}
+        values = {name: getattr(self, name) for name in DrawingFields.model_fields}
         return GenerationRequest(**values, identity_id=self.identity_id, project_id=self.project_id)
 
     def of_clip(self, portrait: MediaSource, size: int, face_index: int | None) -> AnimationRequest:

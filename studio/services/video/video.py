@@ -21,7 +21,7 @@ from studio.domain.clip_format import clip_format
 from studio.domain.job import Job
 from studio.domain.render import NewRender, Render
 from studio.engines.base import Image
-from studio.engines.base_diffusion import ClipOrder
+from studio.engines.base_video import ClipOrder
 from studio.errors import NoFaceError, SeveralFacesError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.clips.making import AnimationResult, ClipMaker
@@ -374,7 +374,8 @@ class Video:
         if made_by is None:
             return
         engines = self._portraits.engines
-        for role, here in (("portrait", engines.animator()), ("painter", engines.painter())):
+        drew = (("portrait", engines.animator()), ("painter", engines.painter()), ("generator", engines.generator()))
+        for role, here in drew:
             noted, now = made_by["engines"][role], f"{here.name} {here.version}"
             if noted != now:
                 raise UserInputError(

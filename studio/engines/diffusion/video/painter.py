@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from studio.domain.adapter import AdapterFile
 from studio.domain.base_model import BaseLocation
 from studio.engines.base import Image
-from studio.engines.base_diffusion import ClipOrder, PaintedFrames
+from studio.engines.base_video import ClipOrder, PaintedFrames
 from studio.engines.diffusion import runtime
 from studio.engines.diffusion.drawing.generator import DiffusionGenerator
 from studio.engines.diffusion.drawing.sampling import fit
@@ -54,7 +54,7 @@ class DiffusionPainter:
         maps: NDArray[np.uint8] | None = None,
         on_step: Callable[[int, int], None] | None = None,
     ) -> PaintedFrames:
-        """Draw some frames of a clip together; see `studio.engines.base_diffusion.ClipPainter`."""
+        """Draw some frames of a clip together; see `studio.engines.base_video.ClipPainter`."""
         if control is not None and (motion is None or maps is None):
             raise UserInputError(
                 "Control needs motion weights and a performance.", "Choose both, or leave the control out."

@@ -11,7 +11,7 @@ import torch
 
 from studio.domain.anchor import Anchor
 from studio.domain.base_model import BaseLocation
-from studio.engines.base_diffusion import ClipOrder
+from studio.engines.base_video import ClipOrder
 from studio.engines.diffusion.bases.inspecting import inspect_base
 from studio.engines.diffusion.bases.loading import load_base
 from studio.engines.diffusion.drawing.generator import DiffusionGenerator
