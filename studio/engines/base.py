@@ -1,5 +1,6 @@
-"""The interfaces behind which engines of faces, portraits and speech live; those of diffusion are in `base_diffusion`, `base_video`.
+"""The interfaces behind which engines of faces, portraits and speech live.
 
+Those of diffusion are in `base_diffusion` and `base_video`.
 A service knows these Protocols and nothing of what is behind them. Pictures
 are `uint8` RGB, height x width x 3; sound is `float32` mono in -1..1.
 """
