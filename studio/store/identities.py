@@ -30,6 +30,9 @@ from studio.store.runs import RunFolders, Runs
 PASSING = ("cache/window", "scratch", "trash")
 """Folders of the data folder whose files bear no name of whom they show: all of them go when a person goes."""
 
+FILE_CLOCK_LAG = 0.1
+"""Seconds by which a file's time may lie before the clock's: file systems read the clock once a tick or more rarely."""
+
 
 def passing_files(data_dir: Path, since: float = math.inf) -> list[Path]:
     """Return files that are only passed on: copies for the page, half-made clips and their sounds, the trash.
@@ -237,9 +240,9 @@ class Identities:
             )
 
     def _oldest_work(self) -> float:
-        """Return when the oldest running job of anybody began, in seconds of the epoch; infinity without one."""
+        """Return from when on a file may be of a running job, in seconds of the epoch; infinity without one."""
         started = self._database.value("SELECT min(started) FROM jobs WHERE state = 'running'")
-        return math.inf if started is None else to_moment(started).timestamp()
+        return math.inf if started is None else to_moment(started).timestamp() - FILE_CLOCK_LAG
 
     def _delete_rows(self, id: str) -> DeletionPlan:
         """Delete all rows of a person inside the caller's transaction and count them."""
