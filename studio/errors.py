@@ -17,12 +17,25 @@
 
 `JobCancelled` is control flow and stands outside the tree, so that no
 `except StudioError` swallows it. A message is one sentence for the person at
-the screen; the hint says what to do about it.
+the screen; the hint says what to do about it. What helps at the console is of
+no use in the window: where the two differ, whoever raises says both, and each
+front door shows its own.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 LONGEST_SENTENCE = 300
+INSTALL_AGAIN = "A file of the studio itself is missing or damaged: install the studio again."
+"""What helps in the window where the console can build the file anew."""
+
+
+class Told(NamedTuple):
+    """What one front door shows of an error: a sentence, and what to do about it there."""
+
+    message: str
+    hint: str = ""
 
 
 def in_brief(text: str) -> str:
@@ -33,14 +46,33 @@ def in_brief(text: str) -> str:
 
 
 class StudioError(Exception):
-    """An error shown to the person as it is: `message` and, beneath it, `hint`."""
+    """An error shown to the person as it is: `message` and, beneath it, `hint`.
+
+    Attributes:
+        message, hint: for the command line and for programs; they may name commands and ids.
+        in_window: for the page, which has tabs and buttons instead.
+    """
 
     exit_code = 1
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(
+        self, message: str, hint: str = "", *, window: str | None = None, window_message: str | None = None
+    ) -> None:
+        """Say what is wrong.
+
+        Args:
+            window: the hint in the window; None where `hint` helps there too.
+            window_message: the sentence in the window; None where `message` is understood there too.
+        """
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.in_window = Told(message if window_message is None else window_message, hint if window is None else window)
+
+    def about(self, name: str) -> None:
+        """Let the sentence say which file it is about."""
+        self.message, at_window = (f"{name}: {m[0].lower()}{m[1:]}" for m in (self.message, self.in_window.message))
+        self.in_window = Told(at_window, self.in_window.hint)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
@@ -80,6 +112,22 @@ class NotFoundError(StudioError):
     """A row or file that does not exist, or not for this owner."""
 
     exit_code = 3
+
+    @classmethod
+    def row(cls, noun: str, id: str, listing: str) -> NotFoundError:
+        """Return what is said of an id that names nothing.
+
+        Args:
+            noun: what it should be, e.g. "training run".
+            id: as it was given; the window, where nobody types ids, does not repeat it.
+            listing: what shows those that are there, e.g. "`studio runs list`", or words.
+        """
+        return cls(
+            f"There is no {noun} {id!r}.",
+            f"It may have been deleted; {listing} shows what is there.",
+            window_message=f"That {noun} is not there any more.",
+            window="It may have been deleted in another window; open the tab again.",
+        )
 
 
 class ConflictError(StudioError):

@@ -94,13 +94,12 @@ def require(consents: Iterable[Consent], scope: Scope, at: datetime, person: str
     held = tuple(consents)
     if is_allowed(held, scope, at):
         return
-    hint = f"Record on the Identities tab, or with `studio identity consent`, who agreed to “{scope}”, and until when."
     about = [c for c in held if scope in c.scopes]
     if not held:
-        raise ConsentMissingError(f"No consent of {person} is recorded.", hint)
+        raise _missing(f"No consent of {person} is recorded.", scope)
     if not about:
         had = ", ".join(s for s in SCOPES if any(s in c.scopes for c in held))
-        raise ConsentMissingError(f"{person} agreed to {had}, but not to {scope}.", hint)
+        raise _missing(f"{person} agreed to {had}, but not to {scope}.", scope)
     last = max(about, key=lambda c: c.granted_at)
     if last.revoked_at is not None and last.revoked_at <= at:
         why = f"was taken back on {day_of(last.revoked_at)}"
@@ -108,4 +107,11 @@ def require(consents: Iterable[Consent], scope: Scope, at: datetime, person: str
         why = f"ended on {last_day(last.until)}"
     else:
         why = f"begins only on {day_of(last.granted_at)}"
-    raise ConsentMissingError(f"The consent of {person} to {scope} {why}.", hint)
+    raise _missing(f"The consent of {person} to {scope} {why}.", scope)
+
+
+def _missing(message: str, scope: Scope) -> ConsentMissingError:
+    asked = f"who agreed to “{scope}”, and until when."
+    return ConsentMissingError(
+        message, f"Record with `studio identity consent` {asked}", window=f"Record on the Identities tab {asked}"
+    )

@@ -246,9 +246,9 @@ class ExpressionEdit:
             control = CONTROL.get(name)
             if control is None:
                 near = [c for c in CONTROL if name.lower()[:5] in c.lower()][:4]
+                meant = f"Did you mean {', '.join(near)}?" if near else ""
                 raise UserInputError(
-                    f"There is no control named {name!r}.",
-                    f"Did you mean {', '.join(near)}?" if near else "`studio edit --help` lists the controls.",
+                    f"There is no control named {name!r}.", meant or "`studio controls` lists them.", window=meant
                 )
             if not np.isfinite(value) or not control.minimum - 1e-6 <= value <= control.maximum + 1e-6:
                 raise UserInputError(

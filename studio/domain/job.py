@@ -21,6 +21,8 @@ from itertools import pairwise
 from statistics import median
 from typing import Any, Literal, get_args
 
+from studio.errors import StudioError, Told
+
 Lane = Literal["main", "long"]
 """Each lane has a worker process of its own, so that a training of hours holds up no picture."""
 LANES: tuple[Lane, ...] = get_args(Lane)
@@ -62,7 +64,8 @@ class Failure:
 
     Attributes:
         error: class name of the exception, or "ProcessEnded".
-        message, hint: one sentence for the person, and what to do.
+        message, hint: one sentence for the person, and what to do, at the console.
+        window_message, window_hint: the same in the window; None where it is not another.
         exit_code: of the process, when it ended by itself; negative is a signal.
     """
 
@@ -70,6 +73,28 @@ class Failure:
     message: str
     hint: str = ""
     exit_code: int | None = None
+    window_message: str | None = None
+    window_hint: str | None = None
+
+    @classmethod
+    def of(cls, error: StudioError) -> Failure:
+        """Return what a job keeps of an error, for every front door."""
+        shown = error.in_window
+        return cls(
+            error=type(error).__name__,
+            message=error.message,
+            hint=error.hint,
+            window_message=shown.message if shown.message != error.message else None,
+            window_hint=shown.hint if shown.hint != error.hint else None,
+        )
+
+    @property
+    def in_window(self) -> Told:
+        """What the page shows of it."""
+        return Told(
+            self.message if self.window_message is None else self.window_message,
+            self.hint if self.window_hint is None else self.window_hint,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,6 +56,18 @@ def refusal(exc: ValidationError, inside: str = "", hint: str = HINT) -> UserInp
     return UserInputError(_SENTENCES.get(kind, usual).format_map(said), hint)
 
 
+def in_a_file(what: str, exc: Exception, hint: str = "Mend or delete the file.") -> UserInputError:
+    """Say what is wrong with a file of ours that a person may have changed.
+
+    Args:
+        what: the file, as "The preset file joy.json".
+        exc: what reading it as text, as JSON or as that kind of file raised.
+    """
+    if isinstance(exc, ValidationError):
+        return UserInputError(f"{what} cannot be used: {refusal(exc).message}", hint)
+    return UserInputError(f"{what} cannot be read: {exc}.", hint, window_message=f"{what} cannot be read.")
+
+
 def place(parts: tuple[int | str, ...]) -> str:
     """Return where a value stands, as a person names it: "amounts.head"; the number in a list is left out."""
     return ".".join(part[:_LONGEST_INPUT] for part in parts if isinstance(part, str) and part)

@@ -20,7 +20,7 @@ from studio import pins
 from studio.engines.base import CaptionWriter, FaceAnalyser, PortraitAnimator, SpeechAnalyser, SpeechSynthesiser
 from studio.engines.base_diffusion import AdapterConverter, BaseFiles, IdentityTrainer, ImageGenerator
 from studio.engines.base_video import ClipPainter
-from studio.errors import EngineUnavailableError
+from studio.errors import INSTALL_AGAIN, EngineUnavailableError
 
 _DIFFUSION = {
     "torch": "torch",
@@ -201,7 +201,11 @@ def load(entry: EngineEntry, assets: Path) -> Callable[..., Any]:
     if missing:
         packages = [m for m in missing if m in entry.needs.values()]
         hint = f"pip install {' '.join(packages)}" if packages else "Run `python -m studio assets build`."
-        raise EngineUnavailableError(f"{entry.title} cannot start: {', '.join(missing)} is missing.", hint)
+        raise EngineUnavailableError(
+            f"{entry.title} cannot start: {', '.join(missing)} is missing.",
+            hint,
+            window=f"Install what it needs: {hint}" if packages else INSTALL_AGAIN,
+        )
     refused = pins.refused(tuple(entry.needs.values()))
     if refused:
         raise EngineUnavailableError(f"{entry.title} cannot start: {pins.sentence(refused)}.", pins.mending())
@@ -210,7 +214,9 @@ def load(entry: EngineEntry, assets: Path) -> Callable[..., Any]:
         return cast("Callable[..., Any]", getattr(importlib.import_module(module), name))
     except ImportError as exc:
         raise EngineUnavailableError(
-            f"{entry.title} cannot start: {exc}.", "Run `python -m studio doctor` to see what is missing."
+            f"{entry.title} cannot start: {exc}.",
+            "Run `python -m studio doctor` to see what is missing.",
+            window="The Settings tab says what is missing.",
         ) from exc
 
 

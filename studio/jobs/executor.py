@@ -295,13 +295,13 @@ def _failure(exc: BaseException, context: _Context) -> Failure:
     name = type(exc).__name__
     if isinstance(exc, StudioError):
         context.log(f"{name}: {exc}")
-        return Failure(error=name, message=exc.message, hint=exc.hint)
+        return Failure.of(exc)
     context.log("".join(traceback.format_exception(exc)).rstrip())
     if isinstance(exc, MemoryError):
         return Failure(error=name, message="The job ran out of memory.", hint="Choose a smaller size, then retry.")
     refused = of_disk(exc)
     if refused is not None:
-        return Failure(error=type(refused).__name__, message=refused.message, hint=refused.hint)
+        return Failure.of(refused)
     if isinstance(exc, SystemExit):
         code = exc.code if isinstance(exc.code, int) else 1
         return Failure(error=name, message=f"The job ended itself (exit code {code}).", exit_code=code)

@@ -159,7 +159,12 @@ def load_attribute(path: str) -> Any:
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as exc:
-        raise JobError(f"{path} cannot be loaded ({exc}).", "Reinstall the studio; `studio doctor` checks it.") from exc
+        raise JobError(
+            f"{path} cannot be loaded ({exc}).",
+            "Reinstall the studio; `studio doctor` checks it.",
+            window_message="A part of the studio cannot be loaded.",
+            window="Reinstall the studio; the Settings tab checks it.",
+        ) from exc
 
 
 def find_kind(kinds: KindTable, name: str) -> JobKind[Any]:

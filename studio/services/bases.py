@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from studio.domain.base_model import BaseLocation, BaseModelCard
 from studio.domain.job import Job
+from studio.domain.refusal import in_a_file
 from studio.errors import ConflictError, NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.outside import json_of
@@ -92,9 +93,7 @@ def read_card(path: Path) -> BaseModelCard:
         document = json_of(path.read_text(encoding="utf-8"))
         card = BaseModelCard.model_validate({k: v for k, v in document.items() if k != "$schema"})
     except (OSError, ValueError, AttributeError, ValidationError) as exc:
-        raise UserInputError(
-            f"The base model card {path.name} cannot be used: {exc}.", "Correct or delete it."
-        ) from exc
+        raise in_a_file(f"The base model card {path.name}", exc) from exc
     if card.name != path.stem:
         raise UserInputError(f"The card {path.name} names itself {card.name!r}.", f"Name the file {card.name}.json.")
     return card
@@ -174,6 +173,7 @@ class Bases:
             raise ConflictError(
                 f"The weights of {entry.card.title} are others than when it was added.",
                 f"Run `studio base remove {name}` and add it again; adapters trained on it may not fit.",
+                window="Bring the old weights back, or choose another base.",
             )
         return replace(found, resolution=entry.card.resolution)
 
@@ -304,11 +304,16 @@ def _absent(entry: BaseEntry) -> NotFoundError:
         return NotFoundError(
             f"{card.title} is not downloaded{begun}.",
             f"Run `studio base download {card.name}` ({card.download_bytes / 1e9:.1f} GB, licence {card.licence}).",
+            window=f"“Download” below its name on Train or Generate fetches it ({card.download_bytes / 1e9:.1f} GB).",
         )
     if card.source == "embedded":
-        return NotFoundError(f"{card.title} is missing from the assets.", "Run `studio base build`.")
+        return NotFoundError(
+            f"{card.title} is missing from the assets.", "Run `studio base build`.", window="Install the studio again."
+        )
     return NotFoundError(
-        f"The files of {card.title} are gone.", f"Bring them back, or `studio base remove {card.name}`."
+        f"The files of {card.title} are gone.",
+        f"Bring them back, or `studio base remove {card.name}`.",
+        window="Bring them back, or choose another base.",
     )
 
 

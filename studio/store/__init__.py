@@ -137,7 +137,7 @@ def _refuse_lost_database(data_dir: Path) -> None:
     hint = (
         f"Put the newest copy back: copy {copies[-1]} to {path}."
         if copies
-        else "There is no copy in its backups folder: put studio.db back from your own, or choose another --data-dir."
+        else "There is no copy in its backups folder: put back your own, or choose another data folder."
     )
     state = "empty" if path.exists() else "missing"
     raise StoreError(f"The database in {data_dir} is {state}, but {kept} media file(s) are there.", hint)

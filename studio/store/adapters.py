@@ -63,9 +63,7 @@ class Adapters:
         """
         row = self._database.row("SELECT * FROM adapters WHERE owner = ? AND id = ?", [self._owner, id])
         if row is None:
-            raise NotFoundError(
-                f"There is no adapter {id!r}.", "It may have been deleted; `studio adapter list` shows what is there."
-            )
+            raise NotFoundError.row("adapter", id, "`studio adapter list`")
         return _adapter(row)
 
     def find(self, name: str) -> Adapter | None:

@@ -52,6 +52,7 @@ class Bases:
             raise NotFoundError(
                 f"There is no base model {name!r} of your own.",
                 "It may have been deleted; `studio base list` shows what is there.",
+                window="It may have been removed; the base models are listed on the Train tab.",
             )
         return found
 
@@ -70,6 +71,7 @@ class Bases:
             raise NotFoundError(
                 f"There is no base model {name!r} of your own.",
                 "It may have been deleted; `studio base list` shows what is there.",
+                window="It may have been removed; the base models are listed on the Train tab.",
             )
 
 

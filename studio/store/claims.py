@@ -44,7 +44,7 @@ class Claims:
         """
         row = self._database.row(f"SELECT {COLUMNS} WHERE j.id = ?", [id])
         if row is None:
-            raise NotFoundError(f"There is no job {id!r}.", "It may have been deleted.")
+            raise NotFoundError.row("job", id, "`studio jobs list`")
         return read_job(row)
 
     def claim_next(self, claim: Claim, takes: Takes = ALL_KINDS) -> Job | None:

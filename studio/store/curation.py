@@ -95,7 +95,11 @@ class Curation:
         """
         row = self._database.row("SELECT * FROM intakes WHERE owner = ? AND id = ?", [self._owner, id])
         if row is None:
-            raise NotFoundError(f"There is no intake {id!r}.", "Drop the photos again on the Identities tab.")
+            raise NotFoundError(
+                f"There is no intake {id!r}.",
+                "Drop the photos again on the Identities tab.",
+                window_message="That heap of photos is not there any more.",
+            )
         names = self._database.rows("SELECT face, name FROM intake_names WHERE intake_id = ? ORDER BY rowid", [id])
         links = self._database.rows(
             "SELECT first, second, same FROM intake_links WHERE intake_id = ? ORDER BY rowid", [id]
@@ -121,7 +125,11 @@ class Curation:
         with self._database.transaction():
             media = self._media.of_rows({"intakes": [id]})
             if not self._database.execute("DELETE FROM intakes WHERE owner = ? AND id = ?", [self._owner, id]):
-                raise NotFoundError(f"There is no intake {id!r}.", "It was discarded already.")
+                raise NotFoundError(
+                    f"There is no intake {id!r}.",
+                    "It was discarded already.",
+                    window_message="That heap of photos is not there any more.",
+                )
             self._media.discard_unused(media)
         self._media.finish_deletions()
 

@@ -44,7 +44,7 @@ APPLICATION_ID = 0x4C494B45
 _FULL = ("The disk is full, so nothing was written.", "Free some space, then try again.")
 _READ_ONLY = (
     "The data folder cannot be written.",
-    "Choose another folder with --data-dir, or change its permissions.",
+    "Change its permissions, or start the studio with another data folder.",
 )
 _CORRUPT = (
     "The database is damaged or is no database.",
@@ -90,17 +90,23 @@ def translated(path: Path) -> Iterator[None]:
         ) from exc
     except sqlite3.IntegrityError as exc:
         raise ConflictError(
-            f"The change does not fit what is stored ({exc}).", "Reload, then check names and what it refers to."
+            f"The change does not fit what is stored ({exc}).",
+            "Reload, then check names and what it refers to.",
+            window_message="The change does not fit what is stored.",
         ) from exc
     except sqlite3.Error as exc:
         # The low byte is the primary code; extended codes say where it happened.
         code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
         if code in _MAY_BE_FULL and _is_full(path):
             raise StoreError(*_FULL) from exc
-        message, hint = _SENTENCES.get(
-            code, (f"The database refused: {exc}.", "`studio doctor` checks the data folder.")
-        )
-        raise StoreError(message, hint) from exc
+        if code in _SENTENCES:
+            raise StoreError(*_SENTENCES[code]) from exc
+        raise StoreError(
+            f"The database refused: {exc}.",
+            "`studio doctor` checks the data folder.",
+            window_message="The database refused.",
+            window="Settings checks the whole studio; its log says more.",
+        ) from exc
 
 
 class Database:
@@ -313,12 +319,14 @@ class Database:
 
     def _refuse_strangers(self) -> None:
         if self.value("PRAGMA application_id") != APPLICATION_ID and self.value("SELECT count(*) FROM sqlite_master"):
-            raise StoreError(f"{self.path.name} belongs to another program.", "Choose another folder with --data-dir.")
+            raise StoreError(
+                f"{self.path.name} belongs to another program.", "Start the studio with another data folder."
+            )
         unknown = [name for name in self._applied() if name not in migrations.NAMES]
         if unknown:
             raise StoreError(
                 f"The data folder was made by a newer studio (it has {unknown[-1]}).",
-                "Update the studio, or choose another folder with --data-dir; nothing was changed.",
+                "Update the studio, or start it with another data folder; nothing was changed.",
             )
 
     def _set_journal(self) -> None:

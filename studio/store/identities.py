@@ -98,9 +98,7 @@ class Identities:
         """
         row = self._database.row("SELECT * FROM identities WHERE owner = ? AND id = ?", [self._owner, id])
         if row is None:
-            raise NotFoundError(
-                f"There is no identity {id!r}.", "It may have been deleted; `studio identity list` shows what is there."
-            )
+            raise NotFoundError.row("identity", id, "`studio identity list`")
         return self._identity(row)
 
     def find(self, name: str) -> Identity | None:

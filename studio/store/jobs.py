@@ -67,9 +67,7 @@ class Jobs:
         """
         row = self._database.row(f"SELECT {COLUMNS} WHERE j.owner = ? AND j.id = ?", [self._owner, id])
         if row is None:
-            raise NotFoundError(
-                f"There is no job {id!r}.", "It may have been deleted; `studio jobs list` shows what is there."
-            )
+            raise NotFoundError.row("job", id, "`studio jobs list`")
         return read_job(row)
 
     def list(self, *, states: Sequence[JobState] = (), limit: int = 100) -> tuple[Job, ...]:

@@ -54,7 +54,7 @@ def disk_errors() -> Iterator[None]:
         if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StoreError(
                 "The data folder cannot be written.",
-                "Choose another folder with --data-dir, or change its permissions.",
+                "Change its permissions, or start the studio with another data folder.",
             ) from exc
         raise StoreError(f"The disk refused: {exc.strerror or exc}.", "Check the disk, then try again.") from exc
 
@@ -72,7 +72,7 @@ def make_folder(path: Path) -> None:
         except (FileExistsError, FileNotFoundError, NotADirectoryError) as exc:
             raise StoreError(
                 f"The folder {path} cannot be made.",
-                "Choose another data folder with --data-dir; this path is a file, or leads through one.",
+                "This path is a file, or leads through one: start the studio with another data folder.",
             ) from exc
 
 
@@ -314,7 +314,9 @@ class MediaFolder:
     def path(self, sha256: str, suffix: str) -> Path:
         """Return where bytes of that hash lie, or would."""
         if not re.fullmatch(r"[0-9a-f]{64}", sha256):
-            raise NotFoundError("That is no sha256 of a medium.", "Take it from `studio library show`.")
+            raise NotFoundError(
+                "That is no sha256 of a medium.", "Take it from `studio library show`.", window="Open the tab again."
+            )
         return self.folder / sha256[:2] / sha256[2:4] / (sha256 + suffix)
 
     def _files(self) -> list[Path]:
@@ -392,11 +394,18 @@ class Media:
         """
         row = self._database.row("SELECT extension FROM media WHERE owner = ? AND sha256 = ?", [self._owner, sha256])
         if row is None:
-            raise NotFoundError(f"There is no medium {sha256[:12]}.", "`studio library verify` checks all files.")
+            raise NotFoundError(
+                f"There is no medium {sha256[:12]}.",
+                "`studio library verify` checks all files.",
+                window_message="A file that belongs to this is not there any more.",
+                window="“Check all files” in the Library says what is missing.",
+            )
         path = self._files.path(sha256, row["extension"])
         if not path.is_file():
             raise NotFoundError(
-                f"The file of medium {sha256[:12]} is missing.", "Restore it from a backup of the data folder."
+                f"The file of medium {sha256[:12]} is missing.",
+                "Restore it from a backup of the data folder.",
+                window_message="A file that belongs to this is missing from the data folder.",
             )
         return path
 

@@ -70,7 +70,7 @@ class Photos:
         """
         row = self._database.row("SELECT * FROM photos WHERE owner = ? AND id = ?", [self._owner, id])
         if row is None:
-            raise NotFoundError(f"There is no photo {id!r}.", "Choose one on the Identities tab.")
+            raise NotFoundError.row("photo", id, "`studio identity show`")
         return _photo(row)
 
     def list(self, *, identity_id: str | None = None, sha256: str | None = None) -> tuple[Photo, ...]:

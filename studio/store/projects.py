@@ -38,7 +38,7 @@ class Projects:
         """
         row = self._database.row("SELECT * FROM projects WHERE owner = ? AND id = ?", [self._owner, id])
         if row is None:
-            raise NotFoundError(f"There is no project {id!r}.", "Choose one from the list.")
+            raise NotFoundError.row("project", id, "the list")
         return _project(row)
 
     def find(self, name: str) -> Project | None:

@@ -68,9 +68,7 @@ class Renders:
         """
         row = self._database.row(f"SELECT {_COLUMNS} WHERE r.owner = ? AND r.id = ?", [self._owner, id])
         if row is None:
-            raise NotFoundError(
-                f"There is no render {id!r}.", "It may have been deleted; `studio library list` shows what is there."
-            )
+            raise NotFoundError.row("render", id, "`studio library list`")
         return _render(row)
 
     def page(

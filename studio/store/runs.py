@@ -106,9 +106,7 @@ class Runs:
         """
         row = self._database.row("SELECT * FROM runs WHERE owner = ? AND id = ?", [self._owner, id])
         if row is None:
-            raise NotFoundError(
-                f"There is no training run {id!r}.", "It may have been deleted; `studio runs list` shows what is there."
-            )
+            raise NotFoundError.row("training run", id, "`studio runs list`")
         return _run(row)
 
     def list(self, *, identity_id: str | None = None) -> tuple[TrainingRun, ...]:
@@ -282,10 +280,7 @@ class Runs:
         """
         row = self._database.row("SELECT * FROM checkpoints WHERE owner = ? AND id = ?", [self._owner, id])
         if row is None:
-            raise NotFoundError(
-                f"There is no checkpoint {id!r}.",
-                "It may have been deleted; `studio runs checkpoints RUN` shows what is there.",
-            )
+            raise NotFoundError.row("checkpoint", id, "`studio runs checkpoints RUN`")
         return _checkpoint(row)
 
     def checkpoints(self, run_id: str) -> tuple[Checkpoint, ...]:
@@ -344,7 +339,11 @@ class Runs:
         )
         row = self._database.row(f"{_CELLS} WHERE g.owner = ? AND g.id = ?", [self._owner, cell_id])
         if row is None:
-            raise NotFoundError(f"There is no picture {cell_id!r} in a grid.", "Draw the grid anew.")
+            raise NotFoundError(
+                f"There is no picture {cell_id!r} in a grid.",
+                "Draw the grid anew.",
+                window_message="That picture of the grid is not there any more.",
+            )
         return _cell(row)
 
 

@@ -59,7 +59,7 @@ class Variants:
         """
         found = self._where("v.id = ?", [id])
         if not found:
-            raise NotFoundError(f"There is no variant {id!r}.", "Reload the page.")
+            raise NotFoundError.row("variant", id, "`studio identity variants --list`")
         return found[0]
 
     def set_kept(self, ids: Iterable[str], kept: bool) -> None:

@@ -1,7 +1,7 @@
 """The wall between handlers and the person: errors become one sentence and a hint.
 
-A StudioError is shown as it is; anything else is a bug, is logged with its
-traceback and shown as one sentence. A traceback never reaches the page. The
+A StudioError is shown in the words that it has for the window; anything else is
+a bug, is logged with its traceback and shown as one sentence. A traceback never reaches the page. The
 page's own events keep what they had on the screen; calls from outside (the
 API) get the sentence as an error.
 """
@@ -12,7 +12,6 @@ import functools
 import html
 import inspect
 import logging
-import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -28,52 +27,12 @@ BUG = "Something went wrong inside the studio."
 BUG_HINT = "Nothing was lost; the log says more. Try again, or restart the studio."
 
 
-ON_THE_PAGE = {
-    "base download": "Download it on the Train or Generate tab, where it is chosen.",
-    "base list": "The base models are listed on the Train tab.",
-    "adapter import": "Bring it in on the Train tab, under Adapters.",
-    "adapter list": "The adapters are listed on the Train tab.",
-    "identity consent": "Record it on the person's page under Identities.",
-    "library verify": "Run “Check all files” in the Library.",
-    "doctor": "Settings checks the whole studio.",
-    "jobs list": "The Jobs tab shows what is there.",
-}
-"""For a command of a hint, what does the same on the page."""
-GONE = "It may have been deleted in another window; open the tab again."
-_COMMAND = re.compile(r"`(?:python -m )?studio ([a-z]+(?: [a-z]+)?)[^`]*`")
-_NO_SUCH = re.compile(r"There is no ([a-z ]+) '[^']{10,}'\.")
-
-
-def for_the_page(message: str, hint: str) -> tuple[str, str]:
-    """Return message and hint as they help on a page: no ids that nobody typed, no commands of a console.
-
-    A sentence of the hint that names a command gives way to what does the same in the window, or goes.
-    """
-    message = _NO_SUCH.sub(r"That \1 is not there any more.", message)
-    kept: list[str] = []
-    for part in re.split(r"(?<=[.!?]) +(?=[A-Z`“])", hint):
-        command = _COMMAND.search(part)
-        if command is None and " --" not in part:
-            kept.append(part)
-        elif "tab" in part and command is not None:  # it says both ways: the page's stays
-            told = re.sub(r",? or (?:with|on the command line with) `[^`]*`,?|(?:with )?`[^`]*`, or ", "", part)
-            kept.append(told)
-        elif command is not None:
-            words = command[1].split()
-            known = ON_THE_PAGE.get(" ".join(words[:2])) or ON_THE_PAGE.get(words[0])
-            kept.append(GONE if part.startswith("It may have been deleted") else known or "")
-        else:
-            kept.append(part.split(", or give --")[0].rstrip(".") + "." if ", or give --" in part else "")
-    return message, " ".join(p for p in kept if p)
-
-
 def sentence(error: BaseException) -> tuple[str, str]:
     """Return what to tell the person on the page, and what to do about it there."""
     said = error if isinstance(error, StudioError) else of_disk(error)
     if said is None:
         return BUG, BUG_HINT
-    message, hint = for_the_page(said.message, said.hint)
-    return in_brief(message), in_brief(hint)
+    return in_brief(said.in_window.message), in_brief(said.in_window.hint)
 
 
 def told_outside(error: BaseException) -> tuple[str, str]:

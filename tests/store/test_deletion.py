@@ -118,7 +118,8 @@ def test_the_clip_of_somebody_else_that_is_being_made_is_spared(store: Store) ->
     os.utime(old, (1, 1))
     claim = Claim(token="t", pid=os.getpid(), process_started=0.0, host="here")
     job = store.claims.claim_next(claim)
-    assert job is not None and job.started is not None
+    assert job is not None
+    assert job.started is not None
     new = old.with_name("clip-2.mp4")
     new.write_bytes(b"Bob")
     begun = job.started.timestamp() - 0.01

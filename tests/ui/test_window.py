@@ -12,7 +12,6 @@ import pytest
 from studio.ui import guard
 from tests.ui.conftest import PHONE, ROOT, fetch, free_port
 
-HINTING = ("domain", "engines", "jobs", "services", "store")
 """Rooms whose errors reach the page."""
 LONG_SPEECH_COPIES = 30
 """A minute: its clip is not done before it is cancelled."""
@@ -235,55 +234,6 @@ def test_a_notice_shows_names_as_they_are_written(show, monkeypatch):
     monkeypatch.setattr(guard.gr, "Warning", lambda words, duration: said.append(words))
     show("“A <b>” is in the queue.", 4)
     assert said == ["“A &lt;b&gt;” is in the queue."]
-
-
-@pytest.mark.parametrize(
-    ("message", "hint", "said"),
-    [
-        (
-            "There is no render '1m8kgqcatbkn629'.",
-            "It may have been deleted; `studio library list` shows what is there.",
-            "That render is not there any more. It may have been deleted in another window; open the tab again.",
-        ),
-        (
-            "SD 1.5 is not here.",
-            "Run `studio base download sd15` (2.1 GB, licence CreativeML).",
-            "SD 1.5 is not here. Download it on the Train or Generate tab, where it is chosen.",
-        ),
-        (
-            "Ann did not agree.",
-            "Record on the Identities tab, or with `studio identity consent`, who agreed to “train”, and until when.",
-            "Ann did not agree. Record on the Identities tab who agreed to “train”, and until when.",
-        ),
-        (
-            "The picture shows 2 faces.",
-            "Pick one in the window, or give --face 1 to --face 2 on the command line (1 is the largest).",
-            "The picture shows 2 faces. Pick one in the window.",
-        ),
-        ("Nothing is moved.", "Move a slider first.", "Nothing is moved. Move a slider first."),
-        ("There is no preset 'Ann'.", "Presets: joy.", "There is no preset 'Ann'. Presets: joy."),
-    ],
-)
-def test_the_page_says_no_ids_and_no_commands(message, hint, said):
-    from studio.errors import UserInputError
-
-    assert " ".join(guard.sentence(UserInputError(message, hint))).strip() == said
-
-
-def test_every_hint_of_the_studio_is_free_of_commands_on_the_page():
-    import ast
-
-    found = 0
-    for path in sorted(p for room in HINTING for p in (ROOT / "studio" / room).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            parts = node.values if isinstance(node, ast.JoinedStr) else [node]
-            said = "".join(str(getattr(part, "value", "")) if isinstance(part, ast.Constant) else "X" for part in parts)
-            whole = isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and said.count("`") % 2 == 0)
-            if whole and "`studio " in said:
-                found += 1
-                shown = guard.for_the_page("", said)[1]
-                assert "`studio " not in shown, f"{path}:{node.lineno}: {shown}"
-    assert found > 10
 
 
 def test_missing_pieces_are_asked_for(visit):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.domain.expression import ARKIT_NAMES
-from studio.errors import EngineUnavailableError
+from studio.errors import INSTALL_AGAIN, EngineUnavailableError
 
 FloatArray = NDArray[np.float32]
 
@@ -117,11 +117,15 @@ def load_head(path: Path) -> HeadAsset:
             data = {k: z[k] for k in z.files}
     except (OSError, ValueError) as exc:
         raise EngineUnavailableError(
-            "The head asset cannot be read.", f"Run `python -m studio assets build`; expected {path.name} in assets."
+            "The head asset cannot be read.",
+            f"Run `python -m studio assets build`; expected {path.name} in assets.",
+            window=INSTALL_AGAIN,
         ) from exc
     if tuple(str(n) for n in data["action_names"]) != ARKIT_NAMES:
         raise EngineUnavailableError(
-            "The head asset was made for other expressions.", "Run `python -m studio assets build`."
+            "The head asset was made for other expressions.",
+            "Run `python -m studio assets build`.",
+            window=INSTALL_AGAIN,
         )
     return HeadAsset(
         mean=data["mean"].astype(np.float32),
@@ -156,5 +160,7 @@ def load_macros(path: Path) -> dict[str, FloatArray]:
             return {str(n): np.asarray(v, np.float32) for n, v in zip(z["macro_names"], z["macros"], strict=True)}
     except (OSError, ValueError, KeyError) as exc:
         raise EngineUnavailableError(
-            "The head asset has no directions for age and sex.", "Run `python -m studio assets build`."
+            "The head asset has no directions for age and sex.",
+            "Run `python -m studio assets build`.",
+            window=INSTALL_AGAIN,
         ) from exc

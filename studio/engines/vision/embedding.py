@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from studio.domain.face import DetectedFace, FaceEmbedding
 from studio.engines.vision.crops import Window, cut
 from studio.engines.vision.landmarks import MESH_POINTS, window_of
-from studio.errors import EngineError, EngineUnavailableError
+from studio.errors import INSTALL_AGAIN, EngineError, EngineUnavailableError
 
 cv2.setNumThreads(1)
 
@@ -103,6 +103,7 @@ class DlibEmbedder:
                 raise EngineUnavailableError(
                     f"Faces cannot be compared: the model file {DLIB_FILE} is missing.",
                     "Run `python -m studio assets build`, or get the file again.",
+                    window=INSTALL_AGAIN,
                 )
             try:
                 self._network = dlib.face_recognition_model_v1(str(self._path))

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.errors import EngineError, EngineUnavailableError
+from studio.errors import INSTALL_AGAIN, EngineError, EngineUnavailableError
 
 ModelName = Literal["face_short", "face_full", "face_back", "face_landmarks", "person_matte"]
 
@@ -92,7 +92,9 @@ def open_model(path: Path) -> Any:
         raise EngineUnavailableError("onnxruntime is not installed.", "Install the requirements again.") from exc
     if not path.is_file():
         raise EngineUnavailableError(
-            f"The model file {path.name} is missing.", "Run `python -m studio assets build`, or get the files again."
+            f"The model file {path.name} is missing.",
+            "Run `python -m studio assets build`, or get the files again.",
+            window=INSTALL_AGAIN,
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

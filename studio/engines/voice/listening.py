@@ -54,7 +54,8 @@ class ListeningProcess(PocketsphinxSpeech):
         with self._lock:
             answer = self._ask(question, samples.tobytes())
         if "error" in answer:
-            raise getattr(errors, answer["error"])(answer["message"], answer["hint"])
+            said = {name: answer[name] for name in ("window", "window_message")}
+            raise getattr(errors, answer["error"])(answer["message"], answer["hint"], **said)
         return SpeechAnalysis(
             duration_seconds=answer["duration_seconds"],
             phones=tuple(Phone(*p) for p in answer["phones"]),
@@ -129,7 +130,10 @@ def _answer(speech: PocketsphinxSpeech, question: dict[str, Any], raw: bytes) ->
     try:
         found = speech.analyse(sound, question["transcript"], question["language"])
     except errors.StudioError as exc:
-        return {"error": type(exc).__name__, "message": exc.message, "hint": exc.hint}
+        return {
+            "error": type(exc).__name__, "message": exc.message, "hint": exc.hint,
+            "window_message": exc.in_window.message, "window": exc.in_window.hint,
+        }  # fmt: skip
     return {
         "duration_seconds": found.duration_seconds,
         "phones": [[p.label, p.start, p.end] for p in found.phones],

@@ -366,6 +366,7 @@ class AdapterExchange:
             raise NotFoundError(
                 f"There is no base model of {words} here to try the adapter on.",
                 "`studio base list` shows the models; download or add one.",
+                window="Download one on this tab, where the base model is chosen, then bring the adapter in again.",
             )
         return self._first_that_fits(path, [entry.card.name for entry in same or fitting])
 

@@ -211,7 +211,7 @@ class Identities:
             index = choose_face(found.faces, face_index)
         except UserInputError as exc:
             if isinstance(photo, Path):
-                exc.message = f"{photo.name}: {exc.message[0].lower()}{exc.message[1:]}"
+                exc.about(photo.name)
             raise
         try:
             with self._portraits.engines.lock:

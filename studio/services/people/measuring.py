@@ -57,7 +57,7 @@ class Measuring:
         try:
             found = self._portraits.find_faces(self._store.media.get(sha256).read_bytes())
         except (UserInputError, NotFoundError) as exc:
-            return Analysis(sha256=sha256, version=VERSION, problem=exc.message, hint=exc.hint), {}
+            return Analysis(sha256=sha256, version=VERSION, problem=exc.in_window.message, hint=exc.in_window.hint), {}
         engines = self._portraits.engines
         print_ = engines.faces().fingerprint(found.image)
         size: dict[str, Any] = {"width": found.width, "height": found.height}

@@ -150,7 +150,7 @@ class Variants:
             except StoreError:
                 raise
             except StudioError as exc:
-                skipped.append(f"{name}: {exc.message}")
+                skipped.append(f"{name}: {exc.in_window.message}")
         return Multiplied(drawn, tuple(skipped))
 
     def submit_multiply(self, identity_id: str, per_photo: int = USUAL_PER_PHOTO, seed: int = 0) -> Job:

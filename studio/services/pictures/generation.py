@@ -199,11 +199,18 @@ class Generation:
         try:
             here = self._bases.resolve(recipe["request"]["base"])
         except NotFoundError as exc:
-            raise NotFoundError(f"The base model {gone} is not here any more.", exc.hint) from exc
+            raise NotFoundError(
+                f"The base model {gone} is not here any more.",
+                exc.hint,
+                window_message=f"The base model {base['name']} is not here any more.",
+                window=exc.in_window.hint,
+            ) from exc
         if here.sha256 != base["sha256"]:
             raise NotFoundError(
                 f"The base model {gone} is not here any more.",
                 f"{here.name} has other weights now ({here.sha256[:12]}…).",
+                window_message=f"The base model {base['name']} is not the one that drew this.",
+                window="Its weights are others now: bring the old ones back, or draw a new picture.",
             )
         by_hash = {a.media_sha256: a for a in self._store.adapters.list()}
         uses = []
@@ -213,6 +220,8 @@ class Generation:
                 raise NotFoundError(
                     f"The adapter {noted['name']} (sha256 {noted['sha256'][:12]}…) is not here any more.",
                     "Import it again with `studio adapter import`, then make the picture again.",
+                    window_message=f"The adapter {noted['name']} is not here any more.",
+                    window="Bring it in again on the Train tab, under Adapters, then make the picture again.",
                 )
             uses.append(AdapterUse(adapter_id=found.id, strength=noted["strength"]))
         return tuple(uses)
@@ -330,7 +339,7 @@ class Generation:
         try:
             score = self._likeness.score(image, person)
         except EngineUnavailableError as exc:
-            return {**nothing, "identity_id": person, "reason": exc.message}
+            return {**nothing, "identity_id": person, "reason": exc.in_window.message}
         if score is None:
             return {**nothing, "identity_id": person, "reason": "No face to measure in the picture or the photos."}
         numbers = {"likeness": score.likeness, "spread": score.spread, "distance": score.distance}

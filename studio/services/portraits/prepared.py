@@ -97,7 +97,8 @@ def choose_face(faces: Sequence[DetectedFace], face_index: int | None) -> int:
     if face_index is None and len(faces) > 1:
         raise SeveralFacesError(
             f"The picture shows {len(faces)} faces and it is not said which one is meant.",
-            f"Pick one in the window, or give --face 1 to --face {len(faces)} on the command line (1 is the largest).",
+            f"Give --face 1 to --face {len(faces)}, where 1 is the largest.",
+            window="Pick the face that you mean.",
         )
     index = face_index or 0
     if not 0 <= index < len(faces):

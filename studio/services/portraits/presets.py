@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from studio.domain.expression import CONTROLS, ExpressionEdit
 from studio.domain.names import as_read, tidied
+from studio.domain.refusal import in_a_file
 from studio.engines.media.atomic import atomic_file
 from studio.errors import ConflictError, NotFoundError, UserInputError
 from studio.outside import json_of
@@ -90,7 +91,7 @@ def read_preset(path: Path) -> ExpressionPreset:
     try:
         document = _PresetFile.model_validate(json_of(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, ValidationError) as exc:
-        raise UserInputError(f"The preset file {path.name} cannot be used: {exc}.", "Mend or delete the file.") from exc
+        raise in_a_file(f"The preset file {path.name}", exc) from exc
     edit = ExpressionEdit(document.values, document.neutralise)
     return ExpressionPreset(path.stem, document.title, edit, True, document.help)
 

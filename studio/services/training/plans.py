@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from studio.domain.base_model import Family
 from studio.domain.names import as_read
-from studio.domain.refusal import refusal
+from studio.domain.refusal import in_a_file, refusal
 from studio.domain.training import TrainingPlan
 from studio.errors import UserInputError
 from studio.outside import json_of
@@ -95,7 +95,7 @@ def read_training_preset(path: Path) -> TrainingPreset:
     try:
         document = _PresetFile.model_validate(json_of(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, ValidationError) as exc:
-        raise UserInputError(f"The preset file {path.name} cannot be used: {exc}.", "Mend or delete the file.") from exc
+        raise in_a_file(f"The preset file {path.name}", exc) from exc
     return TrainingPreset(
         path.stem, document.title, document.help, document.family, document.memory_gb, document.plan,
         document.photos, document.steps_per_photo, document.most_steps,

@@ -374,7 +374,12 @@ class Training:
         if job.failure is not None:
             named = getattr(errors, job.failure.error, EngineError)
             error = OutOfMemoryError if job.failure.error in MEMORY_ERRORS else named
-            raise error(job.failure.message, job.failure.hint)
+            raise error(
+                job.failure.message,
+                job.failure.hint,
+                window=job.failure.window_hint,
+                window_message=job.failure.window_message,
+            )
 
     def _grid_params(
         self, run: TrainingRun, strengths: Sequence[float], prompts: Sequence[str], seeds: Sequence[int],

@@ -81,9 +81,10 @@ def standing(run: TrainingRun, job: Job | None, saved: int) -> tuple[State, str,
     if failure is not None:
         killed = failure.error == "ProcessEnded" and failure.exit_code in KILLED
         memory = killed or failure.error in MEMORY_ERRORS
-        hint = "Continue it, or start a smaller plan." if memory else failure.hint
+        shown = failure.in_window
+        hint = "Continue it, or start a smaller plan." if memory else shown.hint
         state: State = "interrupted" if job is not None and job.state == "interrupted" else "failed"
-        return state, f"{failure.message} {hint}".strip(), memory
+        return state, f"{shown.message} {hint}".strip(), memory
     return "stopped", run.outcome or "Stopped before the first checkpoint.", False
 
 

@@ -71,7 +71,7 @@ class RunWork:
         try:
             outcome = self._train(run, place, tell)
         except StudioError as exc:
-            self._store.runs.change(run_id, outcome=str(exc))
+            self._store.runs.change(run_id, outcome=" ".join(exc.in_window).strip())
             raise
         place.check_cancelled()
         return {"run_id": run_id, "step": outcome.step, "finished": outcome.finished}

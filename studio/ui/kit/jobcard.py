@@ -100,7 +100,7 @@ def card(
     doing = f'<p class="doing">{escape(job.message)}</p>' if job.message and job.is_active else ""
     failure = ""
     if job.failure and job.state in ("failed", "interrupted"):
-        failure = text.notice(job.failure.message, job.failure.hint, "bad" if job.state == "failed" else "warn")
+        failure = text.notice(*job.failure.in_window, "bad" if job.state == "failed" else "warn")
         if log_tail:
             failure += f"<details><summary>Last lines of the log</summary><pre>{escape(log_tail)}</pre></details>"
     glyph = f'<span class="glyph" style="--icon:var(--icon-{icon})" aria-hidden="true"></span>'

@@ -87,7 +87,7 @@ class VariantsPanel:
         updates: Updates = {self.drawing: "", **self.show(selected)}
         said = [str(s) for s in job.outputs.get("skipped", ())]
         if job.failure is not None:
-            updates[self.state] = text.notice(job.failure.message, job.failure.hint, "bad")
+            updates[self.state] = text.notice(*job.failure.in_window, "bad")
         elif said:
             updates[self.state] += text.hints(said)
         return updates

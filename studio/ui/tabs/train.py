@@ -39,7 +39,7 @@ def consent_note(person: Identity, now: datetime) -> str:
         consents.require(person.consents, "train", now, person.name)
     except ConsentMissingError as error:
         return (
-            f'<div class="notice bad" role="alert"><strong>{escape(error.message)}</strong>'
+            f'<div class="notice bad" role="alert"><strong>{escape(error.in_window.message)}</strong>'
             "<span>Training needs it.</span>"
             f"{text.button('identities', person.id, 'Record consent', f'Record consent of {person.name}')}</div>"
         )

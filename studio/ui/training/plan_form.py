@@ -20,6 +20,7 @@ from studio.domain.training import Preflight, TrainingPlan, resolutions
 from studio.errors import NotFoundError, StudioError, UserInputError
 from studio.services.bases import BaseEntry
 from studio.services.training.plans import DEFAULT_PRESET, TrainingPreset
+from studio.ui import guard
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.kit.draft import Draft, Kept, fitting
@@ -325,9 +326,9 @@ class PlanForm:
         try:
             found = self.training.preflight(person, self.plan(*values))
         except NotFoundError as error:  # the base is not downloaded: its own note says so
-            return text.notice(error.message, "Download it above, or choose another base.", "warn"), {}
+            return text.notice(error.in_window.message, "Download it above, or choose another base.", "warn"), {}
         except StudioError as error:
-            return text.notice(error.message, error.hint, "bad"), {}
+            return text.notice(*guard.sentence(error), "bad"), {}
         known = "".join(text.notice(s, tone="warn") for s in self.training.advice(person, self.plan(*values)))
         return preflight_card(found) + known, dict(found.instead)
 

@@ -82,6 +82,7 @@ def refuse_offline(card: BaseModelCard, *, offline: bool) -> None:
         raise UserInputError(
             f"{card.title} cannot be downloaded: {where}.",
             "Turn it off, or add files that you have with `studio base add`.",
+            window="Turn that off where the studio is started, or choose a base model that is here.",
         )
 
 

@@ -36,7 +36,9 @@ def family_of(header: WeightsHeader, name: str) -> Family:
     keys = header.shapes
     if any("lora_" in key or ".lora" in key for key in keys):
         raise UserInputError(
-            f"{name} is an adapter, not a base model.", "Bring it in with `studio adapter import`, or on the Train tab."
+            f"{name} is an adapter, not a base model.",
+            "Bring it in with `studio adapter import`, or on the Train tab.",
+            window="Bring it in on the Train tab, under Adapters.",
         )
     if _FIRST not in keys:
         raise UserInputError(f"{name} is no checkpoint that the studio knows.", _HINT)
