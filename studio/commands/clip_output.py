@@ -31,10 +31,11 @@ def timed(result: AnimationResult) -> AnimationResult:
 def clip_text(result: AnimationResult) -> str:
     """Return the lines printed for a finished clip."""
     spent = [f"{result.seconds[stage]:.1f} {what}" for stage, what in _STAGES.items() if stage in result.seconds]
+    moved = "moved by curves" if result.phone_path == "recorded" else f"phones by {result.phone_path}"
     lines = [
         f"{result.path}",
         f"  {result.width}x{result.height}, {result.frames} frames at {result.frame_rate_hz:g} per second, "
-        f"{result.duration_seconds:.1f} s; phones by {result.phone_path}",
+        f"{result.duration_seconds:.1f} s; {moved}",
         f"  {result.seconds['total']:.1f} s: {', '.join(spent)}",
     ]
     lines += [f"  curves: {result.curves}"] if result.curves else []

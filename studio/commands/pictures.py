@@ -103,11 +103,15 @@ def animate(
     seconds: Seconds = None,
     face: Face = None,
     engine: Annotated[str, typer.Option(help="Portrait engine.")] = "rig",
+    motion: Annotated[
+        Path | None,
+        typer.Option(help=f"Recorded motion of a face, {_CURVES}, in place of speech.", show_default=False),
+    ] = None,
     curves: Annotated[Path | None, typer.Option(help=f"Curves beside it, {_CURVES}.", show_default=False)] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a photo speak; works on a bare file."""
+    """Make a photo speak, or move as a face was recorded; works on a bare file."""
     output = Output(as_json)
     with opened(data_dir) as studio:
         wanted = _edit(studio, preset, values or (), neutralise)
@@ -116,6 +120,7 @@ def animate(
             portrait=picture_of(studio, photo),
             face_index=None if face is None else face - 1,
             sound=sound_of(speech),
+            motion=sound_of(motion),
             text=say,
             voice=voice,
             transcript=words_of(transcript),

@@ -86,6 +86,7 @@ class CurveFormat:
         words: what is in the file, for the README.
         suffix: of the file, with its dot.
         writer: "module:function" that writes it: (performance, path).
+        reader: "module:function" that reads it: (path) -> performance.
     """
 
     name: str
@@ -93,6 +94,7 @@ class CurveFormat:
     words: str
     suffix: str
     writer: str
+    reader: str
 
 
 CURVE_FORMATS: Mapping[str, CurveFormat] = {
@@ -101,9 +103,11 @@ CURVE_FORMATS: Mapping[str, CurveFormat] = {
         CurveFormat(
             name="csv", title="CSV", words="Live Link Face CSV (52 ARKit weights and head angles)", suffix=".csv",
             writer="studio.engines.media.curves:write_livelink_csv",
+            reader="studio.engines.media.curves:read_livelink_csv",
         ),
         CurveFormat(
-            name="json", title="JSON", words="JSON", suffix=".json", writer="studio.engines.media.curves:write_json"
+            name="json", title="JSON", words="JSON", suffix=".json", writer="studio.engines.media.curves:write_json",
+            reader="studio.engines.media.curves:read_json",
         ),
     )
 }  # fmt: skip

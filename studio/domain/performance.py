@@ -13,7 +13,8 @@ can promise on every face.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +82,44 @@ class Performance:
     def duration_seconds(self) -> float:
         """Length in seconds."""
         return len(self) / self.frame_rate_hz
+
+    def part(self, start_seconds: float, seconds: float | None) -> Performance:
+        """Return the frames from one moment on, for so many seconds; None is to the end. At least one frame is left."""
+        first = min(round(start_seconds * self.frame_rate_hz), len(self) - 1)
+        count = len(self) if seconds is None else max(1, round(seconds * self.frame_rate_hz))
+        return self._each(lambda values: values[first : first + count])
+
+    def at_rate(self, frame_rate_hz: float) -> Performance:
+        """Return the same motion at another rate.
+
+        Frames between two are weighed; lips stay as tightly shut as in any frame that a new one stands for, so that
+        no closure falls between frames.
+        """
+        if frame_rate_hz == self.frame_rate_hz or not len(self):
+            return replace(self, frame_rate_hz=frame_rate_hz)
+        count = max(1, round(self.duration_seconds * frame_rate_hz))
+        at = np.arange(count) * (self.frame_rate_hz / frame_rate_hz)  # (T,) in old frames
+        low = np.minimum(at.astype(np.intp), len(self) - 1)
+        high = np.minimum(low + 1, len(self) - 1)
+        share = (at - low).astype(np.float32)
+
+        def between(values: FloatArray) -> FloatArray:
+            weight = share.reshape(-1, *[1] * (values.ndim - 1))
+            mixed: FloatArray = (values[low] * (1 - weight) + values[high] * weight).astype(np.float32)
+            return mixed
+
+        half = max(0.5, self.frame_rate_hz / frame_rate_hz / 2)
+        first = np.clip(np.ceil(at - half), 0, len(self) - 1).astype(np.intp)
+        last = np.clip(np.floor(at + half), 0, len(self) - 1).astype(np.intp)
+        seal = [self.lip_seal[a : b + 1].max() for a, b in zip(first, np.maximum(first, last), strict=True)]
+        return replace(
+            self._each(between), frame_rate_hz=frame_rate_hz, lip_seal=np.asarray(seal, np.float32).reshape(count)
+        )
+
+    def _each(self, change: Callable[[FloatArray], FloatArray]) -> Performance:
+        """Return the performance with every array changed alike."""
+        arrays = {f.name: change(getattr(self, f.name)) for f in fields(self) if f.name != "frame_rate_hz"}
+        return Performance(self.frame_rate_hz, **arrays)
 
     def state(self, frame: int, own: Weights) -> FaceState:
         """Return the absolute face of one frame on a photo with weights `own`.

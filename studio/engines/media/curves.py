@@ -67,6 +67,21 @@ def write_curves(performance: Performance, path: str | os.PathLike[str]) -> Path
     return written
 
 
+def read_curves(path: str | os.PathLike[str]) -> Performance:
+    """Read a performance in the format that the file's name says (see CURVE_FORMATS).
+
+    Raises:
+        UserInputError: the name ends in none of them, or it is too short to tell the frame rate.
+        NotFoundError: no such file.
+        UnreadableMediaError: not this format, or damaged.
+    """
+    module, _, name = curve_format_of(Path(path)).reader.partition(":")
+    performance: Performance = getattr(importlib.import_module(module), name)(path)
+    if not len(performance):
+        raise UnreadableMediaError(f"{Path(path).name} holds no frame.", _HINT)
+    return performance
+
+
 def write_livelink_csv(performance: Performance, path: str | os.PathLike[str], *, own: Weights | None = None) -> Path:
     """Write the CSV of Apple's Live Link Face app.
 
@@ -144,7 +159,7 @@ def read_livelink_csv(
     """
     name = Path(path).name
     try:
-        rows = list(csv.reader(io.StringIO(_text(path), newline="")))
+        rows = _table(_text(path))
     except csv.Error as exc:
         raise UnreadableMediaError(f"{name} is not a table of curves.", _HINT) from exc
     header = [column.strip().lower() for column in rows[0]] if rows else []
@@ -163,6 +178,14 @@ def read_livelink_csv(
     values = _regular(np.hstack([weights, degrees]), times, rate)
     none = np.zeros(len(values), np.float32)
     return Performance(rate, values[:, :52], values[:, 52:], np.full_like(none, own_mouth), none, none.copy())
+
+
+def _table(text: str) -> list[list[str]]:
+    """Return the rows of a table; one that a spreadsheet saved with semicolons has decimal commas."""
+    if text.partition("\n")[0].count(";") < len(ARKIT_NAMES):
+        return list(csv.reader(io.StringIO(text, newline="")))
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=";")
+    return [[cell.replace(",", ".") for cell in row] for row in rows]
 
 
 def _columns(body: list[list[str]], header: list[str], names: Sequence[str], name: str) -> FloatArray:
@@ -187,7 +210,9 @@ def _times(codes: list[str], frame_rate_hz: float | None, name: str) -> tuple[ND
     frames = np.array([float(f"{frame}.{rest}") for *_, frame, rest in parts], np.float64)
     if frame_rate_hz is None:
         if seconds[-1] == seconds[0]:
-            raise UserInputError(f"{name} is too short to tell its frame rate.", "Say the frame rate it was made at.")
+            raise UserInputError(
+                f"{name} is too short to tell its frame rate.", "Use a recording of more than a second."
+            )
         # The frame counter starts again each second, so its highest value tells the rate.
         ceiling = int(frames[seconds < seconds[-1]].max()) + 1
         frame_rate_hz = float(min((24, 25, 30, 48, 50, 60), key=lambda rate: (rate < ceiling, abs(rate - ceiling))))

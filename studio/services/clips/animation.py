@@ -19,6 +19,7 @@ from studio.domain.render import NewRender, Render
 from studio.engines.base import Amounts
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.clips.making import AnimationResult, ClipMaker
+from studio.services.clips.recorded import recorded_motion
 from studio.services.clips.request import (
     EMOTIONS,
     FRAME_RATES_HZ,
@@ -117,9 +118,9 @@ class Animation:
         check(request)
         if curves is not None:
             curve_format_of(curves)  # a name of another format is refused now, not after the last frame
-        sound = None if request.sound is None else request.sound.path
+        sources = [s.path for s in (request.portrait, request.sound, request.motion) if s is not None]
         for place in filter(None, (out, curves)):
-            check_place(place, request.portrait.path, sound)
+            check_place(place, *sources)
         if request.portrait.photo_id is None:
             return self._maker.make(self._with_face(request), out, curves=curves, on_progress=on_progress)
         render, result = self.render(request, on_progress=on_progress)
@@ -233,20 +234,24 @@ class Animation:
         return request.model_copy(update={"face_index": face, "photo_id": photo.id})
 
     def _settled(self, request: AnimationRequest) -> AnimationRequest:
-        """Name portrait and sound by their bytes, after a look whether they can be read at all."""
+        """Name portrait, sound and motion by their bytes, after a look whether they can be read at all."""
         from studio.engines.media.sound import probe
 
         if request.sound is not None:
             probe(self._sources.path(request.sound))
-        sound = None if request.sound is None else self._sources.settled(request.sound)
-        return request.model_copy(update={"portrait": self._sources.settled(request.portrait), "sound": sound})
+        if request.motion is not None:
+            recorded_motion(request, self._sources.path(request.motion))
+        sources = {"portrait": request.portrait, "sound": request.sound, "motion": request.motion}
+        return request.model_copy(
+            update={role: None if s is None else self._sources.settled(s) for role, s in sources.items()}
+        )
 
 
 def _title(request: AnimationRequest) -> str:
     """Return one line for the gallery: the first words that are said."""
     words = " ".join((request.transcript or request.text or "").split())
     if not words:
-        return "Talking clip"
+        return "Talking clip" if request.motion is None else "Recorded motion"
     return words if len(words) <= 60 else words[:57].rsplit(" ", 1)[0] + "…"
 
 

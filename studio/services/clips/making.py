@@ -25,6 +25,7 @@ from studio.domain.pose import HeadPose
 from studio.domain.speech import Phone, SpeechAnalysis, Word
 from studio.engines.base import Image, Matte, Portrait, Sound
 from studio.errors import UserInputError
+from studio.services.clips.recorded import recorded_motion
 from studio.services.clips.request import AnimationRequest
 from studio.services.portraits.expressions import THUMBNAIL_PIXELS
 from studio.services.portraits.prepared import Portraits, PreparedPortrait
@@ -53,7 +54,7 @@ class AnimationResult:
         path: the clip.
         curves: the curves, when asked.
         seconds: stage -> seconds it took, with "total"; "speech" is what was left of it once the portrait was ready.
-        phone_path: how the phones were found (see SpeechAnalysis.method).
+        phone_path: how the phones were found (see SpeechAnalysis.method); "recorded" where curves move the face.
         hints: one sentence per shortcoming.
     """
 
@@ -104,6 +105,27 @@ class _Spoken:
     start_seconds: float
     notes: tuple[str, ...]
     analysis: SpeechAnalysis
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """What moves the face of one clip, and what is heard with it.
+
+    Attributes:
+        base: the face it moves from.
+        sound: the file for the sound track; None is silence.
+        found: how the phones were found, or "recorded".
+        engines, inputs, seed: what the recipe says of it.
+    """
+
+    performance: Performance
+    base: FaceState
+    sound: Path | None
+    found: str
+    notes: tuple[str, ...]
+    engines: Mapping[str, str]
+    inputs: Mapping[str, str]
+    seed: int
 
 
 class FrameSource:
@@ -192,7 +214,7 @@ class ClipMaker:
         clock = _Clock()
         tell(Progress(0.0, "Reading the portrait"))
         # The recogniser has a process of its own: speech is heard while the portrait is made ready.
-        hearing = _beside(lambda: self._listen(request))
+        hearing = None if request.motion is not None else _beside(lambda: self._listen(request))
         with clock.stage("portrait"):
             portrait = self._sources.find(request.portrait)
             prepared = self._portraits.prepare(
@@ -202,21 +224,24 @@ class ClipMaker:
                 size=request.size,
                 engine=request.engine,
             )
-        tell(Progress(0.02, "Listening to the speech"))
-        with clock.stage("speech"):
-            spoken = hearing.result()
+        spoken = None
+        if hearing is not None:
+            tell(Progress(0.02, "Listening to the speech"))
+            with clock.stage("speech"):
+                spoken = hearing.result()
         tell(Progress(0.06, "Writing the motion"))
         with clock.stage("motion"):
-            performance, base = self._perform(request, prepared, spoken)
+            moved = self._perform(request, prepared, spoken) if spoken else self._play(request, prepared)
+        performance = moved.performance
         with clock.stage("frames"):
-            recipe = self._recipe(request, prepared, spoken)
+            recipe = self._recipe(request, prepared, moved)
             if finish is not None:
                 recipe = finish.recipe(recipe)
-            source = FrameSource(prepared.portrait, performance, base)
+            source = FrameSource(prepared.portrait, performance, moved.base)
             try:
-                hints = self._draw(request, prepared, source, spoken, out, recipe, tell, poster, parts, finish)
+                hints = self._draw(request, prepared, source, moved.sound, out, recipe, tell, poster, parts, finish)
             finally:
-                if request.sound is None:  # what the offline voice said lies in the clip now
+                if spoken and request.sound is None:  # what the offline voice said lies in the clip now
                     spoken.path.unlink(missing_ok=True)
         if curves is not None:
             write_curves(performance, curves)
@@ -224,8 +249,7 @@ class ClipMaker:
         tell(Progress(1.0, "Done"))
         return AnimationResult(
             out, curves, len(performance), performance.frame_rate_hz, width, height, performance.duration_seconds,
-            clock.result(), spoken.analysis.method,
-            tuple(dict.fromkeys((*prepared.hints, *spoken.notes, *spoken.analysis.notes, *hints))),
+            clock.result(), moved.found, tuple(dict.fromkeys((*prepared.hints, *moved.notes, *hints))),
         )  # fmt: skip
 
     def _listen(self, request: AnimationRequest) -> _Spoken:
@@ -266,12 +290,28 @@ class ClipMaker:
         said = hashlib.sha256(sound.samples.tobytes()).hexdigest()
         return _Spoken(part, said, path, request.start_seconds, (), _part_of(analysis, request.start_seconds, part))
 
-    def _perform(
-        self, request: AnimationRequest, prepared: PreparedPortrait, spoken: _Spoken
-    ) -> tuple[Performance, FaceState]:
-        """Write the motion, and the face it moves from."""
-        own = prepared.portrait.own_weights
-        base = resolve(request.edit, own) if request.expression or request.neutralise else FaceState(own)
+    def _play(self, request: AnimationRequest, prepared: PreparedPortrait) -> _Moved:
+        """Take the motion from a file of curves."""
+        from studio.engines.media.sound import read_sound
+
+        assert request.motion is not None  # only then is nothing heard
+        found = self._sources.find(request.motion)
+        performance = recorded_motion(request, found.path)
+        inputs = {"motion": found.sha256 or hashlib.sha256(found.path.read_bytes()).hexdigest()}
+        sound: Path | None = None
+        notes: tuple[str, ...] = ()
+        if request.sound is not None:
+            heard = self._sources.find(request.sound)
+            decoded = read_sound(heard.path, sha256=heard.sha256)
+            sound, notes, inputs["sound"] = heard.path, decoded.notes, decoded.sha256
+        return _Moved(
+            performance, _base(request, prepared), sound, "recorded", notes, {}, inputs, request.seed,
+        )  # fmt: skip
+
+    def _perform(self, request: AnimationRequest, prepared: PreparedPortrait, spoken: _Spoken) -> _Moved:
+        """Write the motion of what is said."""
+        base = _base(request, prepared)
+        seed = take_seed(request.seed, spoken.sha256, prepared.sha256)
         engines = self._portraits.engines
         with engines.speech_lock:
             performance = engines.speech().perform(
@@ -279,18 +319,21 @@ class ClipMaker:
                 spoken.analysis,
                 replace(prepared.portrait.mouth, own=base.weights),
                 frame_rate_hz=float(request.frame_rate_hz),
-                seed=take_seed(request.seed, spoken.sha256, prepared.sha256),
+                seed=seed,
                 emotions=tuple(request.emotions.items()),
                 amounts=request.amounts,
             )
-        return performance, base
+        return _Moved(
+            performance, base, spoken.path, spoken.analysis.method, (*spoken.notes, *spoken.analysis.notes),
+            {"speech": engines.speech_name()}, {} if request.sound is None else {"sound": spoken.sha256}, seed,
+        )  # fmt: skip
 
     def _draw(
         self,
         request: AnimationRequest,
         prepared: PreparedPortrait,
         source: FrameSource,
-        spoken: _Spoken,
+        sound: Path | None,
         out: Path,
         recipe: Mapping[str, Any],
         tell: OnProgress,
@@ -305,7 +348,7 @@ class ClipMaker:
         states = [source.state(i) for i in range(0, frames, HINT_FRAMES)]
         hints = dict.fromkeys(hint for state in states for hint in portrait.hints(state))
         draw_one = source.cut_out if clip_format(request.format).has_alpha else source.picture
-        with prepared.lock, _open_clip(request, portrait.size, spoken, out, recipe, parts) as clip:
+        with prepared.lock, _open_clip(request, portrait.size, sound, out, recipe, parts) as clip:
             first = clip.frames  # more than 0 where an earlier process was interrupted
             if poster is not None:
                 cover = draw_one(frames // 3) if finish is None else finish.cover
@@ -324,26 +367,27 @@ class ClipMaker:
             tell(Progress(0.99, "Finishing the file"))
         return tuple(hints)
 
-    def _recipe(self, request: AnimationRequest, prepared: PreparedPortrait, spoken: _Spoken) -> dict[str, Any]:
+    def _recipe(self, request: AnimationRequest, prepared: PreparedPortrait, moved: _Moved) -> dict[str, Any]:
         """Return the recipe that the file carries: sources by their bytes, never by path."""
-        inputs = {"portrait": prepared.sha256}
-        if request.sound is not None:
-            inputs["sound"] = spoken.sha256
+        inputs = {"portrait": prepared.sha256, **moved.inputs}
         settled = request.model_copy(
             update={
                 "portrait": MediaSource.media(prepared.sha256),
                 "face_index": prepared.face_index,
-                "sound": MediaSource.media(inputs["sound"]) if "sound" in inputs else None,
+                **{role: MediaSource.media(inputs[role]) if role in inputs else None for role in ("sound", "motion")},
                 "project_id": None,
                 "photo_id": None,
             }
         )
-        engines = {
-            "portrait": f"{prepared.engine} {prepared.engine_version}",
-            "speech": self._portraits.engines.speech_name(),
-        }
+        engines = {"portrait": f"{prepared.engine} {prepared.engine_version}", **moved.engines}
         recipe = new_recipe("clip", settled.model_dump(mode="json"), engines, inputs)
-        return {**recipe, "take_seed": take_seed(request.seed, spoken.sha256, prepared.sha256)}
+        return {**recipe, "take_seed": moved.seed}
+
+
+def _base(request: AnimationRequest, prepared: PreparedPortrait) -> FaceState:
+    """Return the face that a clip moves from: the photo's own, or with the expression that lies under the clip."""
+    own = prepared.portrait.own_weights
+    return resolve(request.edit, own) if request.expression or request.neutralise else FaceState(own)
 
 
 def _beside(work: Callable[[], _Spoken]) -> Future[_Spoken]:
@@ -378,7 +422,7 @@ def _part_of(analysis: SpeechAnalysis, start: float, sound: Sound) -> SpeechAnal
 def _open_clip(
     request: AnimationRequest,
     size: tuple[int, int],
-    spoken: _Spoken,
+    sound: Path | None,
     out: Path,
     recipe: Mapping[str, Any],
     parts: Path | None,
@@ -392,8 +436,8 @@ def _open_clip(
         out,
         size,
         request.frame_rate_hz,
-        sound_path=spoken.path,
-        sound_start_seconds=spoken.start_seconds,
+        sound_path=sound,
+        sound_start_seconds=request.start_seconds,
         recipe=recipe,
         parts=None if parts is None else PartsFolder(parts, fingerprint),
     )

@@ -39,7 +39,9 @@ class AnimationRequest(BaseModel):
     Attributes:
         portrait: the photo.
         face_index: which face, 0 = largest; None where the photo has one or knows its own.
-        sound: the speech; None when `text` is spoken by the offline voice.
+        sound: the speech; None when `text` is spoken by the offline voice, or a motion moves the face in silence.
+        motion: curves of a face (see CURVE_FORMATS) that move it instead of what the speech says; `sound` is then
+            only heard.
         text, voice: words for the offline voice (optional engine).
         transcript: what the sound says; improves the lips, never required.
         emotions: name -> strength 0..1.
@@ -57,6 +59,7 @@ class AnimationRequest(BaseModel):
     portrait: MediaSource
     face_index: int | None = Field(default=None, ge=0)
     sound: MediaSource | None = None
+    motion: MediaSource | None = None
     text: str | None = None
     voice: str = USUAL_VOICE
     transcript: str | None = None
@@ -77,8 +80,13 @@ class AnimationRequest(BaseModel):
 
     @model_validator(mode="after")
     def _one_voice(self) -> AnimationRequest:
-        if (self.sound is None) == (not (self.text or "").strip()):
+        said = bool((self.text or "").strip())
+        if self.motion is None and (self.sound is None) == (not said):
             raise ValueError("give either a sound or a text to speak")
+        if self.motion is not None and said:
+            raise ValueError("recorded motion goes with a sound or with silence, not with a text to speak")
+        if self.motion is not None and self.emotions:
+            raise ValueError("recorded motion has its own emotion; lay an expression under the clip instead")
         return self
 
     @property

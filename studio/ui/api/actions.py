@@ -139,9 +139,9 @@ class Api:
     # -- animation --------------------------------------------------------------------
 
     def request(self, request: Json) -> AnimationRequest:
-        """Return an animation request: the fields of AnimationRequest, portrait and sound as photo_id or file."""
+        """Return an animation request: the fields of AnimationRequest, its sources as photo_id or file."""
         fields = dict(request)
-        for name in ("portrait", "sound"):
+        for name in ("portrait", "sound", "motion"):
             if fields.get(name) is not None:
                 fields[name] = self.source(fields[name])
         return checked_request(fields)

@@ -123,18 +123,28 @@ class SpeechForm:
         }
 
     def fields(
-        self, sound: str | None, transcript: str | None, language: str, typed: str | None, voice: str | None
+        self,
+        sound: str | None,
+        transcript: str | None,
+        language: str,
+        typed: str | None,
+        voice: str | None,
+        *,
+        is_moved: bool = False,
     ) -> dict[str, Any]:
         """Return these fields of a request.
+
+        Args:
+            is_moved: recorded motion moves the face: a sound is only heard, and may be missing.
 
         Raises:
             UserInputError: there is neither a sound nor a text.
         """
-        if not sound and not (typed or "").strip():
+        if not sound and not is_moved and not (typed or "").strip():
             raise UserInputError("There is no speech yet.", "Upload or record a sound, or type a text to speak.")
         return {
             "sound": MediaSource.file(sound) if sound else None,
-            "text": None if sound else (typed or "").strip(),
+            "text": None if sound or is_moved else (typed or "").strip(),
             "voice": voice or USUAL_VOICE,
             "transcript": (transcript or "").strip() or None,
             "language": language,

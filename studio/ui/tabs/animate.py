@@ -16,7 +16,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.domain.clip_format import CLIP_FORMATS, USUAL_CLIP_FORMAT
+from studio.domain.clip_format import CLIP_FORMATS, CURVE_FORMATS, USUAL_CLIP_FORMAT, choice
 from studio.domain.expression import CONTROL, ExpressionEdit
 from studio.domain.render import Render
 from studio.errors import UserInputError
@@ -27,6 +27,7 @@ from studio.services.clips.animation import (
     AnimationRequest,
     checked_request,
 )
+from studio.services.sources import MediaSource
 from studio.ui.guard import warn
 from studio.ui.kit import text
 from studio.ui.kit.clip_stage import ClipStage
@@ -99,6 +100,7 @@ class AnimateTab:
                 self.expression_note = clickable()
                 html('<h3 class="step"><b>2</b> Speech</h3>')
                 self.speech.build()
+                self._build_motion()
                 html('<h3 class="step"><b>3</b> Performance</h3>')
                 self._build_performance()
             with gr.Column(scale=6, min_width=320, elem_classes=["stage"]):
@@ -107,6 +109,22 @@ class AnimateTab:
     def _build_acts(self) -> None:
         self.make = gr.Button("Make the clip", variant="primary", elem_id="animate-make")
         self.preview = gr.Button("Preview 3 s", elem_id="animate-preview")
+
+    def _build_motion(self) -> None:
+        with gr.Accordion("Or move as a face was recorded", open=False, elem_id="animate-recorded"):
+            html(
+                '<p class="fine">A table that Live Link Face recorded on a phone, or the curves of an earlier clip, '
+                "move the portrait instead of the speech. A sound above is then only heard; emotions stay those of "
+                "the recording.</p>"
+            )
+            self.motion = gr.File(
+                label=f"Drop recorded motion here, {choice([f.suffix for f in CURVE_FORMATS.values()])}",
+                file_types=[f.suffix for f in CURVE_FORMATS.values()],
+                type="filepath",
+                elem_id="animate-motion",
+                height=72,
+                elem_classes=["drop"],
+            )
 
     def _build_performance(self) -> None:
         with gr.Row():
@@ -195,6 +213,7 @@ class AnimateTab:
             self.chooser.choice,
             self.expression,
             *self.speech.inputs,
+            self.motion,
             self.emotion,
             self.strength,
             self.still,
@@ -217,13 +236,13 @@ class AnimateTab:
         )
         listen(self.make.click, self._submit, inputs, self.stage.watch, **quiet)
         self.tick = self.stage.tick
-        told = {"choice": self.chooser.held, "expression": self.held, **self.speech.told}
+        told = {"choice": self.chooser.held, "expression": self.held, **self.speech.told, "motion": self.motion}
         now = [self.chooser.choice, self.expression]
         self.draft.wire(item, told | self._plain, self._restore, now, self._restored)
 
     @property
     def _restored(self) -> list[Any]:
-        told = [self.expression, self.expression_note, *self.speech.restored]
+        told = [self.expression, self.expression_note, *self.speech.restored, self.motion]
         return [*self.chooser.parts, *told, *self._plain.values()]
 
     @property
@@ -246,6 +265,7 @@ class AnimateTab:
             **request,
             **amounts,
             **self.speech.reopened(request, files),
+            "motion": {"path": str(self.window.shelf.put(files["motion"]))} if "motion" in files else None,
             "emotion": emotion,
             "strength": strength,
             "still": still,
@@ -255,10 +275,10 @@ class AnimateTab:
             "expression": json.dumps({"values": request["expression"], "neutralise": request["neutralise"]}),
         }
         gone = [] if choice else ["the portrait"]
-        gone += ["the sound"] if request.get("sound") and "sound" not in files else []
+        gone += [f"the {role}" for role in ("sound", "motion") if request.get(role) and role not in files]
         if gone:
             warn(f"Not everything could be set. No longer here: {', '.join(gone)}.", 10)
-        nothing = {self.speech.sound: None, self.expression: None, self.expression_note: ""}
+        nothing = {self.speech.sound: None, self.motion: None, self.expression: None, self.expression_note: ""}
         chosen: Updates = {} if choice is None else self.chooser.answer(choice)
         return {**nothing, **self._restore(kept, choice, None), **chosen, self.draft.box: HANDED_OVER}
 
@@ -272,6 +292,10 @@ class AnimateTab:
     def _restore(self, kept: Kept, choice: Choice | None, expression: dict[str, Any] | None) -> Updates:
         """Return the form as it was before the page was loaded anew; what was handed over since stays."""
         updates = fitting(self._plain, kept) | self.speech.restore(kept)
+        motion = kept.get("motion")
+        path = motion.get("path") if isinstance(motion, dict) else None
+        if self.window.shelf.holds(path):
+            updates[self.motion] = gr.File(value=path)
         found = None if choice else self.chooser.restored(kept.get("choice"))
         if found:
             updates |= self.chooser.answer(found)
@@ -298,10 +322,10 @@ class AnimateTab:
         """Return what the person asked for.
 
         Raises:
-            UserInputError: no portrait, no speech, or a value that cannot be used.
+            UserInputError: no portrait, nothing that moves it, or a value that cannot be used.
         """
         speech, said = said[: len(self.speech.inputs)], said[len(self.speech.inputs) :]
-        emotion, strength, still, form, size, rate, seed, *amounts = said
+        motion, emotion, strength, still, form, size, rate, seed, *amounts = said
         if not choice:
             raise UserInputError("There is no portrait yet.", "Choose one of your people's photos, or drop a picture.")
         asked = Amounts(**dict(zip(AMOUNT_NAMES, map(float, amounts), strict=True)))
@@ -309,7 +333,8 @@ class AnimateTab:
             {
                 "portrait": source_of(choice),
                 "face_index": choice.get("face_index"),
-                **self.speech.fields(*speech),
+                **self.speech.fields(*speech, is_moved=bool(motion)),
+                "motion": MediaSource.file(motion) if motion else None,
                 "emotions": {emotion: float(strength)} if emotion and strength else {},
                 "amounts": replace(asked, head=0.0) if still else asked,
                 "expression": kept["values"] if kept else {},
