@@ -215,6 +215,22 @@ def test_a_clip_opens_with_the_settings_it_was_made_with(window):
     assert set(answer) <= set(tab.reopened)
 
 
+def test_a_clip_of_recorded_motion_opens_with_the_recording(window, monkeypatch):
+    told = []
+    monkeypatch.setattr(gr, "Warning", lambda words, **options: told.append(words))
+    tab = built(AnimateTab(window))
+    request = AnimationRequest(portrait=MediaSource.media("a" * 64), motion=MediaSource.media("b" * 64))
+    recipe = {"request": request.model_dump(mode="json")}
+    clip = a_render(window, "clip", recipe, roles=("portrait", "motion"))
+    answer = tab.reopen(clip, window.studio.library.inputs(clip))
+    assert window.shelf.holds(said(answer[tab.motion]))
+    assert set(answer) <= set(tab.reopened)
+    assert told == []
+    gone = a_render(window, "clip", recipe, roles=("portrait",))
+    assert tab.reopen(gone, window.studio.library.inputs(gone))[tab.motion] is None
+    assert "the motion" in told[0]
+
+
 def test_a_clip_whose_sound_is_gone_opens_with_the_rest(window, monkeypatch):
     told = []
     monkeypatch.setattr(gr, "Warning", lambda words, **options: told.append(words))

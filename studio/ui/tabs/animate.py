@@ -111,7 +111,8 @@ class AnimateTab:
         self.preview = gr.Button("Preview 3 s", elem_id="animate-preview")
 
     def _build_motion(self) -> None:
-        with gr.Accordion("Or move as a face was recorded", open=False, elem_id="animate-recorded"):
+        fold = gr.Accordion("Or move as a face was recorded", open=False, elem_id="animate-recorded")
+        with fold as self.recorded:
             html(
                 '<p class="fine">A table that Live Link Face recorded on a phone, or the curves of an earlier clip, '
                 "move the portrait instead of the speech. A sound above is then only heard; emotions stay those of "
@@ -242,7 +243,7 @@ class AnimateTab:
 
     @property
     def _restored(self) -> list[Any]:
-        told = [self.expression, self.expression_note, *self.speech.restored, self.motion]
+        told = [self.expression, self.expression_note, *self.speech.restored, self.motion, self.recorded]
         return [*self.chooser.parts, *told, *self._plain.values()]
 
     @property
@@ -295,7 +296,7 @@ class AnimateTab:
         motion = kept.get("motion")
         path = motion.get("path") if isinstance(motion, dict) else None
         if self.window.shelf.holds(path):
-            updates[self.motion] = gr.File(value=path)
+            updates |= {self.motion: gr.File(value=path), self.recorded: gr.Accordion(open=True)}
         found = None if choice else self.chooser.restored(kept.get("choice"))
         if found:
             updates |= self.chooser.answer(found)
