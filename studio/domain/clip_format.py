@@ -109,6 +109,19 @@ CURVE_FORMATS: Mapping[str, CurveFormat] = {
             name="json", title="JSON", words="JSON", suffix=".json", writer="studio.engines.media.curves:write_json",
             reader="studio.engines.media.curves:read_json",
         ),
+        CurveFormat(
+            name="audio2face", title="Audio2Face", words="Audio2Face JSON (weights only)", suffix=".a2f.json",
+            writer="studio.engines.media.curves_audio2face:write_audio2face",
+            reader="studio.engines.media.curves_audio2face:read_audio2face",
+        ),
+        CurveFormat(
+            name="bvh", title="BVH", words="BVH (head and eyes)", suffix=".bvh",
+            writer="studio.engines.media.curves_bvh:write_bvh", reader="studio.engines.media.curves_bvh:read_bvh",
+        ),
+        CurveFormat(
+            name="npz", title="NumPy", words="NumPy archive", suffix=".npz",
+            writer="studio.engines.media.curves_npz:write_npz", reader="studio.engines.media.curves_npz:read_npz",
+        ),
     )
 }  # fmt: skip
 
@@ -142,10 +155,12 @@ def curve_format_of(file_name: PurePath) -> CurveFormat:
     Raises:
         UserInputError: it ends in none of them.
     """
-    rows = {row.suffix: row for row in CURVE_FORMATS.values()}
-    if file_name.suffix.lower() not in rows:
-        raise UserInputError(f"{file_name.name} names no format for curves.", f"End it in {choice(list(rows))}.")
-    return rows[file_name.suffix.lower()]
+    rows = sorted(CURVE_FORMATS.values(), key=lambda row: -len(row.suffix))  # ".a2f.json" ends in ".json" too
+    found = next((row for row in rows if file_name.name.lower().endswith(row.suffix)), None)
+    if found is None:
+        suffixes = [row.suffix for row in CURVE_FORMATS.values()]
+        raise UserInputError(f"{file_name.name} names no format for curves.", f"End it in {choice(suffixes)}.")
+    return found
 
 
 def clip_suffixes(shown: Shown) -> frozenset[str]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from studio.domain.clip_format import CLIP_FORMATS, CURVE_FORMATS
 from studio.engines.base import Amounts
-from studio.engines.media.curves import read_json, read_livelink_csv
+from studio.engines.media.curves import read_curves, read_json, read_livelink_csv
 from studio.engines.media.recipe import read_recipe
 from studio.engines.media.video import probe_video, read_frames
 from studio.errors import (
@@ -185,7 +185,7 @@ def test_a_clip_of_a_stored_photo_is_kept(studio, portrait, speech, tmp_path, na
     (kept,) = studio.library.page().renders
     assert (result.render_id, result.path, result.curves) == (kept.id, out, curves)
     assert out.read_bytes() == studio.library.path(kept).read_bytes()
-    motion = read_json(curves) if name.endswith("json") else read_livelink_csv(curves, frame_rate_hz=25)
+    motion = read_livelink_csv(curves, frame_rate_hz=25) if name.endswith("csv") else read_curves(curves)
     assert len(motion) == result.frames == 10
 
 

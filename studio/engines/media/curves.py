@@ -1,4 +1,4 @@
-"""Performances as files other programs read: Live Link Face CSV, JSON.
+"""Performances as files other programs read: Live Link Face CSV, JSON. Others stand in `curves_*` modules beside.
 
 The CSV is the exchange format of Apple's ARKit tools: 61 columns of absolute
 weights and angles, so it can hold neither `own_mouth`, `lip_seal` nor `breath`,
@@ -97,13 +97,13 @@ def write_livelink_csv(performance: Performance, path: str | os.PathLike[str], *
     weights = np.array([performance.state(i, neutral).weights for i in range(len(performance))], np.float32)
     weights = weights.reshape(len(performance), len(ARKIT_NAMES))  # (T, 52)
     head = np.radians(performance.head_degrees.astype(np.float64)).astype(np.float32)
-    values = np.hstack([weights, head, _gaze_radians(weights)])  # (T, 61)
+    values = np.hstack([weights, head, gaze_radians(weights)])  # (T, 61)
     buffer = io.StringIO(newline="")
     rows = csv.writer(buffer, lineterminator="\n")
     rows.writerow(HEADER)
     for frame, texts in enumerate(values.astype("U32").tolist()):
         rows.writerow([timecode(frame, performance.frame_rate_hz), len(VALUE_COLUMNS), *texts])
-    return _write(path, buffer.getvalue())
+    return write_text(path, buffer.getvalue())
 
 
 def timecode(frame: int, frame_rate_hz: float) -> str:
@@ -116,7 +116,7 @@ def timecode(frame: int, frame_rate_hz: float) -> str:
     return f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}:{frames:02d}.{rest:03d}"
 
 
-def _gaze_radians(weights: FloatArray) -> FloatArray:
+def gaze_radians(weights: FloatArray) -> FloatArray:
     """Derive both eyes' yaw, pitch and roll from the look weights.  # (T, 52) -> (T, 6)"""
 
     def look(direction: str, side: str) -> FloatArray:
@@ -159,7 +159,7 @@ def read_livelink_csv(
     """
     name = Path(path).name
     try:
-        rows = _table(_text(path))
+        rows = _table(curve_text(path))
     except csv.Error as exc:
         raise UnreadableMediaError(f"{name} is not a table of curves.", _HINT) from exc
     header = [column.strip().lower() for column in rows[0]] if rows else []
@@ -250,7 +250,7 @@ def write_json(performance: Performance, path: str | os.PathLike[str]) -> Path:
         "head_degrees": {name: _shortest(performance.head_degrees[:, i]) for i, name in enumerate(_ANGLES)},
         **{name: _shortest(getattr(performance, name)) for name in _TRACKS},
     }
-    return _write(path, json.dumps(document, allow_nan=False) + "\n")
+    return write_text(path, json.dumps(document, allow_nan=False) + "\n")
 
 
 def _shortest(values: FloatArray) -> list[float]:
@@ -270,9 +270,13 @@ def read_json(path: str | os.PathLike[str]) -> Performance:
     """
     name = Path(path).name
     try:
-        document = json_of(_text(path))
+        document = json_of(curve_text(path))
     except (ValueError, RecursionError) as exc:
         raise UnreadableMediaError(f"{name} is not JSON.", "Use a file of curves made by this studio.") from exc
+    if isinstance(document, dict) and "weightMat" in document:  # Audio2Face calls its files .json, too
+        from studio.engines.media.curves_audio2face import of_audio2face
+
+        return of_audio2face(document, name)
     if not isinstance(document, dict) or document.get("format") != JSON_FORMAT:
         raise UnreadableMediaError(f"{name} holds no performance.", "Use a file of curves made by this studio.")
     version = document.get("schema_version")
@@ -300,7 +304,7 @@ def _performance(document: dict[str, Any], name: str) -> Performance:
         raise UnreadableMediaError(f"{name} is damaged: {exc}.", "Use the original file.") from exc
 
 
-def _write(path: str | os.PathLike[str], text: str) -> Path:
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
     """Write UTF-8 text whole or not at all."""
     final = Path(path)
     with atomic_file(final) as part:
@@ -308,6 +312,6 @@ def _write(path: str | os.PathLike[str], text: str) -> Path:
     return final
 
 
-def _text(path: str | os.PathLike[str]) -> str:
+def curve_text(path: str | os.PathLike[str]) -> str:
     """Read a text file of bounded size."""
     return text_of(path, most_bytes=MAX_BYTES)

@@ -120,7 +120,7 @@ class AnimateTab:
             )
             self.motion = gr.File(
                 label=f"Drop recorded motion here, {choice([f.suffix for f in CURVE_FORMATS.values()])}",
-                file_types=[f.suffix for f in CURVE_FORMATS.values()],
+                file_types=sorted({Path(f.suffix).suffix or f.suffix for f in CURVE_FORMATS.values()}),
                 type="filepath",
                 elem_id="animate-motion",
                 height=72,
