@@ -17,7 +17,6 @@ from studio.domain.performance import MouthResponse, Performance
 from studio.domain.speech import SILENCE, Phone, SpeechAnalysis
 from studio.engines.voice.closure import lip_gap_mm, lower_lip_mm
 from studio.engines.voice.coarticulation import timeline
-from studio.engines.voice.liveliness import contact_shift
 from studio.engines.voice.prosody import TICKS_HZ, Prosody, runs
 from studio.engines.voice.shapes import PHONE_SHAPES, VOWELS
 
@@ -199,11 +198,11 @@ class Blinks:
 def blinks(performance: Performance, mouth: MouthResponse) -> Blinks:
     """Measure the blinks of a performance."""
     lids = performance.weights[:, INDEX["eyeBlinkLeft"]]
-    meeting = mouth.blink_contact[0] + performance.weights @ contact_shift("Left")
+    meeting = float(mouth.blink_contact[0])
     found = [(a, b) for a, b in runs(lids > 0.5 * lids.max()) if b > a] if lids.max() > 0.2 else []
     starts = np.array([a for a, _ in found]) / performance.frame_rate_hz
     gaps = np.diff(starts)
-    contact = np.mean([(lids[a:b] >= meeting[a:b] - 0.005).any() for a, b in found]) if found else 0.0
+    contact = np.mean([(lids[a:b] >= meeting - 0.005).any() for a, b in found]) if found else 0.0
     skew = float(np.mean(((gaps - gaps.mean()) / gaps.std()) ** 3)) if len(gaps) > 2 else float("nan")
     variation = float(gaps.std() / gaps.mean()) if len(gaps) > 2 else float("nan")
     return Blinks(60 * len(found) / performance.duration_seconds, variation, skew, float(contact))

@@ -61,8 +61,6 @@ class Control:
     Attributes:
         positive: target -> amount at +1 (a degree control: at `maximum`).
         negative: target -> amount at -1.
-        powers: exponents of the value below and above 0; above 1 the mixture sets in slowly. Lids meet long before
-            their weight is at 1 (on most people at .6 to .7), so that half a slider has to be less than half of it.
     """
 
     name: str
@@ -75,10 +73,6 @@ class Control:
     unit: str = ""
     positive: Mapping[str, float] = field(default_factory=dict)
     negative: Mapping[str, float] = field(default_factory=dict)
-    powers: tuple[float, float] = (1.0, 1.0)
-
-
-LIDS = 1.6  # the power with which lids are half shut at half of a slider
 
 
 def _both(**amounts: float) -> dict[str, float]:
@@ -122,15 +116,15 @@ _GROUPED = (
     Control("eyebrow", "Eyebrow", "Eyes and brows", "Raises the eyebrows; below 0 lowers them.",
             positive={"browInnerUp": 0.8, **_both(browOuterUp=0.8)}, negative=_both(browDown=0.9)),
     Control("eyesOpen", "Eyes open", "Eyes and brows", "Opens the eyes wide; below 0 closes them.",
-            positive=_both(eyeWide=0.9), negative=_both(eyeBlink=1.0), powers=(LIDS, 1.0)),
+            positive=_both(eyeWide=0.9), negative=_both(eyeBlink=1.0)),
     Control("winkLeft", "Wink, their left eye", "Eyes and brows",
             "Closes the person's left eye with the cheek; below 0 widens it.",
             positive={"eyeBlinkLeft": 1.0, "cheekSquintLeft": 0.5, "mouthSmileLeft": 0.2},
-            negative={"eyeWideLeft": 0.8}, powers=(1.0, LIDS)),
+            negative={"eyeWideLeft": 0.8}),
     Control("winkRight", "Wink, their right eye", "Eyes and brows",
             "Closes the person's right eye with the cheek; below 0 widens it.",
             positive={"eyeBlinkRight": 1.0, "cheekSquintRight": 0.5, "mouthSmileRight": 0.2},
-            negative={"eyeWideRight": 0.8}, powers=(1.0, LIDS)),
+            negative={"eyeWideRight": 0.8}),
     Control("gazeX", "Look to their left", "Eyes and brows",
             "Looks to the person's left, the right of the picture; below 0 to their right.",
             positive={"eyeLookOutLeft": 1.0, "eyeLookInRight": 1.0},
@@ -317,9 +311,8 @@ def offsets(values: Mapping[str, float]) -> Weights:
     out = np.zeros(len(ARKIT_NAMES), np.float32)
     for name, value in values.items():
         control = CONTROL[name]
-        share = abs(value) ** control.powers[int(value > 0)]
         for target, amount in (control.positive if value > 0 else control.negative).items():
-            out[INDEX[target]] += share * amount
+            out[INDEX[target]] += abs(value) * amount
     return out
 
 

@@ -19,6 +19,7 @@ Array = NDArray[Any]
 
 CLIPPED = np.float32(252.0)  # gray level from which a photo has lost its shading
 CLIPPING = np.float32(24.0)  # gray levels below that over which new shading fades in
+WARMTH = np.float32(0.6)  # how much more than its light the weak channels of a color change: skin in shade is warmer
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
@@ -288,11 +289,15 @@ def look_up(maps: Array, tag: Array, source: Array, pad: int, plate: Array, out:
             alpha = min(max(alpha, zero), one)
             # Skin clipped to white has lost its shading: a ratio there would only show as a gray patch.
             room = min(max((CLIPPED - max(red, green, blue)) / CLIPPING, zero), one)
-            ratio = one + (maps[y, x, 2] - one) * room
+            change = (maps[y, x, 2] - one) * room
             rest = one - alpha
-            out[y, x, 0] = red * ratio + rest * plate[y, x, 0]
-            out[y, x, 1] = green * ratio + rest * plate[y, x, 1]
-            out[y, x, 2] = blue * ratio + rest * plate[y, x, 2]
+            # c * (1 + change * (1 + WARMTH * (1 - c / light))) for each channel
+            all_alike = one + change * (one + WARMTH)
+            light = np.float32(0.30) * red + np.float32(0.59) * green + np.float32(0.11) * blue
+            own = change * WARMTH / max(light, one)
+            out[y, x, 0] = red * (all_alike - own * red) + rest * plate[y, x, 0]
+            out[y, x, 1] = green * (all_alike - own * green) + rest * plate[y, x, 1]
+            out[y, x, 2] = blue * (all_alike - own * blue) + rest * plate[y, x, 2]
             out[y, x, 3] = alpha
 
 

@@ -1,8 +1,9 @@
 """Lips that meet, and take their color from the right place.
 
 Lips are geometry and come from the photo's own pixels. `LipContact` keeps them
-from passing through each other and seals them on request; `SeamPull` decides
-where in the photo their edges take their color from once they have moved.
+from passing through each other and seals them on request; `CornerSink` lets a jaw take
+the corners of the mouth along; `SeamPull` decides where in the photo their edges take
+their color from once they have moved.
 """
 
 from __future__ import annotations
@@ -12,11 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.domain.expression import INDEX, Weights
 from studio.engines.rig.asset import INNER_LIP_PAIRS, OUTER_LIP_ROWS, HeadAsset
+from studio.engines.rig.layers import smoothstep
 from studio.engines.rig.spread import LipFields
 
 Array = NDArray[Any]
 FloatArray = NDArray[np.float32]
+
+# Corners of a wide open mouth lie about half way between its lips; the head's jaw leaves them in the upper quarter, a
+# bowl with a flat lid. By so much of the jaw's gap they go down further, unless they laugh; set by eye.
+_SINK = 0.19
+_LAUGHS = 0.65  # what a laugh keeps of it
+_SINK_REACH = 0.14  # decimetres above and below the line of the lips
+_SINK_BESIDE = (1.0, 2.1)  # half mouth widths from the middle over which the skin beside a corner ceases to follow
 
 
 class LipContact:
@@ -58,6 +68,34 @@ class LipContact:
         if not close.any():
             return vertices
         return vertices + self._fields.displacement(close)
+
+
+class CornerSink:
+    """Lets the jaw take the corners of the mouth along, and with them the ends of both lips.
+
+    Args:
+        asset: the parametric head.
+        own: the photo's own weights, at which nothing moves.  # (52,)
+    """
+
+    def __init__(self, asset: HeadAsset, own: Weights) -> None:
+        marks = asset.mean_at_landmarks
+        away = asset.mean - (marks[78] + marks[308]) / 2
+        aside = np.abs(away[:, 0]) / (abs(float(marks[308, 0] - marks[78, 0])) / 2)
+        follows = smoothstep(aside, 0.0, 1.0) * (1 - smoothstep(aside, *_SINK_BESIDE))
+        follows = follows * np.exp(-((away[:, 1] / _SINK_REACH) ** 2)) * (asset.mean[:, 2] > marks[78, 2] - 0.4)
+        self._rows = np.where(follows > 1e-3)[0]
+        jaw = asset.actions_at_landmarks[INDEX["jawOpen"], :, 1]
+        self._down = (_SINK * float(jaw[13] - jaw[14]) * follows[self._rows]).astype(np.float32)
+        self._own = float(own[INDEX["jawOpen"]])
+
+    def apply(self, vertices: FloatArray, weights: Weights) -> None:
+        """Lower the corners as far as the jaw has opened beyond the photo's; in place.  # (V, 3), (52,)"""
+        opened = float(weights[INDEX["jawOpen"]]) - max(self._own, 0.0)
+        if opened <= 0:
+            return
+        laugh = float(np.clip((weights[INDEX["mouthSmileLeft"]] + weights[INDEX["mouthSmileRight"]]) / 2, 0, 1))
+        vertices[self._rows, 1] -= opened * (1 - _LAUGHS * laugh) * self._down
 
 
 class SeamPull:

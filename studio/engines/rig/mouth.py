@@ -23,7 +23,7 @@ from studio.engines.rig import mouth_shading
 from studio.engines.rig.asset import INNER_LIP_RING, HeadAsset
 from studio.engines.rig.fit import HeadFit
 from studio.engines.rig.layers import smoothstep
-from studio.engines.rig.opening import OPEN_GAP, SAMPLES, LipCurves, Opening
+from studio.engines.rig.opening import MIDDLE, OPEN_GAP, SAMPLES, LipCurves, Opening
 from studio.engines.rig.own_mouth import OwnMouth, affine_between, mapped
 from studio.engines.rig.palette import LUMA, measure_palette
 from studio.engines.rig.teeth import LOWER, UPPER, Teeth, hidden_by_lips, rounding_of
@@ -34,7 +34,10 @@ Box = tuple[int, int, int, int]
 
 _OWN_TEETH = 0.92  # drawn teeth beside own ones: a little darker, because they lie deeper
 _NEAR_OWN_MM = 2.0  # up to this change the photo's own pixels fade into the drawn mouth
-_LIP_SHADE = 0.30  # how dark the rim of a lip gets that closed in the photo
+# Lips are as thick as they are red: where they part, what lay on the other lip turns into view, wet and in the shade.
+# Share of it in the rim's color, and its light against the gum's; mm of the rim in the middle and at the corners.
+_WET_RIM, _WET_LIGHT = 0.7, 0.58
+_RIM_MM, _CORNER_RIM_MM = 0.7, 1.5
 # A tongue that is put out, millimetres: where its tip is at tongueOut 0 and 1, below the upper edge of the lower teeth.
 _TONGUE_IN_MM, _TONGUE_OUT_MM = -7.0, 23.0
 _TONGUE_HALF_MM = 18.0
@@ -105,7 +108,7 @@ class Mouth:
         edges = self._settle(rows, opening, weights)
         painted = self._paint(box, opening, rows, edges, weights, self._drawn_rows(moved_mm))
         color, cover = self._colored(painted, box, opening, rows, weights, moved_mm)
-        self._lay_into(picture, offset, box, color, cover, painted[..., 3])
+        self._lay_into(picture, offset, box, opening, color, cover)
 
     def _lips(self, vertices: Array) -> FloatArray:
         """Return the ring of the inner lips.  # (V, 3) -> (20, 3)"""
@@ -115,18 +118,18 @@ class Mouth:
 
     # -- parts ---------------------------------------------------------------
 
-    def _settle(self, rows: list[FloatArray], opening: Opening, weights: Weights) -> tuple[float, float]:
-        """Draw the rows back behind the lips; return v of their edges, pixels."""
+    def _settle(self, rows: list[FloatArray], opening: Opening, weights: Weights) -> tuple[float, float, float]:
+        """Draw the rows back behind the lips; return v of their edges, and of the lower one's before; pixels."""
         edges = [float((self.teeth.edge_of(row) - opening.origin) @ opening.down) for row in rows]
         widest = int(np.argmax(opening.gap))
         shown = (opening.bottom[widest] - edges[1]) / self._mm
         up, down = hidden_by_lips(shown, weights)
         rows[0][:, :2] -= (up * self._mm * opening.down).astype(np.float32)
         rows[1][:, :2] += (down * self._mm * opening.down).astype(np.float32)
-        return edges[0] - up * self._mm, edges[1] + down * self._mm
+        return edges[0] - up * self._mm, edges[1] + down * self._mm, edges[1]
 
     def _paint(
-        self, box: Box, opening: Opening, rows: list[FloatArray], edges: tuple[float, float], weights: Weights,
+        self, box: Box, opening: Opening, rows: list[FloatArray], edges: tuple[float, float, float], weights: Weights,
         drawn: tuple[float, float],
     ) -> FloatArray:  # fmt: skip
         """Return the drawn inside, premultiplied.  # (h, w, 4)"""
@@ -137,7 +140,7 @@ class Mouth:
         frame = np.array([
             o.origin[0] - x0, o.origin[1] - y0, *o.axis, o.u[0], o.u[1] - o.u[0], self._mm, self.teeth.size, n,
         ])  # fmt: skip
-        state = np.array([*edges, rounding_of(weights), self._palette.side, *drawn])
+        state = np.array([*edges[:2], rounding_of(weights), self._palette.side, *drawn, edges[2]])
         shaded = np.zeros(((y1 - y0) * n, (x1 - x0) * n, 4), np.float32)
         mouth_shading.paint(frame, o.top, o.bottom, upper_tag, upper, lower_tag, lower, UPPER, LOWER, self._colors,
                             state, shaded)  # fmt: skip
@@ -185,18 +188,33 @@ class Mouth:
         return np.asarray(cv2.remap(tile, np.mod(x, last), np.mod(y, last), cv2.INTER_LINEAR), np.float32)
 
     def _lay_into(
-        self, picture: FloatArray, offset: tuple[int, int], box: Box, color: FloatArray, cover: FloatArray, hole: Array
+        self,
+        picture: FloatArray,
+        offset: tuple[int, int],
+        box: Box,
+        opening: Opening,
+        color: FloatArray,
+        cover: FloatArray,
     ) -> None:
-        """Lay the mouth over the picture; rims that met in the photo darken towards the hole."""
+        """Lay the mouth over the picture, and its wet rim over the lips."""
         window, target = _overlap(picture, offset, box)
         if target is None:
             return
-        shade: Array | np.float32 = np.float32(1.0)
-        if not self.photo_is_open:
-            halo = cv2.GaussianBlur(hole, (0, 0), max(0.6, 0.7 * self._mm))[..., None]
-            shade = 1 - _LIP_SHADE * halo[window]
-        alpha = cover[window]
-        target[...] = target * shade * (1 - alpha) + color[window] * alpha
+        rim = (_WET_RIM * self._rim(opening, box, cover))[window]
+        target += (np.minimum(self._palette.gum * np.float32(_WET_LIGHT), target) - target) * rim
+        target += (color[window] - target) * cover[window]
+
+    def _rim(self, opening: Opening, box: Box, cover: FloatArray) -> FloatArray:
+        """Return how far each pixel is the rim of a lip; beside the corners, where there is little red, it is wider.
+
+        Without it skin ends there at a hole like paper.  # (h, w, 1)
+        """
+        x0, y0, x1, y1 = box
+        u, _ = opening.axes_at(np.arange(x0, x1, dtype=np.float32)[None], np.arange(y0, y1, dtype=np.float32)[:, None])
+        half = max(float(opening.u[-1] - opening.u[0]) / 2, 1.0)
+        ends = smoothstep(np.abs(u - float(opening.u[MIDDLE])) / half, 0.62, 0.95)
+        near, wide = (cv2.GaussianBlur(cover, (0, 0), max(0.6, mm * self._mm)) for mm in (_RIM_MM, _CORNER_RIM_MM))
+        return np.asarray(near + (np.minimum(2.4 * wide, 1) - near) * ends, np.float32)[..., None]
 
     def _mend_seam(self, opening: Opening, picture: FloatArray, offset: tuple[int, int]) -> None:
         """Draw the line where lips meet without the steps that one sample per pixel of a mesh leaves."""

@@ -71,7 +71,7 @@ def _tooth(s: float, h: float, rows: Array, sample: float, lower: bool, out: Arr
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
 def _roof(u: float, under: float, gap: float) -> Any:
-    """Shade the roof of a wide open mouth: two arches down to the sides, between them the uvula, the throat below.
+    """Shade the roof of a wide open mouth: two soft arches, between them a hint of the uvula, the throat below.
 
     Args:
         u: from the middle, to the side, mm.
@@ -82,14 +82,11 @@ def _roof(u: float, under: float, gap: float) -> Any:
         Coverage 0..1, its share of the tongue's color, and how far it lies in the dark of the cheeks.
     """
     aside = abs(u) / 13.0
-    arch = 0.36 * gap + 0.34 * gap * aside * aside
-    uvula = 0.13 * gap * np.exp(-((u / 1.5) ** 2))
-    end = arch + uvula
-    cover = 1.0 - _step(under, end - 0.8, end + 0.8)
+    end = 0.40 * gap + 0.30 * gap * aside * aside + 0.07 * gap * np.exp(-((u / 2.4) ** 2))
+    cover = 1.0 - _step(under, end - 0.14 * gap, end + 0.10 * gap)  # it bends away into the dark: no edge is seen
     depth = min(under / max(end, 1.0), 1.0)
-    light = 0.50 - 0.26 * depth
+    light = 0.74 - 0.34 * depth
     light *= 1.0 - 0.45 * np.exp(-((under / 3.0) ** 2))  # the upper lip's and teeth's shadow
-    light *= 1.0 + 0.22 * np.exp(-(((under - end + 0.9) / 0.9) ** 2))  # the rim of the arch
     dark = _step(aside, 0.2, 0.9)  # the cheeks' insides lie in the dark
     return cover, light * (1.0 - 0.72 * dark), dark
 
@@ -120,7 +117,8 @@ def paint(
         upper_row, lower_row: the teeth, as in `_tooth`.  # (2, T, 6)
         colors: teeth, gum, tongue, throat.  # (4, 3)
         state: v of the upper and the lower row's edge, rounding 0..1, light from the side,
-            how much of the upper and the lower row to draw, 0..1 each.  # (6,)
+            how much of the upper and the lower row to draw, 0..1 each, and v of the lower row's edge as the jaw
+            has it, not drawn back behind the lip: there the tongue begins.  # (7,)
         out: written where the mouth is open.  # (h, w, 4) float32
     """
     ox, oy, ax, ay, u0, du, mm, size, n = (
@@ -144,9 +142,10 @@ def paint(
     centre = u0 + 0.5 * (first + last) * du
     half = max(0.5 * (last - first + 1) * du, 1e-3)
     rows_gap = max((lower_edge - upper_edge) / mm, 0.0)
-    tongue_seen = _step(most / mm, 3.0, 7.0)
+    tongue_seen = _step(most / mm, 2.0, 5.0)  # between rows that have just parted it is all there is
+    narrow = 1.0 - _step(rows_gap, 2.0, 9.0)  # it lies against the teeth then, in the light
     wide = _step(most / mm, 11.0, 20.0)  # light reaches the roof and the back of the mouth
-    rise = (2.2 + 0.40 * rows_gap) * mm
+    rise = (2.2 + 3.0 * narrow + (0.40 + 0.10 * wide) * rows_gap) * mm
     tongue_half = 21.0 * mm * size
     warm = min((tongue[0] - tongue[2]) / (0.35 * tongue[0] + 1.0), 1.0)
     tooth = np.zeros(4, np.float32)
@@ -172,7 +171,7 @@ def paint(
             over = max((bv - v) / mm, 0.0)  # above the lower lip
             e = min(abs(u - centre) / half, 1.0)
             corner = 1.0 - 0.80 * _step(e, 0.60, 1.0)
-            shadow = 1.0 - 0.50 * np.exp(-((under / 1.4) ** 1.5))
+            shadow = 1.10 - 0.50 * np.exp(-((under / 1.2) ** 1.5))
             near_lower = 1.0 - 0.45 * np.exp(-over / 0.7)
             # The throat: nearly black, a little flesh where light falls in from the front.
             front_light = (
@@ -184,20 +183,22 @@ def paint(
                 roof, light, dark = _roof((u - centre) / mm, under, most / mm)
                 light *= 0.35 + 0.65 * corner
                 for k in range(3):
-                    behind = color[k] * (1.0 - 0.35 * wide)  # no light comes so far
+                    behind = color[k] * (1.0 - 0.50 * wide)  # no light comes so far
                     before = max(tongue[k] * light, color[k] * (1.0 - 0.40 * dark))
                     color[k] = behind + (color[k] + (before - color[k]) * wide - behind) * roof
             w = u / tongue_half
             if abs(w) < 1.0 and tongue_seen > 0:
-                back = lower_edge - rise * np.sqrt(1.0 - w * w) + 1.2 * mm * w * w
+                back = state[6] - rise * np.sqrt(1.0 - w * w) + 1.2 * mm * w * w
                 on = (v - back) / mm
                 a = _step(on, -1.0, 3.5) * tongue_seen * (1.0 - abs(w) ** 3)
                 if a > 0:
-                    light = (0.30 + 0.70 * _step(on, -0.5, 4.0 + 0.4 * rows_gap)) * (0.4 + 0.6 * corner)
-                    light *= 1.0 - 0.50 * np.exp(-under / 4.0)
+                    base = 0.30 + 0.20 * narrow
+                    light = base + (1.0 + 0.06 * wide - base) * _step(on, -0.5, 4.0 + 0.4 * rows_gap)
+                    light *= (0.4 + 0.6 * corner) * (1.0 - 0.30 * narrow)  # little light comes in
+                    light *= 1.0 - (0.50 - 0.15 * narrow) * np.exp(-under / 4.0)
                     light *= 1.0 - 0.16 * np.exp(-((u / (1.6 * mm)) ** 2)) * _step(on, 1.0, 4.0)  # furrow
                     wet = 0.20 * np.exp(-(((abs(u) / mm - 5.0) / 2.6) ** 2) - ((on - 4.2) / 1.3) ** 2)
-                    light *= (1.0 + wet) * near_lower
+                    light *= (1.0 + wet) * (near_lower + (1.0 - near_lower) * 0.6 * narrow)
                     for k in range(3):
                         color[k] += (tongue[k] * light - color[k]) * a
             fade = _step((bv - tv) / mm, 0.8, 2.0) * (1.0 - 0.45 * rounding)

@@ -26,7 +26,7 @@ from studio.engines.rig.asset import FACE_OVAL, INNER_LIP_PAIRS, HeadAsset
 from studio.engines.rig.condition import HeadMaps
 from studio.engines.rig.eyes import LidMotion, eye_patches
 from studio.engines.rig.fit import HeadFit, rotation_of
-from studio.engines.rig.lips import LipContact, SeamPull
+from studio.engines.rig.lips import CornerSink, LipContact, SeamPull
 from studio.engines.rig.mouth import Mouth
 from studio.engines.rig.spectacles import Spectacles
 from studio.engines.rig.teeth import rounding_of
@@ -46,8 +46,10 @@ TONGUE_PARTS = 0.2  # jawOpen that a tongue put out all the way asks for
 UNDONE_BY_RING = 0.6  # of a laugh, wide corners and own open jaw: nobody laughs with lips pushed out into a ring
 SHOULDERS_TO_HEAD = (-1.75, -0.95)  # decimetres: over these heights the neck passes the head's turn on
 AMBIENT = 0.55
-RELIEF = 0.75  # the mesh bulges a little more than skin does
-RATIO_RANGE = (0.86, 1.10)  # how far new folds may darken or lighten the skin
+# The mesh bulges more than skin does, and its folds are coarser: a hint of them is a fold, all of them is a streak of
+# yellow beside a patch of gray. How far they darken or lighten the skin is approached, for a cut would have an edge.
+RELIEF = 0.55
+RATIO_RANGE = (0.91, 1.03)
 _LAUGHING = [
     INDEX[f"mouth{part}{side}"]
     for part in ("Smile", "Dimple", "Stretch", "UpperUp", "LowerDown")
@@ -93,10 +95,12 @@ class RigPortrait:
         self._eyes = eye_patches(photo, face.landmarks)
         self._mouth = Mouth(asset, photo, fit, self._own_vertices, face.landmarks)
         self._contact = LipContact(asset, self._own_vertices)
+        self._sink = CornerSink(asset, fit.weights)
         self._seam = SeamPull(asset, self._mesh, fit.eye_distance)
         self._lid_calm = self._calm_lids()
         self._own_normals = kernels.vertex_normals(self._unturned(self._own_vertices), self._skin)
         self._light = np.array([0.0, 0.42, 0.91], np.float32)
+        self._contact_weight = self._mesh_contact()
         self.mouth = self._response()
         self._buffers()
 
@@ -201,10 +205,6 @@ class RigPortrait:
         a, mm = self._asset, self._asset.millimetres_per_unit
         marks = a.landmarks(self._fit.neutral)
         basis = a.actions_at_landmarks
-        contact = []
-        for upper, lower, blink in ((386, 374, "eyeBlinkLeft"), (159, 145, "eyeBlinkRight")):
-            travel = basis[INDEX[blink], lower, 1] - basis[INDEX[blink], upper, 1]
-            contact.append(np.clip((marks[upper, 1] - marks[lower, 1]) / max(travel, 1e-3), 0.3, 1.0))
         return MouthResponse(
             gap_mm=float(marks[13, 1] - marks[14, 1]) * mm,
             gap_per_weight_mm=((basis[:, 13, 1] - basis[:, 14, 1]) * mm).astype(np.float32),
@@ -213,8 +213,29 @@ class RigPortrait:
             lower_lip_mm=(float(marks[14, 1]) - self._mouth.teeth.edge_y) * mm,
             lower_lip_per_weight_mm=(basis[:, 14, 1] * mm).astype(np.float32),
             protrusion_per_weight_mm=((basis[:, 13, 2] + basis[:, 14, 2]) / 2 * mm).astype(np.float32),
-            blink_contact=np.array(contact, np.float32), own=self.own_weights,
+            blink_contact=np.ones(2, np.float32), own=self.own_weights,
         )  # fmt: skip
+
+    def _mesh_contact(self) -> dict[str, float]:
+        """Return the weight at which the lids of the mesh meet, of each side: most people's long before 1."""
+        marks, basis, contact = self._asset.landmarks(self._fit.neutral), self._asset.actions_at_landmarks, {}
+        for side, upper, lower in (("Left", 386, 374), ("Right", 159, 145)):
+            blink = basis[INDEX[f"eyeBlink{side}"], :, 1]
+            apart = float(marks[upper, 1] - marks[lower, 1])
+            contact[side] = float(np.clip(apart / max(float(blink[lower] - blink[upper]), 1e-3), 0.3, 1.0))
+        return contact
+
+    def _shut(self, weights: Weights, side: str) -> float:
+        """Return how far a weight shuts one eye: 0 as in the photo, 1 at weight 1; below 0 it opens.
+
+        Half of a weight is half of what the photo leaves open, whatever the lids of the mesh need to meet. A droop of
+        the photo's own is caught up with at the end.
+        """
+        own, blink = (float(w[INDEX[f"eyeBlink{side}"]]) for w in (self.own_weights, weights))
+        if blink >= own:
+            more = blink - own
+            return min(more + max(own, 0.0) * (more / max(1 - own, 0.15)) ** 3, 1.0)
+        return (blink - own) / max(self._contact_weight[side] - own, 0.15)
 
     def _buffers(self) -> None:
         x0, y0, x1, y1 = self._box
@@ -268,7 +289,10 @@ class RigPortrait:
 
     def _whole_head(self, state: FaceState, lip_seal: float, breath: float) -> FloatArray:
         """Return the head with its lids in the picture.  # (V, 3)"""
-        vertices = self._contact.apply(self._bend(self._held(state.weights)), lip_seal)
+        weights = self._held(state.weights)
+        bent = self._bend(weights)
+        self._sink.apply(bent, weights)
+        vertices = self._contact.apply(bent, lip_seal)
         points = self._fit.camera.project(vertices)
         share = layers.smoothstep(self._asset.mean[:, 1:2], *SHOULDERS_TO_HEAD)
         turned = self._turn(points, share, self._gauge.mesh_turn(state.head.clamped()))
@@ -317,14 +341,17 @@ class RigPortrait:
         bent = self._bend(weights - lids)
         if np.any(lids):
             bent += (lids @ self._actions).reshape(-1, 3) * self._lid_calm
+        self._sink.apply(bent, weights)
         return bent
 
     def _held(self, weights: Weights) -> Weights:
         """Return the weights as far as a face can follow them."""
         held = weights.copy()
-        for side, contact in zip(("Left", "Right"), self.mouth.blink_contact, strict=True):
+        for side, contact in self._contact_weight.items():
             blink = INDEX[f"eyeBlink{side}"]
-            held[blink] = min(held[blink], max(contact, self.own_weights[blink]))  # lids stop where they meet
+            if (shut := self._shut(weights, side)) > 0:  # the lids of the mesh stop where they meet
+                own = float(self.own_weights[blink])
+                held[blink] = own + shut * max(contact - own, 0.0)
         jaw, tongue = INDEX["jawOpen"], INDEX["tongueOut"]
         held[jaw] = max(held[jaw], TONGUE_PARTS * held[tongue])  # a tongue needs room between the teeth
         self._round_off_laugh(held)
@@ -446,7 +473,9 @@ class RigPortrait:
         normals = kernels.vertex_normals(self._unturned(vertices), self._skin)
         new = AMBIENT + np.maximum(normals @ self._light, 0)
         old = AMBIENT + np.maximum(self._own_normals @ self._light, 0)
-        return np.clip((new / old) ** RELIEF, *RATIO_RANGE).astype(np.float32)
+        change = RELIEF * np.log(new / old)
+        most = np.where(change < 0, -np.log(RATIO_RANGE[0]), np.log(RATIO_RANGE[1]))
+        return np.exp(most * np.tanh(change / most)).astype(np.float32)
 
     def _edit_eyes(self, weights: Weights) -> None:
         """Write both eyes, moved as asked, into the photo that the maps read from."""
@@ -466,9 +495,7 @@ class RigPortrait:
             i = INDEX[f"eye{name}{side}"]
             return float(weights[i] - self.own_weights[i])
 
-        contact = float(self.mouth.blink_contact[0 if side == "Left" else 1])
-        own = float(self.own_weights[INDEX[f"eyeBlink{side}"]])
-        blink = change("Blink") / max(contact - own, 0.15)
+        blink = self._shut(weights, side)
         outward = 1.0 if side == "Left" else -1.0  # the subject's left is the picture's right
         x = outward * (change("LookOut") - change("LookIn"))
         y = change("LookDown") - change("LookUp")

@@ -56,7 +56,7 @@ EMOTIONS: dict[str, Emotion] = {
                         "cheekSquint": 0.30, "mouthShrugUpper": 0.15, "mouthFrown": 0.20, "mouthShrugLower": 0.20}),
     "contempt": Emotion({"mouthSmileRight": 0.25, "mouthDimpleRight": 0.45, "eyeSquintRight": 0.10,
                          "browDownLeft": 0.10}, (0, 0, 3)),
-    "calm": Emotion({"eyeBlink": 0.15, "browInnerUp": 0.10, "mouthShrugLower": 0.08}, (0, -2, 0), head_gain=0.7),
+    "calm": Emotion({"eyeBlink": 0.2, "browInnerUp": 0.10, "mouthShrugLower": 0.08}, (0, -2, 0), head_gain=0.7),
 }  # fmt: skip
 ALIASES = {"happy": "joy", "happiness": "joy", "sad": "sadness", "surprised": "surprise", "afraid": "fear",
            "angry": "anger", "disgusted": "disgust", "tired": "calm"}  # fmt: skip

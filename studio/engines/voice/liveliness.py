@@ -45,7 +45,7 @@ def blinks(
 
     Args:
         phones: of the sound; pauses attract blinks.
-        face: offsets of the other layers; squint and wide eyes move the point of contact.  # (T, 52)
+        face: offsets of the other layers.  # (T, 52)
         mouth: where this head's lids meet.
         frame_rate_hz: rows per second.
         amount: factor on the rate, 0..2.
@@ -71,9 +71,8 @@ def blinks(
             if 0 <= nearest < frames:
                 shut[nearest] = 1.0  # the lids meet in a frame, not between two
         blink = INDEX["eyeBlink" + name]
-        contact = mouth.blink_contact[side] + face @ contact_shift(name)
         base = mouth.own[blink] + face[:, blink]
-        out[:, blink] = shut * np.clip(contact + 0.02 - base, 0, 1)
+        out[:, blink] = shut * np.clip(mouth.blink_contact[side] - base, 0, 1)
     return out
 
 
@@ -100,14 +99,6 @@ def _lid(t: FloatArray) -> FloatArray:
     down = smoothstep((t + _BLINK_CLOSE) / _BLINK_CLOSE)
     up = 1 - smoothstep((t - _BLINK_HOLD) / _BLINK_OPEN)
     return np.minimum(down, up).astype(np.float32)
-
-
-def contact_shift(side: str) -> FloatArray:
-    """Return by how much other eye weights move the point of contact (docs/talking_mouth.md).  # (52,)"""
-    out = np.zeros(len(ARKIT_NAMES), np.float32)
-    for name, millimetres in (("eyeWide", 3.5), ("eyeSquint", -3.2), ("eyeLookDown", -3.5), ("eyeLookUp", 1.2)):
-        out[INDEX[name + side]] = millimetres / 11.7
-    return out
 
 
 def gaze(head_degrees: FloatArray, frame_rate_hz: float, amount: float, rng: np.random.Generator) -> FloatArray:

@@ -146,6 +146,57 @@ def test_no_pixel_stands_out_at_the_corners_of_a_wide_open_mouth(shut, shut_face
         assert (odd[window][bright] > 15).sum() <= 2  # 6 where slivers are left as they are
 
 
+def opening_drawn(portrait, **values):
+    """Return the curves between which the mouth is drawn."""
+    weights = resolve(ExpressionEdit(values), portrait.own_weights).weights
+    vertices = portrait._contact.apply(portrait._shape(weights), 0.0)
+    return portrait._mouth._curves.of(portrait._place(vertices, HeadPose(), 0.0), 9.0)
+
+
+def corner_height(portrait, **values):
+    """Return how far below the upper lip the corners of the opening lie, as a share of its height."""
+    marks = lips_of(portrait, **values)
+    return float((marks[[78, 308], 1].mean() - marks[13, 1]) / (marks[14, 1] - marks[13, 1]))
+
+
+def test_the_corners_of_a_wide_open_mouth_lie_between_its_lips(shut):
+    """Left in its upper quarter they make it a bowl with a lid, pointed at both ends."""
+    assert 0.40 < corner_height(shut, jawOpen=0.8) < 0.55  # .27 before
+    assert corner_height(shut, jawOpen=0.5, smile=1.0) < corner_height(shut, jawOpen=0.5) - 0.1  # a laugh's stay up
+
+
+def test_a_wide_open_mouth_is_round_at_its_sides(shut):
+    """Over its outer quarters a rounded end opens above as below; a bowl opens below alone."""
+    opening = opening_drawn(shut, jawOpen=0.8)
+    quarter = len(opening.u) // 8
+    for end, inner in ((0, quarter), (-1, -1 - quarter)):
+        corner = (opening.top[end] + opening.bottom[end]) / 2
+        above, below = corner - opening.top[inner], opening.bottom[inner] - corner
+        assert above > 0.4 * below  # .1 before
+
+
+@pytest.mark.parametrize("jaw", [0.12, 0.15])
+def test_no_black_line_lies_between_rows_that_have_just_parted(shut, jaw):
+    """The tongue lies against them."""
+    line = between_lips(shut, jawOpen=jaw)
+    tooth = int(np.argmax(line[: len(line) // 2 + 1]))
+    assert line[tooth:-1].min() > 0.40 * line[tooth]  # .34 where there is only the throat
+
+
+def test_lips_beside_the_corners_of_an_open_mouth_end_in_a_rim(shut):
+    """There is little red there: without a rim skin ends at the hole like paper."""
+    opening = opening_drawn(shut, jawOpen=0.6)
+    picture = drawn(shut, jawOpen=0.6).astype(float) @ LUMA
+    for k in (8, len(opening.u) - 9):
+
+        def light(far_mm, k=k):
+            below = opening.bottom[k] + far_mm * shut._mouth._mm
+            x, y = opening.origin + opening.u[k] * opening.axis + below * opening.down
+            return picture[round(y), round(x)]
+
+        assert light(1.0) < 0.8 * light(7.0)
+
+
 @pytest.mark.parametrize("row", [UPPER, LOWER])
 def test_no_tooth_mirrors_its_counterpart(row):
     unlike = 0
@@ -281,6 +332,14 @@ def test_sealed_lips_show_nothing_of_the_inside(shut, portrait):
             vertices = p._contact.apply(p._shape(weights), 1.0)
             opening = p._mouth._curves.of(p._place(vertices, HeadPose(), 0.0), 9.0)
             assert opening.gap.max() / p._mouth._mm < 0.6
+
+
+def test_a_smile_folds_the_cheek_without_a_streak_of_light(shut):
+    """The mesh's folds are coarser than skin's: their whole shading is a yellow streak beside a gray patch."""
+    drawn(shut, smile=1.0)
+    light = shut._maps[..., 2][shut._tag > 0]
+    assert light.max() < 1.04  # 1.10 before
+    assert 0.90 < light.min() < 0.98  # .86 before; a fold there is
 
 
 # -- tongue -------------------------------------------------------------------

@@ -11,6 +11,8 @@ import pytest
 
 from studio.domain.expression import INDEX, ExpressionEdit, FaceState, resolve
 from studio.engines.rig.eyes import LidMotion, eye_patches
+from studio.engines.rig.lid_drawing import lower_edge, upper_edge
+from studio.engines.voice.liveliness import blinks
 
 LUMA = np.array([0.30, 0.59, 0.11], np.float32)
 UPPER = ((33, 246, 161, 160, 159, 158, 157, 173, 133), (362, 398, 384, 385, 386, 387, 388, 466, 263))
@@ -90,6 +92,39 @@ def test_half_a_slider_shuts_half_an_eye(portrait, photo, control):
     assert whole.min() > 0.99
     assert half.min() > 0.4
     assert half.max() < 0.58
+
+
+def seen_between_lids(portrait, side, weights):
+    """Return what the drawn lids leave open in the middle of the eye, as a share of the photo's own."""
+    eye = portrait._eyes[0 if side == "Right" else 1]
+    pose = eye._pose(portrait._lid_motion(weights, side))
+    half = len(eye._eye.upper) // 2
+    upper, lower = float(eye._eye.upper[half]), float(eye._eye.lower[half])
+    return (lower_edge(upper, lower, 1.0, pose) - upper_edge(upper, lower, 1.0, pose)) / (lower - upper)
+
+
+@pytest.mark.parametrize("side", ["Left", "Right"])
+def test_a_bare_blink_shuts_what_is_seen_in_step_with_its_weight(portrait, side):
+    for value in (0.25, 0.5, 0.75):
+        weights = resolve(ExpressionEdit({f"eyeBlink{side}": value}), portrait.own_weights).weights
+        assert seen_between_lids(portrait, side, weights) == pytest.approx(1 - value, abs=0.12)  # .16 at a half before
+    weights = resolve(ExpressionEdit({f"eyeBlink{side}": 1.0}), portrait.own_weights).weights
+    assert seen_between_lids(portrait, side, weights) < 0.0
+
+
+def test_blinks_of_a_clip_shut_the_eyes_whatever_the_face_does(portrait):
+    """Squinting, wide and lowered eyes too: a blink that leaves a slit looks like a fault."""
+    face = np.zeros((200, 52), np.float32)
+    for k, name in enumerate(("eyeSquint", "eyeWide", "eyeLookDown")):
+        for side in ("Left", "Right"):
+            face[50 * (k + 1) : 50 * (k + 2), INDEX[name + side]] = 0.5
+    added = blinks((), face, portrait.mouth, 25.0, 2.0, np.random.default_rng(5))
+    states = portrait.own_weights + face + added
+    for side in ("Left", "Right"):
+        lid = added[:, INDEX[f"eyeBlink{side}"]]
+        shut = [k for k in range(1, 199) if lid[k] > 0.3 and lid[k] >= lid[k - 1] and lid[k] > lid[k + 1]]
+        assert len(shut) >= 4
+        assert max(seen_between_lids(portrait, side, states[k]) for k in shut) < 0.03
 
 
 def test_half_shut_eyes_look_half_shut(portrait, photo, analyser):

@@ -61,3 +61,20 @@ def test_the_nearer_triangle_stays_in_front():
         kernels.rasterize(points, np.array(order, np.int32), np.ones(2, np.uint8), attributes,
                           np.full((10, 10), -1e30, np.float32), tag, out, 0)  # fmt: skip
         assert set(out[tag > 0].round(4).ravel()) == {5.0}
+
+
+@pytest.mark.parametrize(("color", "warm"), [((200.0, 150.0, 120.0), True), ((150.0, 150.0, 150.0), False)])
+def test_shade_on_skin_grows_warmer_and_a_gray_photo_stays_gray(color, warm):
+    """All channels alike would lay a gray smear over a cheek."""
+    side = 9
+    source = np.ones((side, side, 4), np.float32)
+    source[..., :3] = color
+    maps = np.empty((side, side, 3), np.float32)
+    maps[..., 0], maps[..., 1] = np.meshgrid(np.arange(side), np.arange(side))
+    maps[..., 2] = 0.9
+    out = np.empty((side, side, 4), np.float32)
+    plate = np.zeros((side, side, 3), np.float32)
+    kernels.look_up(maps, np.ones((side, side), np.uint8), source, 0, plate, out)
+    left = out[4, 4, :3] / np.array(color)
+    assert (left @ [0.30, 0.59, 0.11]) == pytest.approx(0.9, abs=0.01)
+    assert (left[0] > left[2] + 0.02) if warm else np.ptp(left) < 1e-4
