@@ -475,7 +475,7 @@ class RigPortrait:
         old = AMBIENT + np.maximum(self._own_normals @ self._light, 0)
         change = RELIEF * np.log(new / old)
         most = np.where(change < 0, -np.log(RATIO_RANGE[0]), np.log(RATIO_RANGE[1]))
-        return np.exp(most * np.tanh(change / most)).astype(np.float32)
+        return np.asarray(np.exp(most * np.tanh(change / most)), np.float32)
 
     def _edit_eyes(self, weights: Weights) -> None:
         """Write both eyes, moved as asked, into the photo that the maps read from."""
