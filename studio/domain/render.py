@@ -8,6 +8,15 @@ from datetime import datetime
 from typing import Any, Literal
 
 RenderKind = Literal["image", "clip", "curves"]
+_LONGEST_TITLE = 60
+
+
+def title_of_words(said: str) -> str:
+    """Return one line for the gallery: the first words of a prompt or of what is said; empty for none."""
+    words = " ".join(said.split())
+    if len(words) <= _LONGEST_TITLE:
+        return words
+    return words[: _LONGEST_TITLE - 3].rsplit(" ", 1)[0].rstrip(".,;:!? ") + "…"
 
 
 @dataclass(frozen=True, kw_only=True)

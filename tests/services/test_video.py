@@ -135,6 +135,15 @@ def test_frames_are_those_that_were_painted(studio, painter, speech):
     assert all(np.abs(p.astype(int) - r // 2).max() <= 1 for p, r in zip(painted, rig, strict=True))
 
 
+def test_nothing_is_said_of_photos_where_every_frame_is_drawn(studio, painter, speech, monkeypatch):
+    lacking = "The face is blurred; a sharper photo gives a crisper result."
+    monkeypatch.setattr("studio.services.portraits.prepared.face_hints", lambda face: (lacking,))
+    render, drawn = studio.video.video(ask(speech))
+    assert lacking not in drawn.hints
+    _, moved = studio.animation.render(ask(speech).of_clip(_anchor_of(studio, render), 256, None))
+    assert lacking in moved.hints
+
+
 def test_mouth_and_eyes_of_the_rig_are_laid_back(studio, painter, engines, speech):
     _, plain = studio.video.video(ask(speech, own_lips=False, format="png"))
     _, laid = studio.video.video(ask(speech, own_lips=True, format="png"))

@@ -18,6 +18,7 @@ import studio as package
 from studio.domain.adapter import NewAdapter
 from studio.domain.render import NewRender
 from studio.errors import NotFoundError
+from studio.jobs.executor import own_claim
 from studio.services.clips.animation import Amounts, AnimationRequest
 from studio.services.pictures.generation import GenerationRequest
 from studio.services.sources import MediaSource
@@ -26,6 +27,8 @@ from studio.store import Store
 from studio.studio import Studio
 from studio.ui import quick_start
 from studio.ui.kit import text
+from studio.ui.kit.clip_stage import ClipStage
+from studio.ui.kit.portrait_chooser import PortraitChooser
 from studio.ui.pictures.picture_form import PLACES, PictureForm
 from studio.ui.shelf import Shelf
 from studio.ui.tabs.animate import AMOUNT_NAMES, AnimateTab
@@ -345,4 +348,43 @@ def test_a_stranger_among_dropped_photos_is_said(window, portrait, monkeypatch):
     monkeypatch.setattr(window.studio.identities, "strangers_among", lambda photos: (1,))
     said, _ = IdentitiesTab(window)._look([str(portrait), str(portrait)], {})
     assert said.count("may be another person") == 1
-    assert "good to work with" in said, "the first one is"
+    assert "1 photo is good to work with" in said, "the first one is"
+    assert "Take it out" in said
+
+
+def test_good_photos_are_counted_in_one_line(window, portrait):
+    said, _ = IdentitiesTab(window)._look([str(portrait)] * 9, {})
+    assert said.count("good to work with") == 1
+    assert "9 photos are good to work with" in said
+
+
+def test_a_clip_that_ended_during_a_refresh_is_shown_when_the_tab_is_opened(window, portrait, monkeypatch):
+    stage = ClipStage(window, "animate", "animate", "")
+    for name in ("looked", "watched", "shown", "progress"):
+        setattr(stage, name, name)
+    monkeypatch.setattr(stage, "_finished", lambda job: {"clip": job.outputs["render_id"]})
+    assert stage._show_newest(False, None) == {"looked": True}
+    with Store(window.data_dir) as store:
+        mine = store.of(ME)
+        sha256 = mine.media.put(portrait.read_bytes(), portrait.suffix)
+        kept = mine.renders.add(
+            NewRender(kind="clip", media_sha256=sha256, recipe={}, engine="rig", engine_version="1", title="Hello")
+        )
+        for outputs in ({"render_id": kept.id}, {"render_id": "deleted"}):
+            mine.jobs.add("animate", {}, title="Hello")
+            claim = own_claim()
+            job = store.claims.claim_next(claim)
+            assert job is not None
+            store.claims.finish(job, claim.token, "done", message="Done.", outputs=outputs)
+    assert stage._show_newest(False, None)["clip"] == kept.id, "the newest that is still there"
+    assert stage._show_newest(True, None) == {"looked": True}, "a preview that stands there stays"
+
+
+def test_photos_of_one_person_are_told_apart_in_the_strip(window, portrait, tmp_path):
+    other = tmp_path / "at the sea.png"
+    with Image.open(portrait, formats=["JPEG", "PNG"]) as photo:
+        photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(other)
+    window.studio.identities.add("Ann", [portrait, other])
+    window.studio.identities.add("Bea", [portrait])
+    lines = re.findall(r'<span class="line ">([^<]*)</span>', PortraitChooser(window, "animate").strip(None))
+    assert sorted(lines) == sorted([portrait.name, "at the sea.png"])

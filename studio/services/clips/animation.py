@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.domain.clip_format import clip_format, curve_format_of
 from studio.domain.job import Job
-from studio.domain.render import NewRender, Render
+from studio.domain.render import NewRender, Render, title_of_words
 from studio.engines.base import Amounts
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.clips.making import AnimationResult, ClipMaker
@@ -249,10 +249,8 @@ class Animation:
 
 def _title(request: AnimationRequest) -> str:
     """Return one line for the gallery: the first words that are said."""
-    words = " ".join((request.transcript or request.text or "").split())
-    if not words:
-        return "Talking clip" if request.motion is None else "Recorded motion"
-    return words if len(words) <= 60 else words[:57].rsplit(" ", 1)[0] + "…"
+    usual = "Talking clip" if request.motion is None else "Recorded motion"
+    return title_of_words(request.transcript or request.text or "") or usual
 
 
 def run(params: AnimationRequest, context: JobContext) -> Mapping[str, Any]:

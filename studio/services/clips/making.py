@@ -246,10 +246,12 @@ class ClipMaker:
         if curves is not None:
             write_curves(performance, curves)
         width, height = prepared.portrait.size
+        # What a photo lacks says nothing of a picture whose every frame is drawn anew.
+        lacks = prepared.hints if finish is None else ()
         tell(Progress(1.0, "Done"))
         return AnimationResult(
             out, curves, len(performance), performance.frame_rate_hz, width, height, performance.duration_seconds,
-            clock.result(), moved.found, tuple(dict.fromkeys((*prepared.hints, *moved.notes, *hints))),
+            clock.result(), moved.found, tuple(dict.fromkeys((*lacks, *moved.notes, *hints))),
         )  # fmt: skip
 
     def _listen(self, request: AnimationRequest) -> _Spoken:

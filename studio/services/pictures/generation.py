@@ -18,7 +18,7 @@ from studio.domain.adapter import Adapter, AdapterFile, refuse_older
 from studio.domain.base_model import FAMILY_TITLES, BaseLocation
 from studio.domain.job import Job
 from studio.domain.picture_size import check_size
-from studio.domain.render import NewRender, Render
+from studio.domain.render import NewRender, Render, title_of_words
 from studio.engines.base import Image
 from studio.engines.base_diffusion import PictureOrder, Wording
 from studio.errors import EngineUnavailableError, NotFoundError, UserInputError
@@ -104,7 +104,7 @@ class Generation:
         return self._queue.submit(
             "generate",
             settled.model_dump(mode="json"),
-            title=_title(settled.prompt),
+            title=title_of_words(settled.prompt),
             project_id=settled.project_id,
             identity_id=person_of(prepared),
         )
@@ -318,7 +318,7 @@ class Generation:
                     engine_version=generator.version,
                     inputs=prepared.inputs,
                     seconds=seconds,
-                    title=_title(request.prompt),
+                    title=title_of_words(request.prompt),
                     search_text=" ".join((request.prompt, *names)),
                     project_id=request.project_id,
                     identity_id=person_of(prepared),
@@ -405,12 +405,6 @@ def order_of(request: GenerationRequest) -> PictureOrder:
 def _names(adapters: Sequence[Adapter]) -> tuple[str, ...]:
     """Return a name of letters, digits and underscores for each adapter, unique among them."""
     return tuple(f"{re.sub(r'[^A-Za-z0-9]+', '_', a.name)}_{i}" for i, a in enumerate(adapters))
-
-
-def _title(prompt: str) -> str:
-    """Return one line for the gallery."""
-    words = " ".join(prompt.split())
-    return words if len(words) <= 60 else words[:57].rsplit(" ", 1)[0] + "…"
 
 
 def run(params: GenerationRequest, context: JobContext) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from studio.domain.clip_format import clip_format
 from studio.domain.job import Job
-from studio.domain.render import NewRender, Render
+from studio.domain.render import NewRender, Render, title_of_words
 from studio.engines.base import Image
 from studio.engines.base_video import ClipOrder
 from studio.errors import NoFaceError, SeveralFacesError, UserInputError
@@ -418,8 +418,7 @@ def _enlarged(image: Image) -> Image:
 
 def _title(request: VideoRequest) -> str:
     """Return one line for the gallery: the first words that are said, else the prompt."""
-    words = " ".join((request.transcript or request.text or request.prompt).split())
-    return words if len(words) <= 60 else words[:57].rsplit(" ", 1)[0] + "…"
+    return title_of_words(request.transcript or request.text or request.prompt)
 
 
 def run(params: VideoRequest, context: JobContext) -> Mapping[str, Any]:

@@ -39,6 +39,7 @@ class ClipStage:
         """Create the components, inside the tab's layout; `acts` creates its buttons."""
         self.watched = gr.State(None)
         self.shown = gr.State(None)
+        self.looked = gr.State(False)
         self.placeholder = html(self.empty)
         self.video = gr.Video(
             label="Clip",
@@ -70,8 +71,10 @@ class ClipStage:
         """What `of_job` updates."""
         return [self.watched, self.shown, self.progress, *self.parts]
 
-    def wire(self) -> None:
+    def wire(self, item: gr.Tab) -> None:
         """Attach the listeners."""
+        quiet = {"show_progress": "hidden"}
+        listen(item.select, self._show_newest, [self.looked, self.watched], [self.looked, *self.watch], **quiet)
         listen(self.progress.click, self._act, None, self.watch, show_progress="hidden")
         self.tick = (self._tick, [self.watched, self.shown], self.watch)
 
@@ -79,6 +82,22 @@ class ClipStage:
         """Find the newest active clip again, after a refresh or in a second browser."""
         job = self.window.studio.jobs.newest_active(self.kind)
         return {} if job is None else self.of_job(job, None)
+
+    def _show_newest(self, looked: bool, watched: str | None) -> Updates:
+        """Show the newest finished clip when the tab is first opened: one that ended during a refresh is not lost."""
+        if looked or watched:
+            return {self.looked: True}
+        for job in self.window.studio.jobs.list():
+            if job.kind == self.kind and job.state == "done" and self._is_kept(job):
+                return {self.looked: True, **self.of_job(job, None), self.progress: ""}  # that it is done is no news
+        return {self.looked: True}
+
+    def _is_kept(self, job: Job) -> bool:
+        try:
+            self.window.studio.library.show(str(job.outputs.get("render_id")))
+        except NotFoundError:  # deleted since
+            return False
+        return True
 
     def of_job(self, job: Job, shown: str | None) -> Updates:
         """Return the updates of `watch`: the job's card, and its clip once it is done."""

@@ -115,13 +115,15 @@ class PortraitChooser:
             title = str((choice or {}).get("title") or "Picture")
             items.append(text.Card(CHOSEN, title, "chosen", url, act="photo", selected=True))
         for person in self.window.studio.identities.list():
-            for photo in self.window.studio.identities.photos(person.id):
+            photos = self.window.studio.identities.photos(person.id)
+            for photo in photos:
                 path = self.window.studio.identities.photo_path(photo.id)
                 items.append(
                     text.Card(
                         id=photo.id,
                         act="photo",
                         title=person.name,
+                        line=photo.file_name if len(photos) > 1 else "",  # else all of them read alike
                         picture=self.window.picture_url(path),
                         selected=(choice or {}).get("photo_id") == photo.id,
                         icon="identities",

@@ -203,7 +203,7 @@ class AnimateTab:
     def wire(self, tabs: dict[str, Any], item: gr.Tab, page: gr.Blocks) -> None:
         """Attach the listeners."""
         self.chooser.wire()
-        self.stage.wire()
+        self.stage.wire(item)
         quiet: dict[str, Any] = {"show_progress": "hidden"}
         entering = {**quiet, **self.draft.lane}
         listen(item.select, self.chooser.strip, self.chooser.choice, self.chooser.people, **entering)

@@ -2,7 +2,7 @@
 
 Adding a person looks at every photo first and says in plain words how well it
 will serve; a crowded photo asks which face is meant. Deleting says what will
-go and wants the name typed. Rules live in services/identities.py.
+go and wants the name typed. Rules live in services/people.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def read_consent(agreed_by: str, scopes: list[Scope], until: str, evidence: str)
     )
 
 
-STRANGER = "The face is unlike the other photos: it may be another person. Take it out if it is."
+STRANGER = "The face is unlike the other photos: it may be another person."
+TAKE_OUT = {"dropped": "Take it out (×) if it is.", "kept": "Leave it out under “Training set and captions” if it is."}
+"""What to do about a strange face, before and after the photo is added."""
 UPLOAD_PIXELS = 320
 """Of a dropped photo as it is shown before it is added."""
 
@@ -223,10 +225,13 @@ class IdentitiesTab:
         listen(self.list.click, self._open, None, shown, **in_turn)
         listen(self.cancel.click, self._leave_form, None, shown, **in_turn)
         listen(self.photos.change, self._look, self.photos, [self.found, self.picks])
-        listen(self.found.click, self._pick_face, [self.photos, self.picks], [self.found, self.picks])
+        # In turn, so that a person who presses Add at once is not asked for the face that was just picked.
+        listen(self.found.click, self._pick_face, [self.photos, self.picks], [self.found, self.picks], **in_turn)
         form = [self.name, self.photos, self.picks, *self.form_consent.all()]
         emptied = [self.name, self.photos, self.found, self.picks, *self.form_consent.all()]
-        listen(self.add.click, self._add, form, [*shown, *emptied], **in_turn)
+        added = listen(self.add.click, self._add, form, [*shown, *emptied, self.known], **in_turn)
+        # A tick that saw the new person before the page knew whom it shows has marked another card: this comes last.
+        listen(added.then, self._list_again, self.selected, self.list, **quiet)
         self.draft.wire(item, self._kept, self._restore, [], list(self._kept.values()))
         more = [self.selected, self.more, self.picks]
         listen(self.more.upload, self._add_more, more, [self.more, self.more_faces, self.picks, *self.view], **in_turn)
@@ -363,13 +368,19 @@ class IdentitiesTab:
 
         The form or the person that is open stays.
         """
-        now = [f"{p.id} {p.name}" for p in self.people.list()]
+        now = self._names()
         if now == known:
             return {}
         if known is None:  # the page was just drawn
             return {self.known: now}
         open_now = self.shown(selected) if known else NEW
         return {self.known: now, self.list: self.people_cards(open_now)}
+
+    def _names(self) -> list[str]:
+        return [f"{p.id} {p.name}" for p in self.people.list()]
+
+    def _list_again(self, selected: str | None) -> str:
+        return self.people_cards(self.shown(selected))
 
     def people_cards(self, selected: str | None) -> str:
         """Return the list of people and heaps."""
@@ -409,7 +420,7 @@ class IdentitiesTab:
         for photo in photos:
             quality = photo.face.quality if photo.face else None
             good = photo.id not in strange and (quality is None or not quality.hints)
-            said += [f"{photo.file_name or 'Photo'}: {STRANGER}"] if photo.id in strange else []
+            said += [f"{photo.file_name or 'Photo'}: {STRANGER} {TAKE_OUT['kept']}"] if photo.id in strange else []
             items.append(
                 text.Card(
                     photo.id,
@@ -446,7 +457,7 @@ class IdentitiesTab:
     def _look(self, paths: list[str] | None, picks: dict[str, int] | None = None) -> tuple[str, dict[str, int]]:
         """Say how well each dropped photo will serve, and ask for the face where there are several."""
         picks = picks or {}
-        parts, items = [], []
+        parts, items, good = [], [], 0
         seen = [(Path(path), self.people.inspect(Path(path))) for path in paths or []]
         meant = [(path, picks.get(str(number))) for number, (path, _) in enumerate(seen)]
         strange = set(self.people.strangers_among(meant)) if len(seen) > 1 else set()
@@ -463,13 +474,15 @@ class IdentitiesTab:
             elif number not in strange:
                 said = [*inspection.hints, *inspection.faces[0].hints]
                 line, tone = ("see below", "warn") if said else ("good", "good")
-                parts.append(text.hints([f"{name}: {s}" for s in said], f"{name}: good to work with."))
+                good += not said
+                parts.append(text.hints([f"{name}: {s}" for s in said]))
             if number in strange:
                 line, tone = "another person?", "bad"
-                parts.append(text.hints([f"{name}: {STRANGER}"]))
+                parts.append(text.hints([f"{name}: {STRANGER} {TAKE_OUT['dropped']}"]))
             small = self.window.shelf.url(self.window.shelf.picture(inspection.image, UPLOAD_PIXELS))
             items.append(text.Card(str(number), name, line, small, tone=tone, act="none"))
-        return (text.cards(items, "strip", "Dropped photos") if items else "") + "".join(parts), picks
+        fine = text.hints((), f"{good} photo{'s are' if good > 1 else ' is'} good to work with.") if good else ""
+        return (text.cards(items, "strip", "Dropped photos") if items else "") + fine + "".join(parts), picks
 
     def _pick_face(
         self, paths: list[str] | None, picks: dict[str, int], event: gr.EventData
@@ -485,7 +498,7 @@ class IdentitiesTab:
         say(f"{person.name} was added.", 4)
         emptied: Updates = {self.name: "", self.photos: None, self.found: "", self.picks: {}}
         emptied |= dict(zip(self.form_consent.all(), ("", USUAL_SCOPES, "", ""), strict=True))
-        return {self.selected: person.id, **self.show(person.id), **emptied}
+        return {self.selected: person.id, **self.show(person.id), **emptied, self.known: self._names()}
 
     def _add_more(self, selected: str | None, paths: list[str] | None, picks: dict[str, int]) -> Updates:
         crowded = [

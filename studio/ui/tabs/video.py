@@ -137,7 +137,7 @@ class VideoTab:
     def wire(self, tabs: dict[str, Any], item: gr.Tab, page: gr.Blocks) -> None:
         """Attach the listeners."""
         quiet: dict[str, Any] = {"show_progress": "hidden"}
-        self.stage.wire()
+        self.stage.wire(item)
         chosen = [self.base, self.adapter, self.picture]
         entered = [self.base, self.adapter, self.strip]
         listen(item.select, self._enter, chosen, entered, **quiet, **self.draft.lane)
