@@ -12,7 +12,8 @@ from studio.domain.render import title_of_words
     [
         ("  a photo \n of Ann ", "a photo of Ann"),
         ("", ""),
-        ("Good morning. I was a picture once, and now I can speak. Listen.", "Good morning. I was a picture once, and now I can speak…"),
+        ("I was a picture once, but now I can speak and sing. Hello to all.",
+         "I was a picture once, but now I can speak and sing…"),
         ("x" * 70, "x" * 57 + "…"),
     ],
 )  # fmt: skip
