@@ -186,7 +186,8 @@ def _degrees(rotation: Array) -> Array:
     yaw = np.arctan2(rotation[:, 0, 2], rotation[:, 2, 2])
     pitch = np.arcsin(np.clip(rotation[:, 1, 2], -1, 1))
     roll = -np.arctan2(rotation[:, 1, 0], rotation[:, 1, 1])
-    return np.degrees(np.stack([yaw, pitch, roll], 1))
+    degrees: Array = np.degrees(np.stack([yaw, pitch, roll], 1))
+    return degrees
 
 
 def _look(weights: NDArray[np.float32], eye: _Bone, values: Array) -> None:

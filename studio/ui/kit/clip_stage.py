@@ -74,7 +74,7 @@ class ClipStage:
     def wire(self, item: gr.Tab) -> None:
         """Attach the listeners."""
         quiet = {"show_progress": "hidden"}
-        listen(item.select, self._show_newest, [self.looked, self.watched], [self.looked, *self.watch], **quiet)
+        listen(item.select, self._show_newest, [self.looked, self.watched], [self.looked, *self.parts], **quiet)
         listen(self.progress.click, self._act, None, self.watch, show_progress="hidden")
         self.tick = (self._tick, [self.watched, self.shown], self.watch)
 
@@ -84,12 +84,15 @@ class ClipStage:
         return {} if job is None else self.of_job(job, None)
 
     def _show_newest(self, looked: bool, watched: str | None) -> Updates:
-        """Show the newest finished clip when the tab is first opened: one that ended during a refresh is not lost."""
+        """Show the newest finished clip when the tab is first opened: one that ended during a refresh is not lost.
+
+        It is not watched, so that this answer, come late, takes the place of no job that was begun meanwhile.
+        """
         if looked or watched:
             return {self.looked: True}
         for job in self.window.studio.jobs.list():
             if job.kind == self.kind and job.state == "done" and self._is_kept(job):
-                return {self.looked: True, **self.of_job(job, None), self.progress: ""}  # that it is done is no news
+                return {self.looked: True, **self._finished(job)}
         return {self.looked: True}
 
     def _is_kept(self, job: Job) -> bool:
