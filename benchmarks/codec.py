@@ -163,7 +163,7 @@ def _median_ms(work: Any, times: int = 15) -> float:
 def main() -> None:
     """Print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "assets" / "codec")
+    parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "assets" / "base" / "vae")
     parser.add_argument("--faces", type=Path, default=FACES)
     parser.add_argument("--sheet", type=Path)
     given = parser.parse_args()

@@ -23,6 +23,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from studio.domain.adapter import AdapterFile  # noqa: E402
 from studio.domain.base_model import BaseLocation  # noqa: E402
 from studio.domain.consent import Consent  # noqa: E402
 from studio.domain.training import TrainingPlan, TrainingRun  # noqa: E402
+from studio.engines import Engines  # noqa: E402
 from studio.engines.base import Image  # noqa: E402
 from studio.engines.base_diffusion import PictureOrder, SamplePicture, TrainingExample  # noqa: E402
 from studio.factory.preview_base.opening import GUIDANCE, STEPS  # noqa: E402
@@ -51,6 +53,12 @@ _OVERFIT = TrainingPlan(
 )  # fmt: skip
 
 
+@cache
+def engines() -> Engines:
+    """Return engines that load what they draw and train with once for the whole benchmark."""
+    return Engines(ROOT / "assets")
+
+
 @dataclass
 class _Heard:
     """What a trainer told, for training outside of a run."""
@@ -60,6 +68,9 @@ class _Heard:
 
     def step(self, step: int, loss: float, learning_rate: float) -> None:
         self.moments.append(time.perf_counter())
+
+    def drawing(self, step: int, number: int, count: int) -> None:
+        pass
 
     def sampled(self, step: int, pictures: tuple[SamplePicture, ...]) -> None:
         self.pictures[step] = pictures
@@ -112,7 +123,7 @@ def run(
     figures["goals"] = GOALS
     out = sheet or ROOT / "out" / "personalization.png"
     out.parent.mkdir(parents=True, exist_ok=True)
-    _write_sheet(out, rows)
+    write_sheet(out, rows)
     figures["sheet"] = out.name
     return figures
 
@@ -152,7 +163,7 @@ def _overfit(
     plan = _OVERFIT.model_copy(update={"base": location.name, "resolution": location.resolution})
     alone = replace(example, caption="a photo of sks person", mask=None)
     start = time.perf_counter()
-    studio.engines.trainer().train(location, plan, [alone], folder / "overfit", heard)
+    engines().trainer().train(location, plan, [alone], folder / "overfit", heard)
     seconds = _since(start)
     first, last = ([p.image for p in heard.pictures[step] if p.kind == "person"] for step in (0, max(heard.pictures)))
     rows += [("one picture, base, learned", [alone.image, *first[:3], *last[:3]])]
@@ -239,7 +250,7 @@ def _obeyed(studio: OwnerServices, location: BaseLocation, who: str, worn: Seque
 def _draw(studio: OwnerServices, location: BaseLocation, prompt: str, seed: int, worn: Sequence[AdapterFile]) -> Image:
     side = location.resolution
     order = PictureOrder(prompt=prompt, seed=seed, steps=STEPS, guidance=GUIDANCE, width=side, height=side)
-    return next(iter(studio.engines.generator().generate(location, order, worn)))
+    return next(iter(engines().generator().generate(location, order, worn)))
 
 
 def _psnr(truth: Image, drawn: Image) -> float:
@@ -252,7 +263,7 @@ def _since(start: float) -> float:
     return round(time.perf_counter() - start, 1)
 
 
-def _write_sheet(path: Path, rows: Sequence[tuple[str, Sequence[Image]]], side: int = 128) -> None:
+def write_sheet(path: Path, rows: Sequence[tuple[str, Sequence[Image]]], side: int = 128) -> None:
     """Write all pictures as one, a row each."""
     from PIL import Image as Pillow
     from PIL import ImageDraw, ImageFont

@@ -99,22 +99,23 @@ def _bases(folder: Path) -> Iterator[tuple[str, BaseLocation, int]]:
 
 def _write_base(folder: Path, widths: Sequence[int], autoencoder: Sequence[int], text: int) -> Path:
     """Write a random base with the topology of Stable Diffusion 1.5."""
+    import diffusers
     import torch
-    from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
     from studio.factory.preview_base.tokenizer import make_tokenizer
 
+    library: Any = diffusers
     words = make_tokenizer(folder / "tokenizer")
     deep = len(widths) - 1
     torch.manual_seed(0)
-    UNet2DConditionModel(
+    library.UNet2DConditionModel(
         sample_size=64 if deep == 3 else 16, block_out_channels=tuple(widths), cross_attention_dim=text,
         layers_per_block=2 if deep == 3 else 1, norm_num_groups=16, attention_head_dim=8,
         down_block_types=(*("CrossAttnDownBlock2D",) * deep, "DownBlock2D"),
         up_block_types=("UpBlock2D", *("CrossAttnUpBlock2D",) * deep),
     ).save_pretrained(folder / "unet")  # fmt: skip
-    AutoencoderKL(
+    library.AutoencoderKL(
         block_out_channels=tuple(autoencoder), latent_channels=4, norm_num_groups=8,
         layers_per_block=2 if deep == 3 else 1, down_block_types=("DownEncoderBlock2D",) * len(autoencoder),
         up_block_types=("UpDecoderBlock2D",) * len(autoencoder),
@@ -125,7 +126,7 @@ def _write_base(folder: Path, widths: Sequence[int], autoencoder: Sequence[int],
         pad_token_id=words.eos_token_id,
     )  # fmt: skip
     CLIPTextModel(config).save_pretrained(folder / "text_encoder")
-    DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").save_pretrained(
+    library.DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").save_pretrained(
         folder / "scheduler"
     )
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
@@ -213,6 +214,9 @@ class _Studio:
         else:
             self._turn.release()
         self._done.acquire()
+
+    def drawing(self, step: int, number: int, count: int) -> None:
+        """Nor is how they are drawn."""
 
     def sampled(self, step: int, pictures: Any) -> None:
         """Pictures are no part of a step."""
@@ -311,15 +315,16 @@ def _go_on(job: dict[str, Any]) -> None:
 
 def _optimizers() -> dict[str, Any]:
     """Return bytes kept, milliseconds a step and what 12 steps on one batch reach, on a UNet of 10 million weights."""
+    import diffusers
     import torch
-    from diffusers import UNet2DConditionModel
 
     from studio.engines.diffusion.training.optimizers import make_optimizer, state_bytes
 
+    library: Any = diffusers
     found: dict[str, Any] = {}
     for name in ("adamw", "projected_adamw"):
         torch.manual_seed(0)
-        unet = UNet2DConditionModel(
+        unet = library.UNet2DConditionModel(
             sample_size=16, block_out_channels=(96, 192), layers_per_block=1, cross_attention_dim=64,
             attention_head_dim=8, norm_num_groups=16, down_block_types=("CrossAttnDownBlock2D",) * 2,
             up_block_types=("CrossAttnUpBlock2D",) * 2,

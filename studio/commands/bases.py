@@ -114,7 +114,7 @@ def base_build(
         seed=seed,
         images=images,
         renders=renders,
-        codec=codec or ASSETS / "codec",
+        codec=codec or ASSETS / "base" / "vae",
         processes=processes,
         as_it_is=as_it_is,
         on_progress=lambda share, text: output.progress(share, text),

@@ -62,7 +62,7 @@ class TrainingPlan(BaseModel):
     base: str = "preview"
     trigger: Word = "sks"
     class_word: Word = "person"
-    resolution: Annotated[int, Field(ge=32, le=2048, multiple_of=8)] = 64
+    resolution: Annotated[int, Field(ge=32, le=2048, multiple_of=8)] = 128
     steps: Annotated[int, Field(ge=1, le=100_000)] = 300
     batch: Annotated[int, Field(ge=1, le=64)] = 4
     accumulation: Annotated[int, Field(ge=1, le=64)] = 1
@@ -334,7 +334,9 @@ def suggest_checkpoint(checkpoints: Sequence[Checkpoint], calibration: Calibrati
         calibration.likeness(c.distance) - DRIFT_WEIGHT * (c.drift or 0.0) for c in measured if c.distance is not None
     ]
     top = max(scores)
-    tolerance = min(0.5 * calibration.spread, 0.05)
+    nearest = max(calibration.likeness(c.distance) for c in measured if c.distance is not None)
+    # Where none is alike yet, nothing speaks for an earlier one: the person is what is missing.
+    tolerance = min(0.5 * calibration.spread, 0.05) if nearest >= NOT_ALIKE else 0.0
     equals = [(c, s) for c, s in zip(measured, scores, strict=True) if s >= top - tolerance]
     checkpoint, score = next((c, s) for c, s in equals if not any(_beats(other, c) for other, _ in equals))
     alike = calibration.likeness(checkpoint.distance or 0.0)
@@ -354,6 +356,8 @@ def _beats(one: Checkpoint, other: Checkpoint) -> bool:
     return better and all(a <= b for a, b in known)
 
 
+PERSON_PRESET = "Preview base, a real person"
+"""Title of the preset that reaches furthest on the preview base."""
 MORE_STEPS = 0.5
 """A finished run is offered this share of its steps more."""
 LEAST_SPREAD = 0.05
@@ -378,13 +382,17 @@ def next_step(plan: TrainingPlan, photos: int, *, is_preview: bool) -> str:
 
     Args:
         photos: it learned from.
-        is_preview: it trained the base that comes with the studio, which knows only small rendered faces.
+        is_preview: it trained the base that comes with the studio, which began with rendered faces only.
     """
     said = []
-    if is_preview:
+    if is_preview and not plan.variant_share:
         said.append(
-            "Train on a Stable Diffusion model (Train tab, “Base model”): the preview base draws rendered faces of"
-            f" {plan.resolution} pixels, which hold little of a photo."
+            f"Take the preset “{PERSON_PRESET}”: all weights learn, from the photos and from variants that the rig draws."
+        )
+    elif is_preview:
+        said.append(
+            "Train on a Stable Diffusion model (Train tab, “Base model”): the preview base is small, and draws"
+            f" {plan.resolution} pixels."
         )
     else:
         said.append(f"Let it go on to step {more_steps(plan.steps)}, or choose a preset with more steps.")

@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors import safe_open
 
 torch = pytest.importorskip("torch", reason="diffusion needs torch")
 
-from studio.engines.diffusion.bases import autoencoder  # noqa: E402
 from studio.errors import ConflictError, EngineError, EngineUnavailableError  # noqa: E402
 from studio.factory.preview_base import judge, training  # noqa: E402
 from studio.factory.preview_base.cache import PictureCache, fill  # noqa: E402
@@ -29,12 +27,13 @@ from studio.factory.preview_base.judge import (  # noqa: E402
 from studio.factory.preview_base.latents import LatentCache, fill_latents, read_codec, scaled  # noqa: E402
 from studio.factory.preview_base.networks import BaseShape  # noqa: E402
 from studio.factory.preview_base.opening import embedded_pipeline, load_embedded, sample_pictures  # noqa: E402
-from studio.factory.preview_base.people import ATTRIBUTES, DATASET_VERSION, picture_of_index  # noqa: E402
+from studio.factory.preview_base.people import ATTRIBUTES, picture_of_index  # noqa: E402
 from studio.factory.preview_base.tokenizer import MODEL_MAX_LENGTH, TRIGGERS, WORDS, make_tokenizer  # noqa: E402
 from studio.factory.preview_base.training import BasePlan, build_base, export_checkpoint  # noqa: E402
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
-BASE, CODEC = ASSETS / "base", ASSETS / "codec"
+BASE = ASSETS / "base"
+CODEC = BASE / "vae"
 TINY = BasePlan(
     seed=5,
     images=24,
@@ -72,26 +71,6 @@ def base() -> dict[str, Any]:
 
 def _psnr(a: torch.Tensor, b: torch.Tensor) -> float:
     return float(10 * torch.log10(4 / torch.nn.functional.mse_loss(a, b)))
-
-
-def test_autoencoder_keeps_pictures_it_was_not_fitted_on(pictures: np.ndarray) -> None:
-    x = scaled(pictures)
-    model = autoencoder.fit(x[:64])
-    latents = model.encode(x[64:]).latent_dist.mean
-    assert latents.shape == (32, 12, 16, 16)
-    assert _psnr(model.decode(latents).sample, x[64:]) > 28.5
-    assert abs(float((latents * model.config.scaling_factor).std()) - 1) < 0.1
-    exact = autoencoder.fit(x[:64], latent_channels=48)
-    assert _psnr(exact.decode(exact.encode(x).latent_dist.mode()).sample, x) > 90, "all components lose nothing"
-
-
-def test_autoencoder_is_read_back_bit_for_bit(pictures: np.ndarray, tmp_path: Path) -> None:
-    x = scaled(pictures[:16])
-    model = autoencoder.fit(x)
-    model.save_pretrained(tmp_path)
-    again = autoencoder.PatchAutoencoder.from_pretrained(tmp_path)
-    assert torch.equal(again.encode(x).latent_dist.sample(), model.encode(x).latent_dist.sample())
-    assert again.config.scaling_factor == model.config.scaling_factor
 
 
 def test_every_word_is_one_token_and_no_text_is_unknown(tmp_path: Path) -> None:
@@ -195,12 +174,12 @@ def test_every_picture_is_seen_once_a_round() -> None:
     assert list(rows[:10]) != list(rows[10:])
 
 
-def test_classifier_learns_and_is_read_back(tmp_path: Path, base: dict[str, Any]) -> None:
+def test_classifier_learns_and_is_read_back(tmp_path: Path) -> None:
     file = tmp_path / "classifier.safetensors"
-    figures = train_classifier(file, work_folder=tmp_path, vae=base["vae"], renders=8, rounds=4, batch=8, held_out=8)
+    figures = train_classifier(file, work_folder=tmp_path, codec=CODEC, renders=16, rounds=4, batch=8, held_out=8)
     assert set(figures) == set(ATTRIBUTES)
     assert all(0 <= v <= 1 for v in figures.values())
-    train_classifier(file, work_folder=tmp_path, vae=base["vae"], renders=8, rounds=1, held_out=8, start=file)
+    train_classifier(file, work_folder=tmp_path, codec=CODEC, renders=16, rounds=1, held_out=8, start=file)
     again = load_classifier(file)
     found = read_attributes(again, np.zeros((3, 64, 64, 3), np.uint8), batch=2)
     assert len(found) == 3
@@ -212,7 +191,6 @@ def test_classifier_learns_and_is_read_back(tmp_path: Path, base: dict[str, Any]
 
 
 def test_shipped_classifier_reads_renders(pictures: np.ndarray) -> None:
-    """Those of its own version; of newer ones, drawn otherwise, it must still read what is large and plain."""
     file = BASE / "classifier.safetensors"
     assert file.stat().st_size <= 1_000_000
     model = load_classifier(file)
@@ -220,21 +198,18 @@ def test_shipped_classifier_reads_renders(pictures: np.ndarray) -> None:
     wanted = [picture_of_index(77, i).labels for i in range(len(pictures))]
     figures = accuracy(read_attributes(model, pictures), wanted)
     plain = ("hair_color", "hair_length", "skin", "glasses", "beard", "background", "light")
-    assert {n: figures[n] for n in plain if figures[n] < 0.8} == {}
-    if json.loads((BASE / "base.json").read_text("utf-8"))["training"]["dataset"] != DATASET_VERSION:
-        with safe_open(str(file), "np") as tensors:
-            figures = json.loads(tensors.metadata()["accuracy"])  # on held-out renders of its own version
     assert {n: figures[n] for n in plain if figures[n] <= 0.93} == {}
-    # Small things at 64 pixels; the judge is weaker here, which the benchmark reports beside its judgments.
+    # Small things at 64 pixels; the judge is weaker here, which the benchmark reports beside its judgments. Age says
+    # little there since old faces are no caricatures any more.
     assert figures["expression"] > 0.9, figures
-    assert figures["age"] > 0.85, figures
+    assert figures["age"] > 0.6, figures
     assert judge.HELD_OUT_SEED != 77
 
 
 def test_shipped_base_is_small_and_describes_itself() -> None:
-    assert sum(p.stat().st_size for p in BASE.rglob("*") if p.is_file()) <= 20_000_000
+    assert sum(p.stat().st_size for p in BASE.rglob("*") if p.is_file()) <= 25_000_000
     record = json.loads((BASE / "base.json").read_text("utf-8"))
-    assert (record["name"], record["family"], record["resolution"]) == ("preview", "sd15", 64)
+    assert (record["name"], record["family"], record["resolution"]) == ("preview", "sd15", 128)
     assert record["title"] == "Preview base: rendered faces"
     training = record["training"]
     assert training["command"] == "python -m studio base build"
@@ -256,7 +231,7 @@ def test_shipped_base_draws_the_same_picture_offline(base: dict[str, Any], monke
     pipeline = embedded_pipeline(BASE)
     prompts = ["a photo of a man, red background", "a photo of a man, blue background"]
     first = sample_pictures(pipeline, prompts, [4, 4], steps=6)
-    assert first.shape == (2, 64, 64, 3)
+    assert first.shape == (2, 128, 128, 3)
     assert first.std() > 20
     assert np.array_equal(first, sample_pictures(pipeline, prompts, [4, 4], steps=6))
     alone = sample_pictures(pipeline, prompts[:1], [4], steps=6)
@@ -271,7 +246,7 @@ def test_the_folder_opens_as_a_plain_diffusers_pipeline(base: dict[str, Any]) ->
 
     pipeline = StableDiffusionPipeline.from_pretrained(BASE, vae=base["vae"], local_files_only=True)
     assert type(pipeline.scheduler).__name__ == "DDPMScheduler"
-    assert pipeline.vae_scale_factor == 4
+    assert pipeline.vae_scale_factor == 8
     keys = set(base["unet"].state_dict())
     assert "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight" in keys
     assert "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight" in keys

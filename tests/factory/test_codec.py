@@ -22,7 +22,7 @@ from studio.factory.preview_base.codec_start import folded, start_linear
 from studio.factory.preview_base.drawing import eyes_and_mouth, render
 from studio.factory.preview_base.people import sample_picture
 
-CODEC = Path(__file__).resolve().parents[2] / "assets" / "codec"
+CODEC = Path(__file__).resolve().parents[2] / "assets" / "base" / "vae"
 TINY = CodecPlan(
     steps=60, batch=4, renders=4, textures=2, size=32, latent_channels=4,
     encoder_blocks=(0, 1, 1, 1), decoder_blocks=(0, 1, 1, 1),
@@ -154,7 +154,7 @@ def test_the_autoencoder_that_ships_keeps_renders_and_the_sample_portrait(tmp_pa
     assert sum(p.stat().st_size for p in CODEC.iterdir()) < 9e6
     model = AutoencoderDC.from_pretrained(CODEC, torch_dtype=torch.float32, local_files_only=True).eval()
     renders, _ = codec_pictures.cached_renders(tmp_path, HELD_OUT_SEED, 6)
-    with Image.open(CODEC.parent / "sample" / "astronaut.jpg", formats=["JPEG"]) as sample:
+    with Image.open(CODEC.parents[1] / "sample" / "astronaut.jpg", formats=["JPEG"]) as sample:
         face = np.asarray(sample.convert("RGB").resize((256, 256), Image.Resampling.BOX))[20:148, 60:188]
     shrunk = [np.asarray(Image.fromarray(p).resize((128, 128), Image.Resampling.BOX)) for p in renders]
     assert psnr(model, np.stack(shrunk)) > 31

@@ -103,9 +103,9 @@ def test_wrong_labels_are_refused_in_words() -> None:
 def test_the_same_picture_is_drawn_to_the_byte(seed: int) -> None:
     first, mask = render(_one(seed))
     again, mask_again = render(_one(seed))
-    assert first.shape == (64, 64, 3)
+    assert first.shape == (128, 128, 3)
     assert first.dtype == np.uint8
-    assert mask.shape == (64, 64)
+    assert mask.shape == (128, 128)
     assert np.array_equal(first, again)
     assert np.array_equal(mask, mask_again)
     assert 0.06 < (mask > 127).mean() < 0.6

@@ -204,7 +204,7 @@ def test_from_photos_to_a_picture_in_the_library(visit, server, photos, tmp_path
     v.tab("generate")
     page.click("#generate-result [data-act=to-expression]")
     page.wait_for_selector("#tab-expression-button[aria-selected=true]")
-    v.toast("enlarged from 64")
+    v.toast("enlarged from 128")
 
 
 def header_of(path) -> str:

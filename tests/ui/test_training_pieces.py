@@ -219,16 +219,16 @@ def a_render(**changes) -> Render:
     recipe = {"request": {"prompt": NASTY, "seed": 3, "steps": 12}, "base": {"name": "preview", "sha256": "abc"},
               "adapters": [{"name": NASTY, "strength": 1}], "measures": {"likeness": 0.83, "spread": 0.1}}  # fmt: skip
     base = {"kind": "image", "media_sha256": "m", "recipe": recipe, "engine": "diffusion", "engine_version": "1",
-            "id": "r1", "owner": "local", "created": NOW, "width": 64, "height": 64}  # fmt: skip
+            "id": "r1", "owner": "local", "created": NOW, "width": 128, "height": 128}  # fmt: skip
     return Render(**{**base, **changes})
 
 
 def test_a_small_picture_says_that_it_is_enlarged_and_how_alike_it_is():
     made = results.large(a_render(), "u", "f.png", "Preview base: rendered faces")
-    assert "Preview base: rendered faces, 64 px, shown enlarged." in made
+    assert "Preview base: rendered faces, 128 px, shown enlarged." in made
     assert "likeness .83, own photos 1 ± .10" in made
     assert "<script" not in made + results.recipe_facts(a_render())
-    assert "width:min(100%, 320px)" in made
+    assert "width:min(100%, 640px)" in made
     assert "style=" not in results.large(a_render(width=512, height=512), "u", "f.png")
     assert "shown enlarged" not in results.large(a_render(width=512, height=512), "u", "f.png")
     why = a_render(recipe={"request": {}, "measures": {"likeness": None, "reason": "No face to measure."}})

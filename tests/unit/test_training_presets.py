@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.domain.training import TrainingPlan
+from studio.domain.training import PERSON_PRESET, TrainingPlan
 from studio.errors import UserInputError
 from studio.services.training.plans import (
     DEFAULT_PRESET,
@@ -21,7 +21,7 @@ from studio.services.training.plans import (
 
 PRESETS = Path(__file__).resolve().parents[2] / "presets"
 FILES = sorted((PRESETS / "training").glob("*.json"))
-ASKED_FOR = {"preview-quick", "preview-thorough", "sd15-8gb", "sd15-12gb", "sdxl-12gb", "sdxl-24gb"}
+ASKED_FOR = {"preview-quick", "preview-thorough", "preview-person", "sd15-8gb", "sd15-12gb", "sdxl-12gb", "sdxl-24gb"}
 
 
 def test_the_schema_file_is_generated() -> None:
@@ -38,6 +38,7 @@ def test_the_presets_asked_for_are_there() -> None:
     assert names >= ASKED_FOR
     assert DEFAULT_PRESET in names
     assert any(read_training_preset(f).plan.method == "dreambooth" for f in FILES)
+    assert read_training_preset(PRESETS / "training" / "preview-person.json").title == PERSON_PRESET
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from studio.domain.training import (
+    PERSON_PRESET,
     Calibration,
     Checkpoint,
     TrainingPlan,
@@ -60,18 +61,25 @@ def test_where_none_looks_like_the_person_nothing_is_suggested_and_the_next_step
 
 
 @pytest.mark.parametrize(
-    ("photos", "is_preview", "said", "unsaid"),
+    ("photos", "is_preview", "variants", "said", "unsaid"),
     [
-        (4, True, ["learned from 4", "Stable Diffusion model", "64 pixels"], ["step 150"]),
-        (20, True, ["Stable Diffusion model"], ["Add photos"]),
-        (4, False, ["learned from 4", "step 150"], ["preview"]),
-        (20, False, ["step 150"], ["Add photos", "preview"]),
+        (4, True, 0.4, ["learned from 4", "Stable Diffusion model", "128 pixels"], ["step 150", PERSON_PRESET]),
+        (20, True, 0.4, ["Stable Diffusion model"], ["Add photos"]),
+        (20, True, 0.0, [PERSON_PRESET], ["Stable Diffusion", "Add photos"]),
+        (4, False, 0.0, ["learned from 4", "step 150"], ["preview", "Preview"]),
+        (20, False, 0.0, ["step 150"], ["Add photos", "preview"]),
     ],
 )
-def test_the_next_step_is_the_one_that_would_help(photos, is_preview, said, unsaid) -> None:
-    step = next_step(TrainingPlan(steps=100, resolution=64), photos, is_preview=is_preview)
+def test_the_next_step_is_the_one_that_would_help(photos, is_preview, variants, said, unsaid) -> None:
+    step = next_step(TrainingPlan(steps=100, variant_share=variants), photos, is_preview=is_preview)
     assert all(words in step for words in said)
     assert not any(words in step for words in unsaid)
+
+
+def test_where_nobody_is_alike_yet_the_most_alike_is_suggested_whatever_came_earlier() -> None:
+    found = suggest_checkpoint([at(5, 0.61, 0.0), at(10, 0.6, 0.0)], CALIBRATION)
+    assert found is not None
+    assert found.checkpoint.step == 10
 
 
 @pytest.mark.parametrize(("steps", "total"), [(100, 150), (1, 2), (3, 5)])

@@ -35,7 +35,7 @@ _SHOULDER = 0.62  # linear light from which highlights are compressed
 _FEATURES = ((33, 133), (362, 263), (61, 291, 13, 14))  # landmarks around each eye and the mouth
 
 
-def render(picture: RenderedPicture, size: int = 64) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def render(picture: RenderedPicture, size: int = 128) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Draw a picture.
 
     Args:

@@ -13,7 +13,6 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +20,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from studio.errors import EngineUnavailableError
+from studio.factory.preview_base import cache
 from studio.factory.preview_base.cache import PictureCache, fill
-from studio.factory.preview_base.latents import scaled
+from studio.factory.preview_base.latents import coded_pictures, fill_coded, fill_latents, scaled
 from studio.factory.preview_base.people import ATTRIBUTES, mirrored_labels
 
 _WIDTHS = (24, 48, 80, 112)
@@ -119,12 +119,13 @@ def train_classifier(
     file: Path,
     *,
     work_folder: Path,
-    vae: Any,
+    codec: Path,
     seed: int = 1,
     renders: int = 32_768,
-    rounds: float = 14,
+    rounds: float = 6,
     batch: int = 64,
     held_out: int = 2048,
+    processes: int = 1,
     start: Path | None = None,
     on_progress: Callable[[float, str], None] | None = None,
 ) -> dict[str, float]:
@@ -133,12 +134,13 @@ def train_classifier(
     Args:
         file: safetensors file to write, half precision.
         work_folder: where renders are cached; shared with the base's training.
-        vae: the base's autoencoder; half of the renders go through it.
+        codec: folder of the base's autoencoder; every second shard of renders is seen through it.
         seed: of the renders and the training.
         renders: different pictures to learn from.
         rounds: how often each is seen.
         batch: pictures per step.
         held_out: pictures to measure on, of another seed.
+        processes: that render and encode what is missing; training takes one thread.
         start: classifier to go on from, such as one for an older version of the renders.
         on_progress: hears the share that is done, 0..1, and a sentence.
 
@@ -149,9 +151,10 @@ def train_classifier(
 
     torch.set_num_threads(1)
     cache_folder = work_folder / "cache"
-    fill(cache_folder, seed, renders)
-    fill(cache_folder, HELD_OUT_SEED, held_out)
-    cache = PictureCache(cache_folder, seed, renders)
+    tell = on_progress or (lambda share, text: None)
+    fill(cache_folder, seed, renders, processes)
+    fill(cache_folder, HELD_OUT_SEED, held_out, processes)
+    examples = _Examples(cache_folder, seed, renders, codec, processes, tell)
     torch.manual_seed(seed)
     model = AttributeClassifier() if start is None else load_classifier(start).train().requires_grad_(True)
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=0.01)
@@ -159,7 +162,7 @@ def train_classifier(
     rng = np.random.default_rng((seed, 3))
     running = 0.0
     for step in range(steps):
-        pictures, targets = _examples(cache, rng.integers(0, renders, batch), rng, vae)
+        pictures, targets = examples.draw(rng.integers(0, renders, batch), rng)
         logits = model(pictures)
         parts = _by_attribute(logits)
         losses = [torch.nn.functional.cross_entropy(parts[n], targets[:, k]) for k, n in enumerate(ATTRIBUTES)]
@@ -172,8 +175,8 @@ def train_classifier(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         running = float(loss.detach()) if step == 0 else 0.98 * running + 0.02 * float(loss.detach())
-        if on_progress and step % 50 == 0:
-            on_progress(step / steps, f"Classifier: loss {running:.3f}.")
+        if step % 50 == 0:
+            tell(step / steps, f"Classifier: loss {running:.3f}.")
     model.eval()
     test = PictureCache(cache_folder, HELD_OUT_SEED, held_out)
     figures = accuracy(read_attributes(model, test.pictures(np.arange(held_out))), test.labels)
@@ -183,24 +186,42 @@ def train_classifier(
     return figures
 
 
-def _examples(
-    cache: PictureCache, rows: NDArray[np.int64], rng: np.random.Generator, vae: Any
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return pictures made a little worse and the value numbers of their attributes."""
-    pictures = cache.pictures(rows)
-    flips = rng.random(len(rows)) < 0.5
-    pictures[flips] = pictures[flips, :, ::-1]
-    labels = [mirrored_labels(cache.labels[r]) if f else cache.labels[r] for r, f in zip(rows, flips, strict=True)]
-    x = scaled(pictures)
-    coded = torch.from_numpy(rng.random(len(rows)) < 0.5).view(-1, 1, 1, 1)
-    with torch.no_grad():
-        x = _shrunk(torch.where(coded, vae.decode(vae.encode(x).latent_dist.mean).sample, x))
+class _Examples:
+    """Renders at the side at which they are read, every second shard as the autoencoder draws it."""
+
+    def __init__(
+        self, folder: Path, seed: int, count: int, codec: Path, processes: int, tell: Callable[[float, str], None]
+    ) -> None:
+        numbers = range(-(-count // cache.SHARD))
+        fill_latents(folder, seed, count, codec, processes)
+        fill_coded(folder, seed, numbers[::2], codec, _SEEN, processes, lambda s: tell(s, "Drawing from latents."))
+        self.labels = PictureCache(folder, seed, count).labels
+        self._pictures = [
+            _small(cache.shard_pictures(folder, seed, k)) if k % 2 else coded_pictures(folder, seed, k, codec, _SEEN)
+            for k in numbers
+        ]
+
+    def draw(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return pictures made a little worse and the value numbers of their attributes."""
+        pictures = np.stack([self._pictures[int(r) // cache.SHARD][int(r) % cache.SHARD] for r in rows])
+        flips = rng.random(len(rows)) < 0.5
+        pictures[flips] = pictures[flips, :, ::-1]
+        labels = [mirrored_labels(self.labels[r]) if f else self.labels[r] for r, f in zip(rows, flips, strict=True)]
+        x = scaled(pictures)
         blurred = torch.nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
         x = x + torch.from_numpy(rng.uniform(0, 0.7, (len(rows), 1, 1, 1)).astype(np.float32)) * (blurred - x)
-    strength = rng.uniform(0, 0.06, (len(rows), 1, 1, 1))
-    noise = rng.standard_normal(x.shape, np.float32) * strength.astype(np.float32)
-    targets = [[ATTRIBUTES[n].index(label[n]) for n in ATTRIBUTES] for label in labels]
-    return x + torch.from_numpy(noise), torch.tensor(targets)
+        strength = rng.uniform(0, 0.06, (len(rows), 1, 1, 1))
+        noise = rng.standard_normal(x.shape, np.float32) * strength.astype(np.float32)
+        targets = [[ATTRIBUTES[n].index(label[n]) for n in ATTRIBUTES] for label in labels]
+        return x + torch.from_numpy(noise), torch.tensor(targets)
+
+
+def _small(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return pictures shrunk to the side at which they are read.  # (N, S, S, 3) -> (N, 64, 64, 3)"""
+    by = pictures.shape[1] // _SEEN
+    boxes = pictures.reshape(len(pictures), _SEEN, by, _SEEN, by, 3)
+    small: NDArray[np.uint8] = boxes.mean((2, 4), dtype=np.float32).round().astype(np.uint8)
+    return small
 
 
 def _by_attribute(logits: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -7,7 +7,7 @@ as in `cache`, named after the autoencoder's weights: another one finds none.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -83,17 +83,80 @@ def fill_latents(
     """
     name = fingerprint(codec)
     shards = [k for k in range(-(-count // cache.SHARD)) if not _file(folder, seed, k, name).is_file()]
-    tell = on_progress or (lambda share: None)
+    _make_all(_encode_shard, [(folder, seed, k, codec) for k in shards], processes, on_progress)
+
+
+def fill_coded(
+    folder: Path,
+    seed: int,
+    shards: Sequence[int],
+    codec: Path,
+    side: int,
+    processes: int = 1,
+    on_progress: Callable[[float], None] | None = None,
+) -> None:
+    """Draw pictures from their latents where that was not done: what the autoencoder makes of them.
+
+    Args:
+        folder, seed, codec, processes, on_progress: as in `fill_latents`, which must have encoded them.
+        shards: numbers of the shards wanted.
+        side: of the pictures kept, in pixels; they are shrunk to it.
+    """
+    missing = [k for k in shards if not _coded_file(folder, seed, k, fingerprint(codec), side).is_file()]
+    _make_all(_draw_shard, [(folder, seed, k, codec, side) for k in missing], processes, on_progress)
+
+
+def coded_pictures(folder: Path, seed: int, shard: int, codec: Path, side: int) -> NDArray[np.uint8]:
+    """Return what `fill_coded` made of a shard.  # (SHARD, side, side, 3)
+
+    Raises:
+        FileNotFoundError: it was not made.
+    """
+    pictures: NDArray[np.uint8] = np.load(_coded_file(folder, seed, shard, fingerprint(codec), side), mmap_mode="r")
+    return pictures
+
+
+def _make_all(
+    make: Callable[..., None], calls: Sequence[tuple[Any, ...]], processes: int, tell: Callable[[float], None] | None
+) -> None:
+    """Make shards, several at a time."""
+    tell = tell or (lambda share: None)
     if processes <= 1:
-        for done, k in enumerate(shards, 1):
-            _encode_shard(folder, seed, k, codec)
-            tell(done / len(shards))
+        for done, call in enumerate(calls, 1):
+            make(*call)
+            tell(done / len(calls))
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        running = [pool.submit(_encode_shard, folder, seed, k, codec) for k in shards]
+        running = [pool.submit(make, *call) for call in calls]
         for done, finished in enumerate(as_completed(running), 1):
             finished.result()
-            tell(done / len(shards))
+            tell(done / len(calls))
+
+
+def _coded_file(folder: Path, seed: int, shard: int, name: str, side: int) -> Path:
+    return folder / f"coded-v{DATASET_VERSION}-{seed}-{name}-{side}-{shard:04d}.npy"
+
+
+def _draw_shard(folder: Path, seed: int, shard: int, codec: Path, side: int) -> None:
+    torch.set_num_threads(1)
+    model, name = read_codec(codec), fingerprint(codec)
+    latents = np.load(_file(folder, seed, shard, name), mmap_mode="r")
+    out = []
+    for start in range(0, len(latents), _AT_ONCE):
+        z = torch.from_numpy(latents[start : start + _AT_ONCE, 0].astype(np.float32)) / model.config.scaling_factor
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            drawn = model.decode(z).sample.float()
+        small = torch.nn.functional.avg_pool2d(drawn.clamp(-1, 1), drawn.shape[-1] // side)
+        out.append(((small + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy())
+    _write(_coded_file(folder, seed, shard, name, side), np.concatenate(out))
+
+
+def _write(target: Path, values: NDArray[Any]) -> None:
+    """Write a shard; one that is half written is not there."""
+    part = target.with_suffix(f".{os.getpid()}.part")
+    with open(part, "wb") as file:
+        np.save(file, values)
+    os.replace(part, target)
 
 
 def _file(folder: Path, seed: int, shard: int, name: str) -> Path:
@@ -111,11 +174,7 @@ def _encode_shard(folder: Path, seed: int, shard: int, codec: Path) -> None:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
             latents = model.encode(scaled(both)).latent_dist.mean.float() * model.config.scaling_factor
         out.append(latents.reshape(len(plain), 2, *latents.shape[1:]).numpy().astype(np.float16))
-    target = _file(folder, seed, shard, fingerprint(codec))
-    part = target.with_suffix(f".{os.getpid()}.part")
-    with open(part, "wb") as file:
-        np.save(file, np.concatenate(out))
-    os.replace(part, target)
+    _write(_file(folder, seed, shard, fingerprint(codec)), np.concatenate(out))
 
 
 def scaled(pictures: NDArray[np.uint8]) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """Opens the embedded base: the preview model of rendered faces that ships with the studio.
 
-The folder has diffusers' layout and no custom code: the autoencoder is ours and
-is handed over as `vae=`. Weights rest in half precision and are computed with in
+The folder has diffusers' layout and no custom code: the autoencoder is diffusers'
+AutoencoderDC, wrapped and handed over as `vae=`. Weights rest in half precision and are computed with in
 full precision, since a processor gains nothing from half.
 """
 
@@ -95,7 +95,7 @@ def fast_sampler(scheduler: Any) -> Any:
 
 def sample_pictures(
     pipeline: Any, prompts: Sequence[str], seeds: Sequence[int], steps: int = STEPS, guidance: float = GUIDANCE,
-    size: int = 64,
+    size: int | None = None,
 ) -> NDArray[np.uint8]:  # fmt: skip
     """Draw one picture per prompt and seed; the same seed draws the same picture in any batch.
 
@@ -105,7 +105,7 @@ def sample_pictures(
         seeds: of the starting noise.  # (N,)
         steps: of the sampler.
         guidance: how strongly the prompt counts; 1 is not at all beyond the condition.
-        size: side in pixels.
+        size: side in pixels; None is what the base was made for.
 
     Returns:
         (N, size, size, 3)

@@ -20,7 +20,8 @@ from studio.outside import exists, json_of, text_of
 _FOLDER_HINT = "Choose a folder in the diffusers layout: model_index.json with unet, vae, text_encoder, tokenizer."
 RECORD = "base.json"
 """What a model that was made here says of itself; other models have none."""
-_EMBEDDED_AUTOENCODERS = ("PatchAutoencoder", "AutoencoderDC")
+EMBEDDED_AUTOENCODER = "AutoencoderDC"
+"""Class of the base's own autoencoder, as its config names it."""
 _PREVIEW_SAMPLE = 64
 """Latent cells of a side that `sample_size` has when a UNet's config does not say it."""
 
@@ -70,7 +71,7 @@ def _inspect_folder(path: Path, name: str, title: str, sha256: str, on_read: OnR
     factor = 2 ** (len(widths) - 1)
     return BaseLocation(
         name=name, title=title, family=family.name, path=str(path),
-        embedded=vae.get("_class_name") in _EMBEDDED_AUTOENCODERS,
+        embedded=vae.get("_class_name") == EMBEDDED_AUTOENCODER,
         resolution=int(unet.get("sample_size") or _PREVIEW_SAMPLE) * factor,
         prediction_type=cast("PredictionType", schedule.get("prediction_type", "epsilon")),
         sha256=sha256 or weights_sha256(component_weights(path / "unet")[0], on_read),
