@@ -387,7 +387,7 @@ def next_step(plan: TrainingPlan, photos: int, *, is_preview: bool) -> str:
     said = []
     if is_preview and not plan.variant_share:
         said.append(
-            f"Take the preset “{PERSON_PRESET}”: all weights learn, from the photos and from variants that the rig draws."
+            f"Take the preset “{PERSON_PRESET}”: all weights learn, from the photos and from variants drawn of them."
         )
     elif is_preview:
         said.append(
