@@ -107,7 +107,7 @@ CURVE_FORMATS: Mapping[str, CurveFormat] = {
         ),
         CurveFormat(
             name="json", title="JSON", words="JSON", suffix=".json", writer="studio.engines.media.curves:write_json",
-            reader="studio.engines.media.curves:read_json",
+            reader="studio.engines.media.curves_audio2face:read_any_json",
         ),
         CurveFormat(
             name="audio2face", title="Audio2Face", words="Audio2Face JSON (weights only)", suffix=".a2f.json",

@@ -20,7 +20,7 @@ _MARK = "\ufffd"
 
 def as_read(name: str) -> str:
     """Return what two names have in common when people read the same: for comparing only, never for showing."""
-    seen = "".join(c for c in tidied(as_text(name)) if unicodedata.category(c) != "Cf")
+    seen = tidied("".join(c for c in as_text(name) if unicodedata.category(c) != "Cf"))
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", seen).casefold())
 
 

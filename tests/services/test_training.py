@@ -173,7 +173,7 @@ def test_a_run_keeps_curves_samples_and_checkpoints(studio, ann, trainer) -> Non
 
 def test_drift_is_the_mean_change_of_the_class_pictures(studio, ann) -> None:
     run = trained(studio, ann, PLAN.model_copy(update={"steps": 20, "checkpoint_every": 10, "sample_every": 10}))
-    share = 1 - 64 / 64**2  # the corner of the fake pictures never changes
+    share = 1 - 64 / PLAN.resolution**2  # the corner of the fake pictures never changes
     assert studio.runs.checkpoints(run.id)[0].drift == pytest.approx(share / 255)
     assert dict(studio.runs.metrics(run.id)["drift"])[20] == pytest.approx(2 * share / 255)
 

@@ -6,7 +6,7 @@ import os
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from studio.domain.names import as_read, legible, person_name, tidied
@@ -37,6 +37,8 @@ def test_what_reads_differently_is_not(one: str, other: str) -> None:
 
 
 @given(st.text())
+@example("Ann \xad")
+@example("\u200b Ann")
 def test_however_a_name_is_composed_or_cased_it_stays_one(name: str) -> None:
     for form in ("NFC", "NFD"):
         assert as_read(unicodedata.normalize(form, name)) == as_read(name)

@@ -273,10 +273,6 @@ def read_json(path: str | os.PathLike[str]) -> Performance:
         document = json_of(curve_text(path))
     except (ValueError, RecursionError) as exc:
         raise UnreadableMediaError(f"{name} is not JSON.", "Use a file of curves made by this studio.") from exc
-    if isinstance(document, dict) and "weightMat" in document:  # Audio2Face calls its files .json, too
-        from studio.engines.media.curves_audio2face import of_audio2face
-
-        return of_audio2face(document, name)
     if not isinstance(document, dict) or document.get("format") != JSON_FORMAT:
         raise UnreadableMediaError(f"{name} holds no performance.", "Use a file of curves made by this studio.")
     version = document.get("schema_version")

@@ -17,7 +17,7 @@ import numpy as np
 
 from studio.domain.expression import ARKIT_NAMES, INDEX
 from studio.domain.performance import Performance
-from studio.engines.media.curves import curve_text, write_text
+from studio.engines.media.curves import curve_text, read_json, write_text
 from studio.errors import UnreadableMediaError
 from studio.outside import json_of
 
@@ -56,10 +56,20 @@ def read_audio2face(path: str | os.PathLike[str]) -> Performance:
         raise UnreadableMediaError(f"{name} is not JSON.", _HINT) from exc
     if not isinstance(document, dict) or "weightMat" not in document:
         raise UnreadableMediaError(f"{name} holds no weights of Audio2Face.", _HINT)
-    return of_audio2face(document, name)
+    return _performance(document, name)
 
 
-def of_audio2face(document: dict[str, Any], name: str) -> Performance:
+def read_any_json(path: str | os.PathLike[str]) -> Performance:
+    """Read the studio's own JSON or an export of Audio2Face, which calls its files .json, too.
+
+    Raises:
+        NotFoundError: no such file.
+        UnreadableMediaError: neither of them, or damaged.
+    """
+    return read_audio2face(path) if '"weightMat"' in curve_text(path) else read_json(path)
+
+
+def _performance(document: dict[str, Any], name: str) -> Performance:
     """Return the performance of a document that was read.
 
     Raises:

@@ -13,8 +13,8 @@ from studio.domain.expression import ARKIT_NAMES
 from studio.domain.performance import Performance
 from studio.engines.media.atomic import atomic_file
 from studio.engines.media.curves import MAX_BYTES
-from studio.errors import NotFoundError, UnreadableMediaError
-from studio.outside import plain_file
+from studio.errors import UnreadableMediaError
+from studio.outside import plain_file, zip_of
 
 _HINT = "Use an archive of curves made by this studio."
 _ARRAYS = tuple(f.name for f in fields(Performance) if f.name != "frame_rate_hz")
@@ -44,7 +44,7 @@ def read_npz(path: str | os.PathLike[str]) -> Performance:
     """
     file = plain_file(Path(path))
     try:
-        with zipfile.ZipFile(file) as archive:
+        with zip_of(file) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
                 raise UnreadableMediaError(f"{file.name} unpacks to more than {MAX_BYTES / 1e6:.0f} MB.", _HINT)
         with np.load(file, allow_pickle=False) as found:
@@ -52,7 +52,5 @@ def read_npz(path: str | os.PathLike[str]) -> Performance:
                 raise ValueError("its weights are not ARKit's 52")
             arrays = {name: np.asarray(found[name], np.float32) for name in _ARRAYS}
             return Performance(float(found["frame_rate_hz"]), **arrays)
-    except NotFoundError:
-        raise
     except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as exc:
         raise UnreadableMediaError(f"{file.name} holds no performance: {exc}.", _HINT) from exc
