@@ -1,9 +1,10 @@
-"""Does it learn real people? Figures per person, and a sheet of what was drawn.
+"""Does it learn a person's face? Figures per person, and a sheet of what was drawn.
 
     python -m studio bench people --portraits FOLDER
-    python benchmarks/people.py FOLDER [--preset preview-person] [--sheet out/people.png] [--set steps=400]
+    python benchmarks/people.py [FOLDER] [--only NAME] [--preset preview-person] [--sheet FILE] [--set steps=400]
 
-FOLDER holds one folder of photos for each person; nothing of it is kept. Every person is added to a fresh studio
+FOLDER holds one folder of photos for each person; nothing of it is kept. Without it two people are invented and
+rendered, and the first is trained. Every person is added to a fresh studio
 and trained with the preset, as at the window. Then "a photo of sks person" is drawn with 24 seeds and measured by dlib
 against the person's photos and against everybody else's in FOLDER: the nearest photo counts. Four words of expression
 are asked for with four seeds each, and the words of the curation say what is seen. Another person is asked for with
@@ -47,12 +48,16 @@ _KINDS = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def run(
-    portraits: Path, preset: str = "preview-person", sheet: Path | None = None, only: Sequence[str] = (), **changes: Any
+    portraits: Path | None = None,
+    preset: str = "preview-person",
+    sheet: Path | None = None,
+    only: Sequence[str] = (),
+    **changes: Any,
 ) -> dict[str, Any]:
     """Measure everybody in a folder, and return one JSON-able dictionary; writes the sheet.
 
     Args:
-        portraits: one folder of photos for each person.
+        portraits: one folder of photos for each person; None invents two people, and trains the first.
         sheet: where the pictures go; default out/people.png.
         only: names of the folders to train; everybody's photos are compared with. Empty trains all.
         changes: settings of the plan to try.
@@ -60,15 +65,17 @@ def run(
     from studio.engines.diffusion import runtime
 
     runtime.prepare()
-    photos = {
-        d.name: [p for p in sorted(d.iterdir()) if p.suffix.lower() in _KINDS]
-        for d in sorted(portraits.iterdir())
-        if d.is_dir()
-    }
     rows: list[tuple[str, Sequence[Image]]] = []
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, Studio(Path(folder) / "data") as opened:
         studio = opened.for_owner()
+        if portraits is None:
+            portraits, only = _invented(Path(folder) / "invented"), only or ("Ada",)
+        photos = {
+            d.name: [p for p in sorted(d.iterdir()) if p.suffix.lower() in _KINDS]
+            for d in sorted(portraits.iterdir())
+            if d.is_dir()
+        }
         known = {name: _vectors(studio, files) for name, files in photos.items()}
         for name, files in photos.items():
             if files and (not only or name in only):
@@ -78,6 +85,21 @@ def run(
     out.parent.mkdir(parents=True, exist_ok=True)
     write_sheet(out, rows)
     return {"people": figures, "goals": GOALS, "sheet": out.name}
+
+
+def _invented(folder: Path) -> Path:
+    """Render the photos of two people who do not exist, a folder each."""
+    from studio.engines.media.pictures import write_png
+    from studio.factory.preview_base.drawing import render
+    from studio.factory.preview_base.people import sample_person, sample_picture
+
+    rng = np.random.default_rng(7)
+    for name, traits in (("Ada", {"hair_color": "red", "sex": "woman"}), ("Bo", {"hair_color": "black", "sex": "man"})):
+        person = sample_person(rng, **traits)
+        (folder / name).mkdir(parents=True)
+        for number in range(8):
+            write_png(folder / name / f"{number}.png", render(sample_picture(rng, person), 512)[0])
+    return folder
 
 
 def _vectors(studio: OwnerServices, files: Sequence[Path]) -> list[np.ndarray]:
@@ -173,7 +195,7 @@ def _draw(studio: OwnerServices, location: BaseLocation, prompt: str, seed: int,
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("portraits", type=Path)
+    parser.add_argument("portraits", type=Path, nargs="?")
     parser.add_argument("--preset", default="preview-person")
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--only", action="append", default=[])

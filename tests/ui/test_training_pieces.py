@@ -228,7 +228,7 @@ def test_a_small_picture_says_that_it_is_enlarged_and_how_alike_it_is():
     assert "Preview base: rendered faces, 128 px, shown enlarged." in made
     assert "likeness .83, own photos 1 ± .10" in made
     assert "<script" not in made + results.recipe_facts(a_render())
-    assert "width:min(100%, 640px)" in made
+    assert "width:min(100%, 384px)" in made
     assert "style=" not in results.large(a_render(width=512, height=512), "u", "f.png")
     assert "shown enlarged" not in results.large(a_render(width=512, height=512), "u", "f.png")
     why = a_render(recipe={"request": {}, "measures": {"likeness": None, "reason": "No face to measure."}})

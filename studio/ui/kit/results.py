@@ -16,7 +16,7 @@ from studio.ui.kit import text
 
 SMALL_PIXELS = 256
 """Pictures up to this are shown larger than they are, and the page says so."""
-ENLARGED = 5
+ENLARGED = 3
 """How many times its size a small picture is shown at most: larger, and only its squares are seen."""
 ACTS = (
     ("to-expression", "Edit expression"),
