@@ -29,14 +29,11 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from benchmarks.personalization import engines, write_sheet  # noqa: E402
+from benchmarks.personalization import draw, engines, write_sheet  # noqa: E402
 from studio.domain.adapter import AdapterFile  # noqa: E402
-from studio.domain.base_model import BaseLocation  # noqa: E402
 from studio.domain.consent import Consent  # noqa: E402
 from studio.domain.traits import traits_of  # noqa: E402
 from studio.engines.base import Image  # noqa: E402
-from studio.engines.base_diffusion import PictureOrder  # noqa: E402
-from studio.factory.preview_base.opening import GUIDANCE, STEPS  # noqa: E402
 from studio.studio import OwnerServices, Studio  # noqa: E402
 
 GOALS = {"nearest own photo, median": 0.55, "alike": "80 %", "nearest other, strangers": "95 %", "words": "12 of 16",
@@ -58,7 +55,7 @@ def run(
 
     Args:
         portraits: one folder of photos for each person; None invents two people, and trains the first.
-        sheet: where the pictures go; default out/people.png.
+        sheet: file or folder where the pictures go; default out/people.png.
         only: names of the folders to train; everybody's photos are compared with. Empty trains all.
         changes: settings of the plan to try.
     """
@@ -81,7 +78,8 @@ def run(
             if files and (not only or name in only):
                 others = [v for n, vectors in known.items() if n != name for v in vectors]
                 figures[name] = _person(studio, name, files, preset, (known[name], others), rows, changes)
-    out = sheet or ROOT / "out" / "people.png"
+    out = sheet or ROOT / "out"
+    out = out if out.suffix else out / "people.png"
     out.parent.mkdir(parents=True, exist_ok=True)
     write_sheet(out, rows)
     return {"people": figures, "goals": GOALS, "sheet": out.name}
@@ -132,16 +130,16 @@ def _person(
     adapter = studio.runs.keep(best.checkpoint.id, name)
     worn = [AdapterFile(path=str(studio.store.media.get(adapter.media_sha256)), name="worn")]
     who = f"{plan.trigger} {plan.class_word}"
-    drawn = [_draw(studio, location, f"a photo of {who}", seed, worn) for seed in range(100, 100 + DRAWN)]
+    drawn = [draw(location, f"a photo of {who}", seed, worn) for seed in range(100, 100 + DRAWN)]
     faces = [f.vector for p in drawn if (f := studio.likeness.measure(p)) is not None]
     own = [_nearest(v, vectors[0]) for v in faces]
     strangers = [float(np.linalg.norm(v - o)) for v in faces for o in vectors[1]]
     others = [_nearest(v, vectors[1]) for v in faces] if vectors[1] else []
     asked = [(word, seed) for word in WORDS for seed in range(4)]
-    acting = [_draw(studio, location, f"a photo of {who}, {word}", 200 + seed, worn) for word, seed in asked]
+    acting = [draw(location, f"a photo of {who}, {word}", 200 + seed, worn) for word, seed in asked]
     seen = [_expression(studio, p) for p in acting]
     prompts = [f"a photo of a {c}" for c in ("man", "woman", "person", "old man", "young woman", plan.class_word)]
-    classes = [[_draw(studio, location, p, 5, dressed) for p in prompts] for dressed in ([], worn)]
+    classes = [[draw(location, p, 5, dressed) for p in prompts] for dressed in ([], worn)]
     moved = np.mean([np.abs(a.astype(float) - b).mean() / 255 for a, b in zip(*classes, strict=True)])
     taught = studio.training_sets.examples(person, location.resolution, plan.trigger, plan.class_word)
     rows += [
@@ -184,12 +182,6 @@ def _expression(studio: OwnerServices, picture: Image) -> str:
         return "-"
     measures = analyser.measure(large, faces[0], analyser.matte(large))
     return traits_of(measures, faces[0].head).get("expression", "-")
-
-
-def _draw(studio: OwnerServices, location: BaseLocation, prompt: str, seed: int, worn: Sequence[AdapterFile]) -> Image:
-    side = location.resolution
-    order = PictureOrder(prompt=prompt, seed=seed, steps=STEPS, guidance=GUIDANCE, width=side, height=side)
-    return next(iter(engines().generator().generate(location, order, worn)))
 
 
 def main() -> None:

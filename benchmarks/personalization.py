@@ -203,7 +203,7 @@ def _judge(
         drawn = {}
         rows.append((title, [e.image for e in examples]))
         for kind, files in (("base", []), ("adapter", worn)):
-            drawn[kind] = [_draw(studio, location, e.caption, 1 + i, files) for i, e in enumerate(examples)]
+            drawn[kind] = [draw(location, e.caption, 1 + i, files) for i, e in enumerate(examples)]
             distances = [d for p in drawn[kind] if (d := studio.likeness.distance(p, reference.center)) is not None]
             psnr = statistics.fmean(_psnr(e.image, p) for e, p in zip(examples, drawn[kind], strict=True))
             figures[f"{title}, {kind}"] = {
@@ -219,35 +219,36 @@ def _judge(
     others = ["a photo of a person", "a photo of a man", "a photo of a woman", "a photo of an old man"]
     others += ["a photo of a young woman with blond hair", "a photo of a man with black hair, smiling"]
     rows += [
-        (f"others, {kind}", [_draw(studio, location, p, 5, files) for p in others])
+        (f"others, {kind}", [draw(location, p, 5, files) for p in others])
         for kind, files in (("base", []), ("adapter", worn))
     ]
     prompts = ["a photo of sks person", "a photo of sks person, smiling", "a photo of sks person, blue background"]
     prompts += ["a photo of sks person, looking left", "a photo of sks person, surprised", "a photo of sks person, sad"]
-    rows.append(("new prompts, adapter", [_draw(studio, location, p, 7, worn) for p in prompts]))
+    rows.append(("new prompts, adapter", [draw(location, p, 7, worn) for p in prompts]))
     figures["asked expressions found"] = {
-        "base": _obeyed(studio, location, "a person", []),
-        "adapter": _obeyed(studio, location, "sks person", worn),
+        "base": _obeyed(location, "a person", []),
+        "adapter": _obeyed(location, "sks person", worn),
     }
     report = studio.adapter_exchange.test_leak(adapter.id, strengths=(1.0,))
     figures["leak"] = report.values()
     return figures
 
 
-def _obeyed(studio: OwnerServices, location: BaseLocation, who: str, worn: Sequence[AdapterFile]) -> str:
+def _obeyed(location: BaseLocation, who: str, worn: Sequence[AdapterFile]) -> str:
     """Ask for four expressions before two backgrounds, with two seeds, and let the judge of `bench base` look."""
     from studio.factory.preview_base.judge import load_classifier, read_attributes
     from studio.studio import ASSETS
 
     asked = [(e, b) for e in ("smiling", "surprised", "sad", "angry") for b in ("blue", "red") for _ in range(2)]
-    drawn = [_draw(studio, location, f"a photo of {who}, {e}, {b} background", 31 + i % 2, worn)
+    drawn = [draw(location, f"a photo of {who}, {e}, {b} background", 31 + i % 2, worn)
              for i, (e, b) in enumerate(asked)]  # fmt: skip
     read = read_attributes(load_classifier(ASSETS / "base" / "classifier.safetensors"), np.stack(drawn))
     right = sum(found["expression"] == e for found, (e, _) in zip(read, asked, strict=True))
     return f"{right} of {len(asked)}"
 
 
-def _draw(studio: OwnerServices, location: BaseLocation, prompt: str, seed: int, worn: Sequence[AdapterFile]) -> Image:
+def draw(location: BaseLocation, prompt: str, seed: int, worn: Sequence[AdapterFile]) -> Image:
+    """Draw one picture at the base's own size, with adapters worn."""
     side = location.resolution
     order = PictureOrder(prompt=prompt, seed=seed, steps=STEPS, guidance=GUIDANCE, width=side, height=side)
     return next(iter(engines().generator().generate(location, order, worn)))

@@ -56,10 +56,11 @@ def assets_build(
 def bench(
     name: Annotated[str, typer.Argument(help="rig, looks, voice, store, or another module of benchmarks/.")],
     portraits: Annotated[
-        Path | None, typer.Option(help="For looks: folder of pictures with a face each.", show_default=False)
+        Path | None,
+        typer.Option(help="For looks: folder of faces. For people: a folder of photos each.", show_default=False),
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option(help="For looks: folder to write contact sheets into.", show_default=False)
+        Path | None, typer.Option(help="For looks and people: folder to write contact sheets into.", show_default=False)
     ] = None,
     script: Annotated[
         Path | None,

@@ -73,7 +73,7 @@ def test_a_part_begins_where_it_was_asked_for_and_no_closure_is_lost(tmp_path: P
         slow = whole.at_rate(rate)
         assert (len(slow), slow.frame_rate_hz) == (round(1.5 * rate), rate)
         assert slow.lip_seal.max() == 1.0, "one sealed frame of sixty is still sealed"
-    assert whole.at_rate(60.0) == whole or np.array_equal(whole.at_rate(60.0).weights, whole.weights)
+    assert np.array_equal(whole.at_rate(60.0).weights, whole.weights)
 
 
 def test_amounts_scale_their_own_layer_only() -> None:
