@@ -202,7 +202,7 @@ def test_shipped_classifier_reads_renders(pictures: np.ndarray) -> None:
     # Small things at 64 pixels; the judge is weaker here, which the benchmark reports beside its judgments. Age says
     # little there since old faces are no caricatures any more.
     assert figures["expression"] > 0.9, figures
-    assert figures["age"] > 0.6, figures
+    assert figures["age"] > 0.7, figures
     assert judge.HELD_OUT_SEED != 77
 
 
