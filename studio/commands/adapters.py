@@ -12,6 +12,7 @@ from studio.commands.meaning import strengthened
 from studio.commands.shared import OPTIONS, AsJson, DataDir, opened
 from studio.domain.adapter import WRITTEN_FORMATS, AdapterFormat
 from studio.domain.days import minute_of
+from studio.domain.likeness import likeness_figure
 
 commands = typer.Typer(help="What was learned of people, as files to keep, carry and mix.", **OPTIONS)
 
@@ -96,6 +97,8 @@ def adapter_import(
     as_json: AsJson = False,
 ) -> None:
     """Copy an adapter into the library; says which of its keys the base has no place for."""
+    from studio.services.adapters.model_card import measured_lines
+
     with opened(data_dir) as studio:
         got = studio.adapter_exchange.import_file(file, name, base=base, trigger=trigger, identity_id=identity)
         lines = [
@@ -103,6 +106,7 @@ def adapter_import(
             f"  {got.kind} in {got.format} layout, checked on {got.base}: {got.matched} keys used, "
             f"{len(got.unmatched)} not",
             *(f"  not used: {key}" for key in got.unmatched[:10]),
+            *(f"  {line}" for line in measured_lines(got.adapter.measures)),
         ]
         Output(as_json).result(got, "\n".join(lines))
 
@@ -130,7 +134,7 @@ def adapter_test_leak(
         lines = [report.advice]
         for r in report.results:
             leak = "not measurable" if r.leak is None else f"{r.leak:.2f} ± {r.noise:.2f}"
-            likeness = "" if r.likeness is None else f", likeness of the person {r.likeness:.2f}"
+            likeness = "" if r.likeness is None else f", likeness of the person {likeness_figure(r.likeness)}"
             lines.append(
                 f"  strength {r.strength:g}: leak {leak}, pictures change by {r.drift:.3f}{likeness} "
                 f"({r.measured} of {r.drawn} pairs measured)"

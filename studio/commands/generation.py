@@ -27,6 +27,7 @@ from studio.commands.shared import (
     opened,
 )
 from studio.domain.clip_format import CLIP_FORMATS, choice
+from studio.domain.likeness import likeness_figure
 from studio.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -192,6 +193,7 @@ def _line(render: Render, path: Path) -> str:
     """Return a picture as one line, with its identity badge."""
     measures = render.recipe["measures"]
     alike = measures["likeness"]
-    badge = f"  likeness {alike:.2f} (spread {measures['spread']:.2f})" if alike is not None else ""
+    badge = f"  likeness {likeness_figure(alike)} (spread {likeness_figure(measures['spread'])})"
+    badge = badge if alike is not None else ""
     seed = render.recipe["request"]["seed"]
     return f"{path}\n  {render.width}x{render.height}, seed {seed}, {render.seconds:.1f} s{badge}"

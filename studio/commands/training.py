@@ -15,6 +15,7 @@ import typer
 
 from studio.cli_output import Output
 from studio.commands.shared import OPTIONS, AsJson, DataDir, opened
+from studio.domain.likeness import likeness_figure
 from studio.domain.training import Suggestion
 from studio.errors import NotFoundError, UserInputError
 from studio.outside import json_of
@@ -305,4 +306,4 @@ def _checkpoint_text(run: TrainingRun, checkpoint: Checkpoint) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "   -" if value is None else f"{value:.2f}"
+    return "    -" if value is None else f"{likeness_figure(value):>5}"

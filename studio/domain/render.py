@@ -29,6 +29,8 @@ class NewRender:
         engine, engine_version: who drew it.
         inputs: role -> sha256 of everything it was made from ("portrait", "sound").
         seconds: how long making it took.
+        setup_seconds: how much of that went by before the first frame, however many there are (loading the base
+            above all); None is not known.
         title: one line for the gallery.
         search_text: further words by which it is found (transcript, prompt, notes).
         parent_id: the render it is a rerun or an edit of.
@@ -41,6 +43,7 @@ class NewRender:
     engine_version: str
     inputs: Mapping[str, str] = field(default_factory=dict, repr=False)
     seconds: float = 0.0
+    setup_seconds: float | None = None
     title: str = ""
     search_text: str = ""
     thumbnail_sha256: str | None = None

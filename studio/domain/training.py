@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from studio.domain.adapter import Method
+from studio.domain.likeness import likeness_figure
 from studio.domain.variants import MOST_PER_PHOTO
 
 Optimizer = Literal["adamw", "adamw8bit", "prodigy", "projected_adamw"]
@@ -340,7 +341,7 @@ def suggest_checkpoint(checkpoints: Sequence[Checkpoint], calibration: Calibrati
     equals = [(c, s) for c, s in zip(measured, scores, strict=True) if s >= top - tolerance]
     checkpoint, score = next((c, s) for c, s in equals if not any(_beats(other, c) for other, _ in equals))
     alike = calibration.likeness(checkpoint.distance or 0.0)
-    reason = f"Likeness {alike:.2f} of 1, drift {100 * (checkpoint.drift or 0.0):.1f} %"
+    reason = f"Likeness {likeness_figure(alike)} of 1, drift {100 * (checkpoint.drift or 0.0):.1f} %"
     reason += f", loss {checkpoint.loss:.3f}." if checkpoint.loss is not None else "."
     return Suggestion(checkpoint, score, reason, is_alike=alike >= NOT_ALIKE)
 

@@ -350,6 +350,11 @@ def m012_variants(db: Database) -> None:
     db.execute("CREATE INDEX variants_mask ON variants (owner, mask_sha256)")
 
 
+def m013_setup_seconds(db: Database) -> None:
+    """How much of a render's seconds went by before its first frame; NULL is not known."""
+    db.execute("ALTER TABLE renders ADD COLUMN setup_seconds REAL")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_projects,
     m002_media,
@@ -363,6 +368,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m010_curation,
     m011_lanes,
     m012_variants,
+    m013_setup_seconds,
 )
 NAMES: tuple[str, ...] = tuple(step.__name__ for step in STEPS)
 

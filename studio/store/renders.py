@@ -43,8 +43,8 @@ class Renders:
         """
         id = new_id()
         names = (
-            "kind", "title", "media_sha256", "thumbnail_sha256", "engine", "engine_version", "seconds", "project_id",
-            "identity_id", "photo_id", "parent_id", "job_id", "width", "height", "duration_seconds",
+            "kind", "title", "media_sha256", "thumbnail_sha256", "engine", "engine_version", "seconds", "setup_seconds",
+            "project_id", "identity_id", "photo_id", "parent_id", "job_id", "width", "height", "duration_seconds",
         )  # fmt: skip
         values: dict[str, Any] = {name: getattr(render, name) for name in names}
         with self._database.transaction():
@@ -224,9 +224,10 @@ def _render(row: Row) -> Render:
         id=row["id"], owner=row["owner"], kind=row["kind"], title=row["title"], search_text=row["search_text"],
         media_sha256=row["media_sha256"], thumbnail_sha256=row["thumbnail_sha256"], recipe=to_mapping(row["recipe"]),
         engine=row["engine"], engine_version=row["engine_version"], inputs=to_mapping(row["inputs"]),
-        seconds=row["seconds"], project_id=row["project_id"], identity_id=row["identity_id"],
-        photo_id=row["photo_id"], parent_id=row["parent_id"], job_id=row["job_id"], width=row["width"],
-        height=row["height"], duration_seconds=row["duration_seconds"], file_extension=row["file_extension"],
+        seconds=row["seconds"], setup_seconds=row["setup_seconds"], project_id=row["project_id"],
+        identity_id=row["identity_id"], photo_id=row["photo_id"], parent_id=row["parent_id"],
+        job_id=row["job_id"], width=row["width"], height=row["height"],
+        duration_seconds=row["duration_seconds"], file_extension=row["file_extension"],
         starred=bool(row["starred"]), created=to_moment(row["created"]),
         deleted=to_moment_or_none(row["deleted"]),
     )  # fmt: skip

@@ -45,6 +45,16 @@ def own(run, files, tmp_path):
     return run
 
 
+def test_an_adapter_that_changes_nothing_is_called_so_when_it_is_imported(own, tmp_path) -> None:
+    from peft import LoraConfig
+
+    tensors = {f"unet.{QUERY}.lora_A.weight": torch.ones(4, 32), f"unet.{QUERY}.lora_B.weight": torch.zeros(32, 4)}
+    about = AdapterMetadata(family="sd15", title="Nothing", base_name="tiny")
+    file = tmp_path / "nothing.safetensors"
+    save_adapter(file, tensors, configs={"unet": LoraConfig(r=4, lora_alpha=4)}, metadata=about)
+    assert "Changes nothing: a fixed picture stays the same with it" in own("adapter", "import", file).out
+
+
 def test_an_adapters_whole_way(own, files, tmp_path) -> None:
     assert "No adapters yet" in own("adapter", "list").out
     came = own("adapter", "import", files["ann"], "--json").json

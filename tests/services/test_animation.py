@@ -282,7 +282,7 @@ def test_cancel_stops_between_two_frames_and_leaves_nothing(studio, portrait, sp
         frames = 0
         work_folder = studio.store.data_dir / "work" / "a-job"
 
-        def progress(self, fraction, message="", preview_png=None):
+        def progress(self, fraction, message="", preview_png=None, seconds_left=None):
             self.frames += "Frame" in message
 
         def check_cancelled(self):

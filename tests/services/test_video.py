@@ -19,6 +19,7 @@ from studio.errors import (
     UnreadableMediaError,
     UserInputError,
 )
+from studio.services.pictures.generation import checked_generation
 from studio.services.sources import MediaSource
 from studio.services.video.painting import PIECE
 from studio.services.video.request import VideoRequest
@@ -219,12 +220,72 @@ def test_a_clip_is_made_again_with_the_same_frames(studio, painter, ann, tmp_pat
         studio.library.rerun(render.id)
 
 
-def test_the_cost_is_said_once_something_was_drawn(studio, painter, speech):
+class Clock:
+    """A clock that a painter or generator sets forward: loading and steps take as long as a test says."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr("time.perf_counter", lambda: self.now)
+
+    def slow(self, drawing, *, loading: float, step: float):
+        """Return `drawing` with its first call loading for so long, and each of its steps taking so long."""
+        left = [loading]
+
+        def drawn(*given, on_step, **more):
+            def told(*about) -> None:
+                self.now += left.pop() + step if left else step
+                on_step(*about)
+
+            return drawing(*given, on_step=told, **more)
+
+        return drawn
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def test_the_cost_counts_the_loading_once_and_every_frame(studio, painter, speech, clock, monkeypatch):
     assert studio.video.cost(ask(speech)) == VideoCost(25, None)
-    render, _ = studio.video.video(ask(speech))
+    monkeypatch.setattr(painter, "paint", clock.slow(painter.paint, loading=120.0, step=4.0))
+    left = []
+    render, made = studio.video.video(ask(speech), on_progress=lambda p: left.append(p.seconds_left))
+    assert render.setup_seconds == pytest.approx(120.0)
+    assert made.seconds["loading"] == pytest.approx(120.0)
+    assert render.seconds - render.setup_seconds == pytest.approx(16.0), "two pieces of two steps"
     cost = studio.video.cost(ask(speech, seconds=0.5))
-    assert cost.frames == 12
-    assert cost.seconds == pytest.approx(render.seconds / 25 * 12)
+    assert cost == VideoCost(12, pytest.approx(120.0 + 12 * 16.0 / 25))
+    twice = studio.video.cost(ask(speech, seconds=0.5, change=0.8 * ask(speech).change))
+    assert twice.seconds == pytest.approx(120.0 + 0.8 * 12 * 16.0 / 25), "less drawn anew takes less"
+    said = [s for s in left if s is not None]
+    assert max(said) < 20.0, "the loading is over when the time left is said"
+
+
+def test_the_cost_before_the_first_clip_is_told_by_pictures(studio, painter, generator, speech, clock, monkeypatch):
+    monkeypatch.setattr(generator, "generate", clock.slow(generator.generate, loading=90.0, step=5.0))
+    four = checked_generation({"base": "toy", "prompt": "a photo of sks person", "steps": 2, "count": 4})
+    renders = studio.generation.generate(four)
+    assert [r.setup_seconds for r in renders] == [pytest.approx(90.0), 0.0, 0.0, 0.0]
+    cost = studio.video.cost(ask(speech))
+    assert cost == VideoCost(25, pytest.approx(90.0 + 25 * 10.0 * ask(speech).change))
+
+
+def test_a_part_of_a_clip_tells_no_pace(studio, painter, tmp_path, speech):
+    work, asked = tmp_path / "work", {"frame_rate_hz": 60}
+    work.mkdir()
+
+    def stop(progress) -> None:
+        if progress.stage == "Frame 55 of 60":  # a whole part of 50 is there
+            raise JobCancelled
+
+    with pytest.raises(JobCancelled):
+        studio.video.video(ask(speech, **asked), work_folder=work, on_progress=stop)
+    painter.pieces.clear()
+    render, _ = studio.video.video(ask(speech, **asked), work_folder=work)
+    assert len(painter.pieces) == 1, "it goes on"
+    assert render.setup_seconds is None
+    assert studio.video.cost(ask(speech)).seconds is None
 
 
 def test_a_sound_that_is_none_is_refused_before_anything_is_drawn(studio, painter, generator, tmp_path):

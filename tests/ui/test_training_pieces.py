@@ -198,13 +198,6 @@ def test_votes_are_added_up_per_checkpoint_and_strength():
     assert "No votes yet" in checkpoints.vote_summary(cells[4:])
 
 
-@pytest.mark.parametrize(
-    ("value", "said"), [(0.83, ".83"), (1.0, "1.00"), (-0.05, "-.05"), (None, "none"), (0.999, "1.00")]
-)
-def test_a_likeness_is_said_the_same_everywhere(value, said):
-    assert text.fraction(value) == said
-
-
 def test_likeness_comes_with_the_spread_of_the_own_photos():
     assert text.likeness(0.83, 0.1) == "likeness .83, own photos 1 ± .10"
     assert text.likeness_tone(0.83, 0.1) == "good"

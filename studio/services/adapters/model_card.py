@@ -12,6 +12,7 @@ from typing import Any
 
 from studio.domain.adapter import Adapter
 from studio.domain.base_model import FAMILY_TITLES, BaseModelCard
+from studio.domain.likeness import likeness_figure
 
 CONSENT_NOTE = (
     "This adapter draws one real person, who agreed to its training. Do not make pictures of them without their "
@@ -61,7 +62,7 @@ def model_card(adapter: Adapter, base: BaseModelCard | None, files: Mapping[str,
 def measured_lines(measures: Mapping[str, Any]) -> list[str]:
     """Return what was measured, a line each."""
     lines = [
-        f"{title}: {measures[key]:.3f}"
+        f"{title}: {likeness_figure(measures[key]) if key == 'likeness' else format(measures[key], '.3f')}"
         for key, title in _MEASURES.items()
         if isinstance(measures.get(key), int | float) and not isinstance(measures[key], bool)
     ]

@@ -179,6 +179,10 @@ class FrameFinish(Protocol):
         """Yield the frames from `first` on, each of the size of the portrait's pictures."""
         ...
 
+    def seconds_left(self, frames: int) -> float | None:
+        """Return how long the rest of so many frames takes; None while nothing can be said."""
+        ...
+
     def recipe(self, of_clip: Mapping[str, Any]) -> dict[str, Any]:
         """Return the recipe of the whole, from that of the portrait engine's clip."""
         ...
@@ -364,6 +368,8 @@ class ClipMaker:
                     preview, shown = picture[:, :, :3], now
                 drawn = frame + 1 - first
                 left = (now - start) / drawn * (frames - frame - 1) if drawn > 8 else None
+                if finish is not None:  # its frames come in bursts, and it says itself how long they take
+                    left = finish.seconds_left(len(source))
                 fraction = _SETUP_SHARE + (0.98 - _SETUP_SHARE) * (frame + 1) / frames
                 tell(Progress(fraction, f"Frame {frame + 1} of {frames}", left, preview))
             tell(Progress(0.99, "Finishing the file"))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from studio.domain.face import FaceEmbedding
+from studio.domain.likeness import likeness_figure
 from studio.domain.photo import Photo
 from studio.domain.training import Calibration, calibrate
 from studio.engines import Engines
@@ -73,7 +74,8 @@ class LikenessScore:
         if self.likeness is None:
             return f"Distance {self.distance:.2f} (a scale needs at least two photos of the person)."
         return (
-            f"Likeness {self.likeness:.2f} of 1 (own photos differ by {self.spread:.2f}), distance {self.distance:.2f}."
+            f"Likeness {likeness_figure(self.likeness)} of 1 (own photos differ by {likeness_figure(self.spread)}), "
+            f"distance {self.distance:.2f}."
         )
 
 

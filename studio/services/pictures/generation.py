@@ -29,7 +29,7 @@ from studio.services.people.likeness import Likeness
 from studio.services.pictures.request import AdapterUse, GenerationRequest, checked_generation
 from studio.services.pictures.start_pictures import StartPictures
 from studio.services.portraits.expressions import THUMBNAIL_PIXELS
-from studio.services.progress import OnProgress, Progress, told
+from studio.services.progress import OnProgress, Pace, Progress, told
 from studio.services.recipes import new_recipe
 from studio.services.sources import MediaSource, Sources
 
@@ -152,12 +152,13 @@ class Generation:
         pictures = generator.generate(
             prepared.location, order_of(left), prepared.worn, source=source, mask=mask, on_step=tell.step
         )
-        kept = []
+        kept: list[Render] = []
         begun = time.perf_counter()
         for number, image in enumerate(pictures):
             one = left.model_copy(update={"seed": left.seed + number, "count": 1})
             seconds = time.perf_counter() - begun
-            kept.append(self._keep(prepared, one, image, seconds, job_id, parent_id))
+            setup = 0.0 if kept else tell.pace.loading_seconds
+            kept.append(self._keep(prepared, one, image, seconds, setup, job_id, parent_id))
             begun = time.perf_counter()
         tell.say(1.0, "Done")
         return tuple(kept)
@@ -294,6 +295,7 @@ class Generation:
         request: GenerationRequest,
         image: Image,
         seconds: float,
+        setup_seconds: float | None,
         job_id: str | None,
         parent_id: str | None,
     ) -> Render:
@@ -318,6 +320,7 @@ class Generation:
                     engine_version=generator.version,
                     inputs=prepared.inputs,
                     seconds=seconds,
+                    setup_seconds=setup_seconds,
                     title=title_of_words(request.prompt),
                     search_text=" ".join((request.prompt, *names)),
                     project_id=request.project_id,
@@ -352,7 +355,7 @@ class _Teller:
 
     def __init__(self, on_progress: OnProgress | None) -> None:
         self._on_progress = on_progress
-        self._first: tuple[float, int] | None = None
+        self.pace = Pace()
 
     def say(self, fraction: float, stage: str, left: float | None = None, preview: Image | None = None) -> None:
         """Tell, when somebody listens."""
@@ -360,11 +363,9 @@ class _Teller:
             self._on_progress(Progress(fraction, stage, left, preview))
 
     def step(self, step: int, steps: int, preview: Image | None) -> None:
-        """Take a step of the sampler; the first one holds the loading and does not count for the speed."""
-        now = time.perf_counter()
-        first, begun = self._first = self._first or (now, step)
-        left = (now - first) / (step - begun) * (steps - step) if step > begun else None
-        self.say(min(0.99, step / steps), f"Step {step} of {steps}", left, preview)
+        """Take a step of the sampler."""
+        self.pace.note(step)
+        self.say(min(0.99, step / steps), f"Step {step} of {steps}", self.pace.seconds_left(steps), preview)
 
 
 def person_of(prepared: PreparedDrawing) -> str | None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from studio.domain.likeness import likeness_figure
 from studio.domain.training import RunSample, TrainingRun
 from studio.engines.base import Image
 from studio.engines.base_diffusion import SamplePicture
@@ -253,7 +254,9 @@ class RunRecorder:
         scale = None if self._reference is None else self._reference.calibration
         if distance is not None:
             parts.append(
-                f"distance {distance:.2f}" if scale is None else f"likeness {scale.likeness(distance):.2f} of 1"
+                f"distance {distance:.2f}"
+                if scale is None
+                else f"likeness {likeness_figure(scale.likeness(distance))} of 1"
             )
         if drift is not None:
             parts.append(f"drift {100 * drift:.1f} %")

@@ -10,7 +10,7 @@ have had.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from studio.engines.base import Image
 from studio.engines.base_video import ClipOrder, ClipPainter
 from studio.services.clips.making import FrameSource
 from studio.services.pictures.generation import PreparedDrawing
-from studio.services.progress import OnProgress, Progress
+from studio.services.progress import OnProgress, Pace, Progress
 
 PIECE = 16
 """Frames that are drawn at a time."""
@@ -35,6 +35,8 @@ class Painting:
         cover: the anchor picture.
         note: adds to the recipe of the rig's clip what the whole needs.
         own_lips: lay the rig's mouth and eyes back.
+        pace: in frames, since painting began.
+        first: frame with which it began; more than 0 goes on where an earlier process was interrupted.
     """
 
     painter: ClipPainter
@@ -44,6 +46,12 @@ class Painting:
     note: Callable[[Mapping[str, Any]], dict[str, Any]]
     own_lips: bool
     on_progress: OnProgress
+    pace: Pace = field(default_factory=Pace)
+    first: int = 0
+
+    def seconds_left(self, frames: int) -> float | None:
+        """See `FrameFinish`."""
+        return self.pace.seconds_left(frames)
 
     def recipe(self, of_clip: Mapping[str, Any]) -> dict[str, Any]:
         """See `FrameFinish`."""
@@ -51,6 +59,7 @@ class Painting:
 
     def paint(self, source: FrameSource, first: int) -> Iterator[Image]:
         """See `FrameFinish`."""
+        self.pace, self.first = Pace(), first
         for begin in range(first // PIECE * PIECE, len(source), PIECE):
             rows = range(begin, min(begin + PIECE, len(source)))
             drawn = [source.picture(row) for row in rows]
@@ -64,8 +73,10 @@ class Painting:
 
     def _tell(self, source: FrameSource, row: int, step: int, steps: int) -> None:
         """Say that a step of a piece was made; whoever listens may end the work here."""
-        done = (row + step / steps * min(PIECE, len(source) - row)) / len(source)
-        self.on_progress(Progress(0.08 + 0.9 * done, f"Drawing frames {row + 1} and on, step {step} of {steps}"))
+        rows = row + step / steps * min(PIECE, len(source) - row)
+        self.pace.note(rows)
+        said = f"Drawing frames {row + 1} and on, step {step} of {steps}"
+        self.on_progress(Progress(0.08 + 0.9 * rows / len(source), said, self.seconds_left(len(source))))
 
     def _finished(self, source: FrameSource, row: int, rig: Image, picture: Image) -> Image:
         """Return a drawn frame at the clip's size, with the rig's mouth and eyes where that is asked for."""

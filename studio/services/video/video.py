@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,8 +124,12 @@ class Video:
         length = max(0.0, length - request.start_seconds)
         length = min(length, request.seconds or length)
         frames = max(1, round(length * request.frame_rate_hz))
-        per_frame = self._seconds_per_frame(request)
-        return VideoCost(frames, None if per_frame is None else per_frame * frames)
+        made = [r for r in self._store.renders.page(limit=_LOOKED_BACK).renders if _tells(r, request.base)]
+        if not made:
+            return VideoCost(frames, None)
+        # What is in memory now nobody knows: the longest loading is said, once.
+        setup = max(r.setup_seconds or 0.0 for r in made)
+        return VideoCost(frames, setup + frames * _seconds_per_frame(made, request.change))
 
     def video(
         self,
@@ -290,7 +294,7 @@ class Video:
             on_progress=tell,
         )
         try:
-            return self._maker.make(
+            result = self._maker.make(
                 clip, out, curves=curves, on_progress=tell, poster=poster, parts=parts, finish=painting
             )
         except (NoFaceError, SeveralFacesError) as exc:
@@ -300,6 +304,7 @@ class Video:
                 "The base model drew no picture with one clear face to begin with.",
                 "Ask for a portrait from the front, take another seed, or choose a picture to begin with.",
             ) from exc
+        return replace(result, seconds=_loading_apart(result.seconds, painting))
 
     # -- keeping ---------------------------------------------------------------------------
 
@@ -351,6 +356,7 @@ class Video:
                 engine_version=version,
                 inputs=inputs,
                 seconds=result.seconds["total"],
+                setup_seconds=_setup_seconds(result.seconds),
                 title=_title(request),
                 search_text=f"{request.prompt} {said}",
                 project_id=request.project_id,
@@ -383,17 +389,44 @@ class Video:
                     "Make a new clip from the same settings; it will differ a little.",
                 )
 
-    def _seconds_per_frame(self, request: VideoRequest) -> float | None:
-        """Return what one frame took, in the newest clip of this base, or what its newest picture says."""
-        for render in self._store.renders.page(limit=_LOOKED_BACK).renders:
-            recipe = render.recipe
-            if recipe.get("base", {}).get("name") != request.base or not render.seconds:
-                continue
-            if render.kind == "clip" and render.duration_seconds:
-                return render.seconds / (render.duration_seconds * float(recipe["request"]["frame_rate_hz"]))
-            if render.kind == "image":
-                return render.seconds * request.change
-        return None
+
+def _tells(render: Render, base: str) -> bool:
+    """Return whether a render tells how long this base takes."""
+    known = render.setup_seconds is not None and render.kind in ("clip", "image")
+    return known and render.recipe.get("base", {}).get("name") == base
+
+
+def _seconds_per_frame(made: Sequence[Render], change: float) -> float:
+    """Return what one frame takes, from the newest clip, else from the pictures that were drawn last together.
+
+    Args:
+        made: renders of one base, newest first, at least one.
+    """
+
+    def drawing(render: Render) -> float:
+        return render.seconds - (render.setup_seconds or 0.0)
+
+    clip = next((r for r in made if r.kind == "clip" and r.duration_seconds), None)
+    if clip is not None:
+        asked = clip.recipe["request"]
+        frames = float(clip.duration_seconds or 0.0) * float(asked["frame_rate_hz"])
+        return drawing(clip) / frames * change / float(asked["change"])
+    batch = [r for r in made if r.id == made[0].id or (r.job_id and r.job_id == made[0].job_id)]
+    return sum(drawing(r) for r in batch) / len(batch) * change
+
+
+def _loading_apart(seconds: Mapping[str, float], painting: Painting) -> dict[str, float]:
+    """Return the seconds of the stages with the loading of the base apart from the frames, where it was measured."""
+    loading = painting.pace.loading_seconds
+    if loading is None or painting.first:  # a part of a clip does not tell what a frame takes
+        return dict(seconds)
+    loading = round(min(loading, seconds["frames"]), 3)
+    return {**seconds, "loading": loading, "frames": round(seconds["frames"] - loading, 3)}
+
+
+def _setup_seconds(seconds: Mapping[str, float]) -> float | None:
+    """Return what went by before the first frame; None where that was not measured."""
+    return seconds["total"] - seconds["frames"] if "loading" in seconds else None
 
 
 def _clip_order(request: VideoRequest, drawing: PreparedDrawing) -> ClipOrder:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from studio.domain.likeness import likeness_figure
 from studio.domain.render import Render
 from studio.ui.kit import text
 
@@ -41,7 +42,7 @@ def badge(recipe: Mapping[str, Any]) -> str:
 def short_badge(recipe: Mapping[str, Any]) -> str:
     """Return the likeness in a few signs, for the corner of a small picture."""
     likeness = (recipe.get("measures") or {}).get("likeness")
-    return "" if likeness is None else text.fraction(likeness)
+    return "" if likeness is None else likeness_figure(likeness)
 
 
 def prompt_of(render: Render) -> str:

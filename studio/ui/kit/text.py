@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
 
+from studio.domain.likeness import likeness_figure
 from studio.domain.training import judged
 
 
@@ -191,19 +192,12 @@ def button(act: str, id: str, label: str, name: str, style: str = "mini") -> str
     )
 
 
-def fraction(value: float | None) -> str:
-    """Return a likeness as it is said everywhere: ".83", "1.02", "none"."""
-    if value is None:
-        return "none"
-    return f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.2f}"
-
-
 def likeness(value: float | None, spread: float | None) -> str:
     """Return the sentence that goes with a picture: how alike, and how much that is worth."""
     if value is None:
         return "likeness not measured"
-    own = f" ± {fraction(spread)}" if spread is not None else ""
-    return f"likeness {fraction(value)}, own photos 1{own}"
+    own = f" ± {likeness_figure(spread)}" if spread is not None else ""
+    return f"likeness {likeness_figure(value)}, own photos 1{own}"
 
 
 def likeness_tone(value: float | None, spread: float | None) -> str:

@@ -18,6 +18,7 @@ import gradio as gr
 
 from studio.domain.clip_format import clip_suffixes
 from studio.domain.expression import CONTROL, ExpressionEdit, title_of
+from studio.domain.likeness import likeness_figure
 from studio.domain.render import Render
 from studio.services.library import LONGEST_TITLE
 from studio.ui.guard import say
@@ -40,7 +41,7 @@ def _drawn(render: Render) -> dict[str, str]:
     return {
         "Seed": "" if seed is None else str(seed),
         "Adapters": results.worn(render),
-        "Likeness": "" if likeness is None else f"{text.fraction(likeness)}, own photos 1",
+        "Likeness": "" if likeness is None else f"{likeness_figure(likeness)}, own photos 1",
     }
 
 

@@ -149,7 +149,8 @@ class VideoTab:
         asked = listen(self.four.click, self._draw_four, self._of_picture, self.watch_drawing, **quiet)
         listen(asked.success, None, None, None, js=scroll_to("#video-drawn"))
         listen(self.drawn.click, self._act_on_drawing, None, self.watch_drawing, **quiet)
-        for change in (self.speech.sound.change, self.speech.typed.blur, self.base.change):
+        told = (self.speech.sound.change, self.speech.typed.blur, self.base.change, self.change.release)
+        for change in (*told, self.rate.input, self.stage.shown.change):  # once a clip is made, more is known
             listen(change, self._say_cost, self._inputs, self.cost, trigger_mode="always_last", **quiet)
         begun = listen(self.make.click, self._submit, self._inputs, self.stage.watch, **quiet)
         listen(begun.success, None, None, None, js=scroll_to("#video-progress"))

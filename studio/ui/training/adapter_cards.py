@@ -12,6 +12,7 @@ from typing import Any
 
 from studio.domain.adapter import Adapter
 from studio.domain.job import Job
+from studio.domain.likeness import likeness_figure
 from studio.errors import UserInputError
 from studio.services.adapters.model_card import NO_EFFECT
 from studio.services.adapters.shelf import LineageStep
@@ -32,7 +33,7 @@ def measures_line(adapter: Adapter) -> str:
     measures = adapter.measures
     parts = []
     if measures.get("likeness") is not None:
-        parts.append(f"likeness {text.fraction(float(measures['likeness']))}")
+        parts.append(f"likeness {likeness_figure(float(measures['likeness']))}")
     if measures.get("drift") is not None:
         parts.append(f"drift {100 * float(measures['drift']):.1f} %")
     if measures.get("effect") is not None and float(measures["effect"]) <= NO_EFFECT:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from studio.domain.likeness import likeness_figure
 from studio.ui.kit import text
 
 NEWEST = 6
@@ -104,7 +105,7 @@ def newest(samples: Sequence[SampleView], spread: float | None = None) -> str:
 def _sample(sample: SampleView, spread: float | None) -> str:
     alike = ""
     if sample.kind == "person":
-        said = text.fraction(sample.likeness) if sample.likeness is not None else "–"
+        said = likeness_figure(sample.likeness) if sample.likeness is not None else "–"
         alike = f'<span class="score {text.likeness_tone(sample.likeness, spread)}">{said}</span>'
     said = f"Step {sample.step}, seed {sample.seed}: {text.likeness(sample.likeness, spread)}"
     return (
@@ -129,7 +130,7 @@ def _checkpoint(item: CheckpointView, spread: float | None) -> str:
     numbers = [
         (
             "likeness",
-            text.fraction(item.likeness) if item.likeness is not None else "–",
+            likeness_figure(item.likeness) if item.likeness is not None else "–",
             text.likeness_tone(item.likeness, spread),
         ),
         ("drift", f"{100 * item.drift:.1f} %" if item.drift is not None else "–", ""),
@@ -177,7 +178,7 @@ def grid(cells: Sequence[CellView], spread: float | None = None) -> str:
 
 def _cell(cell: CellView, spread: float | None) -> str:
     name = f"step {cell.step}, strength {cell.strength:g}"
-    score = f'<span class="score {text.likeness_tone(cell.likeness, spread)}">{text.fraction(cell.likeness)}</span>'
+    score = f'<span class="score {text.likeness_tone(cell.likeness, spread)}">{likeness_figure(cell.likeness)}</span>'
     ups = "".join(
         f'<button type="button" class="vote" data-act="{act}" data-id="{escape(cell.id)}" '
         f'data-key="{act}-{escape(cell.id)}" aria-pressed="{str(cell.vote == value).lower()}" '

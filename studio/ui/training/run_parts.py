@@ -11,6 +11,7 @@ from html import escape
 from statistics import median
 
 from studio.domain.job import Job
+from studio.domain.likeness import likeness_figure
 from studio.domain.training import Calibration, TrainingRun, more_steps
 from studio.services.training.states import RunState
 from studio.ui.kit import text
@@ -48,7 +49,7 @@ def head(state: RunState, job: Job | None, metrics: Metrics, log_tail: str = "",
         (text.span(left), "left"),
         (f"{median(v for _, v in speeds[-20:]):.2g}" if speeds else "", "steps per second"),
         (f"{smoothed(losses)[-1][1]:.3f}" if losses else "", "loss, smoothed"),
-        (text.fraction(alike[-1][1]) if alike else "", "likeness (own photos 1)"),
+        (likeness_figure(alike[-1][1]) if alike else "", "likeness (own photos 1)"),
     ]
     stats = "".join(f"<div><b>{escape(v)}</b><span>{escape(k)}</span></div>" for v, k in numbers if v)
     meter = doing = ""
@@ -162,9 +163,10 @@ def _likeness_plot(
     about = "Likeness of the samples to the person: 0 is a stranger, 1 as alike as the person's own photos."
     if calibration is not None:
         band = Band(1 - calibration.spread, 1 + calibration.spread, "own photos")
-        about += f" The own photos vary by {calibration.spread:.2f}."
+        about += f" The own photos vary by {likeness_figure(calibration.spread)}."
     lines = [Line("samples", points, dots=True)]
-    return Plot("Likeness", about, lines, text.fraction, (0.0, 1.0), end, band, mark, "Appears with the first samples.")
+    empty = "Appears with the first samples."
+    return Plot("Likeness", about, lines, likeness_figure, (0.0, 1.0), end, band, mark, empty)
 
 
 # -- history --------------------------------------------------------------------------
