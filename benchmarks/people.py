@@ -32,7 +32,7 @@ if str(ROOT) not in sys.path:
 from benchmarks.personalization import draw, engines, write_sheet  # noqa: E402
 from studio.domain.adapter import AdapterFile  # noqa: E402
 from studio.domain.consent import Consent  # noqa: E402
-from studio.domain.traits import traits_of  # noqa: E402
+from studio.domain.traits import Rest, traits_of  # noqa: E402
 from studio.engines.base import Image  # noqa: E402
 from studio.studio import OwnerServices, Studio  # noqa: E402
 
@@ -87,8 +87,7 @@ def run(
 
 def _invented(folder: Path) -> Path:
     """Render the photos of two people who do not exist, a folder each."""
-    from studio.engines.media.pictures import write_png
-    from studio.factory.preview_base.drawing import render
+    from studio.factory.preview_base.drawing import write_render
     from studio.factory.preview_base.people import sample_person, sample_picture
 
     rng = np.random.default_rng(7)
@@ -96,7 +95,7 @@ def _invented(folder: Path) -> Path:
         person = sample_person(rng, **traits)
         (folder / name).mkdir(parents=True)
         for number in range(8):
-            write_png(folder / name / f"{number}.png", render(sample_picture(rng, person), 512)[0])
+            write_render(folder / name / f"{number}.png", sample_picture(rng, person))
     return folder
 
 
@@ -137,7 +136,8 @@ def _person(
     others = [_nearest(v, vectors[1]) for v in faces] if vectors[1] else []
     asked = [(word, seed) for word in WORDS for seed in range(4)]
     acting = [draw(location, f"a photo of {who}, {word}", 200 + seed, worn) for word, seed in asked]
-    seen = [_expression(studio, p) for p in acting]
+    rest = studio.training_sets.rest(person)
+    seen = [_expression(p, rest) for p in acting]
     prompts = [f"a photo of a {c}" for c in ("man", "woman", "person", "old man", "young woman", plan.class_word)]
     classes = [[draw(location, p, 5, dressed) for p in prompts] for dressed in ([], worn)]
     moved = np.mean([np.abs(a.astype(float) - b).mean() / 255 for a, b in zip(*classes, strict=True)])
@@ -171,8 +171,8 @@ def _spread(distances: Sequence[float]) -> str:
     return f"{middle:.3f} ({low:.3f} to {high:.3f})"
 
 
-def _expression(studio: OwnerServices, picture: Image) -> str:
-    """Return the word that curation has for a picture's expression."""
+def _expression(picture: Image, rest: Rest | None) -> str:
+    """Return the word that curation has for the expression in a picture of somebody whose face at rest is known."""
     from studio.services.people.likeness import enlarged
 
     large = enlarged(picture, 384)
@@ -181,7 +181,7 @@ def _expression(studio: OwnerServices, picture: Image) -> str:
     if not faces:
         return "-"
     measures = analyser.measure(large, faces[0], analyser.matte(large))
-    return traits_of(measures, faces[0].head).get("expression", "-")
+    return traits_of(measures, faces[0].head, rest).get("expression", "-")
 
 
 def main() -> None:

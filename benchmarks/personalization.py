@@ -130,8 +130,7 @@ def run(
 
 def rendered_people(studio: OwnerServices, folder: Path) -> tuple[str, str]:
     """Add the person with six photos, and once more with six photos that are not trained on."""
-    from studio.engines.media.pictures import write_png
-    from studio.factory.preview_base.drawing import render
+    from studio.factory.preview_base.drawing import write_render
     from studio.factory.preview_base.people import sample_person, sample_picture
 
     rng = np.random.default_rng(PERSON_SEED)
@@ -142,7 +141,7 @@ def rendered_people(studio: OwnerServices, folder: Path) -> tuple[str, str]:
         photos: list[Path] = []
         while len(photos) < 6:
             photo = folder / f"{name} {len(photos)}.png"
-            write_png(photo, render(sample_picture(rng, person), PHOTO_PIXELS)[0])
+            write_render(photo, sample_picture(rng, person), PHOTO_PIXELS)
             if studio.identities.inspect(photo).faces:  # as a person would take another photo
                 photos.append(photo)
         ids.append(studio.identities.add(name, photos, consent=agreed).id)
@@ -189,7 +188,8 @@ def _judge(
     assert best is not None
     adapter = runs.keep(best.checkpoint.id, "Ada")
     worn = [AdapterFile(path=str(studio.store.media.get(adapter.media_sha256)), name="ada")]
-    reference = studio.likeness.reference_of_pictures([e.image for e in seen], location.resolution)
+    rendered = studio.likeness.all_rendered([e.sha256 for e in seen])
+    reference = studio.likeness.reference_of_pictures([e.image for e in seen], location.resolution, rendered=rendered)
     assert reference is not None
     assert reference.calibration is not None
     scale = reference.calibration
@@ -197,7 +197,7 @@ def _judge(
     figures: dict[str, Any] = {
         "seconds per step": round(1 / statistics.median(speeds), 4),
         "suggested step": best.checkpoint.step, "suggestion": best.reason,
-        "own photos, distance": f"{scale.own_mean:.3f} ± {scale.own_spread:.3f}",
+        "embedder": scale.embedder, "own photos, distance": f"{scale.own_mean:.3f} ± {scale.own_spread:.3f}",
     }  # fmt: skip
     for title, examples in (("photos", seen), ("further renders", unseen)):
         drawn = {}

@@ -60,6 +60,12 @@ class DetectedFace:
     likely: Likely = "person"
 
 
+RENDERED_EMBEDDER = "rendered-v1"
+"""Name of the embedder that knows rendered people only."""
+RENDERED_MARK: dict[str, str] = {"engine": "rendered-head"}
+"""What the studio's own renders of people carry as their recipe: nobody is shown who exists."""
+
+
 @dataclass(frozen=True)
 class FaceEmbedding:
     """An identity embedding; comparable only with one of the same `embedder`."""

@@ -54,6 +54,7 @@ class TrainingPlan(BaseModel):
         variants_per_photo: how many the rig draws of each.
         checkpoint_every, sample_every: steps; a kill loses at most one interval.
         keep_checkpoints: how many full states stay for going on; adapters of all checkpoints stay.
+        prior_prompts: of the class pictures, in turn; {class} is filled in.
         sample_prompts: drawn with fixed seeds at every sample; {trigger} and {class} are filled in.
     """
 
@@ -79,6 +80,7 @@ class TrainingPlan(BaseModel):
     textual_inversion: bool = False
     prior_weight: Annotated[float, Field(ge=0.0, le=10.0)] = 1.0
     prior_pictures: Annotated[int, Field(ge=0, le=2000)] = 24
+    prior_prompts: tuple[str, ...] = ("a photo of a {class}",)
     masked_loss: bool = True
     background_weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
     min_snr_gamma: Annotated[float, Field(ge=0.0, le=20.0)] = 5.0
@@ -115,6 +117,10 @@ class TrainingPlan(BaseModel):
             raise ValueError("Prodigy is for low-rank adapters; use adamw or projected_adamw for full training")
         if self.prior_weight > 0 and self.prior_pictures == 0:
             raise ValueError("a prior weight needs prior pictures; set prior_weight to 0 to train without")
+        if self.prior_weight > 0 and not self.prior_prompts:
+            raise ValueError("a prior weight needs at least one prompt for its pictures")
+        if any("{trigger}" in prompt for prompt in self.prior_prompts):
+            raise ValueError("class pictures show others: their prompts cannot name the trigger")
         if not self.sample_prompts or not self.sample_seeds:
             raise ValueError("at least one sample prompt and one seed are needed to see what is learned")
         if not all(0 <= seed <= _LARGEST_SEED for seed in self.sample_seeds):
@@ -304,8 +310,8 @@ NOT_ALIKE = 0.2
 """Likeness below which nobody would recognize the person; a choice."""
 ENOUGH_PHOTOS = 10
 """From fewer photos a face is rarely learned from all sides; a choice."""
-DRIFT_WEIGHT = 2.0
-"""How much likeness one unit of drift costs. A choice: .1 of drift is visible in every class picture."""
+DRIFT_WEIGHT = 1.0
+"""How much likeness one unit of drift costs. A choice: a person who is learned matters more than others who change."""
 
 
 def suggest_checkpoint(checkpoints: Sequence[Checkpoint], calibration: Calibration | None) -> Suggestion | None:

@@ -3,8 +3,7 @@
 From one photo the rig draws others of the same person: another expression,
 gaze, blink, a small turn, another crop and light. Because it is told what to
 do, the caption of a variant needs no reading of pixels. Turns stay far inside
-what one photo carries; closed eyes are rare, as in photos that people keep.
-Nothing here draws.
+what one photo carries. Nothing here draws.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ import numpy as np
 Mood = Literal["own", "smiling", "mouth open", "surprised", "eyes closed"]
 
 _MOODS: tuple[tuple[Mood, float], ...] = (
-    ("own", 0.44), ("smiling", 0.28), ("mouth open", 0.16), ("surprised", 0.06), ("eyes closed", 0.06),
+    ("own", 0.32), ("smiling", 0.24), ("mouth open", 0.18), ("surprised", 0.13), ("eyes closed", 0.13),
 )  # fmt: skip
-"""How often each is asked for; a choice: what most photos of people show, most often."""
+"""How often each is asked for; a choice. A word is learned from many pictures, so none is rare."""
 _TURN_DEGREES = (4.0, 2.5, 2.5)  # spread of yaw, pitch and roll, held within twice of it
 MOST_PER_PHOTO = 100
 
@@ -100,11 +99,18 @@ def variant_recipe(seed: int, number: int, sha256: str) -> VariantRecipe:
         "eyebrow": float(rng.uniform(-0.2, 0.45)) * (rng.random() < 0.5),
     }  # fmt: skip
     strength = float(rng.uniform(0, 1))
+    jaw = float(rng.uniform(0, 0.12)) * (rng.random() < 0.6)
+    # As strong as the words are read by the curation: a faint smile would be called one and look like none.
     values |= {
         "own": {},
-        "smiling": {"smile": 0.55 + 0.4 * strength},
-        "mouth open": {"jawOpen": 0.22 + 0.2 * strength},
-        "surprised": {"jawOpen": 0.3 + 0.15 * strength, "eyesOpen": 0.7, "eyebrow": 0.9},
+        "smiling": {
+            "smile": 1.0,
+            "mouthSmileLeft": 0.3 * strength,
+            "mouthSmileRight": 0.3 * strength,
+            "jawOpen": jaw,
+        },
+        "mouth open": {"jawOpen": 0.25 + 0.2 * strength},
+        "surprised": {"jawOpen": 0.48 + 0.14 * strength, "mouthFunnel": 3 * jaw, "eyesOpen": 1.0, "eyebrow": 1.0},
         "eyes closed": {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0, "gazeX": 0.0},
     }[mood]
     return VariantRecipe(
@@ -127,7 +133,7 @@ def traits_of_variant(traits: Mapping[str, str], recipe: VariantRecipe, directio
     said = {name: word for name, word in traits.items() if name != "direction"}
     if direction is not None:
         said["direction"] = direction
-    # A smiling photo whose jaw drops is a laugh.
-    if recipe.mood != "own" and not (recipe.mood == "mouth open" and traits.get("expression") == "smiling"):
+    laughs = traits.get("expression") == "smiling" and recipe.mood in ("mouth open", "surprised")
+    if recipe.mood != "own" and not laughs:  # a smiling photo whose jaw drops is a laugh, with raised brows too
         said["expression"] = recipe.mood
     return said

@@ -53,8 +53,11 @@ class FaceAnalyser(Protocol):
         """Return the person matte at the picture's own size."""
         ...
 
-    def embed(self, image: Image, face: DetectedFace) -> FaceEmbedding:
+    def embed(self, image: Image, face: DetectedFace, *, rendered: bool = False) -> FaceEmbedding:
         """Return the identity embedding of one face.
+
+        Args:
+            rendered: compare as people of the studio's own head model are told apart, not as in photographs.
 
         Raises:
             EngineUnavailableError: no embedder is installed.

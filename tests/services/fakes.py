@@ -72,7 +72,7 @@ class FakeAnalyser(RealMeasures):
     def matte(self, image):
         return np.full(image.shape[:2], 255, np.uint8)
 
-    def embed(self, image, face):
+    def embed(self, image, face, *, rendered=False):
         if not self.embedder:
             raise EngineUnavailableError("There is no embedder.")
         return FaceEmbedding("fake", np.ones(8, np.float32))

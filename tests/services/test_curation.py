@@ -55,7 +55,7 @@ class Crowd(RealMeasures):
     def matte(self, image):
         return np.full(image.shape[:2], 255, np.uint8)
 
-    def embed(self, image, face):
+    def embed(self, image, face, *, rendered=False):
         if not self.embedder:
             raise EngineUnavailableError("Nobody can be compared.")
         slot = round((face.box[0] - 20) / 180)

@@ -33,6 +33,7 @@ def at(step: int, distance: float | None = None, drift: float | None = None, los
         ([at(5, drift=0.01), at(10, drift=0.2), at(15, drift=0.1), at(20)], 15, "changed other people least"),
         ([at(5, drift=0.01), at(10, drift=0.2), at(15), at(20)], 20, "Neither likeness nor drift"),
         ([at(5, 0.6, 0.0), at(10, 0.42, 0.02), at(15, 0.42, 0.2)], 10, "Likeness"),
+        ([at(60, 0.53, 0.02), at(240, 0.49, 0.12)], 240, "Likeness"),
         ([at(180, 0.42, 0.020, 0.06), at(240, 0.418, 0.019, 0.05)], 240, "loss 0.050"),
         ([at(180, 0.42, 0.020, 0.05), at(240, 0.418, 0.021, 0.06)], 180, "loss 0.050"),
         ([at(180, 0.42, 0.020, 0.06), at(240, 0.42, 0.020, 0.05)], 180, "Likeness"),

@@ -30,6 +30,7 @@ from studio.engines.vision.likely import is_clear, judge
 from studio.engines.vision.matte import person_matte
 from studio.engines.vision.pose import pose_of, rotation_from_landmarks
 from studio.engines.vision.quality import measure_quality
+from studio.engines.vision.rendered_faces import RenderedFaceEmbedder
 from studio.engines.vision.sessions import ModelSessions
 
 _DETECTION_SIDE = 1280  # pictures are shrunk to this for detection
@@ -58,6 +59,7 @@ class VisionAnalyser:
         """
         self._sessions = ModelSessions(models_dir)
         self._embedder = DlibEmbedder(models_dir) if insightface is None else InsightfaceEmbedder(insightface)
+        self._rendered = RenderedFaceEmbedder(models_dir)
 
     def detect(self, image: Image) -> tuple[DetectedFace, ...]:
         """Return every face, largest first; empty when there is none.
@@ -90,15 +92,18 @@ class VisionAnalyser:
         _check(image)
         return person_matte(self._sessions, image)
 
-    def embed(self, image: Image, face: DetectedFace) -> FaceEmbedding:
+    def embed(self, image: Image, face: DetectedFace, *, rendered: bool = False) -> FaceEmbedding:
         """Return the identity embedding of one face; it names its embedder.
+
+        Args:
+            rendered: compare as people of the studio's own head model are told apart, not as in photographs.
 
         Raises:
             ValueError: the array is not a picture.
-            EngineUnavailableError: dlib or its model file is missing.
+            EngineUnavailableError: dlib or its model file is missing; or torch, or the file of `rendered`.
         """
         _check(image)
-        return self._embedder.embed(image, face)
+        return self._rendered.embed(image, face) if rendered else self._embedder.embed(image, face)
 
     def face_mask(self, image: Image, face: DetectedFace) -> Matte:
         """Return where one face is: 255 inside, 0 outside, soft between.  # (H, W)

@@ -1,7 +1,8 @@
 """Whose face it is, as a vector: close vectors, same person.
 
-Two embedders exist. dlib's ResNet (CC0) comes with the studio; it is fed an
-upright 150 px chip cut by five of our landmarks. InsightFace's networks are more
+Two embedders for photographs exist; `rendered_faces` has one for renders.
+dlib's ResNet (CC0) comes with the studio; it is fed an upright 150 px chip cut
+by five of our landmarks. InsightFace's networks are more
 exact but may be used for non-commercial purposes only, so they run only from a
 model pack that the person has installed, and only after the person has accepted
 that licence. Vectors of different embedders are never compared
@@ -145,7 +146,7 @@ class InsightfaceEmbedder:
         Raises:
             EngineError: the network cannot be opened or run.
         """
-        chip = _arcface_chip(image, face.landmarks)
+        chip = aligned_chip(image, face.landmarks)
         blob = (chip.astype(np.float32).transpose(2, 0, 1)[None] - 127.5) / 127.5
         session = self._open()
         try:
@@ -164,20 +165,33 @@ class InsightfaceEmbedder:
             return self._session
 
 
-def _arcface_chip(image: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Cut the 112 px input of ArcFace: iris centers, nose tip and mouth corners laid on its template."""
+def aligned_chip(
+    image: NDArray[np.uint8], landmarks: NDArray[np.floating], side: int = _ARCFACE_SIDE, share: float = 1.0
+) -> NDArray[np.uint8]:
+    """Cut an upright square: iris centers, nose tip and mouth corners laid on ArcFace's template.
+
+    Args:
+        image: RGB.  # (H, W, 3)
+        landmarks: of the face.  # (478, 2 or 3)
+        side: of the square in pixels; 112 is ArcFace's.
+        share: size of the face against the template's; below 1 more of its surroundings is seen.
+
+    Returns:
+        The square.  # (side, side, 3)
+    """
     window = window_of(landmarks)
-    crop, to_picture = cut(image, Window(window.center, window.side), 2 * _ARCFACE_SIDE)
+    crop, to_picture = cut(image, Window(window.center, window.side / min(share, 1.0)), 2 * side)
     picked = landmarks[[MESH_POINTS, MESH_POINTS + 5, 4, 61, 291], :2]
     source = _into_crop(to_picture, picked)
-    center, target_center = source.mean(0), _ARCFACE_POINTS.mean(0)
-    moved, target = source - center, _ARCFACE_POINTS - target_center
+    template = (_ARCFACE_POINTS / _ARCFACE_SIDE - 0.5) * share * side + side / 2
+    center, target_center = source.mean(0), template.mean(0)
+    moved, target = source - center, template - target_center
     # Least-squares similarity in the plane, as complex numbers: target = factor * moved.
     a, b = moved[:, 0] + 1j * moved[:, 1], target[:, 0] + 1j * target[:, 1]
     factor = (b * a.conj()).sum() / (abs(a) ** 2).sum()
     linear = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
     matrix = np.column_stack([linear, target_center - linear @ center])
-    return np.asarray(cv2.warpAffine(crop, matrix, (_ARCFACE_SIDE, _ARCFACE_SIDE), flags=cv2.INTER_LINEAR), np.uint8)
+    return np.asarray(cv2.warpAffine(crop, matrix, (side, side), flags=cv2.INTER_LINEAR), np.uint8)
 
 
 def _into_crop(to_picture: NDArray[np.float64], points: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.domain.face import RENDERED_MARK
+from studio.engines.media.pictures import write_png
 from studio.engines.rig import kernels
 from studio.errors import UserInputError
 from studio.factory.preview_base import shading
@@ -67,6 +69,20 @@ def render(picture: RenderedPicture, size: int = 128) -> tuple[NDArray[np.uint8]
     blocks = color.reshape(size, samples, size, samples, 3).mean((1, 3))
     visible = mask.reshape(size, samples, size, samples).mean((1, 3))
     return (np.sqrt(_exposed(blocks)) * 255 + 0.5).astype(np.uint8), (visible * 255 + 0.5).astype(np.uint8)
+
+
+def write_render(file: Path, picture: RenderedPicture, size: int = 512) -> Path:
+    """Draw a picture into a PNG that says what it is: the studio then compares such people as renders.
+
+    Args:
+        file: to write; its folder must exist.
+        picture, size: as in `render`.
+
+    Raises:
+        NotFoundError: the folder does not exist.
+        StoreError: disk full or read-only.
+    """
+    return write_png(file, render(picture, size)[0], RENDERED_MARK)
 
 
 def _exposed(light: Array) -> Array:

@@ -25,15 +25,15 @@ from studio.factory.preview_base.cache import PictureCache, fill
 from studio.factory.preview_base.latents import coded_pictures, fill_coded, fill_latents, scaled
 from studio.factory.preview_base.people import ATTRIBUTES, mirrored_labels
 
-_WIDTHS = (24, 48, 80, 112)
-_SEEN = 64
-"""Side at which pictures are read, in pixels: larger ones are shrunk."""
+_WIDTHS = (16, 24, 48, 80, 112)
+_SEEN = 128
+"""Side at which pictures are read, in pixels: larger ones are shrunk. Wrinkles need every one of them."""
 HELD_OUT_SEED = 1_000_003
 """The training set the accuracy is measured on; nothing is ever trained on it."""
 
 
 class AttributeClassifier(nn.Module):
-    """Four halvings with residual blocks, then one linear head over all values of all attributes."""
+    """Five halvings with residual blocks, then one linear head over all values of all attributes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class AttributeClassifier(nn.Module):
         self.head = nn.Linear(24 * 16 + before, sum(len(v) for v in ATTRIBUTES.values()))
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Return one logit per value of every attribute, in ATTRIBUTES' order.  # (N, 3, 64, 64) -> (N, L)"""
+        """Return one logit per value of every attribute, in ATTRIBUTES' order.  # (N, 3, 128, 128) -> (N, L)"""
         features = self.body(pictures)  # (N, C, 4, 4)
         places = torch.nn.functional.silu(self.squeeze(features)).flatten(1)
         result: torch.Tensor = self.head(torch.cat([places, features.mean((2, 3))], 1))
@@ -69,7 +69,7 @@ def read_attributes(model: AttributeClassifier, pictures: NDArray[np.uint8], bat
 
     Args:
         model: from `load_classifier`.
-        pictures: RGB, of 64 pixels or a multiple.  # (N, S, S, 3)
+        pictures: RGB, of 128 pixels or a multiple.  # (N, S, S, 3)
     """
     out: list[dict[str, str]] = []
     with torch.inference_mode():
@@ -217,7 +217,7 @@ class _Examples:
 
 
 def _small(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return pictures shrunk to the side at which they are read.  # (N, S, S, 3) -> (N, 64, 64, 3)"""
+    """Return pictures shrunk to the side at which they are read.  # (N, S, S, 3) -> (N, 128, 128, 3)"""
     by = pictures.shape[1] // _SEEN
     boxes = pictures.reshape(len(pictures), _SEEN, by, _SEEN, by, 3)
     small: NDArray[np.uint8] = boxes.mean((2, 4), dtype=np.float32).round().astype(np.uint8)
@@ -230,5 +230,5 @@ def _by_attribute(logits: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def _shrunk(pictures: torch.Tensor) -> torch.Tensor:
-    """Return pictures at the side at which they are read.  # (N, 3, S, S) -> (N, 3, 64, 64)"""
+    """Return pictures at the side at which they are read.  # (N, 3, S, S) -> (N, 3, 128, 128)"""
     return torch.nn.functional.avg_pool2d(pictures, pictures.shape[-1] // _SEEN)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from studio.domain.face import FaceEmbedding
+from studio.domain.face import RENDERED_EMBEDDER, RENDERED_MARK, FaceEmbedding
 from studio.domain.likeness import likeness_figure
 from studio.domain.photo import Photo
 from studio.domain.training import Calibration, calibrate
@@ -90,11 +90,12 @@ class Likeness:
 
     # -- one picture -----------------------------------------------------------------
 
-    def measure(self, image: Image) -> FaceEmbedding | None:
+    def measure(self, image: Image, *, rendered: bool = False) -> FaceEmbedding | None:
         """Return the embedding of the largest face, or None when there is no face.
 
         Args:
             image: RGB of any size; small ones are enlarged first.  # (H, W, 3)
+            rendered: as the studio's own rendered people are told apart.
 
         Raises:
             EngineUnavailableError: no embedder is installed.
@@ -103,11 +104,11 @@ class Likeness:
         with self._engines.lock:
             analyser = self._engines.faces()
             faces = analyser.detect(large)
-            return analyser.embed(large, faces[0]) if faces else None
+            return analyser.embed(large, faces[0], rendered=rendered) if faces else None
 
     def distance(self, image: Image, center: FaceEmbedding) -> float | None:
-        """Return how far the largest face is from a center, or None when there is no face."""
-        found = self.measure(image)
+        """Return how far the largest face is from a center, seen by the center's embedder; None without a face."""
+        found = self.measure(image, rendered=center.embedder == RENDERED_EMBEDDER)
         return None if found is None else found.distance(center)
 
     def score(self, image: Image, identity_id: str) -> LikenessScore | None:
@@ -143,7 +144,8 @@ class Likeness:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        embeddings = [e for photo in photos if (e := self._of_photo(photo, side)) is not None]
+        rendered = self.all_rendered([p.sha256 for p in photos])
+        embeddings = [e for photo in photos if (e := self._of_photo(photo, side, rendered)) is not None]
         found = reference_of(embeddings)
         with self._lock:
             self._kept[key] = found
@@ -151,15 +153,19 @@ class Likeness:
                 self._kept.popitem(last=False)
         return found
 
-    def reference_of_pictures(self, pictures: Sequence[Image], side: int) -> Reference | None:
+    def reference_of_pictures(
+        self, pictures: Sequence[Image], side: int, *, rendered: bool = False
+    ) -> Reference | None:
         """Measure training pictures against each other at the size a base draws.
 
         Args:
             side: pixels of the longer side.
+            rendered: as the studio's own rendered people are told apart, see `all_rendered`.
         """
         from studio.engines.media.pictures import fit_longer_side
 
-        embeddings = [self.measure(np.ascontiguousarray(fit_longer_side(p, side))) for p in pictures]
+        small = [np.ascontiguousarray(fit_longer_side(p, side)) for p in pictures]
+        embeddings = [self.measure(p, rendered=rendered) for p in small]
         return reference_of([e for e in embeddings if e is not None])
 
     def calibrate(self, identity_id: str, *, side: int | None = None) -> Calibration | None:
@@ -167,11 +173,21 @@ class Likeness:
         reference = self.reference(identity_id, side=side)
         return None if reference is None else reference.calibration
 
-    def _of_photo(self, photo: Photo, side: int | None) -> FaceEmbedding | None:
+    def all_rendered(self, photos: Sequence[str]) -> bool:
+        """Say whether all photos (sha256) are the studio's own renders of an invented person, by their mark.
+
+        Photographs are never judged by the embedder of rendered people, nor those beside one.
+        """
+        from studio.engines.media.recipe import read_recipe
+
+        paths = [self._store.media.get(sha256) for sha256 in photos]
+        return bool(paths) and all(path.suffix == ".png" and read_recipe(path) == RENDERED_MARK for path in paths)
+
+    def _of_photo(self, photo: Photo, side: int | None, rendered: bool) -> FaceEmbedding | None:
         """Return a photo's embedding: the stored one at full size, else that of a small crop."""
         from studio.engines.media.pictures import fit_longer_side, read_picture
 
-        if side is None:
+        if side is None and not rendered:
             stored = self._store.photos.embeddings(photo.id)
             if stored:
                 return stored[-1]
@@ -179,8 +195,8 @@ class Likeness:
         if photo.face is not None:
             rgb = face_square(rgb, photo.face.box)
         elif side is None:
-            return self.measure(np.ascontiguousarray(fit_longer_side(rgb, 1024)))
-        return self.measure(np.ascontiguousarray(fit_longer_side(rgb, side or 512)))
+            return self.measure(np.ascontiguousarray(fit_longer_side(rgb, 1024)), rendered=rendered)
+        return self.measure(np.ascontiguousarray(fit_longer_side(rgb, side or 512)), rendered=rendered)
 
 
 def reference_of(embeddings: Sequence[FaceEmbedding]) -> Reference | None:

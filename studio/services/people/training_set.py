@@ -14,7 +14,17 @@ from pydantic import BaseModel, ConfigDict
 from studio.domain.curation import CropBox, CuratedPhoto, crop_box, crop_share, flags_of
 from studio.domain.job import Job
 from studio.domain.photo import Photo
-from studio.domain.traits import TRAIT, Coverage, Policy, caption_of, coverage_of, default_policies, rest_of, traits_of
+from studio.domain.traits import (
+    TRAIT,
+    Coverage,
+    Policy,
+    Rest,
+    caption_of,
+    coverage_of,
+    default_policies,
+    rest_of,
+    traits_of,
+)
 from studio.engines.base import Matte
 from studio.engines.base_diffusion import TrainingExample
 from studio.errors import LimitExceededError, NotFoundError, UserInputError
@@ -98,6 +108,12 @@ class TrainingSets:
             crop=choice.crop or crop_box(photo.width, photo.height, found.face, share, others),
             flags=flags_of(found, len(others)),
         )  # fmt: skip
+
+    def rest(self, identity_id: str) -> Rest | None:
+        """Return a person's face at rest, as their kept photos tell it; None with fewer than three."""
+        photos = [c.photo for c in self.training_set(identity_id) if c.kept]
+        faces = [meant(self._measuring.analysis(photo.sha256), photo) for photo in photos]
+        return rest_of([(face.measures, face.face.head) for face in faces if face is not None])
 
     def captions(self, identity_id: str, trigger: str, class_word: str) -> dict[str, str]:
         """Return the caption of every kept photo, by photo id."""

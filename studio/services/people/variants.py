@@ -20,7 +20,7 @@ from studio.domain.curation import CropBox, CuratedPhoto
 from studio.domain.expression import ExpressionEdit, resolve
 from studio.domain.job import Job
 from studio.domain.pose import HeadPose
-from studio.domain.traits import Rest, caption_of, direction_of, rest_of
+from studio.domain.traits import Rest, caption_of, direction_of
 from studio.domain.variants import MOST_PER_PHOTO, Variant, VariantRecipe, traits_of_variant, variant_recipe
 from studio.engines.base import Image, Matte
 from studio.engines.base_diffusion import TrainingExample
@@ -134,7 +134,7 @@ class Variants:
                 f"{person.name} has no photo to learn from.", "Keep at least one on the Identities tab."
             )
         there = {(v.photo_id, v.number) for v in self._rows.list(identity_id) if v.seed == seed}
-        rest = self._rest(kept)
+        rest = self._sets.rest(identity_id)
         drawn, skipped = 0, []
         for place, curated in enumerate(kept):
             missing = [n for n in range(per_photo) if (curated.photo.id, n) not in there]
@@ -189,11 +189,6 @@ class Variants:
         return tuple(out)
 
     # -- drawing ---------------------------------------------------------------------------
-
-    def _rest(self, kept: Sequence[CuratedPhoto]) -> Rest | None:
-        """Return the person's face at rest, as the captions of the photos read it."""
-        faces = [meant(self._measuring.analysis(c.photo.sha256), c.photo) for c in kept]
-        return rest_of([(face.measures, face.face.head) for face in faces if face is not None])
 
     def _draw(
         self,

@@ -153,7 +153,9 @@ class RunWork:
     def _reference(self, run: TrainingRun, examples: Sequence[TrainingExample], place: Place) -> Reference | None:
         """Measure the photos at the size at which the base draws; None, and a line in the log, where that fails."""
         try:
-            found = self._likeness.reference_of_pictures([e.image for e in examples], run.plan.resolution)
+            rendered = self._likeness.all_rendered([e.sha256 for e in examples])
+            pictures = [e.image for e in examples]
+            found = self._likeness.reference_of_pictures(pictures, run.plan.resolution, rendered=rendered)
         except EngineUnavailableError as exc:
             place.log(f"Likeness is not measured. {exc}")
             return None

@@ -52,6 +52,11 @@ WORDS: Mapping[str, tuple[str, str, str]] = {
     "masked_loss": ("Photos", "Learn the person only", "Counts the background little, so that it is not learned."),
     "background_weight": ("Photos", "Background counts", "0 ignores it, 1 counts it like the person."),
     "prior_pictures": ("Photos", "Class pictures", "Drawn once; they remind the model of other people."),
+    "prior_prompts": (
+        "Photos",
+        "Class prompts",
+        "One a line, in turn; {class} is filled in. Words named here stay learned.",
+    ),
     "short_captions": ("Photos", "Short captions", "Share of photos shown with “a photo of” the person, and no more."),
     "caption_dropout": ("Photos", "Drop captions", "Share of steps without a caption."),
     "variant_share": ("Photos", "Variants", "Share of pictures that the rig drew of the photos; 0 trains without."),

@@ -21,7 +21,7 @@ from studio.domain.base_model import BaseLocation
 from studio.engines.base_diffusion import TrainingExample
 from studio.engines.diffusion.bases.loading import load_base
 from studio.engines.diffusion.training import checkpoints, trainer
-from studio.engines.diffusion.training.lessons import Lessons
+from studio.engines.diffusion.training.lessons import Lessons, class_pictures
 from studio.engines.diffusion.training.trainer import DiffusionTrainer
 from studio.errors import ConflictError, EngineError, OutOfMemoryError, StoreError, UserInputError
 from tests.engines.diffusion.tiny_base import tiny_location
@@ -256,6 +256,33 @@ def test_captions_are_shown_whole_short_or_not_at_all(location: BaseLocation, ca
     assert shares["a photo of sks person, smiling"] == pytest.approx(0.5 * 0.6 * 0.8, abs=0.07)
     words, _ = lessons.words(batches[0])
     assert len({words[i].numpy().tobytes() for i in range(64)}) == 3, "each has its own embedding"
+
+
+def test_class_pictures_are_drawn_of_several_prompts_and_learned_with_their_own(
+    location: BaseLocation, tmp_path: Path
+) -> None:
+    base = load_base(location, device="cpu")
+    prompts = ("a photo of a {class}", "a photo of a {class}, smiling", "a photo of a man")
+    plan = plan_of(prior_prompts=prompts, prior_pictures=5, class_word="woman", batch=8)
+    drawn = class_pictures(base, plan, tmp_path / "class", Events())
+    alone = plan.model_copy(update={"prior_prompts": prompts[1:2], "prior_pictures": 2})
+    other = class_pictures(base, alone, tmp_path / "other", Events())
+    assert drawn is not None
+    assert other is not None
+    assert (drawn[1] == other[1]).all(), "the second picture is of the second prompt"
+    assert (drawn[0] != other[0]).any()
+    lessons = Lessons(base, plan, photos(2), drawn, text_learns=False)
+    batches = [lessons.draw([], [], torch.Generator().manual_seed(seed)) for seed in range(6)]
+    shown = [lessons.prompts[row] for batch in batches for row in batch.prompts[8:]]
+    assert set(shown) == {"a photo of a woman", "a photo of a woman, smiling", "a photo of a man"}
+    latents = {
+        lessons.prompts[row]: latent
+        for batch in batches
+        for row, latent in zip(batch.prompts[8:], batch.latents[8:], strict=True)
+    }
+    fresh = Lessons(base, plan, photos(2), drawn[2:3], text_learns=False)
+    man = fresh.draw([], [], torch.Generator().manual_seed(0)).latents[8]
+    assert torch.equal(latents["a photo of a man"], man), "each goes with the words it was drawn of"
 
 
 def with_variants(count: int) -> list[TrainingExample]:

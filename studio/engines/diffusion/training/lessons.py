@@ -51,9 +51,10 @@ class Batch:
     prompts: list[int]
 
 
-def class_prompt(plan: TrainingPlan) -> str:
-    """Return the prompt of the class pictures."""
-    return f"a photo of a {plan.class_word}"
+def prior_prompt(plan: TrainingPlan, number: int) -> str:
+    """Return the prompt of a class picture: the plan's prompts take turns."""
+    prompts = plan.prior_prompts
+    return prompts[number % len(prompts)].replace("{class}", plan.class_word)
 
 
 def short_caption(caption: str) -> str:
@@ -81,7 +82,9 @@ def class_pictures(base: LoadedBase, plan: TrainingPlan, folder: Path, events: T
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number:04d}.png" for number in range(plan.prior_pictures)]
     if any(not path.exists() for path in paths):
-        events.note(f"Drawing {plan.prior_pictures} pictures of “{class_prompt(plan)}” to keep the base in place.")
+        of = " and such" if len(plan.prior_prompts) > 1 else ""
+        what = f"“{prior_prompt(plan, 0)}”{of}"
+        events.note(f"Drawing {plan.prior_pictures} pictures of {what} to keep the base in place.")
     for number, path in enumerate(paths):
         if path.exists():
             continue
@@ -90,7 +93,7 @@ def class_pictures(base: LoadedBase, plan: TrainingPlan, folder: Path, events: T
         side = plan.resolution
         picture = draw(
             base,
-            class_prompt(plan),
+            prior_prompt(plan, number),
             seed=CLASS_SEED + number,
             steps=CLASS_STEPS,
             guidance=plan.guidance,
@@ -137,10 +140,11 @@ class Lessons:
         self._latents = [self._encode(p) for p in self._pictures] if plan.cache else []
         self._flipped = [self._encode(p[:, ::-1]) for p in self._pictures] if plan.cache and plan.flip else []
         texts = ["", *(e.caption for e in examples), *(short_caption(e.caption) for e in examples)]
-        self.prompts = list(dict.fromkeys([*texts, class_prompt(plan)] if prior else texts))
+        classes = [prior_prompt(plan, number) for number in range(len(prior))]
+        self.prompts = list(dict.fromkeys([*texts, *classes]))
         self._captions = [self.prompts.index(e.caption) for e in examples]
         self._short = [self.prompts.index(short_caption(e.caption)) for e in examples]
-        self._class = self.prompts.index(class_prompt(plan)) if prior else 0
+        self._classes = [self.prompts.index(prompt) for prompt in classes]
         self._chunks = max(chunk_count(base, prompt) for prompt in self.prompts)
         self._kept: tuple[torch.Tensor, torch.Tensor | None] | None = None
         if not text_learns and plan.cache:
@@ -176,7 +180,7 @@ class Lessons:
             latents=torch.stack([self._latent(i, flip) for i, flip in zip(chosen, flips, strict=True)]),
             weights=torch.stack(weights),
             shares=torch.tensor(shares, device=device),
-            prompts=prompts + [self._class] * len(prior),
+            prompts=prompts + [self._classes[i - own] for i in prior],
         )
 
     def _next_own(self, coming: list[int], generator: torch.Generator) -> int:
