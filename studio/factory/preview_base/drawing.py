@@ -120,6 +120,14 @@ def _scale(picture: RenderedPicture, side: int) -> float:
     return side / FRAME_HEIGHT * picture.zoom
 
 
+def head_in(picture: RenderedPicture, side: int) -> Array:
+    """Return the posed head's vertices in the picture: x right, y down in pixels, z to the viewer.  # (V, 3)"""
+    layer, _ = head_layer(head_parts(HEAD_FILE), picture)
+    points = _projected(layer.points, picture, side)
+    points[:, 2] *= _scale(picture, side)
+    return points
+
+
 def eyes_and_mouth(picture: RenderedPicture) -> Array:
     """Return where both eyes and the mouth of a picture are, x right and y down, 0..1 of its side.  # (3, 2)"""
     parts = head_parts(HEAD_FILE)

@@ -291,11 +291,8 @@ def sample_picture(rng: np.random.Generator, person: RenderedPerson | None = Non
     background = fixed.get("background") or str(rng.choice(ATTRIBUTES["background"]))
     direction = fixed.get("direction") or _pick(rng, "straight left right up down", 0.36, 0.16, 0.16, 0.16, 0.16)
     light = fixed.get("light") or _pick(rng, "front left right", 0.4, 0.3, 0.3)
-    variants = _EXPRESSIONS[expression]
-    strength = float(rng.uniform(0.85, 1.0))
-    recipe = variants[int(rng.integers(len(variants)))]
-    weights = {n: float(v * strength * rng.uniform(0.92, 1.0)) for n, v in recipe.items()}
-    yaw, pitch = (float(rng.uniform(*span)) for span in _DIRECTIONS[direction])
+    strength, weights = _drawn_expression(rng, expression)
+    yaw, pitch = sample_turn(rng, direction)
     towards = np.array(_LIGHTS[light]) + rng.normal(0, 0.06, 3)
     towards /= np.linalg.norm(towards)
     blobs = tuple(
@@ -305,7 +302,7 @@ def sample_picture(rng: np.random.Generator, person: RenderedPerson | None = Non
     shirt = np.clip(rng.uniform(0.08, 0.85) + rng.normal(0, 0.17, 3), 0.04, 0.95)
     return RenderedPicture(
         person=person, glasses=glasses, expression=expression, background=background, direction=direction, light=light,
-        weights=_both_sides(weights), brows=(_BROWS[expression][0] * strength, _BROWS[expression][1] * strength),
+        weights=weights, brows=(_BROWS[expression][0] * strength, _BROWS[expression][1] * strength),
         flush=float(strength * rng.uniform(0.7, 1.0) if expression == "angry" else 0.0), yaw=yaw, pitch=pitch,
         roll=float(rng.uniform(-6, 6)),
         gaze=(float(rng.normal(0, 0.1) + yaw / 90), float(rng.normal(0, 0.06) + pitch / 90)),
@@ -317,6 +314,33 @@ def sample_picture(rng: np.random.Generator, person: RenderedPerson | None = Non
         shirt_rgb=(float(shirt[0]), float(shirt[1]), float(shirt[2])), zoom=float(rng.uniform(1.12, 1.26)),
         shift=(float(rng.uniform(-0.08, 0.08)), float(rng.uniform(-0.02, 0.07) - 0.15 * (person.hair_length == "bun"))),
     )  # fmt: skip
+
+
+def sample_expression(
+    rng: np.random.Generator, word: str
+) -> tuple[tuple[tuple[str, float], ...], tuple[float, float], float]:
+    """Draw weights, brows and flush of an expression, as `sample_picture` does.
+
+    Args:
+        word: one of ATTRIBUTES["expression"].
+    """
+    strength, weights = _drawn_expression(rng, word)
+    brows = (_BROWS[word][0] * strength, _BROWS[word][1] * strength)
+    return weights, brows, float(strength * rng.uniform(0.7, 1.0) if word == "angry" else 0.0)
+
+
+def sample_turn(rng: np.random.Generator, word: str) -> tuple[float, float]:
+    """Draw yaw and pitch in degrees of one of ATTRIBUTES["direction"]."""
+    yaw, pitch = (float(rng.uniform(*span)) for span in _DIRECTIONS[word])
+    return yaw, pitch
+
+
+def _drawn_expression(rng: np.random.Generator, word: str) -> tuple[float, tuple[tuple[str, float], ...]]:
+    variants = _EXPRESSIONS[word]
+    strength = float(rng.uniform(0.85, 1.0))
+    recipe = variants[int(rng.integers(len(variants)))]
+    weights = {n: float(v * strength * rng.uniform(0.92, 1.0)) for n, v in recipe.items()}
+    return strength, _both_sides(weights)
 
 
 def mirrored_labels(labels: Mapping[str, str]) -> dict[str, str]:
