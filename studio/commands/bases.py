@@ -97,16 +97,40 @@ def base_build(
     processes: Annotated[
         int, typer.Option(min=1, help="Processes that render and encode; training takes one thread.")
     ] = 1,
+    motion: Annotated[
+        bool, typer.Option("--motion", help="Train motion and control by the 3D face for the base that is there.")
+    ] = False,
+    clips: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --motion: different clips to render; default the plan's.", show_default=False),
+    ] = None,
     as_it_is: AsItIs = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the embedded base model anew from rendered faces; continues where it was stopped."""
     from studio import settings
-    from studio.factory.build_assets import build_embedded_base
+    from studio.factory.build_assets import build_embedded_base, build_motion_of_base
     from studio.studio import ASSETS
 
     output = Output(as_json)
+    if clips is not None and not motion:
+        raise UserInputError("Clips are rendered for motion alone.", "Add --motion, or leave --clips out.")
+    if motion:
+        if images is not None or renders is not None or codec is not None or seed != 1 or as_it_is:
+            raise UserInputError(
+                "With --motion the base stays as it is.",
+                "Leave --images, --renders, --codec, --seed and --as-it-is out.",
+            )
+        record = build_motion_of_base(
+            out or ASSETS / "motion",
+            work or settings.load({"data_dir": data_dir}).data_dir / "cache" / "motion-build",
+            assets=ASSETS,
+            clips=clips,
+            on_progress=lambda share, text: output.progress(share, text),
+        )
+        output.result(record, _lines(record))
+        return
     start = time.perf_counter()
     record = build_embedded_base(
         out or ASSETS / "base",

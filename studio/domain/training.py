@@ -49,7 +49,7 @@ class TrainingPlan(BaseModel):
         min_snr_gamma: 0 turns it off; with v-prediction a floor keeps noisy steps trained.
         short_captions: share of photos shown with the beginning of their caption only, so that the trigger alone
             also brings the person.
-        caption_dropout: share of photos shown without any caption.
+        caption_dropout: share shown without any caption: of class pictures where there are any, else of photos.
         variant_share: share of pictures that are variants which the rig drew of the photos; 0 trains without.
         variants_per_photo: how many the rig draws of each.
         checkpoint_every, sample_every: steps; a kill loses at most one interval.

@@ -100,6 +100,49 @@ def build_embedded_base(
     )
 
 
+def build_motion_of_base(
+    out: Path,
+    work_folder: Path,
+    *,
+    assets: Path,
+    clips: int | None = None,
+    on_progress: Callable[[float, str], None] | None = None,
+) -> dict[str, Any]:
+    """Render clips and train motion and control for the embedded base; a stopped run continues where it was.
+
+    Args:
+        out: folder to write `control`, `motion`, `anchored` and `equal` to.
+        work_folder: clips and checkpoints; stays, so that the run can be continued.
+        assets: folder with the base, speech, models and the head.
+        clips: different clips to render; None is what the plan asks for.
+
+    Returns:
+        The record that is written beside the weights.
+
+    Raises:
+        ConflictError: the work folder holds a run with other numbers.
+        EngineError: the training diverged.
+        EngineUnavailableError: torch or one of its companions is not installed, or the base is missing.
+    """
+    from studio.engines.diffusion import runtime
+
+    runtime.prepare()
+    from studio.factory.preview_base.clips import fill_clips
+    from studio.factory.preview_base.motion_training import MotionPlan, build_motion
+
+    base, shipped = assets / "base", MotionPlan()
+    plan = replace(shipped, clips=clips or shipped.clips)
+    tell = on_progress or (lambda share, text: None)
+    fill_clips(
+        work_folder / "cache", plan.seed, plan.clips, base / "vae", assets,
+        lambda share: tell(0.4 * share, "Rendering clips."),
+    )  # fmt: skip
+    return build_motion(
+        out, base=base, work_folder=work_folder, plan=plan,
+        on_progress=lambda share, text: tell(0.4 + 0.6 * share, text),
+    )  # fmt: skip
+
+
 def build_codec_of_base(
     out: Path,
     work_folder: Path,

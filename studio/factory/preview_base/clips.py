@@ -48,8 +48,6 @@ SHARD_CLIPS = 64
 CLIPS_VERSION = 1
 """Counts up whenever the same seed makes another clip."""
 HELD_OUT_SEED = 1_000_003
-MAPS_SIDE = 64
-"""Control maps are kept at half the base's side: a fifth of the disk, and the features are coarser still."""
 _TAKES = 6
 _GLANCE = (0.16, 0.08)
 
@@ -108,8 +106,8 @@ def clip_of_index(seed: int, index: int, takes: Sequence[Performance]) -> Render
         pose = (turn[0] + float(own[0]), turn[1] + float(own[1]), first.roll + float(own[2]))
         gaze = np.clip([gaze_x[i] + pose[0] / 90, gaze_y[i] + pose[1] / 90], [-0.7, -0.5], [0.7, 0.5])
         shift = (first.shift[0] + float(drift[0][i]), first.shift[1] + float(drift[1][i]))
-        moved = {"yaw": pose[0], "pitch": pose[1], "roll": pose[2], "gaze": tuple(map(float, gaze)), "shift": shift}
-        out.append(replace(first, weights=face.weights, brows=face.brows, flush=face.flush, **moved))
+        posed = replace(first, yaw=pose[0], pitch=pose[1], roll=pose[2], gaze=(float(gaze[0]), float(gaze[1])))
+        out.append(replace(posed, weights=face.weights, brows=face.brows, flush=face.flush, shift=shift))
     return RenderedClip(tuple(out), labels)
 
 
@@ -230,7 +228,7 @@ class ClipCache:
         return torch.from_numpy(np.asarray(row, np.float32))
 
     def maps(self, clip: int) -> torch.Tensor:
-        """Return a clip's control maps.  # (FRAMES, 2, MAPS_SIDE, MAPS_SIDE) in 0..1"""
+        """Return a clip's control maps.  # (FRAMES, 2, RESOLUTION, RESOLUTION) in 0..1"""
         row = self._maps[clip // SHARD_CLIPS][clip % SHARD_CLIPS]
         return torch.from_numpy(np.asarray(row, np.float32) / 255)
 
@@ -294,7 +292,7 @@ def clip_pictures(clip: RenderedClip, size: int = RESOLUTION) -> NDArray[np.uint
     return small
 
 
-def maps_of(picture: RenderedPicture, side: int = MAPS_SIDE) -> NDArray[np.uint8]:
+def maps_of(picture: RenderedPicture, side: int = RESOLUTION) -> NDArray[np.uint8]:
     """Return the control maps of a rendered head, as the rig draws those of a fitted one.  # (2, side, side)"""
     weights = np.zeros(len(ARKIT_NAMES), np.float32)
     for name, value in picture.weights:

@@ -154,7 +154,7 @@ class _Run:
         self.parameters = [*self.unet.parameters(), *self.text_encoder.parameters()]
         self.average = [p.detach().clone() for p in self.parameters]
         self.optimizer = torch.optim.AdamW(self.parameters, betas=(0.9, 0.99), weight_decay=1e-3)
-        self.weight = _weight_of_places(LATENTS)
+        self.weight = weight_of_places(LATENTS)
         self.teller: Teller | None = None
         self.reader: Reader | None = None
         self.critic: Critic | None = None
@@ -251,7 +251,7 @@ class _Run:
         captions = [training_caption(label, rng) for label in labels]
         tokens = self._tokens(captions)
         noise = torch.randn(latents.shape, generator=noise_source)
-        times = _times(plan.batch, self.scheduler.config.num_train_timesteps, noise_source)
+        times = noise_times(plan.batch, self.scheduler.config.num_train_timesteps, noise_source)
         noisy = self.scheduler.add_noise(latents, noise, times).to(memory_format=torch.channels_last)
         if step >= plan.telling_from and self.teller is None:
             self._join_teller()
@@ -365,7 +365,7 @@ class _Run:
         }  # fmt: skip
 
 
-def _weight_of_places(side: int) -> torch.Tensor:
+def weight_of_places(side: int) -> torch.Tensor:
     """Return how much the error at each latent counts, one on average: at the face more than at the border.
 
     Eyes and mouth fill a tenth of the picture and say most of what a prompt asks for. The weights do not
@@ -376,16 +376,22 @@ def _weight_of_places(side: int) -> torch.Tensor:
     return weight / weight.mean()
 
 
-def _times(batch: int, count: int, source: torch.Generator) -> torch.Tensor:
+def noise_times(batch: int, count: int, source: torch.Generator, first: int = 0) -> torch.Tensor:
     """Draw noise levels: a third of them evenly, the rest mostly from the upper middle.
 
     What a prompt asks for in the large (where the head turns, where the light comes from) is decided at
     high noise, and is learned last: drawing mostly lower levels gave good skin and hair on heads that
     did not turn. The bell is the logit-normal of Esser et al. 2024, moved towards high noise.
+
+    Args:
+        batch: how many.
+        count: of noise levels.
+        source: of chance.
+        first: number of the first one: every third is even, also where batches are of one.
     """
     even = torch.rand(batch, generator=source)
     bell = torch.sigmoid(1.2 * torch.randn(batch, generator=source) + 0.5)
-    share = torch.where(torch.arange(batch) % 3 == 0, even, bell)
+    share = torch.where((torch.arange(batch) + first) % 3 == 0, even, bell)
     return (share * count).long().clamp(0, count - 1)
 
 

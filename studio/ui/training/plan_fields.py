@@ -58,7 +58,11 @@ WORDS: Mapping[str, tuple[str, str, str]] = {
         "One a line, in turn; {class} is filled in. Words named here stay learned.",
     ),
     "short_captions": ("Photos", "Short captions", "Share of photos shown with “a photo of” the person, and no more."),
-    "caption_dropout": ("Photos", "Drop captions", "Share of steps without a caption."),
+    "caption_dropout": (
+        "Photos",
+        "Drop captions",
+        "Share of pictures shown without a caption: of class pictures, else of photos.",
+    ),
     "variant_share": ("Photos", "Variants", "Share of pictures that the rig drew of the photos; 0 trains without."),
     "variants_per_photo": ("Photos", "Variants of a photo", "How many are drawn of each; look at them on Identities."),
     "flip": ("Photos", "Mirror photos", "Off for faces: no face is symmetric."),

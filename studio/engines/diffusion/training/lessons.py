@@ -162,12 +162,18 @@ class Lessons:
         count = len(self._pictures) - own
         prior = [own + _next(coming_class, count, generator) for _ in range(plan.batch if count else 0)]
         prompts = [self._captions[i] for i in photos]
+        others = [self._classes[i - own] for i in prior]
         if plan.short_captions:
             short = torch.rand(len(photos), generator=generator) < plan.short_captions
             prompts = [self._short[p] if s else i for i, p, s in zip(prompts, photos, short.tolist(), strict=True)]
         if plan.caption_dropout:
-            dropped = torch.rand(len(photos), generator=generator) < plan.caption_dropout
-            prompts = [0 if drop else i for i, drop in zip(prompts, dropped.tolist(), strict=True)]
+            # What no words mean stays everybody where class pictures are there: guidance pushes away from it, and
+            # would push away from the person where others are asked for.
+            dropped = (torch.rand(len(photos), generator=generator) < plan.caption_dropout).tolist()
+            if others:
+                others = [0 if drop else i for i, drop in zip(others, dropped, strict=True)]
+            else:
+                prompts = [0 if drop else i for i, drop in zip(prompts, dropped, strict=True)]
         chosen = photos + prior
         flips = [False] * len(chosen)
         if plan.flip:
@@ -180,7 +186,7 @@ class Lessons:
             latents=torch.stack([self._latent(i, flip) for i, flip in zip(chosen, flips, strict=True)]),
             weights=torch.stack(weights),
             shares=torch.tensor(shares, device=device),
-            prompts=prompts + [self._classes[i - own] for i in prior],
+            prompts=prompts + others,
         )
 
     def _next_own(self, coming: list[int], generator: torch.Generator) -> int:
