@@ -129,7 +129,12 @@ def _write_base(folder: Path, widths: Sequence[int], autoencoder: Sequence[int],
     library.DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").save_pretrained(
         folder / "scheduler"
     )
-    (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
+    parts = {"unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"],
+             "scheduler": ["diffusers", "DDPMScheduler"], "text_encoder": ["transformers", "CLIPTextModel"],
+             "tokenizer": ["transformers", "CLIPTokenizer"], "safety_checker": [None, None],
+             "feature_extractor": [None, None]}  # fmt: skip
+    index = {"_class_name": "StableDiffusionPipeline", "requires_safety_checker": False, **parts}
+    (folder / "model_index.json").write_text(json.dumps(index))
     return folder
 
 

@@ -42,6 +42,7 @@ from studio.services.people.variants import Variants
 from studio.services.pictures import generation
 from studio.services.pictures.generation import Generation
 from studio.services.portraits.expressions import Expressions
+from studio.services.portraits.head_models import HeadModels
 from studio.services.portraits.prepared import Portraits
 from studio.services.portraits.presets import Presets
 from studio.services.projects import Projects
@@ -106,6 +107,7 @@ class OwnerServices:
         )
         self.generation = Generation(store, engines, queue, sources, self.bases, self.likeness)
         self.expressions = Expressions(store, sources, portraits)
+        self.head_models = HeadModels(store, sources, portraits, scratch)
         self.animation = Animation(store, sources, portraits, queue, scratch)
         self.video = Video(store, sources, portraits, self.generation, queue, scratch)
         self.library = Library(store, self.expressions, self.animation, self.generation, self.video, queue, scratch)

@@ -34,6 +34,7 @@ from studio.commands.shared import (
 )
 from studio.domain.clip_format import CURVE_FORMATS, choice, clip_format_of
 from studio.domain.expression import ExpressionEdit
+from studio.domain.model_format import MODEL_FORMATS
 
 if TYPE_CHECKING:
     from studio.services.clips.animation import AnimationRequest
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 commands = typer.Typer(**OPTIONS)
 
 _CURVES = choice([f.suffix for f in CURVE_FORMATS.values()])
+_HEADS = choice([f.suffix for f in MODEL_FORMATS.values()])
 
 
 @commands.command()
@@ -71,6 +73,32 @@ def edit(
         }  # fmt: skip
         lines = [f"{out}  {width}x{height}  {seconds} s", *(f"note: {h}" for h in picture.hints)]
         Output(as_json).result(body, "\n".join(lines))
+
+
+@commands.command()
+def head(
+    photo: Photo,
+    out: Annotated[Path, typer.Option(help=f"File to write, {_HEADS}.")],
+    motion: Annotated[
+        Path | None, typer.Option(help=f"Curves that move it, {_CURVES}; in .glb.", show_default=False)
+    ] = None,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", help="control=value; repeat. `studio controls` lists them.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Start from an expression preset.", show_default=False)] = None,
+    neutralise: Annotated[bool, typer.Option("--neutralise", help="Start from a neutral face.")] = False,
+    face: Face = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the head of a photo as a 3D model with its expressions."""
+    with opened(data_dir) as studio:
+        changed = values or preset or neutralise
+        wanted = _edit(studio, preset, values or (), neutralise) if changed else None
+        source, index = picture_of(studio, photo), None if face is None else face - 1
+        path = studio.head_models.write(source, out, face_index=index, edit=wanted, motion=motion)
+        size = path.stat().st_size
+        Output(as_json).result({"path": path.absolute(), "bytes": size}, f"{path}  {size / 1e6:.1f} MB")
 
 
 @commands.command()

@@ -91,6 +91,45 @@ class CaptionWriter(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ModelPart:
+    """Some triangles of a head with one material.
+
+    Attributes:
+        triangles: rows of the head's vertices.  # (T, 3)
+        texture: RGB picture for the head's `uv`; None has one color.  # (S, S, 3)
+        color: sRGB, 0..1, where there is no texture.
+    """
+
+    name: str
+    triangles: NDArray[np.int32]
+    texture: Image | None = None
+    color: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class HeadModel:
+    """A head in three dimensions that other programs can load; meters, y up, z to the viewer.
+
+    Attributes:
+        vertices: the face at rest.  # (V, 3)
+        uv: places in the textures, 0..1, v down.  # (V, 2)
+        targets: displacement per unit weight.  # (N, V, 3)
+        names: of the weights, in the same order.
+        weights: those of the photo.  # (N,)
+        parts: what is drawn; vertices of no part are not.
+        pivot: what the head turns about.  # (3,)
+    """
+
+    vertices: NDArray[np.float32]
+    uv: NDArray[np.float32]
+    targets: NDArray[np.float32]
+    names: tuple[str, ...]
+    weights: NDArray[np.float32]
+    parts: tuple[ModelPart, ...]
+    pivot: NDArray[np.float32]
+
+
 class Portrait(Protocol):
     """One photo made ready to move; safe to use from one thread at a time."""
 
@@ -108,6 +147,10 @@ class Portrait(Protocol):
 
     def render_with_alpha(self, state: FaceState, *, lip_seal: float = 0.0, breath: float = 0.0) -> NDArray[np.uint8]:
         """Draw the person cut out of the background.  # (H, W, 4) straight alpha"""
+        ...
+
+    def model(self) -> HeadModel:
+        """Return the fitted head as a model in three dimensions, with the photo as its texture."""
         ...
 
     def shaded_maps(self, state: FaceState, *, lip_seal: float = 0.0, breath: float = 0.0) -> NDArray[np.uint8]:

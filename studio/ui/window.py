@@ -26,6 +26,7 @@ from studio.services.people.training_set import TrainingSets
 from studio.services.people.variants import Variants
 from studio.services.pictures.generation import Generation
 from studio.services.portraits.expressions import Expressions
+from studio.services.portraits.head_models import HeadModels
 from studio.services.portraits.presets import Presets
 from studio.services.projects import Projects
 from studio.services.training.history import RunHistory
@@ -58,6 +59,7 @@ class OpenStudio(Protocol):
     adapter_exchange: AdapterExchange
     generation: Generation
     expressions: Expressions
+    head_models: HeadModels
     animation: Animation
     library: Library
     video: Video

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from studio.domain.expression import INDEX
+from studio.domain.expression import ARKIT_NAMES, INDEX
 from studio.domain.face import DetectedFace, FaceEmbedding, PhotoQuality
 from studio.domain.performance import MouthResponse, Performance
 from studio.domain.pose import HeadPose
 from studio.domain.speech import SILENCE, Phone, SpeechAnalysis
 from studio.engines import Engines
+from studio.engines.base import HeadModel, ModelPart
 from studio.engines.media.pictures import write_png
 from studio.engines.vision.appearance import measure
 from studio.engines.vision.face_mask import face_mask
@@ -115,6 +116,16 @@ class FakePortrait:
 
     def shaded_maps(self, state, *, lip_seal=0.0, breath=0.0):
         return np.zeros((*self.image.shape[:2], 2), np.uint8)
+
+    def model(self):
+        points = np.array([[-1, 0, 0], [1, 0, 0], [0, 1, 0]], np.float32)
+        targets = np.zeros((52, 3, 3), np.float32)
+        targets[INDEX["jawOpen"], 2, 1] = -0.5
+        part = ModelPart("skin", np.array([[0, 1, 2]], np.int32), color=(0.5, 0.4, 0.3))
+        return HeadModel(
+            points, np.zeros((3, 2), np.float32), targets, ARKIT_NAMES, self.own_weights, (part,),
+            np.zeros(3, np.float32),
+        )  # fmt: skip
 
     def hints(self, state):
         return ("The head is turned far.",) if abs(state.head.yaw_degrees) > 12 else ()

@@ -161,6 +161,8 @@ ASKED = {
     "variants.set_kept": lambda s, a: s(a.person.id, [a.variant.id], False),
     "variants.submit_multiply": lambda s, a: s(a.person.id),
     "likeness.calibrate": lambda s, a: s(a.person.id),
+    "likeness.all_rendered": lambda s, a: s([a.photo.sha256]),
+    "training_sets.rest": lambda s, a: s(a.person.id),
     "likeness.reference": lambda s, a: s(a.person.id),
     "likeness.score": lambda s, a: s(np.zeros((64, 64, 3), np.uint8), a.person.id),
     "bases.get": lambda s, a: s(a.base.location.name),
@@ -180,6 +182,8 @@ ASKED = {
         MediaSource.photo(a.photo.id), ExpressionEdit({}), a.owner.store.data_dir / "x.png"
     ),
     "expressions.open": lambda s, a: s(MediaSource.photo(a.photo.id)),
+    "head_models.write": lambda s, a: s(MediaSource.photo(a.photo.id), a.owner.store.data_dir / "x.glb"),
+    "head_models.of_render": lambda s, a: s(a.render.id),
     "animation.animate_file": lambda s, a: s(clip(a), a.owner.store.data_dir / "x.mp4"),
     "animation.preview": lambda s, a: s(clip(a)),
     "animation.render": lambda s, a: s(clip(a)),

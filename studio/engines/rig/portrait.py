@@ -20,13 +20,14 @@ from studio.domain.expression import ARKIT_NAMES, INDEX, FaceState, Weights
 from studio.domain.face import DetectedFace
 from studio.domain.performance import MouthResponse
 from studio.domain.pose import LIMIT_DEGREES, SAFE_DEGREES, HeadPose
-from studio.engines.base import Image, Matte
+from studio.engines.base import HeadModel, Image, Matte
 from studio.engines.rig import kernels, layers
 from studio.engines.rig.asset import FACE_OVAL, INNER_LIP_PAIRS, HeadAsset
 from studio.engines.rig.condition import HeadMaps
 from studio.engines.rig.eyes import LidMotion, eye_patches
 from studio.engines.rig.fit import HeadFit, rotation_of
 from studio.engines.rig.lips import CornerSink, LipContact, SeamPull
+from studio.engines.rig.model import head_model
 from studio.engines.rig.mouth import Mouth
 from studio.engines.rig.spectacles import Spectacles
 from studio.engines.rig.teeth import rounding_of
@@ -77,6 +78,7 @@ class RigPortrait:
         self, asset: HeadAsset, image: Image, face: DetectedFace, fit: HeadFit, matte: Array, measure: PoseMeasure
     ) -> None:
         self._asset, self._image, self._fit = asset, image, fit
+        self._face, self._person_matte = face, matte
         self._gauge = TurnGauge(self._draw_turned, measure, fit.camera.rotation)
         self.own_weights: Weights = fit.weights
         self._actions = asset.actions.reshape(len(ARKIT_NAMES), -1)
@@ -273,6 +275,10 @@ class RigPortrait:
         color = np.clip(rgba[..., :3] / np.maximum(alpha, 1e-3) + 0.5, 0, 255) * (alpha > 0)
         out[y0:y1, x0:x1] = np.concatenate([color, alpha * 255 + 0.5], 2).astype(np.uint8)
         return out
+
+    def model(self) -> HeadModel:
+        """Return the fitted head with the photo as its texture; see `model`."""
+        return head_model(self._asset, self._fit, self._image, self._person_matte, self._face, self.own_weights, PIVOT)
 
     def shaded_maps(self, state: FaceState, *, lip_seal: float = 0.0, breath: float = 0.0) -> NDArray[np.uint8]:
         """Draw the fitted head in a state as control maps; see `condition`.  # (H, W, 2)"""

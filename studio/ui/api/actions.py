@@ -17,6 +17,7 @@ from gradio.events import api as gradio_api
 
 from studio.domain.expression import ExpressionEdit
 from studio.domain.job import Job
+from studio.domain.model_format import MODEL_FORMATS
 from studio.domain.render import Render, RenderKind
 from studio.errors import UserInputError
 from studio.services.clips.animation import AnimationRequest, checked_request
@@ -122,6 +123,22 @@ class Api:
             "own_values": dict[str, Any](handle.own_values), "hints": list(handle.hints), "sha256": handle.sha256,
         }  # fmt: skip
 
+    def export_head(
+        self,
+        portrait: dict[str, Any],
+        format: str = "glb",
+        values: dict[str, float] | None = None,
+        neutralise: bool = False,
+    ) -> dict[str, Any]:
+        """Write a portrait's head as a 3D model (glb, obj or ply), in the photo's own state or in that of values."""
+        fields = arguments.portrait(portrait)
+        if format not in MODEL_FORMATS:
+            raise UserInputError(f"There is no model format {format!r}.", f"Formats: {', '.join(MODEL_FORMATS)}.")
+        edit = ExpressionEdit(values or {}, neutralise) if values or neutralise else None
+        out = self.window.shelf.place(f"head{MODEL_FORMATS[format].suffix}")
+        self.studio.head_models.write(self.source(portrait), out, face_index=fields.face_index, edit=edit)
+        return self.file(out)
+
     def edit_expression(
         self, portrait: dict[str, Any], values: dict[str, float], neutralise: bool = False
     ) -> dict[str, Any]:
@@ -196,8 +213,9 @@ class Api:
 
 
 OWN_NAMES: tuple[str, ...] = (
-    "add_identity", "list_identities", "open_portrait", "edit_expression", "save_expression", "preview_animation",
-    "animate", "job", "cancel_job", "retry_job", "library", "show_render", "rerun", "recipe_of_file",
+    "add_identity", "list_identities", "open_portrait", "edit_expression", "save_expression", "export_head",
+    "preview_animation", "animate", "job", "cancel_job", "retry_job", "library", "show_render", "rerun",
+    "recipe_of_file",
 )  # fmt: skip
 NAMES: tuple[str, ...] = (*OWN_NAMES, *api_models.NAMES)
 

@@ -13,7 +13,7 @@ import gradio as gr
 
 from studio.domain.clip_format import CURVE_FORMATS, clip_suffixes
 from studio.domain.job import Job
-from studio.errors import NotFoundError
+from studio.errors import NotFoundError, UserInputError
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.window import Window
@@ -60,11 +60,15 @@ class ClipStage:
                 gr.DownloadButton(f"Curves ({f.title})", size="sm", elem_id=f"{self.name}-get-{f.name}")
                 for f in CURVE_FORMATS.values()
             ]
+            self.make_head = gr.Button("3D head, moving (glTF)", size="sm", elem_id=f"{self.name}-make-head")
+            self.get_head = gr.DownloadButton("Head", visible="hidden", elem_id=f"{self.name}-get-head")
+            self.finished = gr.State(None)
 
     @property
     def parts(self) -> list[Any]:
         """What shows a clip."""
-        return [self.video, self.placeholder, self.caption, self.downloads, self.get_clip, *self.get_curves]
+        downloads = [self.downloads, self.get_clip, *self.get_curves, self.finished]
+        return [self.video, self.placeholder, self.caption, *downloads]
 
     @property
     def watch(self) -> list[Any]:
@@ -76,6 +80,8 @@ class ClipStage:
         quiet = {"show_progress": "hidden"}
         listen(item.select, self._show_newest, [self.looked, self.watched], [self.looked, *self.parts], **quiet)
         listen(self.progress.click, self._act, None, self.watch, show_progress="hidden")
+        made = listen(self.make_head.click, self._make_head, self.finished, self.get_head)
+        listen(made.success, None, js=f"() => {{ document.querySelector('#{self.name}-get-head')?.click(); }}")
         self.tick = (self._tick, [self.watched, self.shown], self.watch)
 
     def find_running(self) -> Updates:
@@ -115,6 +121,17 @@ class ClipStage:
         )
         return {**now, self.progress: note, **self._finished(job)}
 
+    def _make_head(self, render_id: str | None) -> gr.DownloadButton:
+        if not render_id:
+            raise UserInputError("There is no clip yet.", "Make one first.")
+        studio = self.window.studio
+        path = studio.head_models.of_render(render_id)
+        name = f"{studio.library.show(render_id).title or 'clip'} head{path.suffix}"
+        try:
+            return gr.DownloadButton(value=self.window.shelf.put(path, name))
+        finally:
+            path.unlink(missing_ok=True)
+
     def _act(self, event: gr.EventData) -> Updates:
         act, job_id = clicked(event)
         return self.of_job(self.window.act_on_job(act, job_id), None)
@@ -146,6 +163,7 @@ class ClipStage:
             self.caption: f'<p class="fine">{fine}</p>' + said,
             self.downloads: gr.Row(visible=True),
             self.get_clip: gr.DownloadButton(value=path),
+            self.finished: render.id,
             **{button: gr.DownloadButton(value=c, visible=c is not None) for button, c in buttons},
         }
 

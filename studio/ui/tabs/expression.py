@@ -20,6 +20,7 @@ import gradio as gr
 
 from studio.domain.expression import ARKIT_NAMES, CONTROL, CONTROLS, ExpressionEdit, spoken
 from studio.domain.look import STRONGEST, Look, Steps
+from studio.domain.model_format import MODEL_FORMATS
 from studio.domain.render import Render
 from studio.errors import ConflictError, NotFoundError, UserInputError
 from studio.services.portraits.expressions import PortraitHandle
@@ -117,6 +118,13 @@ class ExpressionTab:
                     self.save = gr.Button("Save to Library", variant="primary", elem_id="expression-save")
                     self.animate = gr.Button("Animate this", elem_id="expression-animate")
                     self.download = gr.Button("Download", elem_id="expression-download")
+                with gr.Row(elem_classes=["actions"], visible=False) as self.heads:
+                    self.head_as = {
+                        form.name: gr.Button(
+                            f"3D head ({form.title})", size="sm", elem_id=f"expression-head-{form.name}"
+                        )
+                        for form in MODEL_FORMATS.values()
+                    }
                 self.file = gr.DownloadButton("File", visible="hidden", elem_id="expression-file")
             with gr.Column(scale=5, min_width=320, elem_classes=["sheet", "sliders"]):
                 self._build_panel()
@@ -195,7 +203,7 @@ class ExpressionTab:
         listen(offering.then, self._preset_cards, shown, self.gallery, **drawing)
         drawn = [self.picture, self.hints, self.steps, self.undo, self.redo, self.set_line, self.single, self.held]
         placed = [*drawn, self.gallery, self.strength, self.neutralise, *sliders]
-        stage = [self.handle, self.before, self.fold, self.placeholder, self.actions, self.own]
+        stage = [self.handle, self.before, self.fold, self.placeholder, self.actions, self.heads, self.own]
         opened = listen(
             self.chooser.choice.change, self._open, [self.chooser.choice, self.opened, self.waiting],
             [*stage, *placed, self.opened, self.waiting],
@@ -217,8 +225,10 @@ class ExpressionTab:
         edit = [self.handle, self.steps]
         listen(self.keep.click, self._keep, [self.title_box, *edit], [self.gallery, self.title_box])
         listen(self.save.click, self._save, edit, None)
-        made = listen(self.download.click, self._download, [self.chooser.choice, *edit], self.file)
-        listen(made.then, None, js="() => { document.querySelector('#expression-file')?.click(); }")
+        files = [(self.download, self._download), *((b, self._head_writer(n)) for n, b in self.head_as.items())]
+        for button, write in files:
+            made = listen(button.click, write, [self.chooser.choice, *edit], self.file)
+            listen(made.success, None, js="() => { document.querySelector('#expression-file')?.click(); }")
         target = tabs["animate"]
         handed = [*target.chooser.parts, target.expression, target.expression_note, self.window.tabs]
         listen(self.animate.click, self._hand_over(target), [self.chooser.choice, self.steps], handed)
@@ -286,6 +296,7 @@ class ExpressionTab:
                 self.placeholder: gr.HTML(NOTHING_OPEN, visible=True),
                 self.hints: "",
                 self.actions: gr.Row(visible=False),
+                self.heads: gr.Row(visible=False),
                 self.own: "",
             }
         handle = self.service.open(source_of(choice), face_index=choice.get("face_index"))
@@ -302,6 +313,7 @@ class ExpressionTab:
             self.placeholder: gr.HTML("", visible=False),
             self.hints: said,
             self.actions: gr.Row(visible=True),
+            self.heads: gr.Row(visible=True),
             self.own: own_marks(handle.own_values),
         }
 
@@ -439,6 +451,18 @@ class ExpressionTab:
             raise UserInputError("There is no portrait yet.", "Choose one first.")
         self.service.save(handle, steps.now.edit)
         say("The picture is in the Library, with its recipe.", 5)
+
+    def _head_writer(self, name: str) -> Any:
+        form = MODEL_FORMATS[name]
+
+        def write(choice: Choice | None, handle: PortraitHandle | None, steps: Steps) -> gr.DownloadButton:
+            if not choice or handle is None:
+                raise UserInputError("There is no portrait yet.", "Choose one first.")
+            out = self.window.shelf.place(f"{choice['title']} head{form.suffix}")
+            self.window.studio.head_models.write(handle.source, out, face_index=handle.face_index, edit=steps.now.edit)
+            return gr.DownloadButton(value=out)
+
+        return write
 
     def _download(self, choice: Choice | None, handle: PortraitHandle | None, steps: Steps) -> gr.DownloadButton:
         if not choice or handle is None:

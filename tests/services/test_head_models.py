@@ -1,0 +1,76 @@
+"""Heads of portraits as files: of a photo, of an edit, of a clip with its motion; nobody's without consent."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pygltflib
+import pytest
+
+from studio.domain.consent import Consent
+from studio.domain.expression import INDEX, ExpressionEdit
+from studio.errors import ConsentMissingError, NotFoundError, UserInputError
+from studio.services.clips.request import checked_request
+from studio.services.sources import MediaSource
+from tests.services.fakes import picture
+
+
+def agreed(*scopes: str) -> Consent:
+    return Consent(agreed_by="Ann", scopes=scopes, granted_at=datetime(2026, 1, 1, tzinfo=UTC))
+
+
+@pytest.fixture
+def photo(tmp_path) -> Path:
+    return picture(tmp_path / "ann.png")
+
+
+def test_a_head_is_written_in_the_state_that_was_asked_for(studio, photo, tmp_path) -> None:
+    heads = studio.head_models
+    own = pygltflib.GLTF2.load(str(heads.write(MediaSource.file(photo), tmp_path / "own.glb")))
+    assert own.meshes[0].weights[INDEX["mouthSmileLeft"]] == pytest.approx(0.25)
+    edit = ExpressionEdit({"jawOpen": 0.5})
+    read = pygltflib.GLTF2.load(str(heads.write(MediaSource.file(photo), tmp_path / "open.glb", edit=edit)))
+    assert read.meshes[0].weights[INDEX["jawOpen"]] == pytest.approx(0.5)
+    for name in ("head.obj.zip", "head.ply"):
+        assert heads.write(MediaSource.file(photo), tmp_path / name).stat().st_size > 100
+
+
+def test_formats_and_motion_that_do_not_fit_are_said(studio, photo, tmp_path) -> None:
+    with pytest.raises(UserInputError, match=r"\.glb, \.obj\.zip or \.ply") as caught:
+        studio.head_models.write(MediaSource.file(photo), tmp_path / "head.fbx")
+    assert "fbx" in caught.value.message
+    curves = tmp_path / "take.csv"
+    with pytest.raises(UserInputError, match="no motion"):
+        studio.head_models.write(MediaSource.file(photo), tmp_path / "head.ply", motion=curves)
+    with pytest.raises(NotFoundError):
+        studio.head_models.write(MediaSource.file(photo), tmp_path / "head.glb", motion=curves)
+
+
+def test_nobodys_head_leaves_without_consent(studio, photo, tmp_path) -> None:
+    ann = studio.identities.add("Ann", [photo], consent=agreed("edit"))
+    source = MediaSource.photo(studio.identities.photos(ann.id)[0].id)
+    with pytest.raises(ConsentMissingError):
+        studio.head_models.write(source, tmp_path / "head.glb")
+    assert not (tmp_path / "head.glb").exists()
+    studio.identities.set_consent(ann.id, agreed("edit", "animate"))
+    assert studio.head_models.write(source, tmp_path / "head.glb").exists()
+
+
+def test_a_clip_gives_its_head_with_its_motion(studio, photo, speech) -> None:
+    ann = studio.identities.add("Ann", [photo], consent=agreed("edit", "animate"))
+    source = MediaSource.photo(studio.identities.photos(ann.id)[0].id)
+    request = checked_request({"portrait": source, "sound": MediaSource.file(speech)})
+    render, result = studio.animation.render(request)
+    read = pygltflib.GLTF2.load(str(studio.head_models.of_render(render.id)))
+    (animation,) = read.animations
+    keys = read.accessors[animation.samplers[0].input]
+    assert keys.count == result.frames
+    still = studio.head_models.of_render(render.id, "ply")
+    assert still.suffix == ".ply"
+    kept = studio.expressions.save(studio.expressions.open(source), ExpressionEdit({}))
+    studio.identities.revoke_consent(ann.id)
+    with pytest.raises(ConsentMissingError):
+        studio.head_models.of_render(render.id)
+    with pytest.raises(NotFoundError):
+        studio.head_models.of_render(kept.id)
