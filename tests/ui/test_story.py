@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pygltflib
 from gradio_client import Client
 
 from tests.ui.conftest import DESKTOP, PHONE, SCREENSHOTS
@@ -78,6 +79,12 @@ def test_story(visit, portrait, speech, server, tmp_path):
     kept = tmp_path / "edited.png"
     download.value.save_as(kept)
     assert kept.read_bytes()[:4] == b"\x89PNG"
+    with page.expect_download() as download:
+        page.click("#expression-head-glb")
+    download.value.save_as(head := tmp_path / download.value.suggested_filename)
+    assert head.suffix == ".glb"
+    (mesh,) = pygltflib.GLTF2.load(str(head)).meshes
+    assert mesh.weights[mesh.extras["targetNames"].index("mouthSmileLeft")] > 0.3, "as the sliders stand"
 
     # speech under the smile: first seconds at once, then the whole clip as a job
     page.click("#expression-animate")
@@ -97,6 +104,10 @@ def test_story(visit, portrait, speech, server, tmp_path):
         page.click("#animate-get-csv")
     download.value.save_as(tmp_path / "curves.csv")
     assert "JawOpen" in (tmp_path / "curves.csv").read_text().splitlines()[0]
+    with page.expect_download() as download:
+        page.click("#animate-make-head")
+    download.value.save_as(moving := tmp_path / "moving.glb")
+    assert pygltflib.GLTF2.load(str(moving)).animations[0].channels[0].target.path == "weights"
     with page.expect_download() as download:
         page.click("#animate-get-clip")
     clip = tmp_path / "clip.mp4"
