@@ -121,25 +121,26 @@ def _person(
     person = studio.identities.add(name, list(files), consent=agreed).id
     plan = studio.training.plan(preset, photos=len(files), **changes)
     location = studio.bases.resolve(plan.base)
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.process_time()
     done = studio.training.train(person, plan)
-    seconds = time.perf_counter() - start
+    seconds, worked = time.perf_counter() - start, time.process_time() - worked
     best = studio.runs.suggestion(done.id)
     assert best is not None
     adapter = studio.runs.keep(best.checkpoint.id, name)
     worn = [AdapterFile(path=str(studio.store.media.get(adapter.media_sha256)), name="worn")]
     who = f"{plan.trigger} {plan.class_word}"
-    drawn = [draw(location, f"a photo of {who}", seed, worn) for seed in range(100, 100 + DRAWN)]
+    look = {"steps": plan.sample_steps, "guidance": plan.guidance}  # as the run's own samples are drawn
+    drawn = [draw(location, f"a photo of {who}", seed, worn, **look) for seed in range(100, 100 + DRAWN)]
     faces = [f.vector for p in drawn if (f := studio.likeness.measure(p)) is not None]
     own = [_nearest(v, vectors[0]) for v in faces]
     strangers = [float(np.linalg.norm(v - o)) for v in faces for o in vectors[1]]
     others = [_nearest(v, vectors[1]) for v in faces] if vectors[1] else []
     asked = [(word, seed) for word in WORDS for seed in range(4)]
-    acting = [draw(location, f"a photo of {who}, {word}", 200 + seed, worn) for word, seed in asked]
+    acting = [draw(location, f"a photo of {who}, {word}", 200 + seed, worn, **look) for word, seed in asked]
     rest = studio.training_sets.rest(person)
     seen = [_expression(p, rest) for p in acting]
     prompts = [f"a photo of a {c}" for c in ("man", "woman", "person", "old man", "young woman", plan.class_word)]
-    classes = [[draw(location, p, 5, dressed) for p in prompts] for dressed in ([], worn)]
+    classes = [[draw(location, p, 5, dressed, **look) for p in prompts] for dressed in ([], worn)]
     moved = np.mean([np.abs(a.astype(float) - b).mean() / 255 for a, b in zip(*classes, strict=True)])
     taught = studio.training_sets.examples(person, location.resolution, plan.trigger, plan.class_word)
     rows += [
@@ -148,7 +149,8 @@ def _person(
         ("others, before", classes[0]), ("others, after", classes[1]),
     ]  # fmt: skip
     return {
-        "photos": len(files), "steps": plan.steps, "training, s": round(seconds, 1), "suggested": best.checkpoint.step,
+        "photos": len(files), "steps": plan.steps, "training, s": round(seconds, 1), "processor, s": round(worked, 1),
+        "suggested": best.checkpoint.step,
         "suggestion": best.reason, "faces": f"{len(faces)} of {DRAWN}",
         "nearest own photo": _spread(own), "alike": f"{sum(d < ALIKE for d in own)} of {DRAWN}",
         "others' photos, farther than .6": f"{np.mean([d > ALIKE for d in strangers]):.3f}" if strangers else "",

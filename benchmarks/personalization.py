@@ -247,10 +247,17 @@ def _obeyed(location: BaseLocation, who: str, worn: Sequence[AdapterFile]) -> st
     return f"{right} of {len(asked)}"
 
 
-def draw(location: BaseLocation, prompt: str, seed: int, worn: Sequence[AdapterFile]) -> Image:
+def draw(
+    location: BaseLocation,
+    prompt: str,
+    seed: int,
+    worn: Sequence[AdapterFile],
+    steps: int = STEPS,
+    guidance: float = GUIDANCE,
+) -> Image:
     """Draw one picture at the base's own size, with adapters worn."""
     side = location.resolution
-    order = PictureOrder(prompt=prompt, seed=seed, steps=STEPS, guidance=GUIDANCE, width=side, height=side)
+    order = PictureOrder(prompt=prompt, seed=seed, steps=steps, guidance=guidance, width=side, height=side)
     return next(iter(engines().generator().generate(location, order, worn)))
 
 

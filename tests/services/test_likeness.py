@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import studio.studio as composition
 from studio.domain.face import FaceEmbedding
+from studio.domain.likeness import likeness_figure
 from studio.domain.training import Calibration
 from studio.engines import Engines
 from studio.errors import EngineUnavailableError, NotFoundError
@@ -58,7 +59,7 @@ def test_less_distance_is_more_likeness(own: float, spread: float, near: float, 
     assert scale.likeness(0.6) == pytest.approx(0.0)
     assert scale.likeness(own) == pytest.approx(1.0)
     score = read_distance(near, scale)
-    assert f"{score.likeness:.2f}" in score.sentence
+    assert f"Likeness {likeness_figure(score.likeness)} of 1" in score.sentence
 
 
 def test_small_pictures_are_enlarged_and_large_ones_left() -> None:
