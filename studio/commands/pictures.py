@@ -35,6 +35,7 @@ from studio.commands.shared import (
 from studio.domain.clip_format import CURVE_FORMATS, choice, clip_format_of
 from studio.domain.expression import ExpressionEdit
 from studio.domain.model_format import MODEL_FORMATS
+from studio.domain.speech_format import SPEECH_FORMATS
 
 if TYPE_CHECKING:
     from studio.services.clips.animation import AnimationRequest
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 commands = typer.Typer(**OPTIONS)
 
 _CURVES = choice([f.suffix for f in CURVE_FORMATS.values()])
+_TIMING = choice([f.suffix for f in SPEECH_FORMATS.values()])
 _HEADS = choice([f.suffix for f in MODEL_FORMATS.values()])
 
 
@@ -136,6 +138,9 @@ def animate(
         typer.Option(help=f"Recorded motion of a face, {_CURVES}, in place of speech.", show_default=False),
     ] = None,
     curves: Annotated[Path | None, typer.Option(help=f"Curves beside it, {_CURVES}.", show_default=False)] = None,
+    timing: Annotated[
+        Path | None, typer.Option(help=f"Subtitles or mouth cues beside it, {_TIMING}.", show_default=False)
+    ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -165,7 +170,11 @@ def animate(
             format=clip_format_of(out).name,
         )
         result = studio.animation.animate_file(
-            request, out, curves=curves, on_progress=lambda p: output.progress(p.fraction, p.stage, p.seconds_left)
+            request,
+            out,
+            curves=curves,
+            timing=timing,
+            on_progress=lambda p: output.progress(p.fraction, p.stage, p.seconds_left),
         )
         result = timed(result)
         output.result(result, clip_text(result))

@@ -16,10 +16,12 @@ from pydantic import BaseModel, ConfigDict
 from studio.domain.clip_format import CURVE_FORMATS
 from studio.domain.job import Job
 from studio.domain.render import Render, RenderKind, RenderPage
+from studio.domain.speech_format import SPEECH_FORMATS
 from studio.engines.media.atomic import atomic_file
 from studio.errors import NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.clips.animation import Animation, checked_request
+from studio.services.clips.timing import write_timing
 from studio.services.pictures.generation import Generation
 from studio.services.portraits.expressions import Expressions
 from studio.services.progress import OnProgress, told
@@ -195,6 +197,24 @@ class Library:
         return {
             name: write_curves(motion, self._scratch / f"curves-{render_id}{row.suffix}")
             for name, row in CURVE_FORMATS.items()
+        }
+
+    def timing(self, render_id: str) -> Mapping[str, Path]:
+        """Return what is said in a clip as files to download, by name of SPEECH_FORMATS.
+
+        None where nothing was listened to, or by an earlier release; no subtitles where no words are known.
+        """
+        from studio.engines.media.speech_files import read_analysis
+
+        sha256 = self.show(render_id).inputs.get("speech")
+        if sha256 is None:
+            return {}
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        speech = read_analysis(self._store.media.get(sha256))
+        return {
+            name: write_timing(speech, self._scratch / f"timing-{render_id}{row.suffix}")
+            for name, row in SPEECH_FORMATS.items()
+            if speech.words or not row.needs_words
         }
 
     # -- making it again -------------------------------------------------------------------

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from studio.domain.clip_format import CLIP_FORMATS, CURVE_FORMATS
+from studio.domain.speech_format import SPEECH_FORMATS
 from studio.engines.base import Amounts
 from studio.engines.media.curves import read_curves, read_json, read_livelink_csv
 from studio.engines.media.recipe import read_recipe
@@ -252,7 +253,7 @@ def test_a_job_makes_the_clip_also_when_its_files_are_gone(studio, portrait, spe
     assert (done.state, done.fraction) == ("done", 1.0), done.failure
     render = studio.library.show(done.outputs["render_id"])
     assert (render.kind, render.photo_id, render.job_id) == ("clip", photo.id, job.id)
-    assert set(render.inputs) == {"portrait", "sound", "curves"}
+    assert set(render.inputs) == {"portrait", "sound", "curves", "speech"}
     assert render.duration_seconds == pytest.approx(1.0, abs=0.04)
     assert studio.library.page(text="hello").total == 1
     assert studio.jobs.preview(job.id).read_bytes().startswith(b"\x89PNG")
@@ -465,3 +466,21 @@ def test_a_value_that_cannot_be_used_is_refused_in_plain_words(portrait, speech,
         checked_request(asked)
     assert said in caught.value.message
     assert "Input should" not in caught.value.message
+
+
+def test_what_is_said_leaves_as_files_and_stays_with_the_clip(studio, portrait, speech, tmp_path) -> None:
+    person = studio.identities.add("Ann", [portrait])
+    photo = studio.identities.photos(person.id)[0]
+    request = AnimationRequest(portrait=MediaSource.photo(photo.id), sound=MediaSource.file(speech))
+    cues = tmp_path / "clip.cues.tsv"
+    result = studio.animation.animate_file(request, tmp_path / "clip.mp4", timing=cues)
+    assert cues.read_text().splitlines()[-1].split("\t") == [f"{result.speech.duration_seconds:.2f}", "X"]
+    kept = studio.library.timing(result.render_id)
+    assert set(kept) == {n for n, row in SPEECH_FORMATS.items() if result.speech.words or not row.needs_words}
+    assert kept["cues-tsv"].read_text() == cues.read_text()
+    with pytest.raises(UserInputError, match="names no format"):
+        studio.animation.animate_file(request, tmp_path / "other.mp4", timing=tmp_path / "clip.txt")
+    assert not (tmp_path / "other.mp4").exists()
+    studio.identities.delete(person.id)
+    with pytest.raises(NotFoundError):
+        studio.library.timing(result.render_id)

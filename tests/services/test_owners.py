@@ -189,6 +189,7 @@ ASKED = {
     "animation.render": lambda s, a: s(clip(a)),
     "animation.submit_render": lambda s, a: s(clip(a)),
     "library.rename": lambda s, a: s(a.render.id, "Bob's"),
+    "library.timing": lambda s, a: s(a.render.id),
     "library.curves": lambda s, a: s(a.render.id),
     "library.delete": lambda s, a: s(a.render.id),
     "library.export": lambda s, a: s(a.render.id, a.owner.store.data_dir / "x.png"),

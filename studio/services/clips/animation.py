@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 from studio.domain.clip_format import clip_format, curve_format_of
 from studio.domain.job import Job
 from studio.domain.render import NewRender, Render, title_of_words
+from studio.domain.speech_format import speech_format_of
 from studio.engines.base import Amounts
+from studio.errors import UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.clips.making import AnimationResult, ClipMaker
 from studio.services.clips.recorded import recorded_motion
@@ -27,6 +29,7 @@ from studio.services.clips.request import (
     check,
     checked_request,
 )
+from studio.services.clips.timing import write_timing
 from studio.services.people.identities import photo_of, require_consent
 from studio.services.portraits.expressions import check_engine
 from studio.services.portraits.prepared import Portraits
@@ -105,9 +108,14 @@ class Animation:
         out: Path,
         *,
         curves: Path | None = None,
+        timing: Path | None = None,
         on_progress: OnProgress | None = None,
     ) -> AnimationResult:
         """Make the clip here and now, into `out`; a stored photo's clip is kept in the library too.
+
+        Args:
+            curves: file for the motion, see CURVE_FORMATS.
+            timing: file for what is said and when, see SPEECH_FORMATS.
 
         Raises:
             UserInputError: bad request, portrait, sound or file name; and StoreError, EngineError.
@@ -118,17 +126,22 @@ class Animation:
         check(request)
         if curves is not None:
             curve_format_of(curves)  # a name of another format is refused now, not after the last frame
+        if timing is not None:
+            speech_format_of(timing)
+            if request.motion is not None:
+                raise UserInputError("Recorded motion says no words.", "Leave the subtitles or cues out.")
         sources = [s.path for s in (request.portrait, request.sound, request.motion) if s is not None]
-        for place in filter(None, (out, curves)):
+        for place in filter(None, (out, curves, timing)):
             check_place(place, *sources)
         if request.portrait.photo_id is None:
-            return self._maker.make(self._with_face(request), out, curves=curves, on_progress=on_progress)
+            made = self._maker.make(self._with_face(request), out, curves=curves, on_progress=on_progress)
+            return _timed(made, timing)
         render, result = self.render(request, on_progress=on_progress)
         with atomic_file(out) as part:
             shutil.copyfile(result.path, part)
         if curves is not None:
             write_curves(read_json(self._store.media.get(render.inputs["curves"])), curves)
-        return replace(result, path=out, curves=curves)
+        return _timed(replace(result, path=out, curves=curves), timing)
 
     def voices(self) -> tuple[str, ...]:
         """Return the offline voices; empty when no synthesis engine is installed."""
@@ -162,14 +175,14 @@ class Animation:
             check_engine(made_by, animator.name, animator.version)
         self._scratch.mkdir(parents=True, exist_ok=True)
         out = self._scratch / f"clip-{time.time_ns()}{clip_format(settled.format).suffix}"
-        curves, poster = out.with_suffix(".curves.json"), out.with_suffix(".jpg")
+        curves, poster, said = (out.with_suffix(suffix) for suffix in (".curves.json", ".jpg", ".speech.json"))
         # Written in parts also when nothing could resume it: a rerun must give the same bytes.
         parts = (work_folder or out.with_suffix(".work")) / "parts"
         try:
             result = self._maker.make(settled, out, curves=curves, on_progress=on_progress, poster=poster, parts=parts)
             render = self._keep(settled, result, poster, job_id, parent_id)
         finally:
-            for path in (out, curves, poster):
+            for path in (out, curves, poster, said):
                 path.unlink(missing_ok=True)
             if work_folder is None:
                 shutil.rmtree(parts.parent, ignore_errors=True)
@@ -185,6 +198,7 @@ class Animation:
     ) -> Render:
         """Put a finished clip into the library."""
         from studio.engines.media.recipe import read_recipe
+        from studio.engines.media.speech_files import write_analysis
 
         assert result.curves is not None  # render() always asks for them
         recipe = read_recipe(result.path) or {}
@@ -197,6 +211,8 @@ class Animation:
         with self._store.media.keeping():
             put = self._store.media.put
             inputs["curves"] = put(result.curves)
+            if result.speech is not None:
+                inputs["speech"] = put(write_analysis(result.speech, result.path.with_suffix(".speech.json")))
             return self._store.renders.add(
                 NewRender(
                     kind="clip",
@@ -245,6 +261,18 @@ class Animation:
         return request.model_copy(
             update={role: None if s is None else self._sources.settled(s) for role, s in sources.items()}
         )
+
+
+def _timed(result: AnimationResult, timing: Path | None) -> AnimationResult:
+    """Write what is said and when, where that was asked for, and return the result.
+
+    Raises:
+        UserInputError: subtitles were asked for, and no words are known.
+    """
+    if timing is not None:
+        assert result.speech is not None  # a clip that is not listened to was refused
+        write_timing(result.speech, timing)
+    return result
 
 
 def _title(request: AnimationRequest) -> str:

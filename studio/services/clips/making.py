@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -56,6 +56,7 @@ class AnimationResult:
         seconds: stage -> seconds it took, with "total"; "speech" is what was left of it once the portrait was ready.
         phone_path: how the phones were found (see SpeechAnalysis.method); "recorded" where curves move the face.
         hints: one sentence per shortcoming.
+        speech: words and phones; None where nothing was listened to.
     """
 
     path: Path
@@ -69,6 +70,7 @@ class AnimationResult:
     phone_path: str
     hints: tuple[str, ...]
     render_id: str | None = None
+    speech: SpeechAnalysis | None = field(default=None, repr=False)
 
 
 class _Clock:
@@ -256,6 +258,7 @@ class ClipMaker:
         return AnimationResult(
             out, curves, len(performance), performance.frame_rate_hz, width, height, performance.duration_seconds,
             clock.result(), moved.found, tuple(dict.fromkeys((*lacks, *moved.notes, *hints))),
+            speech=None if spoken is None else spoken.analysis,
         )  # fmt: skip
 
     def _listen(self, request: AnimationRequest) -> _Spoken:

@@ -158,7 +158,7 @@ class Video:
         self._check_engines(made_by)
         self._scratch.mkdir(parents=True, exist_ok=True)
         out = self._scratch / f"video-{time.time_ns()}{clip_format(settled.format).suffix}"
-        curves, poster = out.with_suffix(".curves.json"), out.with_suffix(".jpg")
+        curves, poster, speech = (out.with_suffix(suffix) for suffix in (".curves.json", ".jpg", ".speech.json"))
         parts = (work_folder or out.with_suffix(".work")) / "parts"
         try:
             with self._store.media.keeping():  # the anchor picture goes with a clip that comes to nothing
@@ -170,7 +170,7 @@ class Video:
                 result = replace(result, seconds={**result.seconds, "anchor": spent, "total": total})
                 render = self._keep(settled, drawing, anchor, result, poster, job_id, parent_id)
         finally:
-            for path in (out, curves, poster):
+            for path in (out, curves, poster, speech):
                 path.unlink(missing_ok=True)
             if work_folder is None:
                 shutil.rmtree(parts.parent, ignore_errors=True)
@@ -338,6 +338,7 @@ class Video:
     ) -> Render:
         """Put a finished clip into the library."""
         from studio.engines.media.recipe import read_recipe
+        from studio.engines.media.speech_files import write_analysis
 
         assert result.curves is not None  # video() always asks for them
         recipe = read_recipe(result.path) or {}
@@ -346,6 +347,8 @@ class Video:
         said = " ".join(filter(None, (request.transcript, request.text, *request.emotions)))
         put = self._store.media.put
         inputs |= {"curves": put(result.curves), "anchor": anchor.sha256}
+        if result.speech is not None:
+            inputs["speech"] = put(write_analysis(result.speech, result.path.with_suffix(".speech.json")))
         return self._store.renders.add(
             NewRender(
                 kind="clip",

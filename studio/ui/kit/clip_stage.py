@@ -13,6 +13,7 @@ import gradio as gr
 
 from studio.domain.clip_format import CURVE_FORMATS, clip_suffixes
 from studio.domain.job import Job
+from studio.domain.speech_format import SPEECH_FORMATS
 from studio.errors import NotFoundError, UserInputError
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
@@ -60,6 +61,10 @@ class ClipStage:
                 gr.DownloadButton(f"Curves ({f.title})", size="sm", elem_id=f"{self.name}-get-{f.name}")
                 for f in CURVE_FORMATS.values()
             ]
+            self.get_timing = [
+                gr.DownloadButton(f.title, size="sm", elem_id=f"{self.name}-get-{f.name}")
+                for f in SPEECH_FORMATS.values()
+            ]
             self.make_head = gr.Button("3D head, moving (glTF)", size="sm", elem_id=f"{self.name}-make-head")
             self.get_head = gr.DownloadButton("Head", visible="hidden", elem_id=f"{self.name}-get-head")
             self.finished = gr.State(None)
@@ -67,7 +72,7 @@ class ClipStage:
     @property
     def parts(self) -> list[Any]:
         """What shows a clip."""
-        downloads = [self.downloads, self.get_clip, *self.get_curves, self.finished]
+        downloads = [self.downloads, self.get_clip, *self.get_curves, *self.get_timing, self.finished]
         return [self.video, self.placeholder, self.caption, *downloads]
 
     @property
@@ -156,7 +161,10 @@ class ClipStage:
         curves = library.curves(render.id)
         name = render.title or "clip"
         files = [self.window.shelf.put(curves[f], name + curves[f].suffix) if curves else None for f in CURVE_FORMATS]
-        buttons = zip(self.get_curves, files, strict=True)
+        timing = library.timing(render.id)
+        files += [self.window.shelf.put(timing[f], name + row.suffix) if f in timing else None
+                  for f, row in SPEECH_FORMATS.items()]  # fmt: skip
+        buttons = zip([*self.get_curves, *self.get_timing], files, strict=True)
         return {
             self.video: video,
             self.placeholder: gr.HTML(visible=not playable),
