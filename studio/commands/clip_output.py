@@ -17,6 +17,7 @@ _STAGES = {
     "motion": "for the motion",
     "frames": "for the frames",
 }
+_MOVED_BY = {"recorded": "moved by curves", "driven": "moved by the face in the video"}
 
 
 def timed(result: AnimationResult) -> AnimationResult:
@@ -31,7 +32,7 @@ def timed(result: AnimationResult) -> AnimationResult:
 def clip_text(result: AnimationResult) -> str:
     """Return the lines printed for a finished clip."""
     spent = [f"{result.seconds[stage]:.1f} {what}" for stage, what in _STAGES.items() if stage in result.seconds]
-    moved = "moved by curves" if result.phone_path == "recorded" else f"phones by {result.phone_path}"
+    moved = _MOVED_BY.get(result.phone_path, f"phones by {result.phone_path}")
     lines = [
         f"{result.path}",
         f"  {result.width}x{result.height}, {result.frames} frames at {result.frame_rate_hz:g} per second, "

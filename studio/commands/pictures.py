@@ -137,6 +137,16 @@ def animate(
         Path | None,
         typer.Option(help=f"Recorded motion of a face, {_CURVES}, in place of speech.", show_default=False),
     ] = None,
+    drive: Annotated[
+        Path | None,
+        typer.Option(help="Video of a face that moves the photo, in place of speech.", show_default=False),
+    ] = None,
+    drive_face: Annotated[
+        int | None, typer.Option(min=1, help="Which face of the video; 1 is the largest.", show_default=False)
+    ] = None,
+    neutral: Annotated[
+        float | None, typer.Option(help="Second of the video in which its face is at rest.", show_default=False)
+    ] = None,
     curves: Annotated[Path | None, typer.Option(help=f"Curves beside it, {_CURVES}.", show_default=False)] = None,
     timing: Annotated[
         Path | None, typer.Option(help=f"Subtitles or mouth cues beside it, {_TIMING}.", show_default=False)
@@ -144,7 +154,7 @@ def animate(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a photo speak, or move as a face was recorded; works on a bare file."""
+    """Make a photo speak, or move as a face does in a video or was recorded; works on a bare file."""
     output = Output(as_json)
     with opened(data_dir) as studio:
         wanted = _edit(studio, preset, values or (), neutralise)
@@ -154,6 +164,9 @@ def animate(
             face_index=None if face is None else face - 1,
             sound=sound_of(speech),
             motion=sound_of(motion),
+            driving=sound_of(drive),
+            driving_face=None if drive_face is None else drive_face - 1,
+            neutral_seconds=neutral,
             text=say,
             voice=voice,
             transcript=words_of(transcript),

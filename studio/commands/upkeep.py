@@ -57,14 +57,20 @@ def bench(
     name: Annotated[str, typer.Argument(help="rig, looks, voice, store, or another module of benchmarks/.")],
     portraits: Annotated[
         Path | None,
-        typer.Option(help="For looks: folder of faces. For people: a folder of photos each.", show_default=False),
+        typer.Option(
+            help="For looks and driving: folder of faces. For people: a folder of photos each.", show_default=False
+        ),
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option(help="For looks and people: folder to write contact sheets into.", show_default=False)
+        Path | None,
+        typer.Option(help="For looks, people and driving: folder to write contact sheets into.", show_default=False),
     ] = None,
     script: Annotated[
         Path | None,
         typer.Option(help="For training: the library's own example, timed beside.", show_default=False),
+    ] = None,
+    clips: Annotated[
+        Path | None, typer.Option(help="For driving: folder of videos of a face.", show_default=False)
     ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -74,6 +80,6 @@ def bench(
 
     # A benchmark may talk while it measures; stdout is kept for the result.
     with contextlib.redirect_stdout(sys.stderr):
-        asked = {"portraits": portraits, "sheet": sheet, "script": script}
+        asked = {"portraits": portraits, "sheet": sheet, "script": script, "clips": clips}
         figures = benchmark(name, **{option: value for option, value in asked.items() if value is not None})
     Output(as_json).result(figures, "\n".join(f"{k}: {v}" for k, v in figures.items()))

@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from studio import pins
-from studio.engines.base import CaptionWriter, FaceAnalyser, PortraitAnimator, SpeechAnalyser, SpeechSynthesiser
+from studio.engines.base import (
+    CaptionWriter,
+    FaceAnalyser,
+    FaceTracker,
+    PortraitAnimator,
+    SpeechAnalyser,
+    SpeechSynthesiser,
+)
 from studio.engines.base_diffusion import AdapterConverter, BaseFiles, IdentityTrainer, ImageGenerator
 from studio.engines.base_video import ClipPainter
 from studio.errors import INSTALL_AGAIN, EngineUnavailableError
@@ -32,10 +39,12 @@ _DIFFUSION = {
 }
 
 Role = Literal[
-    "faces", "captions", "speech", "synthesis", "portrait", "bases", "trainer", "generator", "painter", "adapters"
+    "faces", "tracking", "captions", "speech", "synthesis", "portrait", "bases", "trainer", "generator", "painter",
+    "adapters",
 ]  # fmt: skip
 PROTOCOLS: dict[Role, type] = {
     "faces": FaceAnalyser,
+    "tracking": FaceTracker,
     "captions": CaptionWriter,
     "speech": SpeechAnalyser,
     "synthesis": SpeechSynthesiser,
@@ -89,6 +98,22 @@ ENGINES: tuple[EngineEntry, ...] = (
         ("models",),
         "Apache-2.0 (MediaPipe models), CC0-1.0 (dlib ResNet)",
         "Finds faces, landmarks, irises, head pose, photo quality, the person matte and identity embeddings.",
+    ),
+    EngineEntry(
+        "landmarks",
+        "Face tracking",
+        "tracking",
+        "studio.engines.tracking.tracker:LandmarkTracker",
+        {
+            "cv2": "opencv-python",
+            "onnxruntime": "onnxruntime",
+            "numba": "numba",
+            "scipy": "scipy",
+            "threadpoolctl": "threadpoolctl",
+        },
+        ("head.npz", "models"),
+        "Apache-2.0 (MediaPipe models); head asset CC0-1.0",
+        "Follows a face through a video: 52 expression weights, head, lids, gaze and lips for every frame.",
     ),
     EngineEntry(
         "pocketsphinx",
@@ -262,6 +287,10 @@ class Engines:
     def faces(self) -> FaceAnalyser:
         """Return the face analyser."""
         return cast("FaceAnalyser", self._once("vision", lambda: self.assets / "models"))
+
+    def tracker(self) -> FaceTracker:
+        """Return what follows a face through a video."""
+        return cast("FaceTracker", self._once("landmarks", lambda: self.assets / "head.npz", self.faces))
 
     def speech(self) -> SpeechAnalyser:
         """Return the speech analyser."""

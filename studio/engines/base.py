@@ -7,13 +7,14 @@ are `uint8` RGB, height x width x 3; sound is `float32` mono in -1..1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.domain.driving import TrackedFace
 from studio.domain.expression import FaceState, Weights
 from studio.domain.face import DetectedFace, FaceEmbedding
 from studio.domain.performance import MouthResponse, Performance
@@ -40,6 +41,10 @@ class Sound:
     def duration_seconds(self) -> float:
         """Length in seconds."""
         return len(self.samples) / self.rate_hz
+
+
+def unheard(frame: int) -> None:
+    """Listen to nothing."""
 
 
 class FaceAnalyser(Protocol):
@@ -78,6 +83,33 @@ class FaceAnalyser(Protocol):
 
     def fingerprint(self, image: Image) -> int:
         """Return 64 bits in which pictures that look alike differ little."""
+        ...
+
+
+class FaceTracker(Protocol):
+    """Follows a face through a video."""
+
+    name: str
+    version: str
+
+    def track(
+        self,
+        frames: Iterable[Image],
+        frame_rate_hz: float,
+        *,
+        face_index: int | None = None,
+        on_frame: Callable[[int], None] = unheard,
+    ) -> TrackedFace:
+        """Follow one face through frames at a constant rate; same frames, same result.
+
+        Args:
+            face_index: which face of the first frame that shows any, 0 = largest; None is the largest too, and said.
+            on_frame: called with the number of frames seen; what it raises ends the work.
+
+        Raises:
+            NoFaceError: no frame shows a face.
+            UserInputError: there is no face of that index.
+        """
         ...
 
 

@@ -25,7 +25,11 @@ ALWAYS = {"numpy", "pydantic", "PIL", "psutil"}
 """Without these there is no studio at all."""
 BROUGHT = {"huggingface_hub": "transformers", "tokenizers": "transformers", "llvmlite": "numba"}
 """Libraries that another one requires."""
-OPTIONAL = {"vision": {"dlib", "torch", "safetensors"}, "base-files": {"tokenizers"}}
+OPTIONAL = {
+    "vision": {"dlib", "torch", "safetensors"},
+    "landmarks": {"dlib", "torch", "safetensors"},
+    "base-files": {"tokenizers"},
+}
 """Libraries that an engine does much without; it says itself what is missing."""
 
 each = pytest.mark.parametrize("entry", ENGINES, ids=lambda entry: entry.name)

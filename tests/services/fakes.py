@@ -11,18 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
+from studio.domain.driving import TrackedFace
 from studio.domain.expression import ARKIT_NAMES, INDEX
 from studio.domain.face import DetectedFace, FaceEmbedding, PhotoQuality
 from studio.domain.performance import MouthResponse, Performance
 from studio.domain.pose import HeadPose
 from studio.domain.speech import SILENCE, Phone, SpeechAnalysis
 from studio.engines import Engines
-from studio.engines.base import HeadModel, ModelPart
+from studio.engines.base import HeadModel, ModelPart, unheard
 from studio.engines.media.pictures import write_png
 from studio.engines.vision.appearance import measure
 from studio.engines.vision.face_mask import face_mask
 from studio.engines.vision.fingerprint import fingerprint
-from studio.errors import EngineUnavailableError
+from studio.errors import EngineUnavailableError, NoFaceError
 
 
 def at_home(opened):
@@ -178,16 +179,44 @@ class FakeSpeech:
         return Performance(frame_rate_hz, weights, np.zeros((frames, 3), np.float32), none + 1, none, none)
 
 
+class FakeTracker:
+    """Opens the jaw as bright as a frame is; the red of its first pixel says how many faces it shows."""
+
+    name = "fake-tracker"
+    version = "1"
+
+    def track(self, frames, frame_rate_hz, *, face_index=None, on_frame=unheard):
+        bright = []
+        for count, image in enumerate(frames, 1):
+            bright.append(float(image[image.shape[0] // 2, image.shape[1] // 2].mean()) / 255)
+            on_frame(count)
+        if max(bright) < 0.05:
+            raise NoFaceError("No face was found in the video.", "Use a clip that shows one.")
+        frames_seen = len(bright)
+        weights = np.zeros((frames_seen, 52), np.float32)
+        weights[:, INDEX["browInnerUp"]] = bright
+        lids = np.tile(np.array([0.2, -0.1], np.float32), (frames_seen, 2, 1))
+        none = np.zeros((frames_seen, 3), np.float32)
+        return TrackedFace(
+            frame_rate_hz, weights, none, lids, none[:, :2].copy(), none[:, 0].copy(), np.ones(frames_seen, bool),
+            np.zeros(frames_seen, np.int32), ("It is a fake.",),
+        )  # fmt: skip
+
+
 class FakeEngines(Engines):
     def __init__(self) -> None:
         super().__init__(Path("nowhere"))
         self.analyser, self.listener, self.mover = FakeAnalyser(), FakeSpeech(), FakeAnimator()
+        self.follower = FakeTracker()
 
     def faces(self):
         return self.analyser
 
     def speech(self):
         return self.listener
+
+    def tracker(self):
+        return self.follower
 
     def animator(self, name="rig"):
         if name != "rig":

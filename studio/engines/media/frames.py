@@ -31,11 +31,13 @@ from studio.outside import plain_file
 Frame = NDArray[np.uint8]
 
 MAX_SECONDS = 1_800.0
+MAX_RATE_HZ = 120.0
 MAX_FRAME_PIXELS = 4096 * 4096
 _HINT = "Use an mp4, mov, webm, mkv or avi video."
 _STREAM = re.compile(r"^\s*Stream #0:(\d+)\S*: (Video|Audio): (\w+)([^\n]*)", re.M)
 _SIZE = re.compile(r", (\d+)x(\d+)[,\s]")
 _PIXEL_FORMAT = re.compile(r"(?:^|, )(yuv\w+|yuvj\w+|rgb\w*|bgr\w*|gbr\w*|gray\w*|pal8|nv12|rgba)\b")
+_INTERLACED = re.compile(r"\b(?:top|bottom)(?: coded)? first\b")
 _RATE = re.compile(r", ([\d.]+k?) fps")
 
 
@@ -165,11 +167,21 @@ class FrameReader:
     Attributes:
         frame_rate_hz: constant; a phone's varying rate is evened out.
         duration_seconds: as the header says, or None.
+        notes: sentences for the person on what was done to the frames, e.g. that half pictures were joined.
 
     Convention: upright, square pixels, `uint8` RGB (or RGBA with `alpha`).
     """
 
-    def __init__(self, path: Path, arguments: list[str], frame_rate_hz: float, seconds: float | None, limit: int):
+    def __init__(
+        self,
+        path: Path,
+        arguments: list[str],
+        frame_rate_hz: float,
+        seconds: float | None,
+        limit: int,
+        notes: tuple[str, ...] = (),
+    ):
+        self.notes = notes
         self.frame_rate_hz = frame_rate_hz
         self.duration_seconds = seconds
         self._name = path.name
@@ -232,6 +244,9 @@ def read_frames(
     longer_side: int | None = None,
     alpha: bool = False,
     max_seconds: float = MAX_SECONDS,
+    start_seconds: float = 0.0,
+    seconds: float | None = None,
+    most_per_second: float = MAX_RATE_HZ,
 ) -> FrameReader:
     """Open a video for reading frame by frame; use it in a `with` block.
 
@@ -239,7 +254,11 @@ def read_frames(
         path: any video in `ffmpeg.CONTAINERS`.
         longer_side: reduce to this many pixels; never enlarges.
         alpha: read a webm's alpha plane too; frames are RGBA.
-        max_seconds: longer videos are refused.
+        max_seconds: longer videos are refused; where a part is asked for, longer parts.
+        start_seconds, seconds: the part to read; None is to the end.
+        most_per_second: a faster video gives only so many of its frames.
+
+    Interlaced pictures are made whole.
 
     Raises:
         NotFoundError: no such file.
@@ -253,7 +272,7 @@ def read_frames(
     size = _SIZE.search(stream[4]) if stream else None
     if stream is None or size is None:
         raise UnreadableMediaError(f"{found.name} has no moving picture in it.", _HINT)
-    if info.duration_seconds is not None and info.duration_seconds > max_seconds:
+    if seconds is None and info.duration_seconds is not None and info.duration_seconds - start_seconds > max_seconds:
         raise LimitExceededError(
             f"{found.name} is {info.duration_seconds / 60:.0f} minutes long, limit {max_seconds / 60:g}.",
             "Trim it to the part needed.",
@@ -261,14 +280,24 @@ def read_frames(
     if int(size[1]) * int(size[2]) > MAX_FRAME_PIXELS:
         raise LimitExceededError(f"{found.name} is {size[1]} x {size[2]} pixels large.", "Reduce it to 4K or less.")
     rate = _RATE.search(stream[4])
-    frame_rate_hz = min(float(rate[1].replace("k", "000")), 120.0) if rate else 25.0
-    scale = "scale=iw*sar:ih,setsar=1"
+    frame_rate_hz = min(float(rate[1].replace("k", "000")), most_per_second) if rate else 25.0
+    # Two half pictures of different moments make combs of everything that moves.
+    scale = "bwdif=mode=send_frame:deint=all," if _INTERLACED.search(stream[4]) else ""
+    scale += "scale=iw*sar:ih,setsar=1"
     if longer_side is not None:
         scale += f",scale='min(iw,{longer_side})':'min(ih,{longer_side})':force_original_aspect_ratio=decrease"
     decoder = ["-c:v", "libvpx-vp9"] if alpha and stream[3] == "vp9" else []
+    part = ["-ss", f"{start_seconds:.3f}"] if start_seconds > 0 else []
+    part += ["-t", f"{seconds:.3f}"] if seconds is not None else []
     arguments = [
-        "-v", "error", "-threads", "1", *decoder, *ffmpeg.input_arguments(found), "-map", "0:v:0", "-an", "-sn", "-dn",
+        "-v", "error", "-threads", "1", *part, *decoder, *ffmpeg.input_arguments(found), "-map", "0:v:0", "-an", "-sn",
+        "-dn",
         "-filter_threads", "1", "-vf", scale, "-fps_mode", "cfr", "-r", f"{frame_rate_hz:g}",
         "-c:v", "pam", "-pix_fmt", "rgba" if alpha else "rgb24", "-f", "image2pipe", "pipe:1",
     ]  # fmt: skip
-    return FrameReader(found, arguments, frame_rate_hz, info.duration_seconds, int(max_seconds * frame_rate_hz) + 1)
+    notes = ["The video is interlaced: its half pictures were joined."] if scale.startswith("bwdif") else []
+    named = float(rate[1].replace("k", "000")) if rate else frame_rate_hz
+    if named > frame_rate_hz:
+        notes.append(f"The video has {named:g} frames per second, of which {frame_rate_hz:g} are looked at.")
+    limit = int(max_seconds * frame_rate_hz) + 1
+    return FrameReader(found, arguments, frame_rate_hz, info.duration_seconds, limit, tuple(notes))

@@ -123,21 +123,27 @@ class HeadFit:
 
 
 class HeadFitter:
-    """Fits heads; holds the constants of one asset."""
+    """Fits heads; holds the constants of one asset.
+
+    Attributes:
+        fitted: rows of ARKIT_NAMES that landmarks tell.  # (K,)
+        penalty: what a unit of each costs.  # (K,)
+        weight: how much each landmark counts.  # (468,)
+    """
 
     def __init__(self, asset: HeadAsset) -> None:
         self._asset = asset
         self._residual = ResidualField(asset)
-        self._fitted = np.array(
+        self.fitted = np.array(
             [i for i, n in enumerate(ARKIT_NAMES) if n != "tongueOut" and not n.startswith("eyeLook")]
         )
-        penalty = np.array([_CHEAP.get(ARKIT_NAMES[i], 1.3) for i in self._fitted])
-        self._penalty = WEIGHT_PENALTY * penalty
+        penalty = np.array([_CHEAP.get(ARKIT_NAMES[i], 1.3) for i in self.fitted])
+        self.penalty = WEIGHT_PENALTY * penalty
         weight = np.ones(468)
         weight[list(FACE_OVAL)] = 0.4
         for rows, value in ((_OUTER_LIPS, 1.5), (_BROWS, 1.3), (INNER_LIP_RING, 2.0), (_EYES, 2.5)):
             weight[list(rows)] = value
-        self._weight = weight
+        self.weight = weight
         # Weights of the squared error in camera axes, for shape and for pose.
         self._shape_weight = np.stack([weight, weight, 0.3 * DEPTH_WEIGHT**2 * weight], 1)
         self._identity_weight = np.stack([weight, weight, DEPTH_WEIGHT**2 * weight], 1)
@@ -156,13 +162,13 @@ class HeadFitter:
         shape = a.mean_at_landmarks.astype(np.float64)
         for _ in range(ROUNDS):
             person = a.mean_at_landmarks + np.tensordot(identity, a.identity_at_landmarks, 1)
-            weights[self._fitted] = self._solve_weights(person, target, camera, weights[self._fitted])
+            weights[self.fitted] = self._solve_weights(person, target, camera, weights[self.fitted])
             identity = self._solve_identity(target, camera, weights)
             shape = (
                 a.mean_at_landmarks + np.tensordot(identity, a.identity_at_landmarks, 1)
                 + np.tensordot(weights, a.actions_at_landmarks, 1)
             )  # fmt: skip
-            camera = self._refine_camera(shape, target, camera, 2)
+            camera = self.refine_camera(shape, target, camera, 2)
         left = (target - camera.shift) / camera.scale - shape @ camera.rotation.T
         left[:, 2] = 0.0
         spread = self._residual.spread(left @ camera.rotation)
@@ -206,15 +212,23 @@ class HeadFitter:
 
     def _first_camera(self, points: Array, target: Array) -> Camera:
         """Weighted similarity (Umeyama) as a start, then Gauss-Newton."""
-        w = self._weight[:, None] / self._weight.sum()
+        w = self.weight[:, None] / self.weight.sum()
         mean_p, mean_t = (w * points).sum(0), (w * target).sum(0)
         u, s, vt = np.linalg.svd(((points - mean_p) * w).T @ (target - mean_t))
         flip = np.array([1, 1, np.sign(np.linalg.det(vt.T @ u.T))])
         rotation = vt.T @ np.diag(flip) @ u.T
         scale = float((s * flip).sum() / (((points - mean_p) ** 2) * w).sum())
-        return self._refine_camera(points, target, Camera(rotation, scale, mean_t - scale * rotation @ mean_p), 4)
+        return self.refine_camera(points, target, Camera(rotation, scale, mean_t - scale * rotation @ mean_p), 4)
 
-    def _refine_camera(self, points: Array, target: Array, camera: Camera, steps: int) -> Camera:
+    def refine_camera(self, points: Array, target: Array, camera: Camera, steps: int) -> Camera:
+        """Return the camera under which points of the head lie on the landmarks, by Gauss-Newton.
+
+        Args:
+            points: head space.  # (468, 3)
+            target: landmarks with y up and z to the viewer.  # (468, 3)
+            camera: where to start.
+            steps: how often it is bettered.
+        """
         rotation, scale, shift = camera.rotation, camera.scale, camera.shift
         root = np.sqrt(self._identity_weight)
         for _ in range(steps):
@@ -234,11 +248,11 @@ class HeadFitter:
         return Camera(rotation, scale, shift)
 
     def _solve_weights(self, person: Array, target: Array, camera: Camera, start: Array) -> Array:
-        basis = self._asset.actions_at_landmarks[self._fitted] @ camera.rotation.T.astype(np.float32)  # (K, 468, 3)
+        basis = self._asset.actions_at_landmarks[self.fitted] @ camera.rotation.T.astype(np.float32)  # (K, 468, 3)
         left = (target - camera.shift) / camera.scale - person @ camera.rotation.T
-        count = len(self._fitted)
+        count = len(self.fitted)
         weighted = (basis * self._shape_weight.astype(np.float32)).reshape(count, -1)
-        gram = weighted @ basis.reshape(count, -1).T + np.diag(self._penalty)
+        gram = weighted @ basis.reshape(count, -1).T + np.diag(self.penalty)
         return np.asarray(kernels.bounded_least_squares(
             gram, weighted @ left.ravel(), np.zeros(count), np.ones(count), start.astype(np.float64).copy(), 60
         ))  # fmt: skip

@@ -146,6 +146,25 @@ class VisionAnalyser:
         _check(image)
         return find_landmarks(self._sessions, image, window_of(previous))
 
+    def detect_large(self, image: Image) -> tuple[NDArray[np.float32], ...]:
+        """Return the landmarks of faces that are easily found, largest first: a video's frames pass quickly.
+
+        Args:
+            image: RGB.  # (H, W, 3) uint8
+
+        Returns:
+            Each (478, 3); faces that only `detect` finds (small, cut, turned over) are left out.
+        """
+        _check(image)
+        found: list[DetectedFace] = []
+        for window in self._windows(image, ("face_short", "face_full"), 1.0):
+            if any(_shows(window, f) for f in found):
+                continue
+            face = self._look(image, window)
+            if face is not None:
+                _add(found, face)
+        return tuple(f.landmarks for f in sorted(found, key=lambda f: -_area(f.box)))
+
     # -- finding -----------------------------------------------------------
 
     def _steps(self, image: Image, found: list[DetectedFace]) -> Iterator[list[Window]]:

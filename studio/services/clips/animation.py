@@ -20,11 +20,13 @@ from studio.domain.speech_format import speech_format_of
 from studio.engines.base import Amounts
 from studio.errors import UserInputError
 from studio.jobs.kinds import JobContext, JobKind
+from studio.services.clips.driven import check_driving
 from studio.services.clips.making import AnimationResult, ClipMaker
 from studio.services.clips.recorded import recorded_motion
 from studio.services.clips.request import (
     EMOTIONS,
     FRAME_RATES_HZ,
+    MOVING_ROLES,
     AnimationRequest,
     check,
     checked_request,
@@ -128,9 +130,10 @@ class Animation:
             curve_format_of(curves)  # a name of another format is refused now, not after the last frame
         if timing is not None:
             speech_format_of(timing)
-            if request.motion is not None:
+            if request.is_moved:
                 raise UserInputError("Recorded motion says no words.", "Leave the subtitles or cues out.")
-        sources = [s.path for s in (request.portrait, request.sound, request.motion) if s is not None]
+        files = (request.portrait, *(getattr(request, role) for role in MOVING_ROLES))
+        sources = [source.path for source in files if source is not None]
         for place in filter(None, (out, curves, timing)):
             check_place(place, *sources)
         if request.portrait.photo_id is None:
@@ -257,7 +260,9 @@ class Animation:
             probe(self._sources.path(request.sound))
         if request.motion is not None:
             recorded_motion(request, self._sources.path(request.motion))
-        sources = {"portrait": request.portrait, "sound": request.sound, "motion": request.motion}
+        if request.driving is not None:
+            check_driving(request, self._sources.path(request.driving))
+        sources = {role: getattr(request, role) for role in ("portrait", *MOVING_ROLES)}
         return request.model_copy(
             update={role: None if s is None else self._sources.settled(s) for role, s in sources.items()}
         )
@@ -277,7 +282,9 @@ def _timed(result: AnimationResult, timing: Path | None) -> AnimationResult:
 
 def _title(request: AnimationRequest) -> str:
     """Return one line for the gallery: the first words that are said."""
-    usual = "Talking clip" if request.motion is None else "Recorded motion"
+    usual = (
+        "Driven by a video" if request.driving is not None else "Recorded motion" if request.motion else "Talking clip"
+    )
     return title_of_words(request.transcript or request.text or "") or usual
 
 

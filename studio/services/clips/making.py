@@ -25,8 +25,9 @@ from studio.domain.pose import HeadPose
 from studio.domain.speech import Phone, SpeechAnalysis, Word
 from studio.engines.base import Image, Matte, Portrait, Sound
 from studio.errors import UserInputError
+from studio.services.clips.driven import driven_motion
 from studio.services.clips.recorded import recorded_motion
-from studio.services.clips.request import AnimationRequest
+from studio.services.clips.request import MOVING_ROLES, AnimationRequest
 from studio.services.portraits.expressions import THUMBNAIL_PIXELS
 from studio.services.portraits.prepared import Portraits, PreparedPortrait
 from studio.services.progress import OnProgress, Progress
@@ -54,7 +55,8 @@ class AnimationResult:
         path: the clip.
         curves: the curves, when asked.
         seconds: stage -> seconds it took, with "total"; "speech" is what was left of it once the portrait was ready.
-        phone_path: how the phones were found (see SpeechAnalysis.method); "recorded" where curves move the face.
+        phone_path: how the phones were found (see SpeechAnalysis.method); "recorded" where curves move the face,
+            "driven" where the face in a video does.
         hints: one sentence per shortcoming.
         speech: words and phones; None where nothing was listened to.
     """
@@ -116,7 +118,7 @@ class _Moved:
     Attributes:
         base: the face it moves from.
         sound: the file for the sound track; None is silence.
-        found: how the phones were found, or "recorded".
+        found: how the phones were found, "recorded" or "driven".
         engines, inputs, seed: what the recipe says of it.
     """
 
@@ -220,7 +222,7 @@ class ClipMaker:
         clock = _Clock()
         tell(Progress(0.0, "Reading the portrait"))
         # The recogniser has a process of its own: speech is heard while the portrait is made ready.
-        hearing = None if request.motion is not None else _beside(lambda: self._listen(request))
+        hearing = None if request.is_moved else _beside(lambda: self._listen(request))
         with clock.stage("portrait"):
             portrait = self._sources.find(request.portrait)
             prepared = self._portraits.prepare(
@@ -237,7 +239,7 @@ class ClipMaker:
                 spoken = hearing.result()
         tell(Progress(0.06, "Writing the motion"))
         with clock.stage("motion"):
-            moved = self._perform(request, prepared, spoken) if spoken else self._play(request, prepared)
+            moved = self._perform(request, prepared, spoken) if spoken else self._play(request, prepared, tell)
         performance = moved.performance
         with clock.stage("frames"):
             recipe = self._recipe(request, prepared, moved)
@@ -299,23 +301,32 @@ class ClipMaker:
         said = hashlib.sha256(sound.samples.tobytes()).hexdigest()
         return _Spoken(part, said, path, request.start_seconds, (), _part_of(analysis, request.start_seconds, part))
 
-    def _play(self, request: AnimationRequest, prepared: PreparedPortrait) -> _Moved:
-        """Take the motion from a file of curves."""
-        from studio.engines.media.sound import read_sound
+    def _play(self, request: AnimationRequest, prepared: PreparedPortrait, tell: OnProgress) -> _Moved:
+        """Take the motion from a file of curves, or from the face in a video."""
+        from studio.engines.media.sound import probe, read_sound
 
-        assert request.motion is not None  # only then is nothing heard
-        found = self._sources.find(request.motion)
-        performance = recorded_motion(request, found.path)
-        inputs = {"motion": found.sha256 or hashlib.sha256(found.path.read_bytes()).hexdigest()}
+        base = _base(request, prepared)
+        engines, moving = {}, request.motion or request.driving
+        assert moving is not None  # only then is nothing heard
+        role = "motion" if request.motion is not None else "driving"
+        found = self._sources.find(moving)
+        inputs = {role: found.sha256 or _sha256(found.path)}
         sound: Path | None = None
         notes: tuple[str, ...] = ()
+        if role == "motion":
+            performance = recorded_motion(request, found.path)
+        else:
+            mouth = replace(prepared.portrait.mouth, own=base.weights)
+            tracker = self._portraits.engines.tracker()
+            engines["tracking"] = f"{tracker.name} {tracker.version}"
+            performance, notes = driven_motion(request, found.path, mouth, self._portraits.engines, tell)
+            sound = found.path if probe(found.path).codec is not None else None
         if request.sound is not None:
             heard = self._sources.find(request.sound)
             decoded = read_sound(heard.path, sha256=heard.sha256)
-            sound, notes, inputs["sound"] = heard.path, decoded.notes, decoded.sha256
-        return _Moved(
-            performance, _base(request, prepared), sound, "recorded", notes, {}, inputs, request.seed,
-        )  # fmt: skip
+            sound, notes, inputs["sound"] = heard.path, (*notes, *decoded.notes), decoded.sha256
+        moved_by = "recorded" if role == "motion" else "driven"
+        return _Moved(performance, base, sound, moved_by, notes, engines, inputs, request.seed)
 
     def _perform(self, request: AnimationRequest, prepared: PreparedPortrait, spoken: _Spoken) -> _Moved:
         """Write the motion of what is said."""
@@ -385,7 +396,7 @@ class ClipMaker:
             update={
                 "portrait": MediaSource.media(prepared.sha256),
                 "face_index": prepared.face_index,
-                **{role: MediaSource.media(inputs[role]) if role in inputs else None for role in ("sound", "motion")},
+                **{role: MediaSource.media(inputs[role]) if role in inputs else None for role in MOVING_ROLES},
                 "project_id": None,
                 "photo_id": None,
             }
@@ -399,6 +410,11 @@ def _base(request: AnimationRequest, prepared: PreparedPortrait) -> FaceState:
     """Return the face that a clip moves from: the photo's own, or with the expression that lies under the clip."""
     own = prepared.portrait.own_weights
     return resolve(request.edit, own) if request.expression or request.neutralise else FaceState(own)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _beside(work: Callable[[], _Spoken]) -> Future[_Spoken]:

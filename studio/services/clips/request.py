@@ -23,6 +23,8 @@ from studio.services.sources import MediaSource
 USUAL_VOICE = "en-us"
 EMOTIONS: tuple[str, ...] = ("joy", "sadness", "surprise", "fear", "anger", "disgust", "contempt")
 FRAME_RATES_HZ: tuple[int, ...] = (24, 25, 30, 60)
+MOVING_ROLES: tuple[str, ...] = ("sound", "motion", "driving")
+"""What moves the portrait or is heard, by the names of the request's fields and of a recipe's inputs."""
 _LARGEST_AMOUNT = 2.0
 _FRAME_RATES = f"Use {', '.join(map(str, FRAME_RATES_HZ[:-1]))} or {FRAME_RATES_HZ[-1]}."
 
@@ -42,6 +44,9 @@ class AnimationRequest(BaseModel):
         sound: the speech; None when `text` is spoken by the offline voice, or a motion moves the face in silence.
         motion: curves of a face (see CURVE_FORMATS) that move it instead of what the speech says; `sound` is then
             only heard.
+        driving: a video of a face that moves it; its own sound is heard unless `sound` is given.
+        driving_face: which face of the video, 0 = largest; None is the largest too, and said.
+        neutral_seconds: moment of the video in which its face is at rest; None finds the calmest ones.
         text, voice: words for the offline voice (optional engine).
         transcript: what the sound says; improves the lips, never required.
         emotions: name -> strength 0..1.
@@ -60,6 +65,9 @@ class AnimationRequest(BaseModel):
     face_index: int | None = Field(default=None, ge=0)
     sound: MediaSource | None = None
     motion: MediaSource | None = None
+    driving: MediaSource | None = None
+    driving_face: int | None = Field(default=None, ge=0)
+    neutral_seconds: float | None = Field(default=None, ge=0.0)
     text: str | None = None
     voice: str = USUAL_VOICE
     transcript: str | None = None
@@ -81,13 +89,23 @@ class AnimationRequest(BaseModel):
     @model_validator(mode="after")
     def _one_voice(self) -> AnimationRequest:
         said = bool((self.text or "").strip())
-        if self.motion is None and (self.sound is None) == (not said):
+        if not self.is_moved and (self.sound is None) == (not said):
             raise ValueError("give either a sound or a text to speak")
-        if self.motion is not None and said:
-            raise ValueError("recorded motion goes with a sound or with silence, not with a text to speak")
-        if self.motion is not None and self.emotions:
-            raise ValueError("recorded motion has its own emotion; lay an expression under the clip instead")
+        if self.motion is not None and self.driving is not None:
+            raise ValueError("either recorded motion or a video moves the face, not both")
+        moved_by = "recorded motion" if self.motion is not None else "a face in a video"
+        if self.is_moved and said:
+            raise ValueError(f"{moved_by} goes with a sound or with silence, not with a text to speak")
+        if self.is_moved and self.emotions:
+            raise ValueError(f"{moved_by} has its own emotion; lay an expression under the clip instead")
+        if self.driving is None and (self.driving_face is not None or self.neutral_seconds is not None):
+            raise ValueError("a face of the video and a neutral moment go with a video that drives")
         return self
+
+    @property
+    def is_moved(self) -> bool:
+        """Whether something recorded moves the face, and nothing is listened to."""
+        return self.motion is not None or self.driving is not None
 
     @property
     def edit(self) -> ExpressionEdit:

@@ -21,6 +21,7 @@ from studio.domain.model_format import MODEL_FORMATS
 from studio.domain.render import Render, RenderKind
 from studio.errors import UserInputError
 from studio.services.clips.animation import AnimationRequest, checked_request
+from studio.services.clips.request import MOVING_ROLES
 from studio.services.portraits.expressions import PortraitHandle
 from studio.services.sources import MediaSource
 from studio.ui.api import arguments
@@ -158,7 +159,7 @@ class Api:
     def request(self, request: Json) -> AnimationRequest:
         """Return an animation request: the fields of AnimationRequest, its sources as photo_id or file."""
         fields = dict(request)
-        for name in ("portrait", "sound", "motion"):
+        for name in ("portrait", *MOVING_ROLES):
             if fields.get(name) is not None:
                 fields[name] = self.source(fields[name])
         return checked_request(fields)

@@ -27,6 +27,7 @@ from studio.services.clips.animation import (
     AnimationRequest,
     checked_request,
 )
+from studio.services.clips.request import MOVING_ROLES
 from studio.services.sources import MediaSource
 from studio.ui.guard import warn
 from studio.ui.kit import text
@@ -42,6 +43,8 @@ SIZES: list[tuple[str, int]] = [
     ("As the photo, at most 1024", 0),
     *((f"{s} px", s) for s in (256, 512, 720, 1024, 1536, 2048)),
 ]
+_CALLED = {"sound": "the sound", "motion": "the motion", "driving": "the driving video"}
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
 AMOUNT_HELP = {
     "jaw": "How far the jaw drops.",
     "lips": "How much the lips shape each sound.",
@@ -55,7 +58,7 @@ AMOUNT_HELP = {
 }
 EMPTY_STAGE = text.empty(
     "Nothing to play yet",
-    "Choose a portrait and a sound, then see the first seconds or make the whole clip.",
+    "Choose a portrait and a sound or a video of a face, then see the first seconds or make the whole clip.",
     "animate",
 )
 AMOUNT_NAMES = tuple(f.name for f in fields(Amounts))
@@ -68,6 +71,27 @@ def checked_expression(kept: Kept) -> dict[str, Any] | None:
     except (KeyError, TypeError, ValueError, UserInputError):
         return None
     return {"values": dict(edit.values), "neutralise": edit.neutralise}
+
+
+def driving_fields(driving: str | None, neutral: str | None, face: float | None) -> dict[str, Any]:
+    """Return the fields of a request that say which video moves the portrait.
+
+    Raises:
+        UserInputError: the neutral moment is no number of seconds.
+    """
+    if not driving:
+        return {}
+    said = (neutral or "").strip().replace(",", ".")
+    try:
+        moment = float(said) if said else None
+    except ValueError:
+        raise UserInputError(f"{said[:40]!r} is no second of the video.", "Write a number such as 1.5.") from None
+    # The largest face is also taken where nobody chose; only then is it said that there are others.
+    return {
+        "driving": MediaSource.file(driving),
+        "neutral_seconds": moment,
+        "driving_face": None if not face or face <= 1 else int(face) - 1,
+    }
 
 
 class AnimateTab:
@@ -100,6 +124,7 @@ class AnimateTab:
                 self.expression_note = clickable()
                 html('<h3 class="step"><b>2</b> Speech</h3>')
                 self.speech.build()
+                self._build_driving()
                 self._build_motion()
                 html('<h3 class="step"><b>3</b> Performance</h3>')
                 self._build_performance()
@@ -126,6 +151,41 @@ class AnimateTab:
                 height=72,
                 elem_classes=["drop"],
             )
+
+    def _build_driving(self) -> None:
+        fold = gr.Accordion("Or move as a face in a video", open=False, elem_id="animate-driven")
+        with fold as self.driven:
+            html(
+                '<p class="fine">A clip of a face, from a phone or a webcam, gives the portrait its expression, head, '
+                "gaze and blinks. Its own sound is kept; a sound above replaces it. Only motion is taken, never looks."
+                "</p>"
+            )
+            self.driving = gr.File(
+                label="Drop a video of a face here",
+                file_types=list(VIDEO_SUFFIXES),
+                type="filepath",
+                elem_id="animate-driving",
+                height=72,
+                elem_classes=["drop"],
+            )
+            with gr.Row():
+                self.neutral = gr.Textbox(
+                    label="Face at rest, second",
+                    info="Empty: the calmest moments are found.",
+                    max_lines=1,
+                    elem_id="animate-neutral",
+                    min_width=140,
+                )
+                self.driver_face = gr.Number(
+                    value=1,
+                    precision=0,
+                    minimum=1,
+                    maximum=20,
+                    label="Which face",
+                    info="1 is the largest.",
+                    elem_id="animate-driver-face",
+                    min_width=140,
+                )
 
     def _build_performance(self) -> None:
         with gr.Row():
@@ -215,6 +275,9 @@ class AnimateTab:
             self.expression,
             *self.speech.inputs,
             self.motion,
+            self.driving,
+            self.neutral,
+            self.driver_face,
             self.emotion,
             self.strength,
             self.still,
@@ -237,13 +300,14 @@ class AnimateTab:
         )
         listen(self.make.click, self._submit, inputs, self.stage.watch, **quiet)
         self.tick = self.stage.tick
-        told = {"choice": self.chooser.held, "expression": self.held, **self.speech.told, "motion": self.motion}
+        told = {"choice": self.chooser.held, "expression": self.held, **self.speech.told, **self._files}
         now = [self.chooser.choice, self.expression]
         self.draft.wire(item, told | self._plain, self._restore, now, self._restored)
 
     @property
     def _restored(self) -> list[Any]:
-        told = [self.expression, self.expression_note, *self.speech.restored, self.motion, self.recorded]
+        folds = [self.motion, self.recorded, self.driving, self.driven]
+        told = [self.expression, self.expression_note, *self.speech.restored, *folds]
         return [*self.chooser.parts, *told, *self._plain.values()]
 
     @property
@@ -266,7 +330,12 @@ class AnimateTab:
             **request,
             **amounts,
             **self.speech.reopened(request, files),
-            "motion": {"path": str(self.window.shelf.put(files["motion"]))} if "motion" in files else None,
+            **{
+                role: {"path": str(self.window.shelf.put(files[role]))} if role in files else None
+                for role in self._files
+            },
+            "neutral": f"{request['neutral_seconds']:g}" if request.get("neutral_seconds") is not None else "",
+            "driver_face": (request.get("driving_face") or 0) + 1,
             "emotion": emotion,
             "strength": strength,
             "still": still,
@@ -276,27 +345,40 @@ class AnimateTab:
             "expression": json.dumps({"values": request["expression"], "neutralise": request["neutralise"]}),
         }
         gone = [] if choice else ["the portrait"]
-        gone += [f"the {role}" for role in ("sound", "motion") if request.get(role) and role not in files]
+        gone += [_CALLED[role] for role in MOVING_ROLES if request.get(role) and role not in files]
         if gone:
             warn(f"Not everything could be set. No longer here: {', '.join(gone)}.", 10)
-        nothing = {self.speech.sound: None, self.motion: None, self.expression: None, self.expression_note: ""}
+        nothing = {
+            self.speech.sound: None,
+            self.motion: None,
+            self.driving: None,
+            self.expression: None,
+            self.expression_note: "",
+        }
         chosen: Updates = {} if choice is None else self.chooser.answer(choice)
         return {**nothing, **self._restore(kept, choice, None), **chosen, self.draft.box: HANDED_OVER}
 
     @property
+    def _files(self) -> dict[str, Any]:
+        """The files that may move the portrait, by the names of the request's fields."""
+        return {"motion": self.motion, "driving": self.driving}
+
+    @property
     def _plain(self) -> dict[str, Any]:
         """What of the form is a single value, by name."""
-        names = ("emotion", "strength", "still", "format", "size", "rate", "seed")
+        names = ("neutral", "driver_face", "emotion", "strength", "still", "format", "size", "rate", "seed")
         amounts = dict(zip(AMOUNT_NAMES, self.amounts, strict=True))
         return {name: getattr(self, name) for name in names} | amounts
 
     def _restore(self, kept: Kept, choice: Choice | None, expression: dict[str, Any] | None) -> Updates:
         """Return the form as it was before the page was loaded anew; what was handed over since stays."""
         updates = fitting(self._plain, kept) | self.speech.restore(kept)
-        motion = kept.get("motion")
-        path = motion.get("path") if isinstance(motion, dict) else None
-        if self.window.shelf.holds(path):
-            updates |= {self.motion: gr.File(value=path), self.recorded: gr.Accordion(open=True)}
+        folds = {"motion": self.recorded, "driving": self.driven}
+        for role, component in self._files.items():
+            file = kept.get(role)
+            path = file.get("path") if isinstance(file, dict) else None
+            if self.window.shelf.holds(path):
+                updates |= {component: gr.File(value=path), folds[role]: gr.Accordion(open=True)}
         found = None if choice else self.chooser.restored(kept.get("choice"))
         if found:
             updates |= self.chooser.answer(found)
@@ -326,7 +408,7 @@ class AnimateTab:
             UserInputError: no portrait, nothing that moves it, or a value that cannot be used.
         """
         speech, said = said[: len(self.speech.inputs)], said[len(self.speech.inputs) :]
-        motion, emotion, strength, still, form, size, rate, seed, *amounts = said
+        motion, driving, neutral, driver_face, emotion, strength, still, form, size, rate, seed, *amounts = said
         if not choice:
             raise UserInputError("There is no portrait yet.", "Choose one of your people's photos, or drop a picture.")
         asked = Amounts(**dict(zip(AMOUNT_NAMES, map(float, amounts), strict=True)))
@@ -334,8 +416,9 @@ class AnimateTab:
             {
                 "portrait": source_of(choice),
                 "face_index": choice.get("face_index"),
-                **self.speech.fields(*speech, is_moved=bool(motion)),
+                **self.speech.fields(*speech, is_moved=bool(motion or driving)),
                 "motion": MediaSource.file(motion) if motion else None,
+                **driving_fields(driving, neutral, driver_face),
                 "emotions": {emotion: float(strength)} if emotion and strength else {},
                 "amounts": replace(asked, head=0.0) if still else asked,
                 "expression": kept["values"] if kept else {},

@@ -1,0 +1,1 @@
+"""A face followed through a video: where its landmarks are, and which expression they show."""

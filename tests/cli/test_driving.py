@@ -1,0 +1,56 @@
+"""`animate --drive` as a real program: a clip of a face moves a photo; what cannot is one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.driver_clip import known_motion, write_driver
+from studio.domain.expression import INDEX
+from studio.engines.media.curves import read_curves
+from studio.engines.media.video import open_writer, probe_video
+from studio.services.portraits.prepared import Portraits
+from tests.cli.conftest import program
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory, astronaut, engines) -> Path:
+    """Two seconds of the astronaut, moved by the rig."""
+    portrait = Portraits(engines).prepare(astronaut, face_index=0, size=320).portrait
+    return write_driver(tmp_path_factory.mktemp("drive") / "face.mp4", portrait, known_motion(seconds=1.6))
+
+
+def test_a_clip_of_a_face_moves_a_photo(driver, astronaut, tmp_path) -> None:
+    out, curves = tmp_path / "clip.mp4", tmp_path / "clip.csv"
+    ran = program(
+        "animate", str(astronaut), "--drive", str(driver), "--neutral", "0.2", "--face", "1", "--size", "256",
+        "--out", str(out), "--curves", str(curves), "--json", data_dir=tmp_path / "data",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert (ran.json["frames"], ran.json["phone_path"]) == (40, "driven")
+    assert probe_video(out).frames == 40
+    seen = read_curves(curves)
+    assert seen.weights[:, INDEX["jawOpen"]].max() > 0.1
+    assert seen.weights[:, INDEX["eyeBlinkLeft"]].max() > 0.5
+    assert seen.head_degrees[:, 2].max() > 2
+
+
+def test_what_cannot_drive_is_one_sentence(run, astronaut, tmp_path) -> None:
+    gray = tmp_path / "gray.mp4"
+    with open_writer("mp4", gray, (256, 256), 25) as clip:
+        for _ in range(4):
+            clip.write(np.full((256, 256, 3), 90, np.uint8))
+    for options, code, said in (
+        (["--drive", gray], 2, "No face was found in the video"),
+        (["--drive", astronaut], 2, "single picture"),
+        (["--drive", tmp_path / "none.mp4"], 3, "none.mp4"),
+        (["--drive", gray, "--say", "Hello"], 2, "not with a text"),
+        (["--neutral", "1", "--say", "Hello"], 2, "go with a video that drives"),
+    ):
+        ran = run("animate", astronaut, "--face", "1", "--out", tmp_path / "out.mp4", *options)
+        assert ran.code == code, ran.err
+        assert said in ran.err
+        assert len(ran.err.strip().splitlines()) <= 2
+        assert not (tmp_path / "out.mp4").exists()
