@@ -172,7 +172,7 @@
   });
 
   // In a long row of cards the chosen one is brought into sight, once for each row that is drawn.
-  const rows = document.getElementsByClassName("strip"), looked = new WeakSet();
+  const rows = document.getElementsByClassName("cards"), looked = new WeakSet();
   const showChosen = () => {
     for (const row of rows) {
       if (looked.has(row)) continue;

@@ -86,6 +86,12 @@ CONTENTS: dict[str, dict[str, Callable[[], bytes]]] = {
         "a size that is no size": lambda: (
             HEAD + chunk(b"IHDR", struct.pack(">IIBBBBB", *[2**31 - 1] * 2, 8, 2, 0, 0, 0))
         ),
+        "a size without end": lambda: (
+            HEAD
+            + chunk(b"IHDR", struct.pack(">IIBBBBB", *[60_000] * 2, 8, 2, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(b""))
+            + chunk(b"IEND", b"")
+        ),
     },
     "recipe": {
         "nested without end": lambda: png("[" * 50_000),

@@ -49,6 +49,18 @@ def test_before_the_first_step_it_says_which_sample_is_drawn(recorder, told) -> 
     assert told[-1][1] == "Drawing sample 1 of 8 after step 20"
 
 
+def test_after_the_last_step_the_samples_that_are_still_drawn_are_counted(recorder, told, clock) -> None:
+    for step in range(1, STEPS + 1):
+        clock.now += 1.0
+        recorder.step(step, 0.1, 1e-4)
+    recorder.drawing(STEPS, 1, 12)
+    assert told[-1][3] is None, "nothing is known yet, and 0 would be wrong"
+    for number in range(2, 13):
+        clock.now += 4.0
+        recorder.drawing(STEPS, number, 12)
+        assert told[-1][3] == pytest.approx(4.0 * (13 - number))
+
+
 def test_the_time_left_counts_the_samples_and_follows_a_computer_that_gets_slower(recorder, told, clock) -> None:
     for step in range(1, 61):
         clock.now += 1.0 if step % SAMPLE_EVERY != 1 else 41.0  # forty seconds of samples every twenty steps

@@ -17,7 +17,7 @@ from PIL import Image
 import studio as package
 from studio.domain.adapter import NewAdapter
 from studio.domain.render import NewRender
-from studio.errors import NotFoundError
+from studio.errors import NotFoundError, UserInputError
 from studio.jobs.executor import own_claim
 from studio.services.clips.animation import Amounts, AnimationRequest
 from studio.services.pictures.generation import GenerationRequest
@@ -32,6 +32,7 @@ from studio.ui.kit.portrait_chooser import PortraitChooser
 from studio.ui.pictures.picture_form import PLACES, PictureForm
 from studio.ui.shelf import Shelf
 from studio.ui.tabs.animate import AMOUNT_NAMES, AnimateTab
+from studio.ui.tabs.expression import ExpressionTab
 from studio.ui.tabs.generate import GenerateTab
 from studio.ui.tabs.identities import IdentitiesTab
 from studio.ui.tabs.library import LibraryTab, title_of_render
@@ -137,6 +138,29 @@ def built(piece):
     with ThreadPoolExecutor(1) as aside:
         aside.submit(lambda: asyncio.run(build())).result()
     return piece
+
+
+def test_a_refresh_keeps_whether_a_preset_takes_the_place_of_sliders(window):
+    tab = built(ExpressionTab(window))
+    assert tab._restore({"keep_own": False}, None)[tab.keep_own] is False
+    assert tab.keep_own not in tab._restore({"keep_own": "no"}, None)
+
+
+def test_a_preview_says_at_once_that_it_is_drawn_and_a_failed_one_leaves_no_word(window, monkeypatch):
+    tab, drawn = built(AnimateTab(window)), []
+
+    def fails(request):
+        drawn.append(request)
+        raise UserInputError("No.", "Ask for another.")
+
+    monkeypatch.setattr(tab, "_request", lambda *values: "asked")
+    monkeypatch.setattr(tab, "_preview", fails)
+    saying = tab._previewed()
+    assert "Drawing the first seconds" in next(saying)[tab.stage.caption]
+    assert drawn == [], "it is said before the work begins"
+    assert next(saying) == {tab.stage.caption: ""}
+    with pytest.raises(UserInputError):
+        next(saying)
 
 
 def test_a_refresh_brings_back_what_was_filled_in(window, portrait):

@@ -293,3 +293,17 @@ def test_a_picture_of_the_library_is_renamed_and_opened_with_its_settings(visit,
     v.page.wait_for_selector("#expression-picture img")
     v.page.wait_for_function("document.querySelector('#control-smile input[type=number]').value === '0.5'")
     assert number_of(v, "control-headYaw") == "4"
+    # the same portrait is open now, and its sliders have moved on
+    smile = v.page.locator("#control-smile input[type=number]")
+    smile.fill("0.1")
+    smile.press("Enter")
+    v.page.wait_for_selector("#expression-set:has-text('Smile +0.1')")
+    v.tab("library")
+    v.page.click(f"#library-grid .card[data-id='{made.id}']")
+    v.page.wait_for_selector("#library-about h2:has-text('For the poster')")
+    v.page.click("#library-reuse")
+    v.page.wait_for_selector("#tab-expression-button[aria-selected=true]")
+    v.page.wait_for_selector("#expression-set:has-text('Smile +0.5')")
+    v.page.wait_for_function("document.querySelector('#control-smile input[type=number]').value === '0.5'")
+    v.page.click("#expression-undo")
+    v.page.wait_for_selector("#expression-set:has-text('Smile +0.1')")

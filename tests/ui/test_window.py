@@ -361,6 +361,44 @@ def test_on_a_phone_the_face_stays_in_sight_and_the_clip_is_a_touch_away(visit, 
     assert 150 < face["height"] < PHONE["height"] * 0.45
 
 
+def test_on_a_phone_the_chosen_person_and_the_opened_render_are_in_sight(visit, with_person, portrait):
+    people = [with_person(f"Row Person {number}", [portrait]) for number in range(5)]
+    v = visit(PHONE)
+    v.open()
+    card = f"#people-list .card[data-id='{people[-1].id}']"
+    v.page.click(card)
+    v.page.wait_for_selector(f"{card}[aria-pressed=true]")
+    v.reload()
+    v.page.wait_for_selector(f"{card}[aria-pressed=true]")
+    v.settle()
+    place = v.page.locator(card).bounding_box()
+    assert place["x"] >= 0
+    assert place["x"] + place["width"] <= PHONE["width"]
+    lefts = "cells => cells.map((c) => [c.offsetLeft, Boolean(c.querySelector('[data-id=new]'))])"
+    assert min(v.page.eval_on_selector_all("#people-list .cell", lefts))[1], "adding a person comes first"
+    v.tab("library")
+    v.page.click("#library-grid .card >> nth=0")
+    v.page.wait_for_selector("#library-about h2")
+    v.settle()
+    assert -20 <= v.page.locator("#library-detail").bounding_box()["y"] < PHONE["height"] / 2
+
+
+def test_rings_of_fields_lie_on_their_borders_and_tools_on_pictures_have_a_ground(visit, with_person, portrait):
+    person = with_person("Ringed", [portrait])
+    v = visit()
+    v.open("expression")
+    ground = "e => getComputedStyle(e).backgroundColor"
+    v.page.locator("#expression-people .card", has_text=person.name).first.click()
+    tools = v.page.locator("#expression-picture .icon-button-wrapper").first
+    tools.wait_for()
+    assert tools.evaluate(ground) not in ("rgba(0, 0, 0, 0)", "transparent")
+    v.tab("identities")
+    v.page.click("#people-list [data-id=new]")
+    v.page.wait_for_selector("#person-name", state="visible")
+    v.page.focus("#person-name :is(input, textarea)")
+    assert v.page.evaluate("getComputedStyle(document.activeElement).outlineOffset") == "-1px"
+
+
 def test_the_chosen_card_of_a_long_row_is_in_sight(visit):
     v = visit(PHONE)
     v.open()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,13 @@ def test_the_schema_file_is_generated() -> None:
 
 def test_the_schema_knows_every_setting_of_a_plan() -> None:
     assert list(training_schema()["$defs"]["TrainingPlan"]["properties"]) == list(TrainingPlan.model_fields)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_no_preset_promises_a_time(path: Path) -> None:
+    """How long it takes on a machine is measured on it and said before the start."""
+    said = json.loads(path.read_text(encoding="utf-8"))
+    assert not re.search(r"\b(second|minute|hour|day)s?\b", f"{said['title']} {said['help']}", re.IGNORECASE)
 
 
 def test_the_presets_asked_for_are_there() -> None:

@@ -35,6 +35,7 @@ MAX_BYTES = 256_000_000
 NEUTRAL_GRAY = 128  # what shows through transparent pixels
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF")
 """What is opened at all: Pillow knows thirty more, whose readers nobody needs and somebody attacks."""
+SAME_COLOR = 4  # of 255: what profiles of sRGB by different makers differ by
 _LONGEST_JPEG_COMMENT = 65_533
 _HINT = "Use a JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP or GIF picture."
 _opening = threading.Lock()
@@ -289,20 +290,32 @@ def _on_gray(rgb: Pixels, alpha: Pixels) -> Pixels:
 
 
 def _profiled(image: Image.Image, profile: bytes | None, notes: list[str]) -> Image.Image:
-    """Convert to sRGB by the picture's own color profile; without one, sRGB is assumed."""
+    """Convert to sRGB by the picture's own color profile; without one, sRGB is assumed.
+
+    A profile is judged by what it does to colors: its name is whatever somebody wrote into it.
+    """
     if profile:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            description = ImageCms.getProfileDescription(source).strip()
-            if "srgb" not in description.lower():
-                target = ImageCms.createProfile("sRGB")
-                converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+            if source.profile.xcolor_space.strip() == "RGB" and image.mode != "CMYK":
+                image = image.convert("RGB")
+            if image.mode != "RGB" or not _is_srgb(source):
+                converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
                 if converted is not None:
-                    notes.append(f"colors converted from {description[:60] or 'its own profile'} to sRGB")
+                    description = ImageCms.getProfileDescription(source).strip()[:60]
+                    notes.append(f"colors converted from {description or 'its own profile'} to sRGB")
                     return converted
         except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
             notes.append("its color profile cannot be used; taken as sRGB")
     return image.convert("RGB")
+
+
+def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
+    """Return whether colors stay what they are when this profile of RGB is taken for sRGB."""
+    levels = np.linspace(0, 255, 9).astype(np.uint8)
+    cube = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(27, 27, 3)
+    seen = ImageCms.profileToProfile(Image.fromarray(cube), profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    return seen is not None and int(np.abs(np.array(seen, np.int16) - cube).max()) <= SAME_COLOR
 
 
 def fit_longer_side(rgb: Pixels, size: int) -> Pixels:

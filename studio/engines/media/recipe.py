@@ -106,6 +106,10 @@ def _picture_text(data: bytes, name: str) -> str | None:
     try:
         with Image.open(io.BytesIO(data), formats=["PNG", "GIF", "JPEG"]) as image:
             info = image.info
+    except Image.DecompressionBombError as exc:
+        raise UnreadableMediaError(
+            f"{name} has far too many pixels to be a picture of this studio.", _UNREADABLE_HINT
+        ) from exc
     except (OSError, SyntaxError, ValueError) as exc:
         raise UnreadableMediaError(f"{name} is damaged and cannot be read.", _UNREADABLE_HINT) from exc
     if PNG_KEYWORD in info:

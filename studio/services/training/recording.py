@@ -92,6 +92,9 @@ class RunRecorder:
         self._begun = False
         # (when, step) since training began here, over more than one round of samples: their time counts too
         self._pace: deque[tuple[float, int]] = deque(maxlen=run.plan.sample_every + PACE_STEPS)
+        self._first_sample = 0.0  # when the first of the samples that are drawn now was begun
+        self._sample_seconds: float | None = None  # what one of the newest samples took
+        self._samples_left = 0  # of those that are drawn now
 
     # -- what the trainer tells ------------------------------------------------------
 
@@ -114,6 +117,12 @@ class RunRecorder:
 
     def drawing(self, step: int, number: int, count: int) -> None:
         """See TrainingEvents."""
+        now = time.monotonic()
+        if number == 1:
+            self._first_sample = now
+        else:
+            self._sample_seconds = (now - self._first_sample) / (number - 1)
+        self._samples_left = count - number + 1
         after = f"after step {step}" if step else "of the base, before the first step"
         self._say(f"Drawing sample {number} of {count} {after}")
 
@@ -134,6 +143,7 @@ class RunRecorder:
         self._add_measures(step, distance, drift, len(found), len(distances))
         self.flush()
         strip = contact_strip([p.image for p in pictures])
+        self._samples_left = 0
         self._say(self._sample_sentence(step, distance, drift, len(found), len(distances)), strip)
         self._mark = None
 
@@ -188,6 +198,8 @@ class RunRecorder:
 
     def _seconds_left(self) -> float | None:
         """Return the time left by what the last steps took with the samples between them; None at the beginning."""
+        if self._step >= self._run.plan.steps and self._samples_left:
+            return None if self._sample_seconds is None else self._sample_seconds * self._samples_left
         if len(self._pace) < 3:
             return None
         (begun, first), (_, last) = self._pace[0], self._pace[-1]

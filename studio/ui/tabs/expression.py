@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from studio.services.portraits.presets import ExpressionPreset
 from studio.ui.guard import say
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen, slider, sliders_by_group
-from studio.ui.kit.draft import HANDED_OVER, Draft, Kept, hidden, parsed
+from studio.ui.kit.draft import HANDED_OVER, Draft, Kept, fitting, hidden, parsed
 from studio.ui.kit.portrait_chooser import Choice, PortraitChooser, source_of
 from studio.ui.window import Window
 
@@ -46,7 +47,7 @@ NOTHING_OPEN = text.empty("Choose a portrait", "Pick a photo of one of your peop
 
 def set_words(look: Look) -> str:
     """Return a line that says what a look sets, whether its sliders are in sight or folded away."""
-    said = [f"{label} {value:+.2f}" for label, value in spoken(look.values)[:MOST_NAMED]]
+    said = [f"{label} {round(value, 2):+g}" for label, value in spoken(look.values)[:MOST_NAMED]]
     more = len(spoken(look.values)) - MOST_NAMED
     words = " · ".join(said) + (f" · {more} more" if more > 0 else "")
     return f'<p class="fine" role="status">{escape(words)}</p>' if said else ""
@@ -94,7 +95,7 @@ class ExpressionTab:
         self.opened = gr.State(None)
         self.steps = gr.State(Steps())
         self.offered = gr.State(None)
-        self.waiting = gr.State(None)  # a look that comes back with its portrait
+        self.waiting = gr.State(None)  # a look, as JSON values, that comes back with its portrait
         self.draft.build()
         self.held = hidden("expression-look", "Sliders")
         with gr.Row(elem_classes=["split", "workbench"]):
@@ -205,8 +206,9 @@ class ExpressionTab:
         placed = [*drawn, self.gallery, self.strength, self.neutralise, *sliders]
         stage = [self.handle, self.before, self.fold, self.placeholder, self.actions, self.heads, self.own]
         opened = listen(
-            self.chooser.choice.change, self._open, [self.chooser.choice, self.opened, self.waiting],
-            [*stage, *placed, self.opened, self.waiting],
+            partial(gr.on, [self.chooser.choice.change, self.waiting.change]), self._open,
+            [self.chooser.choice, self.opened, self.waiting, self.handle, self.before, self.steps],
+            [*stage, *placed, self.opened, self.waiting], trigger_mode="always_last",
             show_progress_on=[self.placeholder, self.picture],
         )  # fmt: skip
         offering = listen(opened.success, self._offer_presets, *offered, **drawing)
@@ -232,8 +234,14 @@ class ExpressionTab:
         target = tabs["animate"]
         handed = [*target.chooser.parts, target.expression, target.expression_note, self.window.tabs]
         listen(self.animate.click, self._hand_over(target), [self.chooser.choice, self.steps], handed)
-        kept = {"choice": self.chooser.held, "look": self.held}
-        self.draft.wire(item, kept, self._restore, [self.chooser.choice], [*self.chooser.parts, self.waiting])
+        kept = {"choice": self.chooser.held, "look": self.held, **self._plain}
+        restored = [*self.chooser.parts, self.waiting, *self._plain.values()]
+        self.draft.wire(item, kept, self._restore, [self.chooser.choice], restored)
+
+    @property
+    def _plain(self) -> dict[str, Any]:
+        """What of the form is a single value, by name."""
+        return {"keep_own": self.keep_own}
 
     def _hand_over(self, target: Any) -> Any:
         def hand_over(choice: Choice | None, steps: Steps) -> Updates:
@@ -252,16 +260,17 @@ class ExpressionTab:
     # -- handlers ---------------------------------------------------------------
 
     def _restore(self, kept: Kept, choice: Choice | None) -> Updates:
-        """Return the updates of the portrait and of the look that comes back with it."""
+        """Return the updates of the form: of the portrait, and of the look that comes back with it, and the rest."""
+        plain = fitting(self._plain, kept)
         found = None if choice else self.chooser.restored(kept.get("choice"))
         if found is None:
-            return {}
+            return plain
         try:
             look = Look.from_saved(parsed(kept.get("look")))
         except UserInputError:
             look = Look()
         chosen: Updates = self.chooser.answer(found)
-        return chosen | {self.waiting: look}
+        return chosen | plain | {self.waiting: look.saved()}
 
     @property
     def reopened(self) -> list[Any]:
@@ -280,12 +289,24 @@ class ExpressionTab:
         request = render.recipe["request"]
         edit = ExpressionEdit.from_saved(request["values"], request["neutralise"])
         chosen: Updates = self.chooser.answer(choice)
-        return chosen | {self.waiting: Look(own=edit.values, neutralise=edit.neutralise), self.draft.box: HANDED_OVER}
+        look = Look(own=edit.values, neutralise=edit.neutralise)
+        return chosen | {self.waiting: look.saved(), self.draft.box: HANDED_OVER}
 
-    def _open(self, choice: Choice | None, opened: Choice | None, waiting: Look | None) -> Updates:
+    def _open(
+        self,
+        choice: Choice | None,
+        opened: Choice | None,
+        waiting: dict[str, Any] | None,
+        handle: PortraitHandle | None,
+        before: str,
+        steps: Steps,
+    ) -> Updates:
+        look = None if waiting is None else Look.from_saved(waiting)
         if choice and choice == opened:  # the page may report one change twice
-            return {}
-        steps = Steps().to(waiting or Look())
+            if look is None:
+                return {}
+            return self._placed(handle, before, steps.to(look)) | {self.waiting: None}
+        steps = Steps().to(look or Look())
         fresh = {self.opened: choice, self.waiting: None, **self._step(steps), **self._positions(steps.now)}
         if not choice:
             return fresh | {

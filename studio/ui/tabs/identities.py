@@ -143,7 +143,7 @@ class IdentitiesTab:
             label="Drop photos here, or choose them",
             file_count="multiple",
             file_types=PICTURE_TYPES,
-            height=150,
+            height=164,  # half a row more than whole ones: there are more below
             elem_id="person-photos",
             elem_classes=["drop"],
         )

@@ -23,7 +23,7 @@ from studio.domain.render import Render
 from studio.services.library import LONGEST_TITLE
 from studio.ui.guard import say
 from studio.ui.kit import results, text
-from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
+from studio.ui.kit.controls import Updates, clickable, clicked, html, listen, scroll_to
 from studio.ui.window import Window
 
 PAGE_SIZE = 24
@@ -207,8 +207,10 @@ class LibraryTab:
             listen(change, self._first_page, filters, self.listing, **quiet)
         listen(self.older.click, self._older, [*filters, self.trail], self.listing, **quiet)
         listen(self.newer.click, self._newer, [*filters, self.trail], self.listing, **quiet)
-        listen(self.grid.click, self._open, None, self.detail)
-        listen(self.close.click, self._closed, None, self.detail, **quiet)
+        opened = listen(self.grid.click, self._open, None, self.detail)
+        listen(opened.success, None, None, None, js=scroll_to("#library-detail"))
+        closed = listen(self.close.click, self._closed, None, self.detail, **quiet)
+        listen(closed.success, None, None, None, js=scroll_to("#library-grid"))
         again = [*filters, self.trail]
         listen(self.star.click, self._star, [self.selected, *again], [*self.detail, *self.listing], **quiet)
         renamed = [self.selected, self.new_title, *again]
@@ -322,17 +324,25 @@ class LibraryTab:
 
     def _facts(self, render: Render) -> str:
         pixels = f"{render.width}×{render.height} px" if render.width else ""
+        people = {p.id: p.name for p in self.window.studio.identities.list()}
         rows = {
+            "Shows": people.get(render.identity_id or "", ""),
             "Made": text.when(render.created),
             "Size": pixels,
             **_drawn(render),
             "Length": text.clock(render.duration_seconds),
             "Engine": f"{render.engine} {render.engine_version}",
             "Took": text.span(render.seconds) if render.seconds >= 1 else f"{render.seconds * 1000:.0f} ms",
-            "Made again from": (render.parent_id or "")[:12],
-            "ID": render.id,
+            "Made again from": self._parent(render),
         }
         return text.heading(title_of_render(render)) + _words(render) + text.facts(rows)
+
+    def _parent(self, render: Render) -> str:
+        """Return what a render was made again from, in words."""
+        if render.parent_id is None:
+            return ""
+        first = self.service.show(render.parent_id)
+        return f"{title_of_render(first)}, {text.when(first.created)}"
 
     def _closed(self) -> Updates:
         return {

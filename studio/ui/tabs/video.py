@@ -292,9 +292,7 @@ class VideoTab:
 
     def _cards(self, picture: str | None) -> str:
         """Return the recent drawn pictures to choose from; the first card leaves it to the clip."""
-        own = text.Card(
-            ANEW, "Drawn with the clip", "words and seed", act="begin", selected=not picture, icon="generate"
-        )
+        own = text.Card(ANEW, "Drawn with the clip", "from words", act="begin", selected=not picture, icon="generate")
         library = self.window.studio.library
         shown = [
             text.Card(

@@ -148,6 +148,7 @@ def test_color_profile_is_converted():
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     gray = Image.new("RGB", (32, 32), (200, 60, 60))
     assert read_picture(encoded(gray, "PNG", icc_profile=srgb.tobytes())).notes == ()
+    assert read_picture(encoded(gray.convert("L"), "PNG", icc_profile=srgb.tobytes())).notes == ()
     wrong = read_picture(encoded(gray, "PNG", icc_profile=lab.tobytes()))
     assert wrong.notes == ("its color profile cannot be used; taken as sRGB",)
     broken = read_picture(encoded(gray, "PNG", icc_profile=b"not a profile"))
@@ -155,7 +156,8 @@ def test_color_profile_is_converted():
     assert np.array_equal(broken.rgb[0, 0], [200, 60, 60])
 
 
-def test_wide_gamut_profile_changes_the_numbers():
+@pytest.mark.parametrize("name", ["sRGB", "swap"])
+def test_a_profile_is_judged_by_what_it_holds_and_not_by_its_name(name):
     # A matrix profile with red and green primaries swapped: the one thing it can do is swap them back.
     data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     tags = {
@@ -163,7 +165,7 @@ def test_wide_gamut_profile_changes_the_numbers():
     }
     red, green = tags[b"rXYZ"] + 4, tags[b"gXYZ"] + 4
     data[red : red + 8], data[green : green + 8] = data[green : green + 8], data[red : red + 8]
-    data = bytes(data).replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be"))
+    data = bytes(data).replace("sRGB".encode("utf-16-be"), name.encode("utf-16-be"))
     picture = read_picture(encoded(Image.new("RGB", (16, 16), (220, 40, 40)), "PNG", icc_profile=data))
     assert picture.rgb[0, 0, 1] > 180 > 90 > picture.rgb[0, 0, 0]
     assert any("to sRGB" in note for note in picture.notes)
