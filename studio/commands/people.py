@@ -263,5 +263,5 @@ def identity_delete(
     with opened(data_dir) as studio:
         person = studio.identities.get(identity)
         plan = studio.identities.delete(person.id) if yes else studio.identities.delete_plan(person.id)
-        text = plan.sentence + ("\nDeleted." if yes else "\nNothing was deleted; add --yes to do it.")
+        text = plan.done if yes else f"{plan.sentence}\nNothing was deleted; add --yes to do it."
         Output(as_json).result({"deleted": yes, "plan": plan}, text)

@@ -162,6 +162,8 @@ def test_deleting_says_what_goes_and_takes_it(studio, portrait) -> None:
     plan = studio.identities.delete_plan(person.id)
     assert (plan.photos, plan.renders, plan.embeddings, plan.consents) == (1, 1, 1, 1)
     assert "1 photo, 1 embedding, 1 render" in plan.sentence
+    assert plan.done.startswith(f"{plan.name} was deleted, and with it 1 photo, 1 embedding, 1 render, ")
+    assert "cannot be undone" not in plan.done, "it is over"
     assert studio.identities.delete(person.id) == plan
     assert studio.identities.list() == ()
     with pytest.raises(NotFoundError):

@@ -16,6 +16,7 @@ from PIL import Image
 
 import studio as package
 from studio.domain.adapter import NewAdapter
+from studio.domain.expression import ExpressionEdit
 from studio.domain.render import NewRender
 from studio.errors import NotFoundError, UserInputError
 from studio.jobs.executor import own_claim
@@ -144,6 +145,21 @@ def test_a_refresh_keeps_whether_a_preset_takes_the_place_of_sliders(window):
     tab = built(ExpressionTab(window))
     assert tab._restore({"keep_own": False}, None)[tab.keep_own] is False
     assert tab.keep_own not in tab._restore({"keep_own": "no"}, None)
+
+
+def test_what_was_deleted_last_in_the_library_can_be_brought_back(window, portrait):
+    me = window.studio
+    made = me.expressions.save(me.expressions.open(MediaSource.file(portrait)), ExpressionEdit({"smile": 0.5}))
+    tab = built(LibraryTab(window))
+    again = ("", "", False, "", [None])
+    answer = tab._delete(made.id, *again)
+    assert me.library.page().total == 0
+    assert answer[tab.gone] == made.id
+    assert said(answer[tab.back], "visible")
+    back = tab._bring_back(made.id, *again)
+    assert me.library.page().total == 1
+    assert back[tab.selected] == made.id
+    assert not said(back[tab.back], "visible")
 
 
 def test_a_preview_says_at_once_that_it_is_drawn_and_a_failed_one_leaves_no_word(window, monkeypatch):

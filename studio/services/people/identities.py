@@ -84,11 +84,20 @@ class _Seen:
 
 @dataclass(frozen=True)
 class DeletePlan(DeletionPlan):
-    """What deleting an identity takes with it; `sentence` says it in words."""
+    """What deleting an identity takes with it; `sentence` says it before, `done` after."""
 
     @property
     def sentence(self) -> str:
         """Return the plan as one sentence."""
+        return f"Deleting {self.name} also deletes {self._listed}. This cannot be undone."
+
+    @property
+    def done(self) -> str:
+        """Return what was deleted as one sentence."""
+        return f"{self.name} was deleted, and with it {self._listed}."
+
+    @property
+    def _listed(self) -> str:
         counts = {
             "photo": self.photos,
             "embedding": self.embeddings,
@@ -103,7 +112,7 @@ class DeletePlan(DeletionPlan):
         parts = [f"{n} {word}{'' if n == 1 else 's'}" for word, n in counts.items() if n]
         listed = ", ".join(parts) or "nothing else"
         size = f"{(self.file_bytes + self.run_bytes) / 1e6:.1f} MB in {self.files} file{'' if self.files == 1 else 's'}"
-        return f"Deleting {self.name} also deletes {listed} ({size}). This cannot be undone."
+        return f"{listed} ({size})"
 
 
 class Identities:

@@ -180,7 +180,7 @@ class IdentitiesTab:
                 self.record = gr.Button("Record consent", elem_id="consent-record")
                 self.revoke = gr.Button("Take consent back", variant="stop", elem_id="consent-revoke")
         with gr.Accordion("Rename or delete", open=False, elem_id="person-danger") as self.danger:
-            with gr.Row():
+            with gr.Row(elem_classes=["inline"]):
                 self.new_name = gr.Textbox(label="New name", info="Changes the name everywhere.", max_length=80)
                 self.rename = gr.Button("Rename", size="sm", min_width=90, scale=0)
             self.plan = html()
@@ -548,5 +548,5 @@ class IdentitiesTab:
             raise UserInputError("The typed name does not match.", f"Type {person.name} to delete.")
         plan = self.people.delete(person.id)
         self.window.shelf.sweep()
-        say(f"{person.name} was deleted. {plan.sentence}", 8)
+        say(plan.done, 8)
         return {self.selected: None, **self.show(None)}

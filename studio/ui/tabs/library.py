@@ -21,6 +21,7 @@ from studio.domain.expression import CONTROL, ExpressionEdit, title_of
 from studio.domain.likeness import likeness_figure
 from studio.domain.render import Render
 from studio.services.library import LONGEST_TITLE
+from studio.services.upkeep import TRASH_DAYS
 from studio.ui.guard import say
 from studio.ui.kit import results, text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen, scroll_to
@@ -88,6 +89,7 @@ class LibraryTab:
         """Create the components."""
         self.trail = gr.State([None])
         self.selected = gr.State(None)
+        self.gone = gr.State(None)  # id of what was deleted last
         with gr.Row(elem_classes=["toolbar", "filters"]):
             self.person = gr.Dropdown(
                 [("Everyone", ANYONE)],
@@ -117,6 +119,8 @@ class LibraryTab:
                     self.newer = gr.Button("Newer", size="sm", interactive=False, min_width=90, scale=0)
                     self.count = html()
                     self.older = gr.Button("Older", size="sm", interactive=False, min_width=90, scale=0)
+                with gr.Row(elem_classes=["actions"]):
+                    self.back = gr.Button("Bring back", size="sm", visible=False, elem_id="library-back")
                 self._build_tools()
             with gr.Column(
                 scale=5, min_width=320, elem_classes=["sheet"], visible=False, elem_id="library-detail"
@@ -167,7 +171,8 @@ class LibraryTab:
                 language="json", show_label=False, label="Recipe", interactive=False, visible=False, max_lines=18
             )
         with gr.Accordion("Delete", open=False):
-            html('<p class="fine">The file and its row go. The photo and the sound stay.</p>')
+            kept = f"It can be brought back for {TRASH_DAYS} days. The photo and the sound stay."
+            html(f'<p class="fine">{kept}</p>')
             self.delete = gr.Button("Delete this render", variant="stop", size="sm", elem_id="library-delete")
 
     def _build_tools(self) -> None:
@@ -219,7 +224,9 @@ class LibraryTab:
         self.makers = {name: tabs[name] for name in ("expression", "generate", "animate", "video")}
         filled = [part for maker in self.makers.values() for part in maker.reopened]
         listen(self.reuse.click, self._reuse, self.selected, [*filled, self.window.tabs], **quiet)
-        listen(self.delete.click, self._delete, [self.selected, *again], [*self.detail, *self.listing])
+        gone = [self.gone, self.back, *self.detail, *self.listing]
+        listen(self.delete.click, self._delete, [self.selected, *again], gone)
+        listen(self.back.click, self._bring_back, [self.gone, *again], gone)
         rerun = listen(self.rerun.click, self._rerun, self.selected, [self.window.tabs])
         listen(rerun.success, tabs["jobs"].rows, None, tabs["jobs"].list, **quiet)
         listen(self.dropped.change, self._read, self.dropped, [self.found, self.found_recipe])
@@ -371,9 +378,15 @@ class LibraryTab:
         return self.show(selected) | self._same_page(*again)
 
     def _delete(self, selected: str, *again: Any) -> Updates:
+        title = text.shortened(title_of_render(self.service.show(selected)), 40)
         self.service.delete(selected)
-        say("The render was deleted.", 4)
-        return self._closed() | self._same_page(*again)
+        say(f"“{title}” was deleted.", 4)
+        back = gr.Button(f"Bring back “{title}”", visible=True)
+        return self._closed() | self._same_page(*again) | {self.gone: selected, self.back: back}
+
+    def _bring_back(self, gone: str, *again: Any) -> Updates:
+        self.service.restore(gone)
+        return self.show(gone) | self._same_page(*again) | {self.gone: None, self.back: gr.Button(visible=False)}
 
     def _same_page(self, *again: Any) -> Updates:
         *filters, trail = again
