@@ -53,6 +53,7 @@ from studio.services.training.history import RunHistory
 from studio.services.training.runs import Training
 from studio.services.upkeep import Upkeep
 from studio.services.video import video
+from studio.services.video.motions import Motions
 from studio.services.video.video import Video
 from studio.settings import Settings
 from studio.store import Store
@@ -60,6 +61,7 @@ from studio.store import Store
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "assets"
+MOTION_CARDS = ROOT / "presets" / "motion"
 EXPRESSION_PRESETS = ROOT / "presets" / "expressions"
 BASE_CARDS = ROOT / "presets" / "bases"
 TRAINING_PRESETS = ROOT / "presets" / "training"
@@ -109,7 +111,10 @@ class OwnerServices:
         self.expressions = Expressions(store, sources, portraits)
         self.head_models = HeadModels(store, sources, portraits, scratch)
         self.animation = Animation(store, sources, portraits, queue, scratch)
-        self.video = Video(store, sources, portraits, self.generation, queue, scratch)
+        motions = Motions(
+            engines, cards=MOTION_CARDS, assets=assets, models=data_dir / "models", offline=studio.offline
+        )
+        self.video = Video(store, sources, portraits, self.generation, motions, queue, scratch)
         self.library = Library(store, self.expressions, self.animation, self.generation, self.video, queue, scratch)
         self.presets = Presets(store, portraits, EXPRESSION_PRESETS, sample_portrait, data_dir / "cache" / "presets")
         self.runs = RunHistory(store, queue, self.bases)

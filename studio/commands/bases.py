@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from studio.services.bases import BaseEntry
 
 commands = typer.Typer(help="The models that pictures are drawn and adapters trained with.", **OPTIONS)
+motion = typer.Typer(help="What lets the frames of a drawn clip see each other.", **OPTIONS)
 
 BaseName = Annotated[str, typer.Argument(metavar="BASE", help="Its name; `studio base list` shows them.")]
 
@@ -175,6 +176,40 @@ def base_codec(
         on_progress=lambda share, text: output.progress(share, text),
     )
     output.result(record, _lines(record))
+
+
+@motion.command("list")
+def motion_list(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """List motions: what is here, what could be downloaded, licence and size."""
+    with opened(data_dir) as studio:
+        entries = studio.video.motions.list()
+        lines = [
+            f"{e.card.name:28} {e.state:7} {e.card.title}, for {e.card.family}, {e.card.licence}"
+            + ("" if e.card.ran_here else "; not run here")
+            for e in entries
+        ]
+        Output(as_json).result({"motions": entries}, "\n".join(lines))
+
+
+@motion.command("download")
+def motion_download(
+    name: Annotated[str, typer.Argument(metavar="MOTION", help="Its name; `studio motion list` shows them.")],
+    accept: Annotated[
+        bool, typer.Option("--accept-licence", help="You have read the licence and agree to it.")
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Download motion from the hub; goes on where an earlier download ended."""
+    output = Output(as_json)
+    with opened(data_dir) as studio:
+        card = next((e.card for e in studio.video.motions.list() if e.card.name == name), None)
+        if card is not None and card.source == "hub" and not accept:
+            _ask(f"{card.title}: {card.download_bytes / 1e9:.1f} GB, licence {card.licence}, {card.licence_url}")
+        entry = studio.video.motions.download(
+            name, on_progress=lambda p: output.progress(p.fraction, p.stage, p.seconds_left)
+        )
+        output.result({"motion": entry}, f"{entry.card.title} is here.")
 
 
 def _ask(about: str) -> None:

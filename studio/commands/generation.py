@@ -131,6 +131,16 @@ def video(
     ] = None,
     face: Face = None,
     change: Annotated[float, typer.Option(help="How much of each frame is drawn anew, over 0 to 0.75.")] = 0.4,
+    motion: Annotated[
+        str,
+        typer.Option(
+            help="Let frames see each other: a name of `studio motion list`, or a folder.", show_default=False
+        ),
+    ] = "",
+    anchored: Annotated[
+        float, typer.Option(help="With --motion: how strongly the anchor frame is kept, 0 to 1.")
+    ] = 1.0,
+    control: Annotated[float, typer.Option(help="With --motion: how strongly the 3D face steers, 0 to 1.")] = 1.0,
     own_lips: Annotated[bool, typer.Option(help="Keep the rig's mouth and eyes, which drawing smears.")] = True,
     seed: Annotated[int, typer.Option(help="Of the picture and of the motion.")] = 0,
     steps: Steps = None,
@@ -176,6 +186,9 @@ def video(
                 "amounts": assignments(amount or (), "=", "--amount"),
                 "seconds": seconds,
                 "change": change,
+                "motion": motion,
+                "anchored": anchored,
+                "control": control,
                 "own_lips": own_lips,
                 "frame_rate_hz": fps,
                 "size": size,

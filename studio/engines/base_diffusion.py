@@ -120,6 +120,30 @@ class Wording:
     spelled: tuple[str, ...] = ()
 
 
+class HubCard(Protocol):
+    """What a download needs to know of a model of the hub; cards of base models and of motion are such."""
+
+    @property
+    def title(self) -> str:
+        """As people read it."""
+        ...
+
+    @property
+    def repository(self) -> str | None:
+        """On the hub."""
+        ...
+
+    @property
+    def revision(self) -> str | None:
+        """A commit; None is what is newest."""
+        ...
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What is downloaded."""
+        ...
+
+
 class BaseFiles(Protocol):
     """Reads what the files of base models are, and fetches them; loads no weights."""
 
@@ -153,7 +177,7 @@ class BaseFiles(Protocol):
         """
         ...
 
-    def refuse_offline(self, card: BaseModelCard, *, offline: bool) -> None:
+    def refuse_offline(self, card: HubCard, *, offline: bool) -> None:
         """Refuse a download where the studio, or the hub's own switch, is set to offline.
 
         Raises:
@@ -183,8 +207,28 @@ class BaseFiles(Protocol):
         """
         ...
 
-    def downloaded(self, folder: Path, card: BaseModelCard) -> str:
+    def download_motion(
+        self,
+        card: HubCard,
+        folder: Path,
+        *,
+        token: str | None = None,
+        on_progress: Callable[[int, int, float], None] | None = None,
+        offline: bool = False,
+    ) -> None:
+        """Fetch a motion adapter; arguments and errors are those of `download`."""
+        ...
+
+    def downloaded(self, folder: Path, card: HubCard) -> str:
         """Return the sha256 of the weights of a finished download of this card; "" where there is none."""
+        ...
+
+    def weights_sha256(self, folder: Path) -> str:
+        """Return the sha256 of the weights in a folder of one network.
+
+        Raises:
+            UserInputError: there are none, or only pickled ones.
+        """
         ...
 
 

@@ -15,6 +15,7 @@ EXPECTED = {
     "identity variants",
     "library list", "library show", "library rerun", "library verify", "library export",
     "generate", "video", "base list", "base download", "base add", "base remove", "base build", "base codec",
+    "motion list", "motion download",
     "train", "runs list", "runs presets", "runs show", "runs stop", "runs continue", "runs checkpoints",
     "runs keep", "runs grid",
     "adapter list", "adapter show", "adapter export", "adapter import", "adapter test-leak", "adapter merge",

@@ -175,3 +175,46 @@ def test_motion_modules_change_nothing_before_they_are_trained(work: Path) -> No
         moving = run.moving(latents, torch.tensor([500]), encoder_hidden_states=words).sample
         still = run.still(latents[0].transpose(0, 1), torch.tensor([500]), encoder_hidden_states=words).sample
     assert torch.allclose(moving[0].transpose(0, 1), still, atol=1e-5)
+
+
+def test_a_clip_is_painted_with_the_motion_and_the_control_that_were_trained(trained: Path) -> None:
+    from studio.engines.base_video import ClipOrder
+    from studio.engines.diffusion.drawing.generator import DiffusionGenerator
+    from studio.engines.diffusion.video.painter import DiffusionPainter
+
+    location = BaseLocation(
+        name="preview", title="Preview", family="sd15", path=str(BASE), embedded=True, resolution=128,
+        prediction_type="v_prediction",
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    start = list(rng.integers(0, 255, (7, 128, 128, 3)).astype(np.uint8))
+    order = ClipOrder(
+        prompt="a photo of a man", seed=1, steps=4, guidance=1.5, width=128, height=128, denoise=0.5,
+        anchor=Anchor(index=3, drop=True),
+    )  # fmt: skip
+    painted = DiffusionPainter(DiffusionGenerator()).paint(
+        location, order, 7, start=start, photo=start[0], motion=trained / "motion", control=trained / "control",
+        maps=rng.integers(0, 255, (7, 128, 128, 2)).astype(np.uint8),
+    )  # fmt: skip
+    assert len(painted.frames) == 6
+    assert painted.frames[0].shape == (128, 128, 3)
+
+
+@pytest.mark.parametrize("middle", [True, False])
+def test_motion_of_the_real_shapes_fits_key_for_key(middle: bool) -> None:
+    """AnimateDiff's own sizes on Stable Diffusion 1.5's, without memory: 1.5.2 has motion in the middle, 1.5.3 not."""
+    from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
+
+    widths = (320, 640, 1280, 1280)
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(block_out_channels=widths, cross_attention_dim=768, attention_head_dim=8)
+        adapter = MotionAdapter(block_out_channels=widths, use_motion_mid_block=middle)
+        moving = UNetMotionModel(
+            block_out_channels=widths, cross_attention_dim=768, use_motion_mid_block=middle,
+            motion_num_attention_heads=8,
+        )  # fmt: skip
+    shapes = {name: tuple(p.shape) for name, p in moving.named_parameters()}
+    for part in (unet, adapter):
+        assert {n: tuple(p.shape) for n, p in part.named_parameters()}.items() <= shapes.items()
+    motion = {n for n in shapes if "motion_modules" in n}
+    assert {n for n, _ in adapter.named_parameters()} == motion

@@ -165,6 +165,10 @@ class FrameSource:
         """Return the head's maps in one frame.  # (H, W, 2)"""
         return self.portrait.shaded_maps(self.state(frame), **self._rest(frame))
 
+    def maps_at_rest(self) -> NDArray[np.uint8]:
+        """Return the head's maps in the state of the picture itself.  # (H, W, 2)"""
+        return self.portrait.shaded_maps(FaceState(self.portrait.own_weights))
+
     def _rest(self, frame: int) -> dict[str, float]:
         performance = self.performance
         return {"lip_seal": float(performance.lip_seal[frame]), "breath": float(performance.breath[frame])}

@@ -9,21 +9,25 @@ have had.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from studio.domain.anchor import Anchor
+from studio.domain.motion_model import MotionFiles
 from studio.engines.base import Image
-from studio.engines.base_video import ClipOrder, ClipPainter
+from studio.engines.base_video import ClipOrder, ClipPainter, PaintedFrames
 from studio.services.clips.making import FrameSource
 from studio.services.pictures.generation import PreparedDrawing
 from studio.services.progress import OnProgress, Pace, Progress
 
 PIECE = 16
-"""Frames that are drawn at a time."""
+"""Frames that are drawn at a time, each by itself."""
+MOVING_PIECE = 47
+"""Frames that are drawn at a time with motion, without the anchor that goes with every piece."""
 
 
 @dataclass
@@ -35,6 +39,8 @@ class Painting:
         cover: the anchor picture.
         note: adds to the recipe of the rig's clip what the whole needs.
         own_lips: lay the rig's mouth and eyes back.
+        motion: lets the frames of a piece see each other, in windows, and the anchor picture in each of them.
+        anchored: how strongly the anchor is kept, 0..1.
         pace: in frames, since painting began.
         first: frame with which it began; more than 0 goes on where an earlier process was interrupted.
     """
@@ -46,6 +52,8 @@ class Painting:
     note: Callable[[Mapping[str, Any]], dict[str, Any]]
     own_lips: bool
     on_progress: OnProgress
+    motion: MotionFiles | None = None
+    anchored: float = 1.0
     pace: Pace = field(default_factory=Pace)
     first: int = 0
 
@@ -60,20 +68,44 @@ class Painting:
     def paint(self, source: FrameSource, first: int) -> Iterator[Image]:
         """See `FrameFinish`."""
         self.pace, self.first = Pace(), first
-        for begin in range(first // PIECE * PIECE, len(source), PIECE):
-            rows = range(begin, min(begin + PIECE, len(source)))
+        piece = PIECE if self.motion is None else MOVING_PIECE
+        for begin in range(first // piece * piece, len(source), piece):
+            rows = range(begin, min(begin + piece, len(source)))
             drawn = [source.picture(row) for row in rows]
-            painted = self.painter.paint(
-                self.drawing.location, self.order, len(rows), self.drawing.worn, start=drawn,
-                on_step=partial(self._tell, source, begin),
-            )  # fmt: skip
+            on_step = partial(self._tell, source, begin, len(rows))
+            painted = self._moving(source, rows, drawn, on_step) if self.motion else self._still(drawn, on_step)
             for row, rig, picture in zip(rows, drawn, painted.frames, strict=True):
                 if row >= first:
                     yield self._finished(source, row, rig, picture)
 
-    def _tell(self, source: FrameSource, row: int, step: int, steps: int) -> None:
+    def _still(self, drawn: Sequence[Image], on_step: Callable[[int, int], None]) -> PaintedFrames:
+        """Draw each frame by itself."""
+        return self.painter.paint(
+            self.drawing.location, self.order, len(drawn), self.drawing.worn, start=drawn, on_step=on_step
+        )
+
+    def _moving(
+        self, source: FrameSource, rows: range, drawn: Sequence[Image], on_step: Callable[[int, int], None]
+    ) -> PaintedFrames:
+        """Draw frames that see each other and the anchor picture, which is left out of what is returned."""
+        assert self.motion is not None  # chosen by the caller
+        middle = len(rows) // 2
+        start = [*drawn[:middle], _fitted(self.cover, drawn[0]), *drawn[middle:]]
+        anchor = Anchor(index=middle, strength=self.anchored, drop=True)
+        maps = None
+        if self.motion.control is not None:
+            heads = [source.shaded_maps(row) for row in rows]
+            maps = np.stack([*heads[:middle], source.maps_at_rest(), *heads[middle:]])
+        window = min(self.order.window, self.motion.frames or self.order.window)
+        return self.painter.paint(
+            self.drawing.location, replace(self.order, anchor=anchor, window=window), len(start), self.drawing.worn,
+            start=start, photo=self.cover, motion=self.motion.folder, control=self.motion.control, maps=maps,
+            on_step=on_step,
+        )  # fmt: skip
+
+    def _tell(self, source: FrameSource, row: int, piece: int, step: int, steps: int) -> None:
         """Say that a step of a piece was made; whoever listens may end the work here."""
-        rows = row + step / steps * min(PIECE, len(source) - row)
+        rows = row + step / steps * piece
         self.pace.note(rows)
         said = f"Drawing frames {row + 1} and on, step {step} of {steps}"
         self.on_progress(Progress(0.08 + 0.9 * rows / len(source), said, self.seconds_left(len(source))))
@@ -87,3 +119,11 @@ class Painting:
         size = (rig.shape[1], rig.shape[0])
         whole = np.array(Pillow.fromarray(picture).resize(size, Pillow.Resampling.LANCZOS), np.uint8)
         return laid_back(whole, rig, source.soft_parts(row)) if self.own_lips else whole
+
+
+def _fitted(picture: Image, like: Image) -> Image:
+    """Return a picture at the size of another one of the same shape."""
+    from PIL import Image as Pillow
+
+    size = (like.shape[1], like.shape[0])
+    return np.array(Pillow.fromarray(picture).resize(size, Pillow.Resampling.LANCZOS), np.uint8)

@@ -35,6 +35,9 @@ class VideoRequest(DrawingFields):
         face_index: which face of `picture`, 0 = largest.
         sound, text, voice, transcript, language, emotions, amounts, start_seconds, seconds: see `AnimationRequest`.
         change: how much of the rig's frames may be drawn anew, over 0 to 0.75.
+        motion: name of a motion, or a folder: frames see each other, around the anchor; "" draws each by itself.
+        anchored: how strongly the anchor frame is kept, 0..1; with motion.
+        control: how strongly the 3D face steers, 0..1; with motion that has a control.
         own_lips: lay the rig's mouth and eyes back over what was drawn, where drawing smears them.
         frame_rate_hz: 25 and more: below it closed lips fall between frames.
         size: longer side of the clip in pixels; None is what suits the base.
@@ -56,6 +59,9 @@ class VideoRequest(DrawingFields):
     start_seconds: Annotated[float, Field(ge=0.0)] = 0.0
     seconds: Annotated[float, Field(gt=0.0)] | None = None
     change: Annotated[float, Field(gt=0.0, le=LARGEST_CHANGE)] = USUAL_CHANGE
+    motion: Annotated[str, Field(max_length=1000)] = ""
+    anchored: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
+    control: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
     own_lips: bool = True
     frame_rate_hz: Literal[24, 25, 30, 60] = 25
     size: Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)] | None = None

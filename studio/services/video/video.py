@@ -19,6 +19,7 @@ import numpy as np
 
 from studio.domain.clip_format import clip_format
 from studio.domain.job import Job
+from studio.domain.motion_model import MotionFiles
 from studio.domain.render import NewRender, Render, title_of_words
 from studio.engines.base import Image
 from studio.engines.base_video import ClipOrder
@@ -30,6 +31,7 @@ from studio.services.pictures.generation import Generation, PreparedDrawing, ord
 from studio.services.portraits.prepared import LARGEST_SIDE, SMALLEST_SIDE, Portraits
 from studio.services.progress import OnProgress, Progress, told
 from studio.services.sources import MediaSource, Sources
+from studio.services.video.motions import Motions
 from studio.services.video.painting import Painting
 from studio.services.video.request import VideoRequest, checked_video
 
@@ -79,9 +81,11 @@ class Video:
         sources: Sources,
         portraits: Portraits,
         generation: Generation,
+        motions: Motions,
         queue: JobQueue,
         scratch: Path,
     ) -> None:
+        self.motions = motions
         self._store = store
         self._sources = sources
         self._portraits = portraits
@@ -156,6 +160,7 @@ class Video:
         settled, drawing = self._settled(request)
         tell = on_progress or (lambda progress: None)
         self._check_engines(made_by)
+        self._check_motion(made_by, settled, drawing)
         self._scratch.mkdir(parents=True, exist_ok=True)
         out = self._scratch / f"video-{time.time_ns()}{clip_format(settled.format).suffix}"
         curves, poster, speech = (out.with_suffix(suffix) for suffix in (".curves.json", ".jpg", ".speech.json"))
@@ -223,6 +228,7 @@ class Video:
         if request.sound is not None:
             probe(self._sources.path(request.sound))
         drawing = self._generation.prepared(request.of_picture)
+        self._motion(request, drawing)  # what is not there is said now, not after the speech was heard
         for person in drawing.people:
             require_agreement(self._store.identities.get(person), "animate")
         face = request.face_index
@@ -292,6 +298,8 @@ class Video:
             note=lambda recipe: self._recipe(request, drawing, recipe),
             own_lips=request.own_lips,
             on_progress=tell,
+            motion=self._motion(request, drawing),
+            anchored=request.anchored,
         )
         try:
             result = self._maker.make(
@@ -308,13 +316,39 @@ class Video:
 
     # -- keeping ---------------------------------------------------------------------------
 
+    def _motion(self, request: VideoRequest, drawing: PreparedDrawing) -> MotionFiles | None:
+        """Return the motion that a request names; None draws each frame by itself.
+
+        Raises:
+            NotFoundError: it is not there.
+            UserInputError: it is for another family of models.
+        """
+        if not request.motion:
+            return None
+        found = self.motions.resolve(request.motion, drawing.location.family)
+        return found if request.control > 0 else replace(found, control=None)
+
+    def _check_motion(self, made_by: Mapping[str, Any] | None, request: VideoRequest, drawing: PreparedDrawing) -> None:
+        """Refuse to make a clip again with other motion weights.
+
+        Raises:
+            UserInputError: they are others.
+        """
+        found = self._motion(request, drawing)
+        if made_by is not None and found is not None and made_by.get("motion", {}).get("sha256") != found.sha256:
+            raise UserInputError(
+                f"The motion {found.name} is not the one this clip was made with.", "Bring the old weights back."
+            )
+
     def _recipe(self, request: VideoRequest, drawing: PreparedDrawing, of_clip: Mapping[str, Any]) -> dict[str, Any]:
         """Return the recipe of a drawn clip, from that of the rig's."""
         engines = self._portraits.engines
         painter, generator = engines.painter(), engines.generator()
         inputs = {("anchor" if role == "portrait" else role): sha for role, sha in of_clip["inputs"].items()}
+        moving = self._motion(request, drawing)
         return {
             **of_clip,
+            **({} if moving is None else {"motion": {"name": moving.name, "sha256": moving.sha256}}),
             "request": request.model_copy(update={"project_id": None}).model_dump(mode="json"),
             "engines": {
                 **of_clip["engines"],
@@ -434,7 +468,8 @@ def _setup_seconds(seconds: Mapping[str, float]) -> float | None:
 
 def _clip_order(request: VideoRequest, drawing: PreparedDrawing) -> ClipOrder:
     """Return the order for the frames: the anchor's, from a start of which some may change."""
-    return ClipOrder(**asdict(order_of(drawing.request)) | {"denoise": request.change})
+    changed = {"denoise": request.change, "control": request.control}
+    return ClipOrder(**asdict(order_of(drawing.request)) | changed)
 
 
 def _size(drawing: PreparedDrawing) -> tuple[int, int]:

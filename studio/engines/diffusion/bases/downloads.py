@@ -35,7 +35,7 @@ from email.message import Message
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NoReturn
 
-from studio.domain.base_model import BaseModelCard
+from studio.engines.base_diffusion import HubCard
 from studio.engines.media.atomic import atomic_file, disk_error, settle
 from studio.errors import EngineError, NotFoundError, StoreError, UserInputError
 from studio.outside import json_of
@@ -70,7 +70,7 @@ class _Remote:
     digest: str
 
 
-def refuse_offline(card: BaseModelCard, *, offline: bool) -> None:
+def refuse_offline(card: HubCard, *, offline: bool) -> None:
     """Refuse to download where the person said not to.
 
     Raises:
@@ -87,7 +87,7 @@ def refuse_offline(card: BaseModelCard, *, offline: bool) -> None:
 
 
 def download(
-    card: BaseModelCard,
+    card: HubCard,
     folder: Path,
     *,
     token: str | None = None,
@@ -156,7 +156,7 @@ def _fetch_checked(hub: _Hub, remote: _Remote, final: Path, meter: _Meter) -> No
 class _Hub:
     """Talks to one hub about one model."""
 
-    def __init__(self, card: BaseModelCard, base: str, token: str | None, pause_seconds: float) -> None:
+    def __init__(self, card: HubCard, base: str, token: str | None, pause_seconds: float) -> None:
         self._card = card
         self._base = base
         self._pause_seconds = pause_seconds
@@ -312,7 +312,7 @@ class _Meter:
 # -- the folder ---------------------------------------------------------------------------
 
 
-def read_receipt(folder: Path, card: BaseModelCard) -> Mapping[str, Any] | None:
+def read_receipt(folder: Path, card: HubCard) -> Mapping[str, Any] | None:
     """Return the receipt of a finished download whose files are all still there; None otherwise."""
     try:
         receipt = json_of((folder / RECEIPT).read_text(encoding="utf-8"))
@@ -324,7 +324,7 @@ def read_receipt(folder: Path, card: BaseModelCard) -> Mapping[str, Any] | None:
     return receipt if whole and there and "sha256" in receipt else None
 
 
-def write_receipt(folder: Path, card: BaseModelCard, sha256: str) -> None:
+def write_receipt(folder: Path, card: HubCard, sha256: str) -> None:
     """Note that a download is complete.
 
     Args:
@@ -357,7 +357,7 @@ def _here(folder: Path, remote: _Remote) -> int:
     return part.stat().st_size if part.is_file() else 0
 
 
-def _check_room(card: BaseModelCard, folder: Path, needed: int) -> None:
+def _check_room(card: HubCard, folder: Path, needed: int) -> None:
     """Look whether the rest fits.
 
     Raises:

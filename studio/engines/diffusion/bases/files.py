@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from studio.domain.base_model import BaseModelCard
+from studio.engines.base_diffusion import HubCard
 from studio.engines.diffusion.bases import downloads
-from studio.engines.diffusion.bases.inspecting import inspect_base
+from studio.engines.diffusion.bases.header import weights_sha256
+from studio.engines.diffusion.bases.inspecting import component_weights, inspect_base
 from studio.engines.diffusion.bases.wording import wording
 
 
@@ -33,7 +35,24 @@ class DiffusersFiles:
         found = inspect_base(folder, name=card.name, title=card.title)
         downloads.write_receipt(folder, card, found.sha256)
 
-    def downloaded(self, folder: Path, card: BaseModelCard) -> str:
+    def download_motion(
+        self,
+        card: HubCard,
+        folder: Path,
+        *,
+        token: str | None = None,
+        on_progress: downloads.OnBytes | None = None,
+        offline: bool = False,
+    ) -> None:
+        """See `downloads.download`; the receipt that it is complete is written last."""
+        downloads.download(card, folder, token=token, on_progress=on_progress, offline=offline)
+        downloads.write_receipt(folder, card, self.weights_sha256(folder))
+
+    def weights_sha256(self, folder: Path) -> str:
+        """Return the sha256 of the weights in a folder of one network."""
+        return weights_sha256(component_weights(folder)[0])
+
+    def downloaded(self, folder: Path, card: HubCard) -> str:
         """Return the sha256 of the weights of a finished download of this card; "" where there is none."""
         receipt = downloads.read_receipt(folder, card)
         return "" if receipt is None else str(receipt["sha256"])

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.engines.diffusion.bases.inspecting import component_weights, variant_of
 from studio.errors import NotFoundError, UnreadableMediaError, UserInputError
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ def read_motion(folder: Path) -> Any:
         )
     library: Any = MotionAdapter
     try:
-        return library.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        (weights, *_) = component_weights(folder)
+        variant = variant_of(weights) or None  # such as fp16, where the full ones were not fetched
+        return library.from_pretrained(folder, local_files_only=True, use_safetensors=True, variant=variant)
     except (OSError, ValueError, SafetensorError) as exc:
         raise UnreadableMediaError(
             f"The motion weights in {folder.name} cannot be read.", "Fetch them again; pickled files are not read."
