@@ -32,7 +32,13 @@ _UPPER_TEETH, _LOWER_TEETH = 0.55, 0.45  # brightness of the rows as a share of 
 _LINE = 0.16  # how much darker than both rows the line between them is, likewise
 _RING_SHADE = np.float32(0.20)  # light that teeth lose behind lips pushed out to a ring,
 _RING_WARMTH = np.float32(0.45)  # and how much more of it in the colors that the mouth's flesh lacks
-_CONTINUED_MM = 5.0  # own teeth go on this far upward under a raised lip
+_CONTINUED_MM = 9.0  # own teeth and the gum above them go on this far upward under a raised lip
+_TOOTH_MM = 9.5  # from edge to gum: what the photo shows less of it, a raised lip uncovers
+_GUM_FROM_MM = (1.4, 5.5)  # so far above the last seen row the gum begins, at least and at most
+_SCALLOP_MM = 0.5  # by which the gum is higher over teeth and lower between them
+_TOOTH_WIDTH_MM = 7.0  # over which teeth are told from the gaps between them
+_CORNERS, _CORNER_DARK = (0.08, 0.3), 0.5  # of the mouth's width: beside its corners gum lies in the cheek's shade
+_ACROSS = 0.5  # share of the mouth's width along which teeth must be seen: fewer are no row to keep
 
 
 class OwnMouth:
@@ -49,6 +55,7 @@ class OwnMouth:
         self._image, self._opening, self._mm = image, opening, pixels_per_mm
         self._blur = palette.blur_pixels
         self._ring_shade = _RING_SHADE * (palette.tongue / palette.tongue.max()) ** -_RING_WARMTH
+        self._gum = palette.gum
         box = opening.box(4 * pixels_per_mm, image.shape[:2])
         self.shows_upper = self.shows_lower = False
         self.teeth: FloatArray | None = None
@@ -75,6 +82,27 @@ class OwnMouth:
             if len(deep) > 12:
                 luma = deep @ LUMA
                 self.teeth = np.median(deep[luma >= np.percentile(luma, 75)], axis=0).astype(np.float32)
+            self._gum_line = self._find_gum_line(patch, float(palette.teeth @ LUMA))
+
+    def _find_gum_line(self, patch: Array, tooth: float) -> FloatArray:
+        """Return how far above the first seen row of teeth the gum begins along the mouth, millimetres.
+
+        Where the photo shows little of its teeth they go on for longer; between them the gum reaches lower.  # as o.u
+        """
+        o, mm = self._opening, self._mm
+        down = np.linspace(0, 1, _ROWS)
+        v = o.top[:, None] + down * (o.bottom - o.top)[:, None]
+        points = o.origin + o.u[:, None, None] * o.axis + v[..., None] * o.down - self._corner  # (N, rows, 2)
+        luma = (patch @ LUMA).astype(np.float32)
+        seen = cv2.remap(luma, points[..., 0].astype(np.float32), points[..., 1].astype(np.float32), cv2.INTER_LINEAR)
+        middle = slice(len(o.u) // 4, -len(o.u) // 4)
+        height = float(np.median(((seen > _UPPER_TEETH * tooth).mean(1) * o.gap)[middle])) / mm
+        gum = float(np.clip(_GUM_FROM_MM[0] + _TOOTH_MM - height, *_GUM_FROM_MM))
+        row = seen[:, 2 : _ROWS // 2].mean(1)
+        step = max(float(o.u[1] - o.u[0]) / mm, 1e-3)
+        around = cv2.GaussianBlur(row[None], (0, 0), 0.5 * _TOOTH_WIDTH_MM / step)[0]
+        fine = cv2.GaussianBlur(row[None], (0, 0), 0.08 * _TOOTH_WIDTH_MM / step)[0]
+        return np.asarray(gum + _SCALLOP_MM * np.clip((fine - around) / (0.08 * tooth), -1, 1), np.float32)
 
     def _find_split(self, patch: Array, tooth: float) -> tuple[Array, Array]:
         """Find the line between the rows and what lies on either side of it.
@@ -102,8 +130,8 @@ class OwnMouth:
         upper = np.array([profile[k, 2 : row[k] + 1].max() for k in at])
         both = (np.median(upper[_CENTRAL]) > _UPPER_TEETH * tooth) & (np.median(lower[_CENTRAL]) > _LOWER_TEETH * tooth)
         self.shows_lower = bool(found and both)
-        brightest = profile[:, 2 : _ROWS - 4].max(1)
-        self.shows_upper = bool(np.median(brightest[_CENTRAL]) > _UPPER_TEETH * tooth)
+        bright = profile[:, 2 : _ROWS - 4].max(1) > _UPPER_TEETH * tooth
+        self.shows_upper = bool(np.median(bright[_CENTRAL]) > 0 and bright.mean() > _ACROSS)
         share = cv2.GaussianBlur((row / (_ROWS - 1))[None].astype(np.float32), (0, 0), 2)[0]
         return columns, share
 
@@ -159,29 +187,37 @@ class OwnMouth:
                 continue
             x, y = mapped(affine, box)
             shade = 1 - hidden * self._ring_shade
+            gum: Array | None = None
             if part is self._upper:
-                x, y, up = self._continued(x, y, erode + 1.1 * feather)
-                shade = shade * (1 - 0.45 * smoothstep(up / mm, 0.3, 4.0))[..., None]
+                x, y, up, gum, ends = self._continued(x, y, erode + 1.1 * feather)
+                shade = shade * (1 - 0.45 * smoothstep(up / mm, 0.3, 4.0) - ends)[..., None]
             inside = np.clip((cv2.remap(self._depth, x - x0, y - y0, cv2.INTER_LINEAR) - erode) / feather, 0, 1)
             alpha = inside * cv2.remap(part, x - x0, y - y0, cv2.INTER_LINEAR) * (share * (1 - 0.2 * hidden))
-            photo = cv2.remap(self._image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+            photo: Array = cv2.remap(self._image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+            if gum is not None:
+                photo += (self._gum - photo) * gum[..., None]
             color = color + (photo * shade - color) * alpha[..., None]
         return np.asarray(color, np.float32)
 
-    def _continued(self, x: FloatArray, y: FloatArray, rim: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Let the first row of own teeth or gum go on above the photo's own lip.
+    def _continued(
+        self, x: FloatArray, y: FloatArray, rim: float
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Let the first row of own teeth go on above the photo's own lip, and gum above that.
 
         Returns:
-            x, y in the photo, and by how much they were taken from further down, pixels.
+            x, y in the photo, by how much they were taken from further down, pixels, the share of gum there, 0..1, and
+            the light that it loses beside the photo's corners.
         """
-        o = self._opening
+        o, mm = self._opening, self._mm
         u, v = o.axes_at(x, y)
         first = np.interp(u, o.u, o.top + np.minimum(0.5 * o.gap, rim))
-        up = np.where((u > o.u[0]) & (u < o.u[-1]), np.clip(first - v, 0, _CONTINUED_MM * self._mm), 0)
-        return (
-            np.asarray(x - up * o.axis[1], np.float32), np.asarray(y + up * o.axis[0], np.float32),
-            np.asarray(up, np.float32),
-        )  # fmt: skip
+        up = np.where((u > o.u[0]) & (u < o.u[-1]), np.clip(first - v, 0, _CONTINUED_MM * mm), 0)
+        gum = smoothstep(up / mm - np.interp(u, o.u, self._gum_line), -0.25, 0.25)
+        beside = np.minimum(u - o.u[0], o.u[-1] - u) / (o.u[-1] - o.u[0])
+        ends = _CORNER_DARK * (1 - smoothstep(beside, *_CORNERS)) * smoothstep(up / mm, 0.2, 1.5)
+        parts = (x - up * o.axis[1], y + up * o.axis[0], up, gum, ends)
+        a, b, c, d, e = (np.asarray(part, np.float32) for part in parts)
+        return a, b, c, d, e
 
 
 def _smoothest_path(gain: Array, bend: float = 0.06) -> NDArray[np.intp]:

@@ -400,6 +400,28 @@ def test_a_dark_open_mouth_has_no_teeth_of_its_own():
     assert own.share(3.0) == 0.0
 
 
+def test_a_raised_lip_shows_gum_above_own_teeth_instead_of_longer_teeth():
+    picture, opening = mouth_picture([(1.0, 225.0)])
+    own = OwnMouth(picture, opening, 3.0, PALETTE)
+    rest = np.eye(3)[:, :2]
+    box = (60, 15, 180, 60)
+    shown = own.lay_over(np.zeros((45, 120, 3), np.float32), box, rest, rest, moved_mm=6.0, rounded=0.0)
+    teeth, gum = shown[48 - 15, 60], shown[32 - 15, 60]  # three millimetres below the photo's own lip and above it
+    assert np.ptp(teeth) < 3  # as gray as they were painted
+    assert teeth.mean() > 150
+    assert gum[0] > 1.4 * gum[1]
+    assert 30 < gum.mean() < 0.6 * teeth.mean()
+
+
+def test_a_mouth_that_shows_a_tooth_or_two_gets_a_whole_row():
+    """A block of own teeth in an otherwise dark mouth is no row that could be kept."""
+    picture, opening = mouth_picture([(1.0, 40.0)])
+    picture[45:60, 86:154] = 225.0
+    own = OwnMouth(picture, opening, 3.0, PALETTE)
+    assert not own.shows_upper
+    assert own.share(3.0) == 0.0
+
+
 def test_a_laughing_photos_teeth_stay_on_the_skull_while_the_jaw_drops(portrait, photo, face):
     """The teeth of the photo are seen once, where they were, with dark below them."""
     marks = face.landmarks
