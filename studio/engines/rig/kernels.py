@@ -356,7 +356,7 @@ def premultiply(image: Array, alpha: Array, color: Array, plate: Array, slack: f
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def limit_slope(depth: Array, fixed: Array, step: float) -> None:
+def limit_slope(depth: Array, fixed: Array, across: float, down: float) -> None:
     """Pull free cells towards the fixed ones until no neighbors differ by more than `step` per cell.
 
     A distance transform of what the fixed cells allow, in two sweeps there and back.
@@ -364,9 +364,10 @@ def limit_slope(depth: Array, fixed: Array, step: float) -> None:
     Args:
         depth: read and written.  # (h, w) float32
         fixed: 1 where the depth stays.  # (h, w) uint8
-        step: largest difference between neighbors.
+        across, down: largest difference between neighbors beside and below each other.
     """
     h, w = depth.shape
+    both = np.sqrt(across * across + down * down)
     low = np.full((h, w), -1e30, np.float32)
     high = np.full((h, w), 1e30, np.float32)
     for y in range(h):
@@ -380,11 +381,11 @@ def limit_slope(depth: Array, fixed: Array, step: float) -> None:
         for n in range(h * w):
             at = h * w - 1 - n if back else n
             y, x = at // w, at % w
-            for j, i, s in ((sign, -1, 1.4142135), (sign, 0, 1.0), (sign, 1, 1.4142135), (0, sign, 1.0)):
+            for j, i, step in ((sign, -1, both), (sign, 0, down), (sign, 1, both), (0, sign, across)):
                 ny, nx = y + j, x + i
                 if 0 <= ny < h and 0 <= nx < w:
-                    low[y, x] = max(low[y, x], low[ny, nx] - np.float32(s * step))
-                    high[y, x] = min(high[y, x], high[ny, nx] + np.float32(s * step))
+                    low[y, x] = max(low[y, x], low[ny, nx] - np.float32(step))
+                    high[y, x] = min(high[y, x], high[ny, nx] + np.float32(step))
     for y in range(h):
         for x in range(w):
             if not fixed[y, x]:

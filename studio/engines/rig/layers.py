@@ -38,6 +38,7 @@ EAR_PLANE_Z = -0.62  # decimetres behind the eyes: hair and outline turn as if a
 SHOULDER_SHARE = 0.06  # of the head's motion that the shoulders follow
 NEIGHBOURS = 6
 STEEPEST = 1.7  # depth over width of the card: a steeper sheet folds over itself in a turn of 20 degrees
+STEEPEST_DOWN = 2.8  # below the chin, which covers its folds in a nod; on a flatter sheet the neck leans with a turn
 SLACK = 40.0  # gray levels by which the person's color may bend so that the unmoved picture is the photo
 UNLIKE = (2.0, 10.0)  # gray levels from the completed background: below, a mixed pixel is background itself
 OUTLINE = (0.02, 0.10)  # of the eye distance: what lies nearer to the person is its outline's, beyond it is ground
@@ -311,7 +312,7 @@ def _card_depth(
     outlines, _ = cv2.findContours(tag, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(hull, outlines, -1, 1, -1)
     depth = np.where(hull > 0, inside, plane_depth).astype(np.float32)
-    kernels.limit_slope(depth, hull, float(STEEPEST / scale[0]))
+    kernels.limit_slope(depth, hull, STEEPEST / float(scale[0]), STEEPEST_DOWN / float(scale[1]))
     pixel = fit.eye_distance * scale[0]  # of the eye distance, in samples
     soft = cv2.GaussianBlur(depth, (0, 0), max(0.06 * pixel, 0.8))
     own = np.clip(cv2.distanceTransform(hull, cv2.DIST_L2, 3) / (0.12 * pixel), 0, 1)

@@ -29,6 +29,7 @@ from studio.engines.rig.fit import HeadFit, rotation_of
 from studio.engines.rig.lips import CornerSink, LipContact, SeamPull
 from studio.engines.rig.model import head_model
 from studio.engines.rig.mouth import Mouth
+from studio.engines.rig.outline import even_depth
 from studio.engines.rig.spectacles import Spectacles
 from studio.engines.rig.teeth import rounding_of
 from studio.engines.rig.turning import PoseMeasure, TurnGauge
@@ -87,7 +88,8 @@ class RigPortrait:
         self._mesh = fit.camera.project(self._own_vertices)  # (V, 3) the photo's own
         self._drawn, face_mask = self._drawable(image.shape[:2])
         self._stiff, self._lift_of_frame = self._worn(face.landmarks)
-        self._mesh[:, 2] += self._lift_of_frame
+        self._lifted = self._lift_of_frame + even_depth(asset, self._mesh, self._drawn, self._inside, fit.eye_distance)
+        self._mesh[:, 2] += self._lifted
         photo = image.astype(np.float32)
         self._layers = layers.split(image, matte, face_mask, self._lobes(), fit.eye_distance)
         self._source = self._layers.person.copy()
@@ -165,6 +167,7 @@ class RigPortrait:
         oval = np.zeros(shape, np.uint8)
         outline = cv2.convexHull(self._asset.landmarks(mesh)[list(FACE_OVAL), :2].round().astype(np.int32))
         cv2.fillConvexPoly(oval, outline, 1)
+        self._inside = depth
         return layers.smoothstep(depth, 0, FEATHER).astype(np.float32), (mask & oval) > 0
 
     def _worn(self, landmarks: Array) -> tuple[FloatArray, FloatArray]:
@@ -327,7 +330,7 @@ class RigPortrait:
         vertices = self._contact.apply(self._shape(state.weights), lip_seal)
         if self._stiff.any():
             vertices = vertices + (self._own_vertices - vertices) * self._stiff
-        mesh = self._place(vertices, head, breath, self._lift_of_frame)
+        mesh = self._place(vertices, head, breath, self._lifted)
         card = self._place_card(vertices, head, breath)
         self._draw_maps(vertices, mesh, card)
         self._edit_eyes(state.weights)

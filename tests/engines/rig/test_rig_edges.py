@@ -12,6 +12,7 @@ import pytest
 from benchmarks.pose_reading import PoseReader
 from studio.domain.expression import ExpressionEdit, resolve
 from studio.engines.rig import kernels, layers, matting, plate
+from studio.engines.rig.outline import even_depth
 from studio.engines.rig.spectacles import Spectacles
 from studio.factory.preview_base import drawing, people
 
@@ -344,3 +345,26 @@ def test_cells_without_the_person_are_not_drawn():
     np.testing.assert_array_equal(inside, expected)
     for rim in (full[0], full[-1], full[:, 0], full[:, -1]):
         assert rim.all()
+
+
+def test_a_dip_in_the_outline_of_a_cheek_is_no_pouch_when_it_turns(portrait):
+    """The fit is least sure of depth there; what it has dented is lifted again, and the face beside it stays."""
+    asset, eye = portrait._asset, portrait._fit.eye_distance
+    height, inside = asset.mean[:, 1], portrait._inside
+    dented = portrait._mesh.copy()
+    dented[:, 2] -= 0.2 * eye * np.exp(-(((height + 0.55) / 0.1) ** 2))
+    lift = even_depth(asset, dented, portrait._drawn, inside, eye)
+    drawn = np.unique(portrait._drawn)
+    there = drawn[np.abs(height[drawn] + 0.55) < 0.05]
+    assert lift[there[inside[there] < 0.03]].mean() > 0.09 * eye
+    assert not lift[there[inside[there] > 0.35]].any()
+
+
+def test_a_turned_head_leaves_its_neck_where_it_is(portrait):
+    """The throat lies well behind the chin; hung on it, the neck leans over with every turn."""
+    chin = portrait._asset.landmarks(portrait._mesh)[152]
+    card = portrait._card.points
+    eye = portrait._fit.eye_distance
+    below = (np.abs(card[:, 0] - chin[0]) < 0.15 * eye) & (np.abs(card[:, 1] - chin[1] - 0.22 * eye) < 0.06 * eye)
+    assert below.any()
+    assert (chin[2] - card[below, 2]).mean() > 0.45 * eye
