@@ -74,7 +74,7 @@ def of_performance(performance: Performance, mouth: MouthResponse) -> Choreograp
         turn,
         rate,
         BROW_PER_WEIGHT * raised,
-        mouth_checks.blinks(performance, mouth).per_minute,
+        mouth_checks.blinks(performance).per_minute,
         drawn @ mouth.width_per_weight_mm / EYE_CORNERS_MM,
         opening / EYE_CORNERS_MM,
     )

@@ -195,14 +195,13 @@ class Blinks:
     contact: float
 
 
-def blinks(performance: Performance, mouth: MouthResponse) -> Blinks:
+def blinks(performance: Performance) -> Blinks:
     """Measure the blinks of a performance."""
     lids = performance.weights[:, INDEX["eyeBlinkLeft"]]
-    meeting = float(mouth.blink_contact[0])
     found = [(a, b) for a, b in runs(lids > 0.5 * lids.max()) if b > a] if lids.max() > 0.2 else []
     starts = np.array([a for a, _ in found]) / performance.frame_rate_hz
     gaps = np.diff(starts)
-    contact = np.mean([(lids[a:b] >= meeting - 0.005).any() for a, b in found]) if found else 0.0
+    contact = np.mean([(lids[a:b] >= 0.995).any() for a, b in found]) if found else 0.0
     skew = float(np.mean(((gaps - gaps.mean()) / gaps.std()) ** 3)) if len(gaps) > 2 else float("nan")
     variation = float(gaps.std() / gaps.mean()) if len(gaps) > 2 else float("nan")
     return Blinks(60 * len(found) / performance.duration_seconds, variation, skew, float(contact))

@@ -127,7 +127,7 @@ def _checks(speech: PocketsphinxSpeech, spoken: Sequence[Recording], mouth: Mout
             "T10 silence mm": still_mm,
             "T10 silence weight": still_weight,
         }
-    out["T11"] = asdict(mouth_checks.blinks(performance, mouth))
+    out["T11"] = asdict(mouth_checks.blinks(performance))
     out["T12"] = asdict(mouth_checks.head(performance))
     out["T8 closed on another clip's phones"] = _crossed(speech, spoken, aligned, mouth)
     out["T14"] = _paths_agree(speech, together, analysis, mouth)

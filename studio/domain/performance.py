@@ -136,7 +136,7 @@ class Performance:
 
 @dataclass(frozen=True)
 class MouthResponse:
-    """How one fitted head's mouth and lids answer to ARKit weights (linear).
+    """How one fitted head's mouth answers to ARKit weights (linear).
 
     A mouth shape is authored in millimetres and solved on the head it will be
     shown on, because the same weight opens different meshes by different
@@ -150,7 +150,6 @@ class MouthResponse:
         lower_lip_mm, lower_lip_per_weight_mm: height of the lower lip's top above
             the upper incisor edge.
         protrusion_per_weight_mm: forward travel of the lips.  # (52,)
-        blink_contact: eyeBlink weight at which the lids meet, left and right.  # (2,)
         own: the photo's own fitted weights.  # (52,)
     """
 
@@ -161,5 +160,4 @@ class MouthResponse:
     lower_lip_mm: float
     lower_lip_per_weight_mm: FloatArray
     protrusion_per_weight_mm: FloatArray
-    blink_contact: FloatArray
     own: FloatArray

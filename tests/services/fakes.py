@@ -86,7 +86,7 @@ class FakePortrait:
         self.own_weights = np.zeros(52, np.float32)
         self.own_weights[INDEX["mouthSmileLeft"]] = 0.25
         none = np.zeros(52, np.float32)
-        self.mouth = MouthResponse(0.0, none, 50.0, none, 0.0, none, none, np.ones(2, np.float32), self.own_weights)
+        self.mouth = MouthResponse(0.0, none, 50.0, none, 0.0, none, none, self.own_weights)
         self.alive = weakref.WeakSet()
         self.most_alive = 0
         self.drawn = 0

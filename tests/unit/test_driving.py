@@ -22,7 +22,7 @@ def mouth(own: np.ndarray | None = None) -> MouthResponse:
     per = none.copy()
     per[JAW], per[INDEX["mouthClose"]] = 36.0, -36.0
     start = none.copy() if own is None else own.astype(np.float32)
-    return MouthResponse(0.0, per, 50.0, none, 0.0, none, none, np.ones(2, np.float32), start)
+    return MouthResponse(0.0, per, 50.0, none, 0.0, none, none, start)
 
 
 def still_face(frames: int = 50, shots: int = 1) -> TrackedFace:

@@ -231,7 +231,7 @@ def paint(
                         c *= 1.0 - 0.05 * root
                     elif k == 2:
                         c *= 1.0 - 0.11 * root
-                    tint = 1.0 + dim * (0.10 if k == 0 else (-0.04 if k == 1 else -0.12))
+                    tint = 1.0 + dim * (0.18 if k == 0 else (-0.09 if k == 1 else -0.12))
                     c = (c + (gum[k] - c) * tooth[1]) * light * (1.0 + shine) * tint
                     color[k] += (max(c, 0.8 * throat[k]) - color[k]) * alpha
             for k in range(3):

@@ -34,7 +34,7 @@ _RING_SHADE = np.float32(0.20)  # light that teeth lose behind lips pushed out t
 _RING_WARMTH = np.float32(0.45)  # and how much more of it in the colors that the mouth's flesh lacks
 _CONTINUED_MM = 9.0  # own teeth and the gum above them go on this far upward under a raised lip
 _TOOTH_MM = 9.5  # from edge to gum: what the photo shows less of it, a raised lip uncovers
-_GUM_FROM_MM = (1.4, 5.5)  # so far above the last seen row the gum begins, at least and at most
+_GUM_FROM_MM = (0.5, 2.2)  # so far above the photo's own lip the gum begins, at least and at most
 _SCALLOP_MM = 0.5  # by which the gum is higher over teeth and lower between them
 _TOOTH_WIDTH_MM = 7.0  # over which teeth are told from the gaps between them
 _CORNERS, _CORNER_DARK = (0.08, 0.3), 0.5  # of the mouth's width: beside its corners gum lies in the cheek's shade
@@ -70,6 +70,7 @@ class OwnMouth:
         inside = ((v > top) & (v < bottom)).astype(np.uint8)
         self._depth = cv2.distanceTransform(inside, cv2.DIST_L2, 5).astype(np.float32)
         columns, split = self._find_split(patch, float(palette.teeth @ LUMA))
+        self._gum_line = self._find_gum_line(patch, float(palette.teeth @ LUMA))
         cut = np.interp(u, columns, split) if self.shows_lower else np.full(u.shape, 2.0)
         line = top + cut * (bottom - top)
         soft = 0.5 * pixels_per_mm
@@ -82,10 +83,9 @@ class OwnMouth:
             if len(deep) > 12:
                 luma = deep @ LUMA
                 self.teeth = np.median(deep[luma >= np.percentile(luma, 75)], axis=0).astype(np.float32)
-            self._gum_line = self._find_gum_line(patch, float(palette.teeth @ LUMA))
 
     def _find_gum_line(self, patch: Array, tooth: float) -> FloatArray:
-        """Return how far above the first seen row of teeth the gum begins along the mouth, millimetres.
+        """Return how far above the photo's own lip the gum begins along the mouth, millimetres.
 
         Where the photo shows little of its teeth they go on for longer; between them the gum reaches lower.  # as o.u
         """
@@ -190,7 +190,8 @@ class OwnMouth:
             gum: Array | None = None
             if part is self._upper:
                 x, y, up, gum, ends = self._continued(x, y, erode + 1.1 * feather)
-                shade = shade * (1 - 0.45 * smoothstep(up / mm, 0.3, 4.0) - ends)[..., None]
+                deeper = 0.45 - 0.35 * gum  # of the light, under the lip; gum is dark by itself
+                shade = shade * (1 - deeper * smoothstep(up / mm, 0.3, 4.0) - ends)[..., None]
             inside = np.clip((cv2.remap(self._depth, x - x0, y - y0, cv2.INTER_LINEAR) - erode) / feather, 0, 1)
             alpha = inside * cv2.remap(part, x - x0, y - y0, cv2.INTER_LINEAR) * (share * (1 - 0.2 * hidden))
             photo: Array = cv2.remap(self._image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
@@ -212,7 +213,7 @@ class OwnMouth:
         u, v = o.axes_at(x, y)
         first = np.interp(u, o.u, o.top + np.minimum(0.5 * o.gap, rim))
         up = np.where((u > o.u[0]) & (u < o.u[-1]), np.clip(first - v, 0, _CONTINUED_MM * mm), 0)
-        gum = smoothstep(up / mm - np.interp(u, o.u, self._gum_line), -0.25, 0.25)
+        gum = smoothstep((up - rim) / mm - np.interp(u, o.u, self._gum_line), -0.25, 0.25)
         beside = np.minimum(u - o.u[0], o.u[-1] - u) / (o.u[-1] - o.u[0])
         ends = _CORNER_DARK * (1 - smoothstep(beside, *_CORNERS)) * smoothstep(up / mm, 0.2, 1.5)
         parts = (x - up * o.axis[1], y + up * o.axis[0], up, gum, ends)

@@ -118,10 +118,10 @@ def _colors(
     if saturation < 0.12:
         saturation = 0.0
     light = np.clip(skin / max(float(skin @ LUMA), 1.0) / _TYPICAL_SKIN, 0.6, 1.35) ** 0.65
-    enamel = np.array([1.05, 1.0, 0.88]) * light
+    enamel = np.array([1.08, 1.0, 0.91]) * light
     # Whatever the paint or the light: teeth are never cooler than gray, and yellow rather than green.
     enamel[2] = np.clip(enamel[2], 0.62 * enamel[1], 0.96 * enamel[1])
-    least = 1.06 + 0.4 * max(0.88 - enamel[2] / enamel[1], 0.0)
+    least = 1.09 + 0.4 * max(0.88 - enamel[2] / enamel[1], 0.0)
     enamel[0] = np.clip(enamel[0], least * enamel[1], 1.25 * enamel[1])
 
     def toned(color: Array, luma: float, share: float = 1.0) -> FloatArray:

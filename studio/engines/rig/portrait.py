@@ -22,7 +22,7 @@ from studio.domain.performance import MouthResponse
 from studio.domain.pose import LIMIT_DEGREES, SAFE_DEGREES, HeadPose
 from studio.engines.base import HeadModel, Image, Matte
 from studio.engines.rig import kernels, layers
-from studio.engines.rig.asset import FACE_OVAL, INNER_LIP_PAIRS, HeadAsset
+from studio.engines.rig.asset import FACE_OVAL, INNER_LIP_PAIRS, INNER_LIP_RING, HeadAsset
 from studio.engines.rig.condition import HeadMaps
 from studio.engines.rig.eyes import LidMotion, eye_patches
 from studio.engines.rig.fit import HeadFit, rotation_of
@@ -41,6 +41,8 @@ PIVOT = np.array([0.0, -1.2, -0.85])  # decimetres: the top of the neck, behind 
 FACING = 0.26  # what turns further away is left to the card, which cannot fold over
 FEATHER = 0.07  # of the eye distance: how far inside its outline the face passes over into the card
 FOLD = 0.04  # of the eye distance: neighbors from further apart in the photo are two sides of a fold
+LIP_FOLD, LEAST_FOLD = 0.014, 2.4  # likewise between the lips, and in pixels at least: skin drawn in is no fold
+LIP_MARGIN = 0.06  # of the eye distance, around the inner lips
 MOUTH_CORNER = 0.07  # of the eye distance: around a corner of the mouth, where lips fold into slivers
 STRAY = 0.006  # of the eye distance: a pixel that comes from further away than its neighbors is a sliver's
 SETTLED = 3.0  # degrees of head turn over which the photo's own ground gives way to the completed one
@@ -206,7 +208,7 @@ class RigPortrait:
         return keep[:, None]
 
     def _response(self) -> MouthResponse:
-        """Measure the fitted head's mouth and lids in millimetres."""
+        """Measure the fitted head's mouth in millimetres."""
         a, mm = self._asset, self._asset.millimetres_per_unit
         marks = a.landmarks(self._fit.neutral)
         basis = a.actions_at_landmarks
@@ -218,8 +220,8 @@ class RigPortrait:
             lower_lip_mm=(float(marks[14, 1]) - self._mouth.teeth.edge_y) * mm,
             lower_lip_per_weight_mm=(basis[:, 14, 1] * mm).astype(np.float32),
             protrusion_per_weight_mm=((basis[:, 13, 2] + basis[:, 14, 2]) / 2 * mm).astype(np.float32),
-            blink_contact=np.ones(2, np.float32), own=self.own_weights,
-        )  # fmt: skip
+            own=self.own_weights,
+        )
 
     def _mesh_contact(self) -> dict[str, float]:
         """Return the weight at which the lids of the mesh meet, of each side: most people's long before 1."""
@@ -336,6 +338,7 @@ class RigPortrait:
         self._edit_eyes(state.weights)
         kernels.look_up(self._maps, self._tag, self._source, self._layers.pad, np.ascontiguousarray(plate), self._rgba)
         kernels.soften_folds(self._maps, self._tag, FOLD * self._fit.eye_distance, self._rgba)
+        self._soften_lips(mesh[:, :2] - [x0, y0])
         self._mouth.draw(
             vertices, mesh, state.weights, lambda points: self._place(points, head, breath), self._rgba[..., :3],
             (x0, y0),
@@ -435,6 +438,23 @@ class RigPortrait:
         self._depth.fill(-1e30)
         kernels.rasterize_over(mesh - corner, self._drawn, 2, source, self._cover, self._depth, self._tag, self._maps)
         self._calm_corners(mesh[:, :2] - corner[:2])
+
+    def _soften_lips(self, points: Array) -> None:
+        """Smooth where one lip lies before the other: the fold is short, but it lies between light and dark.
+
+        Args:
+            points: the mesh in the maps, pixels.  # (V, 2)
+        """
+        lips = self._asset.landmarks(points)[list(INNER_LIP_RING)]
+        margin = LIP_MARGIN * self._fit.eye_distance
+        x0, y0 = np.clip(np.floor(lips.min(0) - margin).astype(int), 0, None)
+        x1, y1 = np.clip(np.ceil(lips.max(0) + margin).astype(int), 0, None)
+        parts = (self._maps, self._tag, self._rgba)
+        maps, tag, rgba = (np.ascontiguousarray(part[y0:y1, x0:x1]) for part in parts)
+        if min(tag.shape) < 5:
+            return
+        kernels.soften_folds(maps, tag, max(LIP_FOLD * self._fit.eye_distance, LEAST_FOLD), rgba)
+        self._rgba[y0:y1, x0:x1] = rgba
 
     def _calm_corners(self, points: Array) -> None:
         """Take single pixels out of the maps that point elsewhere than all around them, at the corners of the mouth.

@@ -72,7 +72,7 @@ def blinks(
                 shut[nearest] = 1.0  # the lids meet in a frame, not between two
         blink = INDEX["eyeBlink" + name]
         base = mouth.own[blink] + face[:, blink]
-        out[:, blink] = shut * np.clip(mouth.blink_contact[side] - base, 0, 1)
+        out[:, blink] = shut * np.clip(1 - base, 0, 1)
     return out
 
 

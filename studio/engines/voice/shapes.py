@@ -212,7 +212,6 @@ AVERAGE_MOUTH = MouthResponse(
     protrusion_per_weight_mm=_average(
         pucker=7.9, close=7.2, jawForward=4.5, funnel=2.0, shrugLower=2.0, rollLower=-2.1, rollUpper=-4.3, jawOpen=-9.0,
     ),
-    blink_contact=np.ones(2, np.float32),
     own=np.zeros(len(ARKIT_NAMES), np.float32),
 )  # fmt: skip
 """The average head of the embedded engine, for curves without a portrait (docs/talking_mouth.md)."""

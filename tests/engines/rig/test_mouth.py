@@ -342,6 +342,21 @@ def test_a_smile_folds_the_cheek_without_a_streak_of_light(shut):
     assert 0.90 < light.min() < 0.98  # .86 before; a fold there is
 
 
+def test_one_lip_before_the_other_ends_softly(shut):
+    """Pursed lips fold by a few pixels of the photo only: drawn with one sample per pixel they met in steps."""
+    drawn(shut, mouthPucker=0.8)
+    eye = shut._fit.eye_distance
+    points = shut._mesh[:, :2] - shut._box[:2]
+    x, y = shut._asset.landmarks(points)[13].round().astype(int)
+    shut._tag[:] = 1
+    shut._maps[..., 0], shut._maps[..., 1] = np.meshgrid(*(np.arange(n) for n in shut._tag.shape[::-1]))
+    shut._maps[y:, :, 1] += 0.025 * eye  # the lower lip comes from further down
+    shut._rgba[:y], shut._rgba[y:] = 40.0, 200.0
+    shut._soften_lips(points)
+    assert 60 < shut._rgba[y - 1, x, 0] < shut._rgba[y, x, 0] < 180
+    assert shut._rgba[y - 1, 2, 0] == 40  # beside the mouth nothing is smoothed
+
+
 # -- tongue -------------------------------------------------------------------
 
 
@@ -355,6 +370,12 @@ def test_tongue_comes_out_over_the_lower_lip(shut, shut_face):
     assert np.abs(with_tongue[below].astype(int) - without[below]).mean() > 12
     color = with_tongue[below].reshape(-1, 3).mean(0)
     assert color[0] > 1.25 * color[1]
+
+
+def test_invented_teeth_are_warm_enough_not_to_look_green_between_red_lips(shut):
+    teeth = shut._mouth._palette.teeth
+    assert teeth[0] > 1.08 * teeth[1]
+    assert teeth[2] < teeth[1]
 
 
 # -- the photo's own mouth ------------------------------------------------------
@@ -420,6 +441,9 @@ def test_a_mouth_that_shows_a_tooth_or_two_gets_a_whole_row():
     own = OwnMouth(picture, opening, 3.0, PALETTE)
     assert not own.shows_upper
     assert own.share(3.0) == 0.0
+    still = np.eye(3)[:, :2]
+    shown = own.lay_over(np.zeros((60, 160, 3), np.float32), (40, 40, 200, 100), still, still, 0.5, 0.0)
+    assert shown[52 - 40, 120 - 40].mean() > 120  # seen as long as the lips have hardly moved
 
 
 def test_a_laughing_photos_teeth_stay_on_the_skull_while_the_jaw_drops(portrait, photo, face):

@@ -26,8 +26,8 @@ def edited(portrait, **values):
 def shut(portrait, share=1.0):
     """Draw lids that have gone a share of their way to contact."""
     weights = portrait.own_weights.copy()
-    for side, contact in zip(("Left", "Right"), portrait.mouth.blink_contact, strict=True):
-        weights[INDEX[f"eyeBlink{side}"]] += share * (contact - weights[INDEX[f"eyeBlink{side}"]])
+    for side in ("Left", "Right"):
+        weights[INDEX[f"eyeBlink{side}"]] += share * (1 - weights[INDEX[f"eyeBlink{side}"]])
     return portrait.render(FaceState(weights))
 
 

@@ -109,13 +109,12 @@ def eye_opening(analyser, picture):
     return float(np.linalg.norm(marks[159, :2] - marks[145, :2]) / np.linalg.norm(marks[33, :2] - marks[133, :2]))
 
 
-def test_lids_meet_at_the_contact_weight_and_go_no_further(portrait, photo, analyser):
-    contact = float(portrait.mouth.blink_contact[1])
+def test_lids_meet_at_weight_one_and_go_no_further(portrait, photo, analyser):
     weights = portrait.own_weights.copy()
-    weights[INDEX["eyeBlinkRight"]] = contact
+    weights[INDEX["eyeBlinkRight"]] = 1.0
     shut = portrait.render(FaceState(weights, HeadPose()))
     weights = weights.copy()
-    weights[INDEX["eyeBlinkRight"]] = 1.0
+    weights[INDEX["eyeBlinkRight"]] = 1.4
     beyond = portrait.render(FaceState(weights, HeadPose()))
     assert eye_opening(analyser, shut) < 0.45 * eye_opening(analyser, photo)
     x0, y0, x1, y1 = portrait._eyes[0].x0, portrait._eyes[0].y0, portrait._eyes[0].x1, portrait._eyes[0].y1

@@ -131,8 +131,7 @@ def test_mouth_is_still_in_silence(speech, minute, head):  # T10
 def test_blinks_are_human_also_when_still(speech, minute, amounts):  # T11
     sound, analysis = minute
     found = [
-        checks.blinks(speech.perform(sound, analysis, AVERAGE_MOUTH, seed=seed, amounts=amounts), AVERAGE_MOUTH)
-        for seed in range(6)
+        checks.blinks(speech.perform(sound, analysis, AVERAGE_MOUTH, seed=seed, amounts=amounts)) for seed in range(6)
     ]
     assert all(25 <= f.per_minute <= 60 for f in found)
     assert all(f.contact >= 0.95 for f in found)
