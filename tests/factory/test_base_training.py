@@ -199,10 +199,9 @@ def test_shipped_classifier_reads_renders(pictures: np.ndarray) -> None:
     figures = accuracy(read_attributes(model, pictures), wanted)
     plain = ("hair_color", "hair_length", "skin", "glasses", "beard", "background", "light")
     assert {n: figures[n] for n in plain if figures[n] <= 0.93} == {}
-    # Small things at 64 pixels; the judge is weaker here, which the benchmark reports beside its judgments. Age says
-    # little there since old faces are no caricatures any more.
+    # The judge is weaker here, which the benchmark reports beside its judgments: old faces are no caricatures.
     assert figures["expression"] > 0.9, figures
-    assert figures["age"] > 0.7, figures
+    assert figures["age"] > 0.78, figures
     assert judge.HELD_OUT_SEED != 77
 
 
