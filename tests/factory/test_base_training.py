@@ -181,7 +181,7 @@ def test_classifier_learns_and_is_read_back(tmp_path: Path) -> None:
     assert all(0 <= v <= 1 for v in figures.values())
     train_classifier(file, work_folder=tmp_path, codec=CODEC, renders=16, rounds=1, held_out=8, start=file)
     again = load_classifier(file)
-    found = read_attributes(again, np.zeros((3, 64, 64, 3), np.uint8), batch=2)
+    found = read_attributes(again, np.zeros((3, 256, 256, 3), np.uint8), batch=2)
     assert len(found) == 3
     assert all(f[n] in ATTRIBUTES[n] for f in found for n in ATTRIBUTES)
     assert accuracy([{"skin": "pale"}, {"skin": "tan"}], [{"skin": "pale"}, {"skin": "pale"}]) == {"skin": 0.5}
