@@ -18,7 +18,18 @@ from tests.engines.vision.conftest import MODELS, ROOT
 
 ASSETS = ROOT / "assets"
 REFERENCE = Path(__file__).with_name("reference.npz")
-OWN_WORK = ("base/", "codec/", "css/", "icons/", "speech/", "login.html", "window.js", "SOURCES.md", "models/NOTICE")
+OWN_WORK = (
+    "models/rendered_faces",
+    "base/",
+    "codec/",
+    "css/",
+    "icons/",
+    "speech/",
+    "login.html",
+    "window.js",
+    "SOURCES.md",
+    "models/NOTICE",
+)
 
 
 @pytest.mark.parametrize("name", list(MODEL_FILES))
