@@ -19,17 +19,9 @@ from tests.engines.vision.conftest import MODELS, ROOT
 ASSETS = ROOT / "assets"
 REFERENCE = Path(__file__).with_name("reference.npz")
 OWN_WORK = (
-    "models/rendered_faces",
-    "base/",
-    "codec/",
-    "css/",
-    "icons/",
-    "speech/",
-    "login.html",
-    "window.js",
-    "SOURCES.md",
-    "models/NOTICE",
-)
+    "base/", "css/", "icons/", "speech/", "login.html", "window.js", "SOURCES.md", "models/NOTICE",
+    "models/rendered_faces.safetensors",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", list(MODEL_FILES))
