@@ -63,7 +63,7 @@ def guarded(call: Callable[[], Any], output: Output | None = None, given: Sequen
     except typer.Exit as end:
         return end.exit_code
     except typer.TyperException as error:
-        output.error(UserInputError(error.format_message(), "`studio --help` lists the commands."))
+        output.error(UserInputError(error.format_message(), _where_to_read(error)))
         return 2
     except (KeyboardInterrupt, typer.Abort):
         what = next((word for word in given if not word.startswith("-")), "")
@@ -79,6 +79,15 @@ def guarded(call: Callable[[], Any], output: Output | None = None, given: Sequen
             StudioError(f"This is a bug ({type(exc).__name__}: {exc}).", f"Details: {_bug_report(exc, given)}")
         )
         return 1
+
+
+def _where_to_read(error: typer.TyperException) -> str:
+    """Name the help of the command that was meant; where none was found, the list of all."""
+    context = getattr(error, "ctx", None)
+    if context is None or context.parent is None:
+        return "`studio --help` lists the commands."
+    kind = "its commands" if hasattr(context.command, "commands") else "what it takes"
+    return f"`{context.command_path} --help` lists {kind}."
 
 
 def _bug_report(exc: Exception, given: Sequence[str]) -> Path:

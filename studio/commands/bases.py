@@ -185,7 +185,7 @@ def motion_list(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         entries = studio.video.motions.list()
         lines = [
             f"{e.card.name:28} {e.state:7} {e.card.title}, for {e.card.family}, {e.card.licence}"
-            + ("" if e.card.ran_here else "; not run here")
+            + ("" if e.card.ran_here else "; not tried in this studio yet")
             for e in entries
         ]
         Output(as_json).result({"motions": entries}, "\n".join(lines))

@@ -145,7 +145,7 @@ def clip_format_of(file_name: PurePath) -> ClipFormat:
     """
     rows = {row.suffix: row for row in CLIP_FORMATS.values()}
     if file_name.suffix.lower() not in rows:
-        raise UserInputError(f"{file_name.name} names no clip format.", f"End it in {', '.join(rows)}.")
+        raise UserInputError(f"{file_name.name} names no clip format.", f"End it in {choice([*rows])}.")
     return rows[file_name.suffix.lower()]
 
 

@@ -82,3 +82,8 @@ class FaceEmbedding:
         if self.embedder != other.embedder:
             raise ValueError(f"scores of {self.embedder} and {other.embedder} cannot be compared")
         return float(np.linalg.norm(self.vector - other.vector))
+
+
+def faces_to_choose(faces: int) -> str:
+    """Return the hint for who chose a face that is not there, given how many are."""
+    return "Choose 1, or leave it out." if faces == 1 else f"Choose 1 to {faces}; 1 is the largest."

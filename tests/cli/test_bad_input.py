@@ -47,6 +47,29 @@ def test_usage_errors_exit_with_2(run, arguments) -> None:
     refused(run(*arguments), 2, "")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["nonsense"], "`studio --help` lists the commands."),
+        (["animate"], "`studio animate --help` lists what it takes."),
+        (["edit", "a.png", "--owt", "b.png"], "`studio edit --help` lists what it takes."),
+        (["motion", "lst"], "`studio motion --help` lists its commands."),
+    ],
+)
+def test_a_usage_error_names_the_help_of_the_command_that_was_meant(run, arguments, hint) -> None:
+    assert run(*arguments).err.strip().endswith(hint)
+
+
+def test_what_may_move_a_photo_is_named(run, tmp_path) -> None:
+    photo = tmp_path / "a.png"
+    Image.new("RGB", (8, 8)).save(photo)
+    for options, words in (
+        ([], "a sound, a text to speak, recorded motion or a video of a face"),
+        (["--say", "Hello", "--speech", photo], "a sound or a text to speak, not both"),
+    ):
+        refused(run("animate", photo, "--out", tmp_path / "o.mp4", *options), 2, words)
+
+
 def test_errors_are_json_too(run) -> None:
     ran = run("edit", "missing.png", "--out", "o.png", "--json")
     assert ran.code == 3
@@ -300,7 +323,7 @@ def test_bad_requests(run, tmp_path, astronaut, speech, more, words) -> None:
 
 
 def test_a_clip_needs_a_sound_and_a_format(run, tmp_path, astronaut, speech) -> None:
-    refused(run("animate", astronaut, "--out", tmp_path / "o.mp4"), 2, "sound or a text")
+    refused(run("animate", astronaut, "--out", tmp_path / "o.mp4"), 2, "a sound, a text to speak")
     refused(run("animate", astronaut, "--speech", speech, "--out", tmp_path / "o.avi"), 2, "clip format")
 
 

@@ -104,6 +104,13 @@ def test_story(visit, portrait, speech, server, tmp_path):
         page.click("#animate-get-csv")
     download.value.save_as(tmp_path / "curves.csv")
     assert "JawOpen" in (tmp_path / "curves.csv").read_text().splitlines()[0]
+    assert not page.is_visible("#animate-get-bvh"), "what few take is folded away"
+    assert not page.is_visible("#animate-get-head"), "the page presses it, no person"
+    page.click("#animate-more-files button.label-wrap")
+    with page.expect_download() as download:
+        page.click("#animate-get-bvh")
+    download.value.save_as(tmp_path / "motion.bvh")
+    assert (tmp_path / "motion.bvh").read_text().startswith("HIERARCHY")
     with page.expect_download() as download:
         page.click("#animate-make-head")
     download.value.save_as(moving := tmp_path / "moving.glb")

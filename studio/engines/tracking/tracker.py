@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.domain.driving import TrackedFace
+from studio.domain.face import faces_to_choose
 from studio.engines.base import Image, unheard
 from studio.engines.rig.asset import load_head
 from studio.engines.rig.fit import HeadFitter
@@ -102,7 +103,7 @@ def _calmest(shots: list[NDArray[np.float32]]) -> int:
 def _refuse(several: int, face_index: int | None) -> None:
     if several and face_index is not None:
         raise UserInputError(
-            f"There is no face {face_index + 1} in the video: it shows {several}.", f"Choose 1 to {several}."
+            f"There is no face {face_index + 1} in the video: it shows {several}.", faces_to_choose(several)
         )
     raise NoFaceError(
         "No face was found in the video.", "Use a clip that shows one face from the front, well lit and large."

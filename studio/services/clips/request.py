@@ -89,8 +89,10 @@ class AnimationRequest(BaseModel):
     @model_validator(mode="after")
     def _one_voice(self) -> AnimationRequest:
         said = bool((self.text or "").strip())
-        if not self.is_moved and (self.sound is None) == (not said):
-            raise ValueError("give either a sound or a text to speak")
+        if said and self.sound is not None:
+            raise ValueError("give either a sound or a text to speak, not both")
+        if not (self.is_moved or said or self.sound is not None):
+            raise ValueError("give a sound, a text to speak, recorded motion or a video of a face")
         if self.motion is not None and self.driving is not None:
             raise ValueError("either recorded motion or a video moves the face, not both")
         moved_by = "recorded motion" if self.motion is not None else "a face in a video"

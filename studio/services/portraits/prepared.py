@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from studio.domain.face import DetectedFace
+from studio.domain.face import DetectedFace, faces_to_choose
 from studio.engines import Engines
 from studio.engines.base import Image, Portrait
 from studio.errors import LimitExceededError, NoFaceError, SeveralFacesError, UserInputError
@@ -103,7 +103,7 @@ def choose_face(faces: Sequence[DetectedFace], face_index: int | None) -> int:
     index = face_index or 0
     if not 0 <= index < len(faces):
         raise UserInputError(
-            f"There is no face {index + 1}: the picture shows {len(faces)}.", f"Choose 1 to {len(faces)}."
+            f"There is no face {index + 1}: the picture shows {len(faces)}.", faces_to_choose(len(faces))
         )
     x0, y0, x1, y1 = faces[index].box
     if min(x1 - x0, y1 - y0) < SMALLEST_FACE:

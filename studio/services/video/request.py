@@ -71,8 +71,9 @@ class VideoRequest(DrawingFields):
 
     @model_validator(mode="after")
     def _whole(self) -> VideoRequest:
-        if (self.sound is None) == (not (self.text or "").strip()):
-            raise ValueError("give either a sound or a text to speak")
+        said = bool((self.text or "").strip())
+        if (self.sound is None) == (not said):
+            raise ValueError("give either a sound or a text to speak" + (", not both" if said else ""))
         return self
 
     @property

@@ -6,14 +6,15 @@ browser finds the running job again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from html import escape
 from typing import Any
 
 import gradio as gr
 
-from studio.domain.clip_format import CURVE_FORMATS, clip_suffixes
+from studio.domain.clip_format import CURVE_FORMATS, CurveFormat, clip_suffixes
 from studio.domain.job import Job
-from studio.domain.speech_format import SPEECH_FORMATS
+from studio.domain.speech_format import SPEECH_FORMATS, SpeechFormat
 from studio.errors import NotFoundError, UserInputError
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
@@ -55,24 +56,39 @@ class ClipStage:
         with gr.Row(elem_classes=["actions", "clip-acts"], elem_id=f"{self.name}-acts"):
             acts()
         self.progress = clickable(elem_id=f"{self.name}-progress")
-        with gr.Row(elem_classes=["actions"], visible=False) as self.downloads:
+        with gr.Column(visible=False) as self.downloads:
+            self._build_downloads()
+
+    def _build_downloads(self) -> None:
+        """Put what most people take, the first of each kind, into sight, and every other file into a fold."""
+        with gr.Row(elem_classes=["actions"]):
             self.get_clip = gr.DownloadButton("Download clip", size="sm", elem_id=f"{self.name}-get-clip")
-            self.get_curves = [
-                gr.DownloadButton(f"Curves ({f.title})", size="sm", elem_id=f"{self.name}-get-{f.name}")
-                for f in CURVE_FORMATS.values()
-            ]
-            self.get_timing = [
-                gr.DownloadButton(f.title, size="sm", elem_id=f"{self.name}-get-{f.name}")
-                for f in SPEECH_FORMATS.values()
-            ]
+            subtitles = self._get_buttons([*SPEECH_FORMATS.values()][:1])
+            curves = self._get_buttons([*CURVE_FORMATS.values()][:1], "Curves")
             self.make_head = gr.Button("3D head, moving (glTF)", size="sm", elem_id=f"{self.name}-make-head")
-            self.get_head = gr.DownloadButton("Head", visible="hidden", elem_id=f"{self.name}-get-head")
-            self.finished = gr.State(None)
+            self.get_head = gr.DownloadButton("Head", elem_id=f"{self.name}-get-head", elem_classes=["unseen"])
+        with gr.Accordion("More files", open=False, elem_id=f"{self.name}-more-files") as self.more:
+            with gr.Row(elem_classes=["actions"]):
+                self.get_timing = subtitles + self._get_buttons([*SPEECH_FORMATS.values()][1:])
+            with gr.Row(elem_classes=["actions"]):
+                self.get_curves = curves + self._get_buttons([*CURVE_FORMATS.values()][1:], "Curves")
+        self.finished = gr.State(None)
+
+    def _get_buttons(
+        self, formats: Sequence[CurveFormat | SpeechFormat], of: str | None = None
+    ) -> list[gr.DownloadButton]:
+        """Create one button for each format, hidden until a clip has such a file."""
+        return [
+            gr.DownloadButton(
+                f"{of} ({f.title})" if of else f.title, size="sm", visible=False, elem_id=f"{self.name}-get-{f.name}"
+            )
+            for f in formats
+        ]
 
     @property
     def parts(self) -> list[Any]:
         """What shows a clip."""
-        downloads = [self.downloads, self.get_clip, *self.get_curves, *self.get_timing, self.finished]
+        downloads = [self.downloads, self.more, self.get_clip, *self.get_curves, *self.get_timing, self.finished]
         return [self.video, self.placeholder, self.caption, *downloads]
 
     @property
@@ -156,10 +172,10 @@ class ClipStage:
         path = self.window.shelf.put(library.path(render), f"{render.title or 'clip'}{render.file_extension}")
         playable = render.file_extension in clip_suffixes("video")
         video = gr.Video(value=path if playable else None, visible=playable, autoplay=False)
-        fine = f"{render.width}×{render.height} px · {text.clock(render.duration_seconds)}"
+        name = render.title or "clip"
+        fine = f"{escape(name)} · {render.width}×{render.height} px · {text.clock(render.duration_seconds)}"
         said = text.hints(str(h) for h in job.outputs.get("hints", ()))
         curves = library.curves(render.id)
-        name = render.title or "clip"
         files = [self.window.shelf.put(curves[f], name + curves[f].suffix) if curves else None for f in CURVE_FORMATS]
         timing = library.timing(render.id)
         files += [self.window.shelf.put(timing[f], name + row.suffix) if f in timing else None
@@ -169,7 +185,8 @@ class ClipStage:
             self.video: video,
             self.placeholder: gr.HTML(visible=not playable),
             self.caption: f'<p class="fine">{fine}</p>' + said,
-            self.downloads: gr.Row(visible=True),
+            self.downloads: gr.Column(visible=True),
+            self.more: gr.Accordion(visible=any(files)),
             self.get_clip: gr.DownloadButton(value=path),
             self.finished: render.id,
             **{button: gr.DownloadButton(value=c, visible=c is not None) for button, c in buttons},

@@ -171,7 +171,7 @@ class AnimateTab:
             with gr.Row():
                 self.neutral = gr.Textbox(
                     label="Face at rest, second",
-                    info="Empty: the calmest moments are found.",
+                    info="Empty: found by itself.",
                     max_lines=1,
                     elem_id="animate-neutral",
                     min_width=140,
@@ -457,7 +457,7 @@ class AnimateTab:
             stage.video: gr.Video(value=path, visible=True, autoplay=True),
             stage.placeholder: gr.HTML(visible=False),
             stage.caption: said,
-            stage.downloads: gr.Row(visible=False),
+            stage.downloads: gr.Column(visible=False),
             stage.shown: None,
         }
 

@@ -126,7 +126,7 @@ class ExpressionTab:
                         )
                         for form in MODEL_FORMATS.values()
                     }
-                self.file = gr.DownloadButton("File", visible="hidden", elem_id="expression-file")
+                self.file = gr.DownloadButton("File", elem_id="expression-file", elem_classes=["unseen"])
             with gr.Column(scale=5, min_width=320, elem_classes=["sheet", "sliders"]):
                 self._build_panel()
 

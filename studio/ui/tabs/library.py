@@ -100,7 +100,7 @@ class LibraryTab:
                 filterable=False,
             )
             self.kind = gr.Dropdown(
-                KINDS, value="", label="Kind", info="Clips, pictures or both.", min_width=130, filterable=False
+                KINDS, value="", label="Kind", info="Clips, pictures or curves.", min_width=130, filterable=False
             )
             self.words = gr.Textbox(
                 label="Search",
