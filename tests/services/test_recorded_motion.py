@@ -10,8 +10,9 @@ import pytest
 
 from studio.domain.expression import INDEX
 from studio.domain.performance import Performance
-from studio.engines.base import Amounts
+from studio.engines.base import Amounts, Sound
 from studio.engines.media.curves import read_curves, read_json, write_curves
+from studio.engines.media.sound import write_wav
 from studio.errors import NotFoundError, UnreadableMediaError, UserInputError
 from studio.services.clips.animation import checked_request
 from studio.services.clips.recorded import with_amounts
@@ -60,6 +61,16 @@ def test_a_clip_of_a_recording_is_kept_with_it_and_made_again(
     curves.unlink()
     assert studio.library.rerun(render.id).same_frames
     assert studio.library.inputs(render)["motion"].suffix == ".csv"
+
+
+def test_a_sound_that_goes_on_behind_the_motion_is_said(studio: OwnerServices, portrait: Path, tmp_path: Path) -> None:
+    curves = write_curves(motion(), tmp_path / "m.csv")  # 1.5 s
+    sound = write_wav(tmp_path / "long.wav", Sound(np.zeros(16000 * 4, np.float32), 16000))
+    long = asked(portrait, curves, sound=MediaSource.file(sound))
+    result = studio.animation.animate_file(checked_request(long), tmp_path / "a.mp4")
+    assert "The motion ends 2.5 s before the sound, and the clip with it." in result.hints
+    result = studio.animation.animate_file(checked_request({**long, "seconds": 1.0}), tmp_path / "b.mp4")
+    assert not any("before the sound" in hint for hint in result.hints), "so much was asked for"
 
 
 def test_a_part_begins_where_it_was_asked_for_and_no_closure_is_lost(tmp_path: Path) -> None:

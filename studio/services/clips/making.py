@@ -75,6 +75,10 @@ class AnimationResult:
     speech: SpeechAnalysis | None = field(default=None, repr=False)
 
 
+_UNHEARD_SECONDS = 0.5
+"""So much of a sound may be left out behind the motion without a word."""
+
+
 class _Clock:
     """Adds up the seconds of each stage."""
 
@@ -329,6 +333,9 @@ class ClipMaker:
             heard = self._sources.find(request.sound)
             decoded = read_sound(heard.path, sha256=heard.sha256)
             sound, notes, inputs["sound"] = heard.path, (*notes, *decoded.notes), decoded.sha256
+            left = decoded.duration_seconds - request.start_seconds - performance.duration_seconds
+            if left > _UNHEARD_SECONDS and request.seconds is None:
+                notes = (*notes, f"The motion ends {left:.1f} s before the sound, and the clip with it.")
         moved_by = "recorded" if role == "motion" else "driven"
         return _Moved(performance, base, sound, moved_by, notes, engines, inputs, request.seed)
 
