@@ -131,6 +131,10 @@ def test_story(visit, portrait, speech, server, tmp_path):
     w.page.wait_for_selector("#library-video video")
     assert_plays_with_sound(w.page, "#library-video video")
     assert "rig" in w.page.inner_text("#library-about")
+    with w.page.expect_download() as download:
+        w.page.click("#library-get-srt")
+    download.value.save_as(tmp_path / "clip.srt")
+    assert "hello there my friend" in (tmp_path / "clip.srt").read_text()
     w.page.click("#library-recipe button.label-wrap")
     w.page.wait_for_selector("#library-recipe .cm-content:has-text('\"engines\"')")
     asked = newest_recipe(server.url, tmp_path)["request"]

@@ -6,17 +6,17 @@ browser finds the running job again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
 import gradio as gr
 
-from studio.domain.clip_format import CURVE_FORMATS, CurveFormat, clip_suffixes
+from studio.domain.clip_format import clip_suffixes
 from studio.domain.job import Job
-from studio.domain.speech_format import SPEECH_FORMATS, SpeechFormat
-from studio.errors import NotFoundError, UserInputError
+from studio.errors import NotFoundError
 from studio.ui.kit import text
+from studio.ui.kit.clip_files import ClipFiles
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
 from studio.ui.window import Window
 
@@ -36,6 +36,7 @@ class ClipStage:
         self.name = name
         self.kind = kind
         self.empty = empty
+        self.files = ClipFiles(window, name)
 
     def build(self, acts: Callable[[], None]) -> None:
         """Create the components, inside the tab's layout; `acts` creates its buttons."""
@@ -60,36 +61,15 @@ class ClipStage:
             self._build_downloads()
 
     def _build_downloads(self) -> None:
-        """Put what most people take, the first of each kind, into sight, and every other file into a fold."""
         with gr.Row(elem_classes=["actions"]):
             self.get_clip = gr.DownloadButton("Download clip", size="sm", elem_id=f"{self.name}-get-clip")
-            subtitles = self._get_buttons([*SPEECH_FORMATS.values()][:1])
-            curves = self._get_buttons([*CURVE_FORMATS.values()][:1], "Curves")
-            self.make_head = gr.Button("3D head, moving (glTF)", size="sm", elem_id=f"{self.name}-make-head")
-            self.get_head = gr.DownloadButton("Head", elem_id=f"{self.name}-get-head", elem_classes=["unseen"])
-        with gr.Accordion("More files", open=False, elem_id=f"{self.name}-more-files") as self.more:
-            with gr.Row(elem_classes=["actions"]):
-                self.get_timing = subtitles + self._get_buttons([*SPEECH_FORMATS.values()][1:])
-            with gr.Row(elem_classes=["actions"]):
-                self.get_curves = curves + self._get_buttons([*CURVE_FORMATS.values()][1:], "Curves")
-        self.finished = gr.State(None)
-
-    def _get_buttons(
-        self, formats: Sequence[CurveFormat | SpeechFormat], of: str | None = None
-    ) -> list[gr.DownloadButton]:
-        """Create one button for each format, hidden until a clip has such a file."""
-        return [
-            gr.DownloadButton(
-                f"{of} ({f.title})" if of else f.title, size="sm", visible=False, elem_id=f"{self.name}-get-{f.name}"
-            )
-            for f in formats
-        ]
+            self.files.build_first()
+        self.files.build_more()
 
     @property
     def parts(self) -> list[Any]:
         """What shows a clip."""
-        downloads = [self.downloads, self.more, self.get_clip, *self.get_curves, *self.get_timing, self.finished]
-        return [self.video, self.placeholder, self.caption, *downloads]
+        return [self.video, self.placeholder, self.caption, self.downloads, self.get_clip, *self.files.parts]
 
     @property
     def watch(self) -> list[Any]:
@@ -101,8 +81,7 @@ class ClipStage:
         quiet = {"show_progress": "hidden"}
         listen(item.select, self._show_newest, [self.looked, self.watched], [self.looked, *self.parts], **quiet)
         listen(self.progress.click, self._act, None, self.watch, show_progress="hidden")
-        made = listen(self.make_head.click, self._make_head, self.finished, self.get_head)
-        listen(made.success, None, js=f"() => {{ document.querySelector('#{self.name}-get-head')?.click(); }}")
+        self.files.wire()
         self.tick = (self._tick, [self.watched, self.shown], self.watch)
 
     def find_running(self) -> Updates:
@@ -142,17 +121,6 @@ class ClipStage:
         )
         return {**now, self.progress: note, **self._finished(job)}
 
-    def _make_head(self, render_id: str | None) -> gr.DownloadButton:
-        if not render_id:
-            raise UserInputError("There is no clip yet.", "Make one first.")
-        studio = self.window.studio
-        path = studio.head_models.of_render(render_id)
-        name = f"{studio.library.show(render_id).title or 'clip'} head{path.suffix}"
-        try:
-            return gr.DownloadButton(value=self.window.shelf.put(path, name))
-        finally:
-            path.unlink(missing_ok=True)
-
     def _act(self, event: gr.EventData) -> Updates:
         act, job_id = clicked(event)
         return self.of_job(self.window.act_on_job(act, job_id), None)
@@ -175,21 +143,13 @@ class ClipStage:
         name = render.title or "clip"
         fine = f"{escape(name)} · {render.width}×{render.height} px · {text.clock(render.duration_seconds)}"
         said = text.hints(str(h) for h in job.outputs.get("hints", ()))
-        curves = library.curves(render.id)
-        files = [self.window.shelf.put(curves[f], name + curves[f].suffix) if curves else None for f in CURVE_FORMATS]
-        timing = library.timing(render.id)
-        files += [self.window.shelf.put(timing[f], name + row.suffix) if f in timing else None
-                  for f, row in SPEECH_FORMATS.items()]  # fmt: skip
-        buttons = zip([*self.get_curves, *self.get_timing], files, strict=True)
         return {
             self.video: video,
             self.placeholder: gr.HTML(visible=not playable),
             self.caption: f'<p class="fine">{fine}</p>' + said,
             self.downloads: gr.Column(visible=True),
-            self.more: gr.Accordion(visible=any(files)),
             self.get_clip: gr.DownloadButton(value=path),
-            self.finished: render.id,
-            **{button: gr.DownloadButton(value=c, visible=c is not None) for button, c in buttons},
+            **self.files.of(render.id),
         }
 
 

@@ -24,6 +24,7 @@ from studio.services.library import LONGEST_TITLE
 from studio.services.upkeep import TRASH_DAYS
 from studio.ui.guard import say
 from studio.ui.kit import results, text
+from studio.ui.kit.clip_files import ClipFiles
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen, scroll_to
 from studio.ui.window import Window
 
@@ -82,6 +83,7 @@ class LibraryTab:
         """Remember the window."""
         self.window = window
         self.service = window.studio.library
+        self.files = ClipFiles(window, "library")
 
     # -- layout ---------------------------------------------------------------
 
@@ -157,6 +159,9 @@ class LibraryTab:
             self.star = gr.Button("Star", size="sm", elem_id="library-star", min_width=80)
             self.export = gr.DownloadButton("Download", size="sm", elem_id="library-export", min_width=100)
             self.close = gr.Button("Close", size="sm", min_width=80, elem_id="library-close")
+        with gr.Row(elem_classes=["actions"]):
+            self.files.build_first()
+        self.files.build_more()
         with gr.Accordion("Rename", open=False, elem_id="library-rename"), gr.Row(elem_classes=["inline"]):
             self.new_title = gr.Textbox(
                 label="Title",
@@ -199,7 +204,7 @@ class LibraryTab:
         """Everything that `show` updates."""
         return [
             self.selected, self.panel, self.video, self.image, self.about, self.star, self.export, self.recipe,
-            self.new_title, self.reuse,
+            self.new_title, self.reuse, *self.files.parts,
         ]  # fmt: skip
 
     def wire(self, tabs: dict[str, Any], item: gr.Tab, page: gr.Blocks) -> None:
@@ -207,6 +212,7 @@ class LibraryTab:
         filters = [self.person, self.kind, self.starred, self.words]
         self.listing = [self.grid, self.count, self.newer, self.older, self.trail]
         quiet: dict[str, Any] = {"show_progress": "hidden"}
+        self.files.wire()
         listen(item.select, self._enter, filters, [self.person, *self.listing], **quiet)
         for change in (self.person.input, self.kind.input, self.starred.input, self.words.submit, self.words.blur):
             listen(change, self._first_page, filters, self.listing, **quiet)
@@ -327,6 +333,7 @@ class LibraryTab:
             self.recipe: gr.Code(value=recipe, visible=True),
             self.new_title: title_of_render(render),
             self.reuse: gr.Button(visible=bool(made_in(render))),
+            **self.files.of(render.id),
         }
 
     def _facts(self, render: Render) -> str:
