@@ -98,7 +98,7 @@ def test_the_likeness_plot_shows_how_much_the_own_photos_vary():
     scale = Calibration("dlib", 0.3, 0.03, 0.6, 6)
     made = runs.plots(a_run(calibration=scale), {"likeness": [(0, 0.1), (50, 0.8)], "loss": [(1, 0.5)]}, 50)
     assert 'class="band"' in made
-    assert "own photos vary by 0.10" in made
+    assert "own photos vary by .10" in made
     assert "suggested: step 50" in made
     without = runs.plots(a_run(), {"distance": [(0, 0.5)]})
     assert "Distance to the photo" in without
