@@ -317,7 +317,9 @@ def shades(engines, monkeypatch):
         monkeypatch.setattr(engines, "generator", lambda: made)
         return made
 
-    seen = lambda image, face: FaceEmbedding("shade", np.array([image[-9:, -9:].mean() / 255], np.float32))  # noqa: E731
+    def seen(image, face, *, rendered=False):
+        return FaceEmbedding("shade", np.array([image[-9:, -9:].mean() / 255], np.float32))
+
     monkeypatch.setattr(engines.analyser, "embed", seen)
     return make
 
@@ -486,7 +488,7 @@ def test_a_push_makes_a_private_repository_with_a_card(studio, adapters, files, 
         "README.md", "ann.safetensors", "ann-kohya.safetensors",
     }  # fmt: skip
     card = json.loads(by_path["/api/validate-yaml"])["content"]
-    for words in ("ann person", "0.810", "Fine: nobody leaks.", CONSENT_NOTE, "`ann-kohya.safetensors`", "tiny"):
+    for words in ("ann person", ".81", "Fine: nobody leaks.", CONSENT_NOTE, "`ann-kohya.safetensors`", "tiny"):
         assert words in card
     assert not any(b"hf_secret" in body for _, _, body in Hub.seen)
     assert {a for path, a, _ in Hub.seen if path.startswith("/api")} == {"Bearer hf_secret"}

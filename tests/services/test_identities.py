@@ -181,7 +181,7 @@ def test_each_photo_of_a_new_person_may_mean_another_face(studio, tmp_path) -> N
     assert [p.name for p in studio.identities.list()] == ["Ann"], "all photos are kept, or none"
 
 
-def seen_by_shade(image, face):
+def seen_by_shade(image, face, *, rendered=False):
     """Whose face it is says the picture's shade: two shades are two people."""
     return FaceEmbedding("dlib-resnet-v1", np.eye(128, dtype=np.float32)[int(image[-1, -1, 0]) // 10])
 
