@@ -156,7 +156,7 @@ def test_a_preset_lies_over_the_sliders_with_a_strength_and_every_step_is_undone
     v.page.wait_for_selector("#preset-list [data-id=joy][aria-pressed=true]")
     assert (number_of(v, "control-pout"), number_of(v, "control-smile")) == ("0.3", "0.8")
     assert v.page.is_checked("#expression-neutralise input"), "the preset begins with a neutral face, and shows it"
-    assert "Smile +0.80" in v.page.inner_text("#expression-set")
+    assert "Smile +0.8" in v.page.inner_text("#expression-set")
     v.page.locator("#preset-strength input[type=number]").fill("0.5")
     v.page.keyboard.press("Enter")
     weaker = wait_for_new_picture(v, happy)
