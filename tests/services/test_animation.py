@@ -74,7 +74,7 @@ def test_every_kind_is_found_under_its_name(kind) -> None:
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        ({"sound": None}, "sound or a text"),
+        ({"sound": None}, "Give a sound, a text to speak, recorded motion or a video"),
         ({"text": "Hello"}, "sound or a text"),
         ({"emotions": {"glee": 0.5}}, "glee"),
         ({"emotions": {"joy": 2}}, "0 to 1"),
