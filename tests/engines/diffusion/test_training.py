@@ -263,7 +263,7 @@ def test_class_pictures_are_drawn_of_several_prompts_and_learned_with_their_own(
 ) -> None:
     base = load_base(location, device="cpu")
     prompts = ("a photo of a {class}", "a photo of a {class}, smiling", "a photo of a man")
-    plan = plan_of(prior_prompts=prompts, prior_pictures=5, class_word="woman", batch=8)
+    plan = plan_of(prior_prompts=prompts, prior_pictures=5, class_word="woman", batch=8, caption_dropout=0.0)
     drawn = class_pictures(base, plan, tmp_path / "class", Events())
     alone = plan.model_copy(update={"prior_prompts": prompts[1:2], "prior_pictures": 2})
     other = class_pictures(base, alone, tmp_path / "other", Events())
@@ -283,6 +283,12 @@ def test_class_pictures_are_drawn_of_several_prompts_and_learned_with_their_own(
     fresh = Lessons(base, plan, photos(2), drawn[2:3], text_learns=False)
     man = fresh.draw([], [], torch.Generator().manual_seed(0)).latents[8]
     assert torch.equal(latents["a photo of a man"], man), "each goes with the words it was drawn of"
+    dropping = Lessons(
+        base, plan.model_copy(update={"caption_dropout": 0.5}), photos(2), drawn, text_learns=False
+    )  # fmt: skip
+    rows = [dropping.draw([], [], torch.Generator().manual_seed(seed)).prompts for seed in range(6)]
+    assert all(dropping.prompts[row] for batch in rows for row in batch[:8]), "no words mean others, not the person"
+    assert sum(row == 0 for batch in rows for row in batch[8:]) == pytest.approx(24, abs=10)
 
 
 def with_variants(count: int) -> list[TrainingExample]:
