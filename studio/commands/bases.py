@@ -22,6 +22,7 @@ motion = typer.Typer(help="What lets the frames of a drawn clip see each other."
 BaseName = Annotated[str, typer.Argument(metavar="BASE", help="Its name; `studio base list` shows them.")]
 
 
+Accept = Annotated[bool, typer.Option("--accept-licence", help="You have read the licence and agree to it.")]
 WorkFolder = Annotated[
     Path | None, typer.Option(help="Folder for pictures and checkpoints; default in the data folder.")
 ]
@@ -44,9 +45,7 @@ def base_list(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 @commands.command("download")
 def base_download(
     name: BaseName,
-    accept: Annotated[
-        bool, typer.Option("--accept-licence", help="You have read the licence and agree to it.")
-    ] = False,
+    accept: Accept = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -194,9 +193,7 @@ def motion_list(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 @motion.command("download")
 def motion_download(
     name: Annotated[str, typer.Argument(metavar="MOTION", help="Its name; `studio motion list` shows them.")],
-    accept: Annotated[
-        bool, typer.Option("--accept-licence", help="You have read the licence and agree to it.")
-    ] = False,
+    accept: Accept = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 commands = typer.Typer(**OPTIONS)
 
+Values = Annotated[list[str] | None, typer.Option("--set", help="control=value; repeat. `studio controls` lists them.")]
+StartPreset = Annotated[str | None, typer.Option(help="Start from an expression preset.", show_default=False)]
+Neutralise = Annotated[bool, typer.Option("--neutralise", help="Start from a neutral face.")]
 _CURVES = choice([f.suffix for f in CURVE_FORMATS.values()])
 _TIMING = choice([f.suffix for f in SPEECH_FORMATS.values()])
 _HEADS = choice([f.suffix for f in MODEL_FORMATS.values()])
@@ -52,11 +55,9 @@ _HEADS = choice([f.suffix for f in MODEL_FORMATS.values()])
 def edit(
     photo: Photo,
     out: Annotated[Path, typer.Option(help="Picture to write, .png or .jpg.")],
-    values: Annotated[
-        list[str] | None, typer.Option("--set", help="control=value; repeat. `studio controls` lists them.")
-    ] = None,
-    preset: Annotated[str | None, typer.Option(help="Start from an expression preset.", show_default=False)] = None,
-    neutralise: Annotated[bool, typer.Option("--neutralise", help="Start from a neutral face.")] = False,
+    values: Values = None,
+    preset: StartPreset = None,
+    neutralise: Neutralise = False,
     face: Face = None,
     size: Size = None,
     data_dir: DataDir = None,
@@ -84,11 +85,9 @@ def head(
     motion: Annotated[
         Path | None, typer.Option(help=f"Curves that move it, {_CURVES}; in .glb.", show_default=False)
     ] = None,
-    values: Annotated[
-        list[str] | None, typer.Option("--set", help="control=value; repeat. `studio controls` lists them.")
-    ] = None,
-    preset: Annotated[str | None, typer.Option(help="Start from an expression preset.", show_default=False)] = None,
-    neutralise: Annotated[bool, typer.Option("--neutralise", help="Start from a neutral face.")] = False,
+    values: Values = None,
+    preset: StartPreset = None,
+    neutralise: Neutralise = False,
     face: Face = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,

@@ -9,11 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 from studio.errors import UserInputError
 
 Shown = Literal["video", "picture", "file"]
+
+
+class Suffixed(Protocol):
+    """A row of a table of formats."""
+
+    @property
+    def suffix(self) -> str:
+        """Of the file, with its dot."""
+        ...
+
+
+Row = TypeVar("Row", bound=Suffixed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,10 +155,7 @@ def clip_format_of(file_name: PurePath) -> ClipFormat:
     Raises:
         UserInputError: it ends in none of them.
     """
-    rows = {row.suffix: row for row in CLIP_FORMATS.values()}
-    if file_name.suffix.lower() not in rows:
-        raise UserInputError(f"{file_name.name} names no clip format.", f"End it in {choice([*rows])}.")
-    return rows[file_name.suffix.lower()]
+    return format_of(file_name, CLIP_FORMATS, "no clip format")
 
 
 def curve_format_of(file_name: PurePath) -> CurveFormat:
@@ -155,11 +164,23 @@ def curve_format_of(file_name: PurePath) -> CurveFormat:
     Raises:
         UserInputError: it ends in none of them.
     """
-    rows = sorted(CURVE_FORMATS.values(), key=lambda row: -len(row.suffix))  # ".a2f.json" ends in ".json" too
-    found = next((row for row in rows if file_name.name.lower().endswith(row.suffix)), None)
+    return format_of(file_name, CURVE_FORMATS, "no format for curves")
+
+
+def format_of(file_name: PurePath, rows: Mapping[str, Row], names: str) -> Row:
+    """Return the row of a table of formats whose suffix a file name ends in; of several the longest.
+
+    Args:
+        names: what the name does not name, for the sentence, such as "no clip format".
+
+    Raises:
+        UserInputError: it ends in none of them.
+    """
+    longest = sorted(rows.values(), key=lambda row: -len(row.suffix))  # ".a2f.json" ends in ".json" too
+    found = next((row for row in longest if file_name.name.lower().endswith(row.suffix)), None)
     if found is None:
-        suffixes = [row.suffix for row in CURVE_FORMATS.values()]
-        raise UserInputError(f"{file_name.name} names no format for curves.", f"End it in {choice(suffixes)}.")
+        suffixes = choice([row.suffix for row in rows.values()])
+        raise UserInputError(f"{file_name.name} names {names}.", f"End it in {suffixes}.")
     return found
 
 

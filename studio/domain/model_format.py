@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from studio.domain.clip_format import choice
-from studio.errors import UserInputError
+from studio.domain.clip_format import format_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +54,4 @@ def model_format_of(file_name: PurePath) -> ModelFormat:
     Raises:
         UserInputError: it ends in none of them.
     """
-    found = next((row for row in MODEL_FORMATS.values() if file_name.name.lower().endswith(row.suffix)), None)
-    if found is None:
-        suffixes = [row.suffix for row in MODEL_FORMATS.values()]
-        raise UserInputError(f"{file_name.name} names no format for a head.", f"End it in {choice(suffixes)}.")
-    return found
+    return format_of(file_name, MODEL_FORMATS, "no format for a head")

@@ -27,7 +27,6 @@ class MotionCard(BaseModel):
         folder: of the embedded one, under assets.
         control: folder of a control by the 3D face that fits it, under assets; "" where there is none.
         repository, revision, files, download_bytes: as of base models.
-        memory_gb: what a clip of 16 frames at the base's usual size takes on a graphics card.
         frames: most that it sees together.
         frame_rate_hz: of the clips it was taught with.
         ran_here: whether somebody has made a clip with it in this studio; else it is said.
@@ -49,7 +48,6 @@ class MotionCard(BaseModel):
     gated: bool = False
     licence: str
     licence_url: str = ""
-    memory_gb: Annotated[float, Field(gt=0)]
     frames: Annotated[int, Field(ge=1, le=256)]
     frame_rate_hz: Annotated[float, Field(gt=0, le=60)]
     ran_here: bool = False

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from studio.domain.clip_format import choice
-from studio.errors import UserInputError
+from studio.domain.clip_format import format_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +63,4 @@ def speech_format_of(file_name: PurePath) -> SpeechFormat:
     Raises:
         UserInputError: it ends in none of them.
     """
-    found = next((row for row in SPEECH_FORMATS.values() if file_name.name.lower().endswith(row.suffix)), None)
-    if found is None:
-        suffixes = [row.suffix for row in SPEECH_FORMATS.values()]
-        raise UserInputError(
-            f"{file_name.name} names no format for subtitles or cues.", f"End it in {choice(suffixes)}."
-        )
-    return found
+    return format_of(file_name, SPEECH_FORMATS, "no format for subtitles or cues")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # plans are pydantic's, which a process that only listens to 
         ExportReport,
         ImportReport,
     )
-    from studio.domain.base_model import BaseLocation, BaseModelCard
+    from studio.domain.base_model import BaseLocation
     from studio.domain.training import Preflight, TrainingPlan
 
 
@@ -187,9 +187,10 @@ class BaseFiles(Protocol):
 
     def download(
         self,
-        card: BaseModelCard,
+        card: HubCard,
         folder: Path,
         *,
+        motion: bool = False,
         token: str | None = None,
         on_progress: Callable[[int, int, float], None] | None = None,
         offline: bool = False,
@@ -197,6 +198,7 @@ class BaseFiles(Protocol):
         """Fetch the files of a card and note that they are complete; goes on where an earlier one ended.
 
         Args:
+            motion: it is one network, a motion adapter, and no whole base model.
             on_progress: told bytes done, bytes in all, bytes per second; what it raises ends the download.
 
         Raises:
@@ -205,18 +207,6 @@ class BaseFiles(Protocol):
             StoreError: the disk has no room, or refused.
             EngineError: the connection broke off for good, or the bytes are wrong.
         """
-        ...
-
-    def download_motion(
-        self,
-        card: HubCard,
-        folder: Path,
-        *,
-        token: str | None = None,
-        on_progress: Callable[[int, int, float], None] | None = None,
-        offline: bool = False,
-    ) -> None:
-        """Fetch a motion adapter; arguments and errors are those of `download`."""
         ...
 
     def downloaded(self, folder: Path, card: HubCard) -> str:

@@ -16,14 +16,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from studio.domain.base_model import BaseLocation, BaseModelCard
 from studio.domain.job import Job
-from studio.domain.refusal import in_a_file
 from studio.errors import ConflictError, NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
-from studio.outside import json_of
+from studio.services.cards import card_schema, read_card
 from studio.services.progress import OnProgress, Progress, told
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from studio.jobs.queue import JobQueue
     from studio.store import OwnerStore
 
-__all__ = ["BaseEntry", "Bases", "base_schema", "download_progress", "read_card"]
+__all__ = ["BaseEntry", "Bases", "base_schema", "download_progress", "read_base_card"]
 
 State = Literal["ready", "absent", "partial"]
 EMBEDDED_FOLDER = "base"
@@ -74,29 +73,12 @@ def download_progress(done_bytes: int, total_bytes: int, bytes_per_second: float
 
 def base_schema() -> dict[str, Any]:
     """Return the JSON schema of a card, derived from the model."""
-    schema = BaseModelCard.model_json_schema()
-    schema["properties"]["$schema"] = {"type": "string"}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
-        "title": "Base model of Likeness Studio",
-    }
+    return card_schema(BaseModelCard, "Base model of Likeness Studio")
 
 
-def read_card(path: Path) -> BaseModelCard:
-    """Read one file of presets/bases.
-
-    Raises:
-        UserInputError: it is no card, or carries another name than its file.
-    """
-    try:
-        document = json_of(path.read_text(encoding="utf-8"))
-        card = BaseModelCard.model_validate({k: v for k, v in document.items() if k != "$schema"})
-    except (OSError, ValueError, AttributeError, ValidationError) as exc:
-        raise in_a_file(f"The base model card {path.name}", exc) from exc
-    if card.name != path.stem:
-        raise UserInputError(f"The card {path.name} names itself {card.name!r}.", f"Name the file {card.name}.json.")
-    return card
+def read_base_card(path: Path) -> BaseModelCard:
+    """Read one file of presets/bases; errors are those of `read_card`."""
+    return read_card(path, BaseModelCard, "base model card")
 
 
 class Bases:
@@ -130,7 +112,7 @@ class Bases:
 
     @cached_property
     def _cards(self) -> dict[str, BaseModelCard]:
-        cards = [read_card(path) for path in sorted(self._cards_folder.glob("*.json"))]
+        cards = [read_base_card(path) for path in sorted(self._cards_folder.glob("*.json"))]
         order = {"embedded": 0, "hub": 1}
         return {c.name: c for c in sorted(cards, key=lambda c: (order.get(c.source, 2), c.download_bytes, c.name))}
 

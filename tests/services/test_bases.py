@@ -14,7 +14,7 @@ from studio.engines.diffusion.bases import downloads
 from studio.errors import ConflictError, NotFoundError, StudioError, UnreadableMediaError, UserInputError
 from studio.jobs.executor import work_off
 from studio.jobs.kinds import Workplace
-from studio.services.bases import Bases, base_schema, download_progress, read_card
+from studio.services.bases import Bases, base_schema, download_progress, read_base_card
 from tests.engines.diffusion.tiny_base import write_tiny_base
 
 PRESETS = Path(composition.__file__).resolve().parents[1] / "presets"
@@ -36,7 +36,7 @@ def test_the_schema_file_is_generated() -> None:
 
 @pytest.mark.parametrize("path", CARDS, ids=lambda p: p.stem)
 def test_every_card_fits_and_says_licence_and_size(path) -> None:
-    card = read_card(path)
+    card = read_base_card(path)
     assert card.licence
     assert card.about.endswith(".")
     document = json.loads(path.read_text(encoding="utf-8"))
@@ -57,7 +57,7 @@ def test_a_broken_card_is_refused(tmp_path, text) -> None:
     path = tmp_path / "broken.json"
     path.write_text(text or (PRESETS / "bases" / "sd15.json").read_text(encoding="utf-8"))
     with pytest.raises(UserInputError):
-        read_card(path)
+        read_base_card(path)
 
 
 # -- lists ---------------------------------------------------------------------------------------

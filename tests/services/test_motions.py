@@ -162,5 +162,5 @@ def test_a_clip_that_was_stopped_goes_on_with_the_frames_it_would_have_had(tmp_p
 
 
 def test_the_cards_of_the_studio_are_those_in_presets() -> None:
-    assert {p.stem for p in CARDS} >= {"preview", "animatediff-1-5-2", "animatediff-1-5-3", "animatelcm"}
+    assert {p.stem for p in CARDS} >= {"preview", "animatediff-1-5-2", "animatediff-1-5-3"}
     assert (ASSETS / "base").is_dir()

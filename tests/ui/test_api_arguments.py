@@ -75,6 +75,7 @@ def test_wrong_types_end_in_one_sentence(endpoints: dict[str, Any], name: str, c
         ("open_portrait", [{"photo_id": "x", "size": "big"}], "portrait.size is 'big', but must be a whole number."),
         ("edit_expression", [{"photo_id": "x"}, {"smile": "much"}], "values.smile is 'much', but must be a number."),
         ("edit_expression", [{"photo_id": "x"}, {}, "perhaps"], "neutralise is 'perhaps', but must be yes or no."),
+        ("video", [{"prompt": "x", "text": "hi", "motion": "/somewhere"}], "There is no motion '/somewhere'."),
         ("library", [None, "poem"], "kind is 'poem', but must be 'image'"),
     ],
 )

@@ -31,7 +31,7 @@ from studio.domain.performance import Performance
 from studio.engines.rig.asset import load_head
 from studio.engines.rig.condition import HeadMaps
 from studio.factory.preview_base.drawing import HEAD_FILE, head_in, render
-from studio.factory.preview_base.latents import fingerprint, read_codec, scaled
+from studio.factory.preview_base.latents import fingerprint, read_codec, scaled, write_shard
 from studio.factory.preview_base.networks import RESOLUTION
 from studio.factory.preview_base.people import (
     ATTRIBUTES,
@@ -274,8 +274,8 @@ def fill_clips(
             latents.append(_encoded(model, clip_pictures(clip)))
             maps.append(np.stack([maps_of(picture) for picture in clip.pictures]))
             labels.append(dict(clip.labels))
-        _write(_file(folder, "clips", seed, k, name), np.stack(latents))
-        _write(_file(folder, "maps", seed, k), np.stack(maps))
+        write_shard(_file(folder, "clips", seed, k, name), np.stack(latents))
+        write_shard(_file(folder, "maps", seed, k), np.stack(maps))
         words = _words(folder, seed, k)
         part = words.with_suffix(f".{os.getpid()}.part")
         part.write_text(json.dumps(labels), encoding="utf-8")
@@ -311,13 +311,6 @@ def _encoded(model: Any, pictures: NDArray[np.uint8]) -> NDArray[np.float16]:
         latents = model.encode(scaled(pictures)).latent_dist.mean.float() * model.config.scaling_factor
     encoded: NDArray[np.float16] = latents.numpy().astype(np.float16)
     return encoded
-
-
-def _write(target: Path, values: NDArray[Any]) -> None:
-    part = target.with_suffix(f".{os.getpid()}.part")
-    with open(part, "wb") as file:
-        np.save(file, values)
-    os.replace(part, target)
 
 
 def _file(folder: Path, kind: str, seed: int, shard: int, name: str = "") -> Path:

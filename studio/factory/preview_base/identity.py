@@ -9,7 +9,6 @@ of the base is ever seen: the embedder must not learn its taste.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ from numpy.typing import NDArray
 from studio.engines.vision.analyser import VisionAnalyser
 from studio.engines.vision.rendered_faces import SIDE, as_input, network, rendered_chip
 from studio.factory.preview_base.drawing import render
-from studio.factory.preview_base.latents import read_codec, scaled
+from studio.factory.preview_base.heads import falling
+from studio.factory.preview_base.latents import read_codec, scaled, write_shard
 from studio.factory.preview_base.people import DATASET_VERSION, sample_person, sample_picture
 
 PICTURES = 8
@@ -50,10 +50,7 @@ def fill_chips(
     for k in shards:
         file = _file(folder, seed, k)
         if not file.is_file():
-            part = file.with_suffix(".part")
-            with open(part, "wb") as out:
-                np.save(out, _shard(seed, k, codec, models))
-            part.replace(file)
+            write_shard(file, _shard(seed, k, codec, models))
         if on_progress:
             on_progress((k + 1) / len(shards))
 
@@ -118,7 +115,7 @@ def train_embedder(
         loss = torch.nn.functional.cross_entropy(_SCALE * (cosines - margin), target)
         loss.backward()  # type: ignore[no-untyped-call]
         for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * min(1.0, (step + 1) / 100) * (0.01 + 0.495 * (1 + math.cos(math.pi * step / steps)))
+            group["lr"] = 2e-3 * min(1.0, (step + 1) / 100) * falling(step / steps)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         running = float(loss.detach()) if step == 0 else 0.98 * running + 0.02 * float(loss.detach())

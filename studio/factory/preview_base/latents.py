@@ -148,10 +148,10 @@ def _draw_shard(folder: Path, seed: int, shard: int, codec: Path, side: int) -> 
             drawn = model.decode(z).sample.float()
         small = torch.nn.functional.avg_pool2d(drawn.clamp(-1, 1), drawn.shape[-1] // side)
         out.append(((small + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy())
-    _write(_coded_file(folder, seed, shard, name, side), np.concatenate(out))
+    write_shard(_coded_file(folder, seed, shard, name, side), np.concatenate(out))
 
 
-def _write(target: Path, values: NDArray[Any]) -> None:
+def write_shard(target: Path, values: NDArray[Any]) -> None:
     """Write a shard; one that is half written is not there."""
     part = target.with_suffix(f".{os.getpid()}.part")
     with open(part, "wb") as file:
@@ -174,7 +174,7 @@ def _encode_shard(folder: Path, seed: int, shard: int, codec: Path) -> None:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
             latents = model.encode(scaled(both)).latent_dist.mean.float() * model.config.scaling_factor
         out.append(latents.reshape(len(plain), 2, *latents.shape[1:]).numpy().astype(np.float16))
-    _write(_file(folder, seed, shard, fingerprint(codec)), np.concatenate(out))
+    write_shard(_file(folder, seed, shard, fingerprint(codec)), np.concatenate(out))
 
 
 def scaled(pictures: NDArray[np.uint8]) -> torch.Tensor:

@@ -8,14 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from studio.domain.motion_model import MotionCard, MotionFiles
-from studio.domain.refusal import in_a_file
 from studio.engines import Engines
 from studio.errors import NotFoundError, UserInputError
-from studio.outside import json_of
 from studio.services.bases import download_progress
+from studio.services.cards import card_schema, read_card
 from studio.services.progress import OnProgress
 
 _CONFIG = "config.json"
@@ -31,29 +28,12 @@ class MotionEntry:
 
 def motion_schema() -> dict[str, Any]:
     """Return the JSON schema of a card, derived from the model."""
-    schema = MotionCard.model_json_schema()
-    schema["properties"]["$schema"] = {"type": "string"}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
-        "title": "Motion of Likeness Studio",
-    }
+    return card_schema(MotionCard, "Motion of Likeness Studio")
 
 
 def read_motion_card(path: Path) -> MotionCard:
-    """Read one file of presets/motion.
-
-    Raises:
-        UserInputError: it is no card, or carries another name than its file.
-    """
-    try:
-        document = json_of(path.read_text(encoding="utf-8"))
-        card = MotionCard.model_validate({k: v for k, v in document.items() if k != "$schema"})
-    except (OSError, ValueError, AttributeError, ValidationError) as exc:
-        raise in_a_file(f"The motion card {path.name}", exc) from exc
-    if card.name != path.stem:
-        raise UserInputError(f"The card {path.name} names itself {card.name!r}.", f"Name the file {card.name}.json.")
-    return card
+    """Read one file of presets/motion; errors are those of `read_card`."""
+    return read_card(path, MotionCard, "motion card")
 
 
 class Motions:
@@ -139,8 +119,8 @@ class Motions:
                 if on_progress is not None:
                     on_progress(download_progress(done, total, speed))
 
-            self._engines.base_files().download_motion(
-                card, self._folder(card), token=os.environ.get("HF_TOKEN") or None, on_progress=tell,
+            self._engines.base_files().download(
+                card, self._folder(card), motion=True, token=os.environ.get("HF_TOKEN") or None, on_progress=tell,
                 offline=self._offline,
             )  # fmt: skip
         return MotionEntry(card, "ready")

@@ -159,11 +159,13 @@ class ModelApi:
     def video(self, request: dict[str, Any]) -> dict[str, Any]:
         """Put a clip of a taught person into the queue; returns its job.
 
-        The request has the fields of VideoRequest, picture and sound as photo_id or file.
+        The request has the fields of VideoRequest, picture and sound as photo_id or file, motion by its name.
         """
-        return self.job_row(
-            self.studio.video.submit_video(checked_video(self._with_sources(request, "picture", "sound")))
-        )
+        wanted = checked_video(self._with_sources(request, "picture", "sound"))
+        names = [entry.card.name for entry in self.studio.video.motions.list()]
+        if wanted.motion and wanted.motion not in names:  # a folder of this computer is not the window's to open
+            raise UserInputError(f"There is no motion {wanted.motion!r}.", f"Motions: {', '.join(names)}.")
+        return self.job_row(self.studio.video.submit_video(wanted))
 
 
 NAMES: tuple[str, ...] = (

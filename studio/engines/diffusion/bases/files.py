@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from studio.domain.base_model import BaseModelCard
 from studio.engines.base_diffusion import HubCard
 from studio.engines.diffusion.bases import downloads
 from studio.engines.diffusion.bases.header import weights_sha256
@@ -23,30 +22,18 @@ class DiffusersFiles:
 
     def download(
         self,
-        card: BaseModelCard,
-        folder: Path,
-        *,
-        token: str | None = None,
-        on_progress: downloads.OnBytes | None = None,
-        offline: bool = False,
-    ) -> None:
-        """See `downloads.download`; the receipt that it is complete is written last."""
-        downloads.download(card, folder, token=token, on_progress=on_progress, offline=offline)
-        found = inspect_base(folder, name=card.name, title=card.title)
-        downloads.write_receipt(folder, card, found.sha256)
-
-    def download_motion(
-        self,
         card: HubCard,
         folder: Path,
         *,
+        motion: bool = False,
         token: str | None = None,
         on_progress: downloads.OnBytes | None = None,
         offline: bool = False,
     ) -> None:
-        """See `downloads.download`; the receipt that it is complete is written last."""
+        """See `downloads.download`; the receipt that it is complete is written last, once the files are looked at."""
         downloads.download(card, folder, token=token, on_progress=on_progress, offline=offline)
-        downloads.write_receipt(folder, card, self.weights_sha256(folder))
+        sha256 = self.weights_sha256(folder) if motion else inspect_base(folder, title=card.title).sha256
+        downloads.write_receipt(folder, card, sha256)
 
     def weights_sha256(self, folder: Path) -> str:
         """Return the sha256 of the weights in a folder of one network."""
