@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, PngImagePlugin
 
 torch = pytest.importorskip("torch", reason="the embedder needs torch")
 
 from studio.domain.consent import Consent  # noqa: E402
 from studio.domain.face import RENDERED_EMBEDDER  # noqa: E402
 from studio.engines.media.pictures import write_png  # noqa: E402
+from studio.engines.media.recipe import PNG_KEYWORD  # noqa: E402
 from studio.engines.vision.analyser import VisionAnalyser  # noqa: E402
 from studio.engines.vision.rendered_faces import FILE, SIDE, RenderedFaceEmbedder  # noqa: E402
 from studio.errors import EngineError, EngineUnavailableError  # noqa: E402
@@ -95,6 +97,13 @@ def test_only_people_of_marked_renders_are_seen_by_it(tmp_path: Path) -> None:
         mixed = studio.identities.add("Ada and another", [marked[0], plain], consent=agreed)
         names = {p.name: studio.likeness.reference(p.id, side=128).center.embedder for p in (rendered, mixed)}
         score = studio.likeness.score(render(sample_picture(rng, ada, direction="straight"), 128)[0], rendered.id)
+        notes = PngImagePlugin.PngInfo()
+        notes.add_itxt(PNG_KEYWORD, '{"engine": no JSON')
+        spoiled = tmp_path / "spoiled.png"
+        Image.open(marked[0]).save(spoiled, pnginfo=notes)
+        third = studio.identities.add("Spoiled", [marked[1], spoiled], consent=agreed)
+        photos = [p.sha256 for p in studio.identities.photos(third.id)]
+        assert not studio.likeness.all_rendered(photos), "damaged notes keep nobody from being measured"
     assert names == {"Ada": RENDERED_EMBEDDER, "Ada and another": "dlib-resnet-v1"}
     assert score is not None
     assert score.likeness is not None

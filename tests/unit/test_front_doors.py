@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2] / "studio"
 ROOMS = ("domain", "engines", "jobs", "services", "store", "ui")
 """Those whose errors may reach the window; the API's words, in ui/api, are for programs."""
 KINDS = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, StudioError)}
-CONSOLE = re.compile(r"`(python -m )?studio | --[a-z]|`--")
+CONSOLE = re.compile(r"`(python -m )?studio |[ (]--[a-z]|`--")
 PIP = re.compile(r"`?pip (install|download)[^`]*`?")
 """What has to be installed beside the studio is installed at a console; the window says so too."""
 IDS = {"id", "sha256", "photo_id", "render_id", "run_id", "cell_id", "person_id", "identity_id", "job_id"}

@@ -61,6 +61,7 @@ def check_driving(request: AnimationRequest, path: Path) -> SoundInfo:
             f"{path.name} is {asked / 60:.0f} minutes long; a face is followed for at most "
             f"{LONGEST_SECONDS / 60:g} minutes.",
             "Trim it, or ask for its first minutes only (--seconds 600).",
+            window="Trim it to the part needed.",
         )
     neutral = request.neutral_seconds
     if neutral is not None and length is not None and not request.start_seconds <= neutral <= length:

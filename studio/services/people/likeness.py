@@ -15,6 +15,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,7 @@ from studio.domain.photo import Photo
 from studio.domain.training import Calibration, calibrate
 from studio.engines import Engines
 from studio.engines.base import Image
+from studio.errors import UnreadableMediaError
 
 if TYPE_CHECKING:
     from studio.store import OwnerStore
@@ -179,10 +181,8 @@ class Likeness:
 
         Photographs are never judged by the embedder of rendered people, nor those beside one.
         """
-        from studio.engines.media.recipe import read_recipe
-
         paths = [self._store.media.get(sha256) for sha256 in photos]
-        return bool(paths) and all(path.suffix == ".png" and read_recipe(path) == RENDERED_MARK for path in paths)
+        return bool(paths) and all(path.suffix == ".png" and _is_marked(path) for path in paths)
 
     def _of_photo(self, photo: Photo, side: int | None, rendered: bool) -> FaceEmbedding | None:
         """Return a photo's embedding: the stored one at full size, else that of a small crop."""
@@ -198,6 +198,16 @@ class Likeness:
         elif side is None:
             return self.measure(np.ascontiguousarray(fit_longer_side(rgb, 1024)), rendered=rendered)
         return self.measure(np.ascontiguousarray(fit_longer_side(rgb, side or 512)), rendered=rendered)
+
+
+def _is_marked(path: Path) -> bool:
+    """Say whether a picture carries the mark of the studio's own renders."""
+    from studio.engines.media.recipe import read_recipe
+
+    try:
+        return read_recipe(path) == RENDERED_MARK
+    except UnreadableMediaError:  # somebody's photo with damaged notes is a photo all the same
+        return False
 
 
 def reference_of(embeddings: Sequence[FaceEmbedding]) -> Reference | None:

@@ -80,7 +80,8 @@ class Motions:
                 f"{card.title} moves models of the family {card.family}, not {family}.",
                 "Choose motion that was made for this base.",
             )
-        if not self._is_here(card):
+        sha256 = self._weights_of(card)
+        if not sha256:
             raise NotFoundError(
                 f"{card.title} is not on this computer.",
                 f"Run `studio motion download {card.name}`."
@@ -92,7 +93,7 @@ class Motions:
         control = self._assets / card.control if card.control else None
         return MotionFiles(
             name=name, folder=folder, control=control if control and (control / _CONFIG).is_file() else None,
-            frames=card.frames, sha256=self._engines.base_files().weights_sha256(folder),
+            frames=card.frames, sha256=sha256,
         )  # fmt: skip
 
     def download(self, name: str, *, on_progress: OnProgress | None = None) -> MotionEntry:
@@ -133,6 +134,13 @@ class Motions:
         if card.source == "embedded":
             return (folder / _CONFIG).is_file()
         return bool(self._engines.base_files().downloaded(folder, card))
+
+    def _weights_of(self, card: MotionCard) -> str:
+        """Return the sha256 of a card's weights, of a download as its receipt says; "" where they are not here."""
+        if not self._is_here(card):
+            return ""
+        files, folder = self._engines.base_files(), self._folder(card)
+        return files.weights_sha256(folder) if card.source == "embedded" else files.downloaded(folder, card)
 
     def _own(self, folder: Path) -> MotionFiles:
         """Return the files of a person's own folder."""

@@ -102,7 +102,7 @@ class Video:
         Raises:
             UserInputError, NotFoundError, UnreadableMediaError, ConsentMissingError.
         """
-        settled, drawing = self._settled(request)
+        settled, drawing, _ = self._settled(request)
         return self._queue.submit(
             "video",
             settled.model_dump(mode="json"),
@@ -157,10 +157,10 @@ class Video:
             NoFaceError: there is no face in the anchor picture.
             NotFoundError, UnreadableMediaError, ConsentMissingError, EngineError, OutOfMemoryError, StoreError.
         """
-        settled, drawing = self._settled(request)
+        settled, drawing, moving = self._settled(request)
         tell = on_progress or (lambda progress: None)
         self._check_engines(made_by)
-        self._check_motion(made_by, settled, drawing)
+        _check_motion(made_by, moving)
         self._scratch.mkdir(parents=True, exist_ok=True)
         out = self._scratch / f"video-{time.time_ns()}{clip_format(settled.format).suffix}"
         curves, poster, speech = (out.with_suffix(suffix) for suffix in (".curves.json", ".jpg", ".speech.json"))
@@ -170,7 +170,7 @@ class Video:
                 begun = time.perf_counter()
                 anchor = self._anchor(settled, drawing, tell)
                 spent = round(time.perf_counter() - begun, 3)
-                result = self._made(settled, drawing, anchor, out, curves, poster, parts, tell)
+                result = self._made(settled, drawing, moving, anchor, out, curves, poster, parts, tell)
                 total = round(spent + result.seconds["total"], 3)
                 result = replace(result, seconds={**result.seconds, "anchor": spent, "total": total})
                 render = self._keep(settled, drawing, anchor, result, poster, job_id, parent_id)
@@ -221,14 +221,14 @@ class Video:
 
     # -- the request made ready ------------------------------------------------------------
 
-    def _settled(self, request: VideoRequest) -> tuple[VideoRequest, PreparedDrawing]:
-        """Name picture and sound by their bytes, find base and adapters, ask for consent."""
+    def _settled(self, request: VideoRequest) -> tuple[VideoRequest, PreparedDrawing, MotionFiles | None]:
+        """Name picture and sound by their bytes, find base, adapters and motion, ask for consent."""
         from studio.engines.media.sound import probe
 
         if request.sound is not None:
             probe(self._sources.path(request.sound))
         drawing = self._generation.prepared(request.of_picture)
-        self._motion(request, drawing)  # what is not there is said now, not after the speech was heard
+        moving = self._motion(request, drawing)  # what is not there is said now, not after the speech was heard
         for person in drawing.people:
             require_agreement(self._store.identities.get(person), "animate")
         face = request.face_index
@@ -251,7 +251,7 @@ class Video:
                 "guidance": drawing.request.guidance,
             }
         )
-        return settled, drawing
+        return settled, drawing, moving
 
     def _anchor(self, request: VideoRequest, drawing: PreparedDrawing, tell: OnProgress) -> _Anchor:
         """Return the anchor picture: the one that is given, or one that is drawn now."""
@@ -280,6 +280,7 @@ class Video:
         self,
         request: VideoRequest,
         drawing: PreparedDrawing,
+        moving: MotionFiles | None,
         anchor: _Anchor,
         out: Path,
         curves: Path,
@@ -295,10 +296,10 @@ class Video:
             drawing=drawing,
             order=_clip_order(request, drawing),
             cover=anchor.image,
-            note=lambda recipe: self._recipe(request, drawing, recipe),
+            note=lambda recipe: self._recipe(request, drawing, moving, recipe),
             own_lips=request.own_lips,
             on_progress=tell,
-            motion=self._motion(request, drawing),
+            motion=moving,
             anchored=request.anchored,
         )
         try:
@@ -328,24 +329,17 @@ class Video:
         found = self.motions.resolve(request.motion, drawing.location.family)
         return found if request.control > 0 else replace(found, control=None)
 
-    def _check_motion(self, made_by: Mapping[str, Any] | None, request: VideoRequest, drawing: PreparedDrawing) -> None:
-        """Refuse to make a clip again with other motion weights.
-
-        Raises:
-            UserInputError: they are others.
-        """
-        found = self._motion(request, drawing)
-        if made_by is not None and found is not None and made_by.get("motion", {}).get("sha256") != found.sha256:
-            raise UserInputError(
-                f"The motion {found.name} is not the one this clip was made with.", "Bring the old weights back."
-            )
-
-    def _recipe(self, request: VideoRequest, drawing: PreparedDrawing, of_clip: Mapping[str, Any]) -> dict[str, Any]:
+    def _recipe(
+        self,
+        request: VideoRequest,
+        drawing: PreparedDrawing,
+        moving: MotionFiles | None,
+        of_clip: Mapping[str, Any],
+    ) -> dict[str, Any]:
         """Return the recipe of a drawn clip, from that of the rig's."""
         engines = self._portraits.engines
         painter, generator = engines.painter(), engines.generator()
         inputs = {("anchor" if role == "portrait" else role): sha for role, sha in of_clip["inputs"].items()}
-        moving = self._motion(request, drawing)
         return {
             **of_clip,
             **({} if moving is None else {"motion": {"name": moving.name, "sha256": moving.sha256}}),
@@ -464,6 +458,18 @@ def _loading_apart(seconds: Mapping[str, float], painting: Painting) -> dict[str
 def _setup_seconds(seconds: Mapping[str, float]) -> float | None:
     """Return what went by before the first frame; None where that was not measured."""
     return seconds["total"] - seconds["frames"] if "loading" in seconds else None
+
+
+def _check_motion(made_by: Mapping[str, Any] | None, moving: MotionFiles | None) -> None:
+    """Refuse to make a clip again with other motion weights.
+
+    Raises:
+        UserInputError: they are others.
+    """
+    if made_by is not None and moving is not None and made_by.get("motion", {}).get("sha256") != moving.sha256:
+        raise UserInputError(
+            f"The motion {moving.name} is not the one this clip was made with.", "Bring the old weights back."
+        )
 
 
 def _clip_order(request: VideoRequest, drawing: PreparedDrawing) -> ClipOrder:
