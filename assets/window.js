@@ -133,6 +133,18 @@
     list.addEventListener("click", (event) => { const b = button(event); if (b && event.detail === 0) tell(b); });
   };
 
+  // A file that a press has made goes to the downloads. Each has an address of its own: one that was taken before is
+  // what an earlier press left, after a press that failed.
+  const taken = new Set();
+  window.studioTake = (file) => {
+    if (!file?.url || taken.has(file.url)) return;
+    taken.add(file.url);
+    const link = Object.assign(document.createElement("a"), { href: file.url, download: file.orig_name || "" });
+    document.body.append(link);
+    link.click();
+    link.remove();
+  };
+
   // A painting is told of when the hand rests: all of it is sent then.
   const REST_MS = 700;
   window.studioStrokes = (place, trigger) => {

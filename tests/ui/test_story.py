@@ -85,6 +85,11 @@ def test_story(visit, portrait, speech, server, tmp_path):
     assert head.suffix == ".glb"
     (mesh,) = pygltflib.GLTF2.load(str(head)).meshes
     assert mesh.weights[mesh.extras["targetNames"].index("mouthSmileLeft")] > 0.3, "as the sliders stand"
+    taken: list[str] = []
+    page.on("download", lambda one: taken.append(one.url))
+    page.evaluate("url => window.studioTake({ url, orig_name: 'old' })", download.value.url)
+    page.wait_for_timeout(1000)
+    assert taken == [], "a press that failed does not hand out what the one before it made"
 
     # speech under the smile: first seconds at once, then the whole clip as a job
     page.click("#expression-animate")

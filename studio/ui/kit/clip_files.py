@@ -10,7 +10,7 @@ import gradio as gr
 from studio.domain.clip_format import CURVE_FORMATS, CurveFormat
 from studio.domain.speech_format import SPEECH_FORMATS, SpeechFormat
 from studio.errors import UserInputError
-from studio.ui.kit.controls import Updates, listen
+from studio.ui.kit.controls import Updates, downloaded
 from studio.ui.window import Window
 
 
@@ -54,8 +54,7 @@ class ClipFiles:
 
     def wire(self) -> None:
         """Attach the listeners."""
-        made = listen(self.make_head.click, self._make_head, self.shown, self.get_head)
-        listen(made.success, None, js=f"() => {{ document.querySelector('#{self.name}-get-head')?.click(); }}")
+        downloaded(self.make_head.click, self._make_head, self.shown, self.get_head)
 
     def of(self, render_id: str) -> Updates:
         """Return the updates for one render; a picture has no such files."""

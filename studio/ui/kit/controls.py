@@ -50,6 +50,19 @@ def listen(
     return event(fn=function, inputs=inputs, outputs=outputs, api_visibility="private", **options)
 
 
+def downloaded(press: Callable[..., Any], make: Callable[..., Any], inputs: Any, file: gr.DownloadButton) -> None:
+    """Let a press make a file and hand it to the browser.
+
+    Args:
+        press: the event of the button that is pressed.
+        make: returns `file` with a path that is new each time.
+        file: unseen; bears the address to the page.
+    """
+    made = listen(press, make, inputs, file)
+    # A handler that failed leaves the address as it was; the script takes none twice.
+    listen(made.success, None, file, js="(file) => window.studioTake(file)")
+
+
 def html(value: str = "", **options: Any) -> gr.HTML:
     """Return a piece of the page that only shows."""
     return gr.HTML(value, js_on_load=None, apply_default_css=False, **options)

@@ -28,7 +28,7 @@ from studio.services.portraits.expressions import PortraitHandle
 from studio.services.portraits.presets import ExpressionPreset
 from studio.ui.guard import say
 from studio.ui.kit import text
-from studio.ui.kit.controls import Updates, clickable, clicked, html, listen, slider, sliders_by_group
+from studio.ui.kit.controls import Updates, clickable, clicked, downloaded, html, listen, slider, sliders_by_group
 from studio.ui.kit.draft import HANDED_OVER, Draft, Kept, fitting, hidden, parsed
 from studio.ui.kit.portrait_chooser import Choice, PortraitChooser, source_of
 from studio.ui.window import Window
@@ -229,8 +229,7 @@ class ExpressionTab:
         listen(self.save.click, self._save, edit, None)
         files = [(self.download, self._download), *((b, self._head_writer(n)) for n, b in self.head_as.items())]
         for button, write in files:
-            made = listen(button.click, write, [self.chooser.choice, *edit], self.file)
-            listen(made.success, None, js="() => { document.querySelector('#expression-file')?.click(); }")
+            downloaded(button.click, write, [self.chooser.choice, *edit], self.file)
         target = tabs["animate"]
         handed = [*target.chooser.parts, target.expression, target.expression_note, self.window.tabs]
         listen(self.animate.click, self._hand_over(target), [self.chooser.choice, self.steps], handed)
