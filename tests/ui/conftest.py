@@ -239,6 +239,11 @@ def visit(server: Server, chromium: object) -> Iterator[object]:
         return made
 
     yield start
+    # pytest shows this beside a failure alone: what the window said, and what the server wrote last
+    for v in visits:
+        if not v.page.is_closed():
+            print("notices:", v.page.evaluate("window.heard"))
+    print(server.log.read_text(errors="replace")[-4000:])
     found = [(v.troubles, v.outside) for v in visits if v.troubles or v.outside]
     for context in contexts:
         context.close()
