@@ -50,6 +50,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("worker", True, "Start a worker process with the window; false where another one does the jobs."),
     Setting("sample", True, "Make the sample project at the first start."),
     Setting("offline", False, "Never go to the network; base models are not downloaded."),
+    Setting("keys", "", "Folder with key.pem and chain.pem that sign what leaves; default made in the data folder."),
     Setting("theme", "system", "Colors of the window.", choices=("system", "light", "dark")),
     Setting("log_level", "info", "How much is written to the log.", choices=("debug", "info", "warning", "error")),
 )
@@ -72,6 +73,7 @@ class Settings:
     worker: bool
     sample: bool
     offline: bool
+    keys: str
     theme: Literal["system", "light", "dark"]
     log_level: str
 

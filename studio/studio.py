@@ -46,6 +46,7 @@ from studio.services.portraits.head_models import HeadModels
 from studio.services.portraits.prepared import Portraits
 from studio.services.portraits.presets import Presets
 from studio.services.projects import Projects
+from studio.services.provenance import Provenance
 from studio.services.sample import Sample, sample_portrait
 from studio.services.sources import Sources
 from studio.services.training import runs
@@ -108,14 +109,17 @@ class OwnerServices:
             store, queue, engines, cards=BASE_CARDS, assets=assets, models=data_dir / "models", offline=studio.offline
         )
         self.generation = Generation(store, engines, queue, sources, self.bases, self.likeness)
-        self.expressions = Expressions(store, sources, portraits)
+        self.provenance = provenance = Provenance(store, studio.keys)
+        self.expressions = Expressions(store, sources, portraits, provenance)
         self.head_models = HeadModels(store, sources, portraits, scratch)
-        self.animation = Animation(store, sources, portraits, queue, scratch)
+        self.animation = Animation(store, sources, portraits, provenance, queue, scratch)
         motions = Motions(
             engines, cards=MOTION_CARDS, assets=assets, models=data_dir / "models", offline=studio.offline
         )
-        self.video = Video(store, sources, portraits, self.generation, motions, queue, scratch)
-        self.library = Library(store, self.expressions, self.animation, self.generation, self.video, queue, scratch)
+        self.video = Video(store, sources, portraits, self.generation, motions, provenance, queue, scratch)
+        self.library = Library(
+            store, self.expressions, self.animation, self.generation, self.video, provenance, queue, scratch
+        )
         self.presets = Presets(store, portraits, EXPRESSION_PRESETS, sample_portrait, data_dir / "cache" / "presets")
         self.runs = RunHistory(store, queue, self.bases)
         self.training = Training(
@@ -146,13 +150,17 @@ class Studio:
         data_dir: the data folder; made when it is not there.
         assets: head, models, speech.
         offline: never go to the network, also not when a download is asked for.
+        keys: folder of the key that signs what leaves; default one in the data folder, made when it is needed.
 
     Raises:
         StoreError: the folder cannot be written, or the database is newer than this studio.
     """
 
-    def __init__(self, data_dir: Path, assets: Path = ASSETS, *, offline: bool = False) -> None:
+    def __init__(
+        self, data_dir: Path, assets: Path = ASSETS, *, offline: bool = False, keys: Path | None = None
+    ) -> None:
         self.data_dir = data_dir
+        self.keys = keys or data_dir / "keys"
         self.assets = assets
         self.offline = offline
         self.store = Store(data_dir)
@@ -175,7 +183,7 @@ class Studio:
         Raises:
             StoreError: see the class.
         """
-        return cls(settings.data_dir, offline=settings.offline)
+        return cls(settings.data_dir, offline=settings.offline, keys=Path(settings.keys) if settings.keys else None)
 
     def start(self, *, worker: bool = True, sample: bool = True, after: threading.Event | None = None) -> None:
         """Do what a window does first: note interrupted jobs, set up a new studio, start the worker.

@@ -12,7 +12,7 @@ import typer
 
 from studio import settings
 from studio.cli_output import Output
-from studio.commands.shared import OPTIONS, AsJson, DataDir
+from studio.commands.shared import OPTIONS, AsJson, DataDir, opened
 
 commands = typer.Typer(**OPTIONS)
 assets = typer.Typer(help="The model files that come with the studio.", **OPTIONS)
@@ -30,6 +30,26 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     bad = [f for f in findings if f.state == "bad"]
     Output(as_json).result({"ok": not bad, "checks": findings}, text)
     if bad:
+        raise typer.Exit(4)
+
+
+@commands.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="A picture, clip or sound; what lies beside it as .c2pa is read too.")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is known of a file, whoever made it: signed credentials, recipe, this studio's own memory.
+
+    Exit code 4 when it was changed after it was signed.
+    """
+    from studio.domain.provenance import LAYERS
+
+    with opened(data_dir) as studio:
+        verdict = studio.provenance.verify(file)
+    lines = [verdict.says, *(f"  {LAYERS[f.layer]}: {f.says}" for f in verdict.findings)]
+    Output(as_json).result({"verdict": verdict, "says": verdict.says}, "\n".join(lines))
+    if verdict.credentials is not None and verdict.credentials.standing == "changed":
         raise typer.Exit(4)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ from studio.domain.clip_format import CURVE_FORMATS
 from studio.domain.job import Job
 from studio.domain.render import Render, RenderKind, RenderPage
 from studio.domain.speech_format import SPEECH_FORMATS
-from studio.engines.media.atomic import atomic_file
 from studio.errors import NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.clips.animation import Animation, checked_request
@@ -25,6 +23,7 @@ from studio.services.clips.timing import write_timing
 from studio.services.pictures.generation import Generation
 from studio.services.portraits.expressions import Expressions
 from studio.services.progress import OnProgress, told
+from studio.services.provenance import Provenance
 from studio.services.recipes import checked
 from studio.services.video.video import Video
 from studio.store import OwnerStore
@@ -60,10 +59,12 @@ class Library:
         animation: Animation,
         generation: Generation,
         video: Video,
+        provenance: Provenance,
         queue: JobQueue,
         scratch: Path,
     ) -> None:
         self._store = store
+        self._provenance = provenance
         self._expressions = expressions
         self._animation = animation
         self._generation = generation
@@ -164,11 +165,15 @@ class Library:
         return self._store.renders.restore(render_id)
 
     def export(self, render_id: str, out: Path) -> Path:
-        """Copy a render's file (with its recipe inside) to a file or into a folder.
+        """Write a render's file, with its recipe inside and signed, to a file or into a folder.
+
+        Returns:
+            The file. What cannot carry its credentials (webm, zip) has them beside it, under its name and ".c2pa".
 
         Raises:
             NotFoundError: no such render, or the folder does not exist.
             UserInputError: the name ends in another format.
+            EngineError: it cannot be signed; nothing was written.
             StoreError: disk full or read-only.
         """
         render = self.show(render_id)
@@ -181,8 +186,7 @@ class Library:
                 f"The render is a {source.suffix} file, not {out.suffix or 'one without ending'}.",
                 f"End the name in {source.suffix}, or name a folder.",
             )
-        with atomic_file(out) as part:
-            shutil.copyfile(source, part)
+        self._provenance.hand_out(render, out)
         return out
 
     def curves(self, render_id: str) -> Mapping[str, Path]:

@@ -150,6 +150,21 @@ class Shelf:
             part.replace(out)
         return out
 
+    def once(self, key: str, name: str, write: Callable[[Path], object]) -> Path:
+        """Return a file that is written only when it is not there, with whatever `write` lays beside it.
+
+        Args:
+            key: letters and digits that name its content.
+            name: what the person sees on download.
+            write: gets the path.
+        """
+        out = self.folder / "shelf" / key / file_name(Path(name).stem, Path(name).suffix)
+        if not out.exists():
+            out.parent.mkdir(parents=True, exist_ok=True)
+            write(out)
+        os.utime(out.parent)
+        return out
+
     def place(self, name: str) -> Path:
         """Return a fresh path on the shelf for something about to be written."""
         folder = self.folder / "shelf" / f"new-{time.time_ns():x}"

@@ -7,6 +7,7 @@ one browser: that is kept in gr.State and gr.BrowserState.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import gradio as gr
 
 from studio.domain.job import Job
+from studio.domain.render import Render
 from studio.errors import NotFoundError
 from studio.services.bases import Bases
 from studio.services.clips.animation import Animation
@@ -29,6 +31,7 @@ from studio.services.portraits.expressions import Expressions
 from studio.services.portraits.head_models import HeadModels
 from studio.services.portraits.presets import Presets
 from studio.services.projects import Projects
+from studio.services.provenance import Provenance
 from studio.services.training.history import RunHistory
 from studio.services.training.runs import Training
 from studio.services.upkeep import Upkeep
@@ -64,6 +67,7 @@ class OpenStudio(Protocol):
     library: Library
     video: Video
     presets: Presets
+    provenance: Provenance
     jobs: Jobs
 
 
@@ -112,6 +116,13 @@ class Window:
                 return ""
         path = self.studio.jobs.preview(job.id) if job.preview_number else None
         return self.picture_url(path) if path else ""
+
+    def handed_out(self, render: Render, name: str = "") -> Path:
+        """Lay a render on the shelf as it leaves the studio: signed, once, under a name for the person."""
+        key = hashlib.sha256(f"signed {render.id} {render.media_sha256}".encode()).hexdigest()[:20]
+        library = self.studio.library
+        named = f"{name or render.title or 'likeness'}{render.file_extension}"
+        return self.shelf.once(key, named, lambda out: library.export(render.id, out))
 
     def picture_url(self, path: Path) -> str:
         """Put a picture on the shelf and return its address."""

@@ -194,7 +194,8 @@ def test_an_edit_of_a_stored_photo_is_hashed_and_drawn_once_and_kept(studio, por
     assert [p.drawn for p in engines.mover.portraits] == [1]
     kept = studio.library.show(edited.render_id)
     assert kept.photo_id == photo.id
-    assert studio.library.path(kept).read_bytes() == (tmp_path / "out.png").read_bytes()
+    signed = studio.provenance.verify(tmp_path / "out.png").credentials
+    assert signed.content_sha256 == kept.media_sha256, "what was kept, with credentials"
     studio.expressions.open(MediaSource.photo(photo.id))
     assert hashed.count(portrait.stat().st_size) == 1, "the store knows the hash of what it keeps"
 

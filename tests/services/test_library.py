@@ -74,7 +74,9 @@ def test_export_into_a_folder_and_to_a_file(studio, renders, tmp_path) -> None:
     folder.mkdir()
     path = studio.library.export(renders[0].id, folder)
     assert path.name == f"smile-1-{renders[0].id}.png"
-    assert studio.library.export(renders[0].id, tmp_path / "one.png").read_bytes() == path.read_bytes()
+    again = studio.library.export(renders[0].id, tmp_path / "one.png")
+    for out in (path, again):
+        assert studio.provenance.verify(out).credentials.content_sha256 == renders[0].media_sha256
     with pytest.raises(NotFoundError):
         studio.library.export(renders[0].id, tmp_path / "missing" / "one.png")
     with pytest.raises(UserInputError, match=r"is a \.png file"):

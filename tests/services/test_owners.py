@@ -288,6 +288,7 @@ NO_IDS = {
     "likeness.reference_of_pictures", "jobs.icon", "jobs.keeps_its_work", "animation.languages",
     "generation.wording", "identities.strangers_among",
     "curation.pictures_among", "sample.ensure", "sample.add_person",
+    "provenance.verify", "provenance.sign", "provenance.signing",
 }  # fmt: skip
 """These get no id of anything stored."""
 
@@ -296,7 +297,7 @@ HANDED_VALUES = {
     "training_sets.example", "runs.job", "runs.listed_job", "expressions.original", "expressions.render",
     "expressions.save",
     "expressions.write", "expressions.redraw", "expressions.stamp", "generation.redraw",
-    "generation.brought_back", "video.redraw", "adapters.require_consent",
+    "generation.brought_back", "video.redraw", "adapters.require_consent", "provenance.hand_out",
 }  # fmt: skip
 """These get a value that another method of the same owner's services handed out, or a whole recipe."""
 

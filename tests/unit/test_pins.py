@@ -15,7 +15,7 @@ from studio.errors import EngineUnavailableError
 
 IMPORTED_AS = {
     "pillow": "PIL", "pillow-heif": "pillow_heif", "opencv-python": "cv2", "scikit-image": "skimage",
-    "imageio-ffmpeg": "imageio_ffmpeg", "dlib-bin": "dlib", "sqlite-utils": "sqlite_utils",
+    "imageio-ffmpeg": "imageio_ffmpeg", "dlib-bin": "dlib", "sqlite-utils": "sqlite_utils", "c2pa-python": "c2pa",
 }  # fmt: skip
 
 

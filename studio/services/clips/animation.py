@@ -36,7 +36,8 @@ from studio.services.people.identities import photo_of, require_consent
 from studio.services.portraits.expressions import check_engine
 from studio.services.portraits.prepared import Portraits
 from studio.services.progress import OnProgress, told
-from studio.services.sources import Sources
+from studio.services.provenance import Provenance
+from studio.services.sources import MediaSource, Sources
 
 if TYPE_CHECKING:
     from studio.jobs.queue import JobQueue
@@ -59,9 +60,16 @@ class Animation:
     """Makes talking clips."""
 
     def __init__(
-        self, store: OwnerStore, sources: Sources, portraits: Portraits, queue: JobQueue, scratch: Path
+        self,
+        store: OwnerStore,
+        sources: Sources,
+        portraits: Portraits,
+        provenance: Provenance,
+        queue: JobQueue,
+        scratch: Path,
     ) -> None:
         self._store = store
+        self._provenance = provenance
         self._sources = sources
         self._portraits = portraits
         self._queue = queue
@@ -122,7 +130,7 @@ class Animation:
         Raises:
             UserInputError: bad request, portrait, sound or file name; and StoreError, EngineError.
         """
-        from studio.engines.media.atomic import atomic_file, check_place
+        from studio.engines.media.atomic import check_place
         from studio.engines.media.curves import read_json, write_curves
 
         check(request)
@@ -132,16 +140,16 @@ class Animation:
             speech_format_of(timing)
             if request.is_moved:
                 raise UserInputError("Recorded motion says no words.", "Leave the subtitles or cues out.")
-        files = (request.portrait, *(getattr(request, role) for role in MOVING_ROLES))
-        sources = [source.path for source in files if source is not None]
+        sources = [source.path for source in _files_of(request).values()]
         for place in filter(None, (out, curves, timing)):
             check_place(place, *sources)
         if request.portrait.photo_id is None:
-            made = self._maker.make(self._with_face(request), out, curves=curves, on_progress=on_progress)
-            return _timed(made, timing)
+            inputs = {role: self._sources.find(s).path for role, s in _files_of(request).items()}
+            with self._provenance.signing(out, kind="clip", inputs=inputs) as part:
+                made = self._maker.make(self._with_face(request), part, curves=curves, on_progress=on_progress)
+            return _timed(replace(made, path=out), timing)
         render, result = self.render(request, on_progress=on_progress)
-        with atomic_file(out) as part:
-            shutil.copyfile(result.path, part)
+        self._provenance.hand_out(render, out)
         if curves is not None:
             write_curves(read_json(self._store.media.get(render.inputs["curves"])), curves)
         return _timed(replace(result, path=out, curves=curves), timing)
@@ -266,6 +274,12 @@ class Animation:
         return request.model_copy(
             update={role: None if s is None else self._sources.settled(s) for role, s in sources.items()}
         )
+
+
+def _files_of(request: AnimationRequest) -> dict[str, MediaSource]:
+    """Return what a clip is made from, by role."""
+    found = {role: getattr(request, role) for role in ("portrait", *MOVING_ROLES)}
+    return {role: source for role, source in found.items() if source is not None}
 
 
 def _timed(result: AnimationResult, timing: Path | None) -> AnimationResult:

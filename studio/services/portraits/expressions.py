@@ -16,6 +16,7 @@ from studio.errors import ConflictError, UserInputError
 from studio.services.people.identities import photo_of, require_consent
 from studio.services.portraits.close_up import stamp
 from studio.services.portraits.prepared import Portraits, PreparedPortrait
+from studio.services.provenance import Provenance
 from studio.services.recipes import new_recipe
 from studio.services.sources import MediaSource, Sources
 
@@ -78,8 +79,9 @@ class _Drawing:
 class Expressions:
     """Draws expression edits; safe to call from several threads."""
 
-    def __init__(self, store: OwnerStore, sources: Sources, portraits: Portraits) -> None:
+    def __init__(self, store: OwnerStore, sources: Sources, portraits: Portraits, provenance: Provenance) -> None:
         self._store = store
+        self._provenance = provenance
         self._sources = sources
         self._portraits = portraits
 
@@ -145,7 +147,7 @@ class Expressions:
         """
         _check_place(out, handle.source)
         drawing = self._drawn(handle, edit)
-        _write(drawing, out)
+        self._write(handle, drawing, out)
         return EditedPicture(drawing.image, (*handle.hints, *drawing.hints))
 
     def edit_file(
@@ -165,7 +167,7 @@ class Expressions:
         _check_place(out, source)
         handle = self.open(source, face_index=face_index, size=size)
         drawing = self._drawn(handle, edit)
-        _write(drawing, out)
+        self._write(handle, drawing, out)
         kept = None if source.photo_id is None else self._keep(handle, drawing).id
         return EditedPicture(drawing.image, (*handle.hints, *drawing.hints), kept)
 
@@ -206,6 +208,19 @@ class Expressions:
             state = resolve(edit, prepared.portrait.own_weights)
             image, hints = prepared.portrait.render(state), tuple(prepared.portrait.hints(state))
         return _Drawing(prepared, edit, image, hints, _recipe(prepared, edit, handle.size), start)
+
+    def _write(self, handle: PortraitHandle, drawing: _Drawing, out: Path) -> None:
+        """Write a drawn edit, with its recipe inside and signed, in the format that the name asks for."""
+        from studio.engines.media.pictures import jpeg_bytes, write_png
+
+        photo = self._sources.photo(handle.source)
+        shown = () if photo is None or photo.identity_id is None else (photo.identity_id,)
+        inputs = {"portrait": self._sources.find(handle.source).path}
+        with self._provenance.signing(out, kind="image", inputs=inputs, people=shown) as part:
+            if out.suffix.lower() == ".png":
+                write_png(part, drawing.image, drawing.recipe)
+            else:
+                part.write_bytes(jpeg_bytes(drawing.image, drawing.recipe))
 
     def _keep(
         self,
@@ -265,18 +280,6 @@ def _check_place(out: Path, source: MediaSource) -> None:
     if out.suffix.lower() not in {".png", ".jpg", ".jpeg"}:
         raise UserInputError(f"{out.name} names no picture format.", "End it in .png or .jpg.")
     check_place(out, source.path)
-
-
-def _write(drawing: _Drawing, out: Path) -> None:
-    """Write a drawn edit, with its recipe inside, in the format that the name asks for."""
-    from studio.engines.media.atomic import atomic_file
-    from studio.engines.media.pictures import jpeg_bytes, write_png
-
-    if out.suffix.lower() == ".png":
-        write_png(out, drawing.image, drawing.recipe)
-        return
-    with atomic_file(out) as part:
-        part.write_bytes(jpeg_bytes(drawing.image, drawing.recipe))
 
 
 def check_engine(recipe: Mapping[str, Any], engine: str, version: str) -> None:

@@ -30,6 +30,7 @@ from studio.services.people.identities import require_agreement, require_consent
 from studio.services.pictures.generation import Generation, PreparedDrawing, order_of, person_of, weights_of
 from studio.services.portraits.prepared import LARGEST_SIDE, SMALLEST_SIDE, Portraits
 from studio.services.progress import OnProgress, Progress, told
+from studio.services.provenance import Provenance
 from studio.services.sources import MediaSource, Sources
 from studio.services.video.motions import Motions
 from studio.services.video.painting import Painting
@@ -82,10 +83,12 @@ class Video:
         portraits: Portraits,
         generation: Generation,
         motions: Motions,
+        provenance: Provenance,
         queue: JobQueue,
         scratch: Path,
     ) -> None:
         self.motions = motions
+        self._provenance = provenance
         self._store = store
         self._sources = sources
         self._portraits = portraits
@@ -187,12 +190,11 @@ class Video:
         Raises:
             UserInputError: bad request or file name; and as `video`.
         """
-        from studio.engines.media.atomic import atomic_file, check_place
+        from studio.engines.media.atomic import check_place
 
         check_place(out, *(s.path for s in (request.picture, request.sound) if s is not None))
-        _, result = self.video(request, on_progress=on_progress)
-        with atomic_file(out) as part:
-            shutil.copyfile(result.path, part)
+        render, result = self.video(request, on_progress=on_progress)
+        self._provenance.hand_out(render, out)
         return replace(result, path=out, curves=None)
 
     def made_by(self, job_id: str) -> tuple[Render, ...]:

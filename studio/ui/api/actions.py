@@ -91,11 +91,7 @@ class Api:
 
     def render_row(self, render: Render) -> Json:
         """Return a render with its file."""
-        path = self.window.shelf.put(
-            self.studio.library.path(render), f"{render.title or 'render'}{render.file_extension}"
-        )
-        row: Json = plain(render)
-        return {**row, "file": self.file(path)}
+        return {**plain(render), "file": self.file(self.window.handed_out(render))}
 
     def opened(self, portrait: Json) -> PortraitHandle:
         """Return the handle of {"photo_id" | "file", "face_index"?, "size"?}."""

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from studio.domain.clip_format import CURVE_FORMATS, CurveFormat
+from studio.domain.provenance import CREDENTIALS_SUFFIX
 from studio.domain.speech_format import SPEECH_FORMATS, SpeechFormat
 from studio.errors import UserInputError
 from studio.ui.kit.controls import Updates, downloaded
@@ -26,6 +27,9 @@ class ClipFiles:
         """Create what most people take, the first of each kind; inside a row."""
         self._timing = self._buttons([*SPEECH_FORMATS.values()][:1])
         self._curves = self._buttons([*CURVE_FORMATS.values()][:1], "Curves")
+        self.credentials = gr.DownloadButton(
+            "Credentials", size="sm", visible=False, elem_id=f"{self.name}-get-credentials"
+        )
         self.make_head = gr.Button("3D head, moving (glTF)", size="sm", visible=False, elem_id=f"{self.name}-make-head")
         self.get_head = gr.DownloadButton("Head", elem_id=f"{self.name}-get-head", elem_classes=["unseen"])
 
@@ -50,7 +54,7 @@ class ClipFiles:
     @property
     def parts(self) -> list[Any]:
         """What `of` updates."""
-        return [self.more, *self._curves, *self._timing, self.make_head, self.shown]
+        return [self.more, self.credentials, *self._curves, *self._timing, self.make_head, self.shown]
 
     def wire(self) -> None:
         """Attach the listeners."""
@@ -64,9 +68,14 @@ class ClipFiles:
         curves, timing = library.curves(render_id), library.timing(render_id)
         files = [put(curves[f], name + row.suffix) if f in curves else None for f, row in CURVE_FORMATS.items()]
         files += [put(timing[f], name + row.suffix) if f in timing else None for f, row in SPEECH_FORMATS.items()]
+        # a format that carries no credentials has them in a file of its own
+        handed = self.window.handed_out(render)
+        lying = handed.with_name(handed.name + CREDENTIALS_SUFFIX)
+        beside = lying if lying.exists() else None
         buttons = zip([*self._curves, *self._timing], files, strict=True)
         return {
             self.more: gr.Accordion(visible=any(files)),
+            self.credentials: gr.DownloadButton(value=beside, visible=beside is not None),
             self.make_head: gr.Button(visible=bool(curves)),
             self.shown: render_id,
             **{button: gr.DownloadButton(value=c, visible=c is not None) for button, c in buttons},

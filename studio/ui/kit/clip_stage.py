@@ -137,7 +137,7 @@ class ClipStage:
         """Return the updates of `parts` for a finished job."""
         library = self.window.studio.library
         render = library.show(str(job.outputs["render_id"]))
-        path = self.window.shelf.put(library.path(render), f"{render.title or 'clip'}{render.file_extension}")
+        path = self.window.handed_out(render)
         playable = render.file_extension in clip_suffixes("video")
         video = gr.Video(value=path if playable else None, visible=playable, autoplay=False)
         name = render.title or "clip"

@@ -142,7 +142,7 @@ class GenerateTab:
         }
 
     def _shelf_copy(self, render: Render) -> Path:
-        return self.window.shelf.put(self.library.path(render), f"{results.prompt_of(render)}{render.file_extension}")
+        return self.window.handed_out(render, results.prompt_of(render))
 
     def _base_title(self, render: Render) -> str:
         name = str((render.recipe.get("base") or {}).get("name", ""))

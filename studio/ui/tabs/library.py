@@ -19,7 +19,9 @@ import gradio as gr
 from studio.domain.clip_format import clip_suffixes
 from studio.domain.expression import CONTROL, ExpressionEdit, title_of
 from studio.domain.likeness import likeness_figure
+from studio.domain.provenance import LAYERS
 from studio.domain.render import Render
+from studio.errors import UnreadableMediaError, UserInputError
 from studio.services.library import LONGEST_TITLE
 from studio.services.upkeep import TRASH_DAYS
 from studio.ui.guard import say
@@ -181,9 +183,10 @@ class LibraryTab:
             self.delete = gr.Button("Delete this render", variant="stop", size="sm", elem_id="library-delete")
 
     def _build_tools(self) -> None:
-        with gr.Accordion("Read the recipe of a file", open=False, elem_id="library-drop"):
+        with gr.Accordion("Verify a file", open=False, elem_id="library-drop"):
+            html('<p class="fine">Who made it, from what, and whether it was changed since; of any maker.</p>')
             self.dropped = gr.File(
-                label="Drop a picture or clip made by this studio",
+                label="Drop a picture, a clip or a sound",
                 height=90,
                 elem_classes=["drop"],
                 elem_id="library-file",
@@ -318,7 +321,7 @@ class LibraryTab:
     def show(self, render_id: str) -> Updates:
         """Return the updates of `self.detail` for one render."""
         render = self.service.show(render_id)
-        path = self.window.shelf.put(self.service.path(render), f"{render.title or 'likeness'}{render.file_extension}")
+        path = self.window.handed_out(render)
         playable = render.file_extension in clip_suffixes("video")
         seen = render.file_extension in PICTURE_SUFFIXES | clip_suffixes("picture")
         recipe = json.dumps(dict(render.recipe), indent=2, ensure_ascii=False, default=str)
@@ -409,10 +412,16 @@ class LibraryTab:
     def _read(self, path: str | None) -> tuple[Any, ...]:
         if not path:
             return "", gr.Code(visible=False, value=None)
-        recipe = self.service.recipe_of_file(Path(path))
+        verdict = self.window.studio.provenance.verify(Path(path))
+        changed = verdict.credentials is not None and verdict.credentials.standing == "changed"
+        tone = "warn" if changed or verdict.is_synthetic is None else "good"
+        told = text.notice(verdict.says, "", tone) + text.facts({LAYERS[f.layer]: f.says for f in verdict.findings})
+        try:
+            recipe = self.service.recipe_of_file(Path(path))
+        except (UserInputError, UnreadableMediaError):  # another maker's: the findings say so
+            return told, gr.Code(visible=False, value=None)
         shown = json.dumps(dict(recipe), indent=2, ensure_ascii=False, default=str)
-        note = text.notice("This file was made by the studio.", "Its whole recipe stands below.", "good")
-        return note, gr.Code(value=shown, visible=True)
+        return told, gr.Code(value=shown, visible=True)
 
     def _verify(self) -> str:
         report = self.window.upkeep.verify()

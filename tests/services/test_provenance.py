@@ -1,0 +1,114 @@
+"""What leaves is signed; of any file one hears what is known."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from studio.domain.consent import Consent
+from studio.domain.expression import ExpressionEdit
+from studio.engines.media.signing_key import KEY
+from studio.errors import EngineError, NotFoundError
+from studio.services.sources import MediaSource
+from studio.studio import Studio
+
+EDIT = ExpressionEdit({"smile": 1.0})
+
+
+@pytest.fixture
+def ada(studio, portrait):
+    """Somebody who agreed, with one picture in the library."""
+    agreed = Consent(agreed_by="Ada Lovelace", scopes=("edit",), granted_at=datetime.now(UTC))
+    person = studio.identities.add("Ada", [portrait], consent=agreed)
+    photo = studio.identities.photos(person.id)[0]
+    render = studio.expressions.save(studio.expressions.open(MediaSource.photo(photo.id)), EDIT)
+    return studio, person, photo, render
+
+
+def test_an_export_is_signed_and_known_again(ada, tmp_path):
+    studio, person, _, render = ada
+    out = studio.library.export(render.id, tmp_path / "ada.png")
+    verdict = studio.provenance.verify(out)
+    assert verdict.is_synthetic
+    assert verdict.render_id == render.id
+    assert [f.found for f in verdict.findings] == [True, True, True]
+    assert verdict.credentials.standing == "ours"
+    assert verdict.credentials.consents == tuple(c.id for c in studio.identities.get(person.id).consents)
+    assert b"Lovelace" not in out.read_bytes()
+    assert np.array_equal(np.asarray(Image.open(out)), np.asarray(Image.open(studio.library.path(render))))
+    assert studio.provenance.verify(studio.library.path(render)).render_id == render.id, "by its bytes as well"
+
+
+def test_a_changed_export_is_told_and_still_known(ada, tmp_path):
+    studio, _, _, render = ada
+    out = studio.library.export(render.id, tmp_path / "ada.png")
+    data = bytearray(out.read_bytes())
+    data[data.find(b"IDAT") + 9] ^= 4
+    out.write_bytes(data)
+    verdict = studio.provenance.verify(out)
+    assert verdict.says == "This file was changed after it was signed."
+    assert "was changed since" in verdict.findings[2].says
+    assert verdict.render_id == render.id
+
+
+def test_another_studio_vouches_for_nothing_of_ours(ada, tmp_path):
+    studio, _, _, render = ada
+    out = studio.library.export(render.id, tmp_path / "ada.png")
+    with Studio(tmp_path / "elsewhere") as other:
+        verdict = other.for_owner().provenance.verify(out)
+    assert verdict.credentials.standing == "others"
+    assert "cannot vouch" in verdict.findings[0].says
+    assert verdict.is_synthetic
+    assert verdict.render_id == ""
+    assert not (tmp_path / "elsewhere" / "keys").exists(), "looking makes no key"
+
+
+def test_what_somebody_else_signs_is_not_taken_for_a_render_of_ours(ada, tmp_path):
+    studio, _, _, render = ada
+    fake = tmp_path / "fake.png"
+    Image.new("RGB", (40, 40)).save(fake)
+    with Studio(tmp_path / "elsewhere") as other:
+        stranger = other.for_owner().provenance
+        from studio.domain.provenance import Statement
+        from studio.engines.media.credentials import sign_file
+        from studio.engines.media.signing_key import signing_key, utc_now
+
+        lie = Statement(source_type="composite", kind="image", content_sha256=render.media_sha256)
+        sign_file(fake, fake, lie, signing_key(other.keys, utc_now()), {})
+        assert stranger.verify(fake).credentials.standing == "ours"
+    assert studio.provenance.verify(fake).render_id == ""
+
+
+@pytest.mark.parametrize("name", ["edited.png", "edited.jpg"])
+def test_what_the_command_line_writes_is_signed(studio, portrait, tmp_path, name):
+    studio.expressions.edit_file(MediaSource.file(portrait), EDIT, tmp_path / name)
+    verdict = studio.provenance.verify(tmp_path / name)
+    assert verdict.credentials.standing == "ours"
+    assert verdict.credentials.ingredients == ("portrait",)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["ann.png", "data", name])
+
+
+def test_of_a_photo_nothing_is_known(studio, portrait):
+    verdict = studio.provenance.verify(portrait)
+    assert verdict.is_synthetic is None
+    assert not any(f.found for f in verdict.findings)
+    assert "does not make it genuine" in verdict.says
+
+
+def test_a_file_that_is_not_there(studio, tmp_path):
+    with pytest.raises(NotFoundError):
+        studio.provenance.verify(tmp_path / "nothing.png")
+
+
+def test_nothing_leaves_unsigned(ada, portrait, tmp_path):
+    studio, _, _, render = ada
+    studio.library.export(render.id, tmp_path / "first.png")
+    (studio.whole.keys / KEY).write_text("damaged")
+    with pytest.raises(EngineError, match="nothing is signed"):
+        studio.library.export(render.id, tmp_path / "second.png")
+    with pytest.raises(EngineError, match="nothing is signed"):
+        studio.expressions.edit_file(MediaSource.file(portrait), EDIT, tmp_path / "third.png")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ann.png", "data", "first.png"]
