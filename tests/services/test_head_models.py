@@ -57,6 +57,14 @@ def test_nobodys_head_leaves_without_consent(studio, photo, tmp_path) -> None:
     assert studio.head_models.write(source, tmp_path / "head.glb").exists()
 
 
+def test_a_clip_is_of_the_person_it_was_made_of_whoever_else_added_the_same_picture(studio, photo, speech) -> None:
+    studio.identities.add("Tabitha", [photo], consent=agreed("edit"))
+    ann = studio.identities.add("Ann", [photo], consent=agreed("edit", "animate"))
+    source = MediaSource.photo(studio.identities.photos(ann.id)[0].id)
+    render, _ = studio.animation.render(checked_request({"portrait": source, "sound": MediaSource.file(speech)}))
+    assert studio.head_models.of_render(render.id).exists()
+
+
 def test_a_clip_gives_its_head_with_its_motion(studio, photo, speech) -> None:
     ann = studio.identities.add("Ann", [photo], consent=agreed("edit", "animate"))
     source = MediaSource.photo(studio.identities.photos(ann.id)[0].id)

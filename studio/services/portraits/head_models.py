@@ -16,6 +16,8 @@ from studio.services.portraits.prepared import Portraits
 from studio.services.sources import MediaSource, Sources
 
 if TYPE_CHECKING:
+    from studio.domain.photo import Photo
+    from studio.domain.render import Render
     from studio.store import OwnerStore
 
 
@@ -82,12 +84,20 @@ class HeadModels:
         if curves is None or shown is None:
             raise NotFoundError("This has no head that moves.", "Choose a clip that was made under Animate or Video.")
         face_index = (render.recipe.get("request") or {}).get("face_index")
-        require_consent(self._store, photo_of(self._store, shown, face_index), "animate")
+        require_consent(self._store, self._photo(render, shown, face_index), "animate")
         self._scratch.mkdir(parents=True, exist_ok=True)
         form = MODEL_FORMATS[name]
         out = self._scratch / f"head-{render_id}-{time.time_ns()}{form.suffix}"
         motion = read_json(self._store.media.get(curves))
         return self._written(self._store.media.get(shown), shown, face_index, form, out, None, motion)
+
+    def _photo(self, render: Render, shown: str, face_index: int | None) -> Photo | None:
+        """Return the photo that a clip was made of: its own, since others may have added the same picture."""
+        try:
+            own = None if render.photo_id is None else self._store.photos.get(render.photo_id)
+        except NotFoundError:  # taken out since
+            own = None
+        return own or photo_of(self._store, shown, face_index)
 
     def _written(
         self,
