@@ -37,6 +37,7 @@ from studio.services.people import curation, training_set, variants
 from studio.services.people.curation import Curation
 from studio.services.people.identities import Identities
 from studio.services.people.likeness import Likeness
+from studio.services.people.report import Reports
 from studio.services.people.training_set import TrainingSets
 from studio.services.people.variants import Variants
 from studio.services.pictures import generation
@@ -101,6 +102,7 @@ class OwnerServices:
         sources = Sources(store)
         self.projects = Projects(store)
         self.identities = Identities(store, portraits)
+        self.reports = Reports(store)
         self.curation = Curation(store, portraits, queue)
         self.training_sets = TrainingSets(store, portraits, queue)
         self.variants = Variants(store, portraits, self.training_sets, queue)

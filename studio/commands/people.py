@@ -252,6 +252,21 @@ def _consent(by: str, scope: list[str] | None, until: str, evidence: str = "") -
     return Consent(agreed_by=by, scopes=scopes, granted_at=datetime.now(UTC), until=end, evidence=evidence)
 
 
+@commands.command("report")
+def identity_report(
+    identity: str,
+    out: Annotated[Path, typer.Option(help="File to write, .html or .json.")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write down all that is held of a person and was made of them, to be handed to that person."""
+    with opened(data_dir) as studio:
+        report = studio.reports.write(identity, out)
+    counts = {s.title: len(s.rows) for s in report.sections}
+    text = "\n".join([f"{out}", *(f"  {title}: {count}" for title, count in counts.items())])
+    Output(as_json).result({"path": out.absolute(), "identity_id": report.identity_id, "counts": counts}, text)
+
+
 @commands.command("delete")
 def identity_delete(
     identity: str,

@@ -285,6 +285,14 @@ class Identities:
             ORDER BY id"""
         return [r[0] for r in self._database.rows(sql, {"owner": self._owner, "id": id})]
 
+    def renders(self, id: str) -> Sequence[str]:
+        """Return the ids of what was made of a person, also without naming them; those in the trash are among them.
+
+        Raises:
+            NotFoundError: no such person for this owner.
+        """
+        return self._renders(self.get(id).id)
+
     def _renders(self, id: str) -> Sequence[str]:
         """Return renders of the person, also those made from a photo or adapter without naming the person."""
         sql = f"""

@@ -12,7 +12,7 @@ from studio.cli import app
 EXPECTED = {
     "doctor", "verify", "bench", "edit", "animate", "head", "demo", "controls", "assets build",
     "identity add", "identity list", "identity show", "identity delete", "identity curate", "identity consent",
-    "identity variants",
+    "identity variants", "identity report",
     "library list", "library show", "library rerun", "library verify", "library export",
     "generate", "video", "base list", "base download", "base add", "base remove", "base build", "base codec",
     "motion list", "motion download",

@@ -128,6 +128,8 @@ ASKED = {
     "identities.photo_path": lambda s, a: s(a.photo.id),
     "identities.photos": lambda s, a: s(a.person.id),
     "identities.rename": lambda s, a: s(a.person.id, "Bob's now"),
+    "reports.of": lambda s, a: s(a.person.id),
+    "reports.write": lambda s, a: s(a.person.id, a.owner.store.data_dir / "x.html"),
     "identities.revoke_consent": lambda s, a: s(a.person.id),
     "identities.set_consent": lambda s, a: s(a.person.id, a.person.consents[0]),
     "curation.analyse": lambda s, a: s(a.intake.id),
