@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from benchmarks import mouth_checks as checks
+from studio.domain.emotion import EMOTIONS
 from studio.domain.expression import ARKIT_NAMES, INDEX
 from studio.engines.base import Amounts
 from studio.engines.media.sound import read_sound
-from studio.engines.voice.emotion import EMOTIONS
 from studio.engines.voice.prosody import at_16_khz, measure
 from studio.engines.voice.shapes import AVERAGE_MOUTH
 
