@@ -11,6 +11,8 @@ Layers lie on each other in their order, the first one lowest. Times are seconds
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
@@ -325,6 +327,26 @@ class PerformanceDocument(_Part):
             return PerformanceDocument.model_validate(values)
         except ValidationError as exc:
             raise refusal(exc) from exc
+
+
+@dataclass(frozen=True)
+class KeptPerformance:
+    """A performance as the studio keeps it.
+
+    Attributes:
+        name: of the owner's performances, no two the same.
+        identity_id: whose performance it is, where that is known.
+        undoes, redoes: what would be taken back, and what was taken back last; None is nothing.
+    """
+
+    id: str
+    name: str
+    document: PerformanceDocument
+    identity_id: str | None
+    undoes: str | None
+    redoes: str | None
+    created: datetime
+    changed: datetime
 
 
 def document_of(values: Any, name: str = "The performance") -> PerformanceDocument:

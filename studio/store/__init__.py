@@ -45,6 +45,7 @@ from studio.store.media import (
     make_folder,
     refuse_dangling,
 )
+from studio.store.performances import Performances
 from studio.store.photos import Photos
 from studio.store.presets import Presets
 from studio.store.projects import Projects
@@ -167,6 +168,7 @@ class OwnerStore:
         self.variants = Variants(database, self.media, owner)
         self.renders = Renders(database, self.media, owner)
         self.presets = Presets(database, self.media, owner)
+        self.performances = Performances(database, self.media, owner)
         self.bases = Bases(database, owner)
         self.adapters = Adapters(database, self.media, owner)
         self.jobs = Jobs(database, work, owner)

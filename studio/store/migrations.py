@@ -355,6 +355,27 @@ def m013_setup_seconds(db: Database) -> None:
     db.execute("ALTER TABLE renders ADD COLUMN setup_seconds REAL")
 
 
+def m014_performances(db: Database) -> None:
+    """Performances with layers: every state that can be gone back to, and the media that any of them needs."""
+    db.execute("""
+        CREATE TABLE performances (
+            id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL COLLATE NOCASE,
+            identity_id TEXT REFERENCES identities (id) ON DELETE CASCADE,
+            step INTEGER NOT NULL, created TEXT NOT NULL, changed TEXT NOT NULL, UNIQUE (owner, name))""")
+    db.execute("CREATE INDEX performances_identity ON performances (identity_id)")
+    db.execute("""
+        CREATE TABLE performance_steps (
+            owner TEXT NOT NULL, performance_id TEXT NOT NULL REFERENCES performances (id) ON DELETE CASCADE,
+            step INTEGER NOT NULL, title TEXT NOT NULL, document TEXT NOT NULL, created TEXT NOT NULL,
+            PRIMARY KEY (performance_id, step)) WITHOUT ROWID""")
+    db.execute("""
+        CREATE TABLE performance_media (
+            owner TEXT NOT NULL, performance_id TEXT NOT NULL REFERENCES performances (id) ON DELETE CASCADE,
+            sha256 TEXT NOT NULL, PRIMARY KEY (performance_id, sha256),
+            FOREIGN KEY (owner, sha256) REFERENCES media (owner, sha256)) WITHOUT ROWID""")
+    db.execute("CREATE INDEX performance_media_sha256 ON performance_media (owner, sha256)")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_projects,
     m002_media,
@@ -369,6 +390,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m011_lanes,
     m012_variants,
     m013_setup_seconds,
+    m014_performances,
 )
 NAMES: tuple[str, ...] = tuple(step.__name__ for step in STEPS)
 

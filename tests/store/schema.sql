@@ -26,6 +26,8 @@ CREATE INDEX jobs_project ON jobs (project_id);
 CREATE INDEX jobs_running ON jobs (number) WHERE state = 'running';
 CREATE INDEX jobs_waiting ON jobs (position, number) WHERE state = 'queued';
 CREATE INDEX media_sha256 ON media (sha256);
+CREATE INDEX performance_media_sha256 ON performance_media (owner, sha256);
+CREATE INDEX performances_identity ON performances (identity_id);
 CREATE INDEX photo_analyses_mask ON photo_analyses (owner, mask_sha256);
 CREATE INDEX photos_identity ON photos (owner, identity_id);
 CREATE UNIQUE INDEX photos_once ON photos (owner, sha256, coalesce(identity_id, ''), coalesce(face_index, -1));
@@ -74,6 +76,9 @@ CREATE TABLE job_previews ( job_id TEXT PRIMARY KEY REFERENCES jobs (id) ON DELE
 CREATE TABLE jobs ( number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, kind TEXT NOT NULL, title TEXT NOT NULL DEFAULT '', params TEXT NOT NULL, state TEXT NOT NULL, position REAL NOT NULL, fraction REAL NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '', seconds_left REAL, outputs TEXT NOT NULL DEFAULT '{}', checkpoint TEXT NOT NULL DEFAULT '{}', failure TEXT, attempt INTEGER NOT NULL DEFAULT 1, parent_id TEXT REFERENCES jobs (id) ON DELETE SET NULL, project_id TEXT REFERENCES projects (id) ON DELETE SET NULL, identity_id TEXT REFERENCES identities (id) ON DELETE CASCADE, cancel_requested INTEGER NOT NULL DEFAULT 0, claim TEXT, pid INTEGER, process_started REAL, host TEXT, created TEXT NOT NULL, started TEXT, finished TEXT, heartbeat TEXT);
 CREATE TABLE media ( owner TEXT NOT NULL, sha256 TEXT NOT NULL, extension TEXT NOT NULL DEFAULT '', bytes INTEGER NOT NULL, created TEXT NOT NULL, PRIMARY KEY (owner, sha256)) WITHOUT ROWID;
 CREATE TABLE media_doomed (owner TEXT NOT NULL, file_name TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE performance_media ( owner TEXT NOT NULL, performance_id TEXT NOT NULL REFERENCES performances (id) ON DELETE CASCADE, sha256 TEXT NOT NULL, PRIMARY KEY (performance_id, sha256), FOREIGN KEY (owner, sha256) REFERENCES media (owner, sha256)) WITHOUT ROWID;
+CREATE TABLE performance_steps ( owner TEXT NOT NULL, performance_id TEXT NOT NULL REFERENCES performances (id) ON DELETE CASCADE, step INTEGER NOT NULL, title TEXT NOT NULL, document TEXT NOT NULL, created TEXT NOT NULL, PRIMARY KEY (performance_id, step)) WITHOUT ROWID;
+CREATE TABLE performances ( id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL COLLATE NOCASE, identity_id TEXT REFERENCES identities (id) ON DELETE CASCADE, step INTEGER NOT NULL, created TEXT NOT NULL, changed TEXT NOT NULL, UNIQUE (owner, name));
 CREATE TABLE photo_analyses ( owner TEXT NOT NULL, sha256 TEXT NOT NULL, version TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, fingerprint TEXT, problem TEXT NOT NULL DEFAULT '', hint TEXT NOT NULL DEFAULT '', mask_sha256 TEXT, created TEXT NOT NULL, PRIMARY KEY (owner, sha256), FOREIGN KEY (owner, sha256) REFERENCES media (owner, sha256) ON DELETE CASCADE, FOREIGN KEY (owner, mask_sha256) REFERENCES media (owner, sha256));
 CREATE TABLE photo_faces ( owner TEXT NOT NULL, sha256 TEXT NOT NULL, face_index INTEGER NOT NULL, face TEXT NOT NULL, landmarks BLOB NOT NULL, embedder TEXT, vector BLOB, measures TEXT NOT NULL, PRIMARY KEY (owner, sha256, face_index), FOREIGN KEY (owner, sha256) REFERENCES photo_analyses (owner, sha256) ON DELETE CASCADE);
 CREATE TABLE photo_looks ( owner TEXT NOT NULL, sha256 TEXT NOT NULL, number INTEGER NOT NULL, jpeg BLOB NOT NULL, PRIMARY KEY (owner, sha256, number), FOREIGN KEY (owner, sha256) REFERENCES photo_analyses (owner, sha256) ON DELETE CASCADE);

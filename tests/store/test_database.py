@@ -81,6 +81,9 @@ def old_database(path: Path, stop_before: str | None) -> None:
         "caption_policies": "INSERT INTO caption_policies VALUES ('local', 'i', 'hair', 'describe')",
         "curation_steps": "INSERT INTO curation_steps (owner, intake_id, title, before, created)"
         " VALUES ('local', 'k', 'Keep 1', '{}', 't')",
+        "performances": "INSERT INTO performances VALUES ('w', 'local', 'Hello', 'i', 0, 't', 't')",
+        "performance_steps": "INSERT INTO performance_steps VALUES ('local', 'w', 0, 'Made', '{}', 't')",
+        "performance_media": "INSERT INTO performance_media VALUES ('local', 'w', 'h')",
     }
     existing = {r[0] for r in connection.execute("SELECT name FROM sqlite_master")}
     for table, sql in samples.items():
