@@ -31,6 +31,8 @@ from studio.services.adapters.shelf import AdapterShelf
 from studio.services.bases import Bases
 from studio.services.clips import animation
 from studio.services.clips.animation import Animation
+from studio.services.clips.composed import MotionShelf
+from studio.services.clips.performances import Performances
 from studio.services.jobs import Jobs
 from studio.services.library import Library
 from studio.services.people import curation, training_set, variants
@@ -114,7 +116,10 @@ class OwnerServices:
         self.provenance = provenance = Provenance(store, studio.keys)
         self.expressions = Expressions(store, sources, portraits, provenance)
         self.head_models = HeadModels(store, sources, portraits, scratch)
-        self.animation = Animation(store, sources, portraits, provenance, queue, scratch)
+        self.animation = Animation(
+            store, sources, portraits, provenance, queue, scratch, studio.layer_motions
+        )
+        self.performances = Performances(store, sources, portraits, self.animation, scratch)
         motions = Motions(
             engines, cards=MOTION_CARDS, assets=assets, models=data_dir / "models", offline=studio.offline
         )
@@ -168,6 +173,7 @@ class Studio:
         self.store = Store(data_dir)
         self.engines = Engines(assets)
         self.portraits = Portraits(self.engines)
+        self.layer_motions = MotionShelf()
         self.upkeep = Upkeep(self.store, data_dir / "scratch", assets)
         place = ("studio.studio:workplace", {"data_dir": str(data_dir), "offline": offline})
         self._supervisors = tuple(

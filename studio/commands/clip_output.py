@@ -17,7 +17,11 @@ _STAGES = {
     "motion": "for the motion",
     "frames": "for the frames",
 }
-_MOVED_BY = {"recorded": "moved by curves", "driven": "moved by the face in the video"}
+_MOVED_BY = {
+    "recorded": "moved by curves",
+    "driven": "moved by the face in the video",
+    "composed": "moved by its layers",
+}
 
 
 def timed(result: AnimationResult) -> AnimationResult:

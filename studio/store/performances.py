@@ -7,6 +7,8 @@ have been brought back.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from studio.domain.names import as_read, tidied
 from studio.domain.performance_document import KeptPerformance, PerformanceDocument, document_of
 from studio.errors import NotFoundError, UserInputError
@@ -161,9 +163,9 @@ class Performances:
             [step, to_text(now()), self._owner, id],
         )
 
-    def _steps(self, id: str) -> list[Row]:
+    def _steps(self, id: str) -> Sequence[Row]:
         sql = "SELECT * FROM performance_steps WHERE owner = ? AND performance_id = ? ORDER BY step"
-        return [*self._database.rows(sql, [self._owner, id])]
+        return self._database.rows(sql, [self._owner, id])
 
     def _free(self, name: str) -> str:
         """Return a name that no performance has: the name, or the name with a number."""

@@ -20,6 +20,7 @@ from studio.domain.render import Render
 from studio.errors import NotFoundError
 from studio.services.bases import Bases
 from studio.services.clips.animation import Animation
+from studio.services.clips.performances import Performances
 from studio.services.jobs import Jobs
 from studio.services.library import Library
 from studio.services.people.curation import Curation
@@ -64,6 +65,7 @@ class OpenStudio(Protocol):
     expressions: Expressions
     head_models: HeadModels
     animation: Animation
+    performances: Performances
     library: Library
     video: Video
     presets: Presets

@@ -84,10 +84,12 @@ def ada(studio, portrait, speech, tmp):
         AnimationRequest(portrait=MediaSource.photo(photo.id), sound=MediaSource.file(speech))
     )
     project = mine.projects.add("Ada's project")
+    performance = mine.performances.create("Ada's take", seconds=1.0)
     base = mine.bases.add(tiny_base(tmp), "adas-base")
     return SimpleNamespace(
         owner=mine, person=person, photo=photo, render=render, preset=preset, intake=intake, adapter=adapter, run=run,
-        point=point, cell=cell, variant=variant, job=job, project=project, base=base, shown=shown, handle=handle,
+        point=point, cell=cell, variant=variant, performance=performance,
+        job=job, project=project, base=base, shown=shown, handle=handle,
     )  # fmt: skip
 
 
@@ -190,6 +192,24 @@ ASKED = {
     "animation.preview": lambda s, a: s(clip(a)),
     "animation.render": lambda s, a: s(clip(a)),
     "animation.submit_render": lambda s, a: s(clip(a)),
+    "animation.frame": lambda s, a: s(clip(a).model_copy(update={"performance": MediaSource.media(a.shown)}), 0.0),
+    "performances.get": lambda s, a: s(a.performance.id),
+    "performances.of_render": lambda s, a: s(a.render.id),
+    "performances.create": lambda s, a: s("Bob's", motion=MediaSource.media(a.shown)),
+    "performances.copy": lambda s, a: s(a.performance.id),
+    "performances.rename": lambda s, a: s(a.performance.id, "Bob's"),
+    "performances.delete": lambda s, a: s(a.performance.id),
+    "performances.set_layer": lambda s, a: s(a.performance.id, "idle", {"amount": 0.5}),
+    "performances.add_layer": lambda s, a: s(a.performance.id, {"kind": "idle"}),
+    "performances.remove_layer": lambda s, a: s(a.performance.id, "idle"),
+    "performances.set_key": lambda s, a: s(a.performance.id, "smile", 1.0, 0.5),
+    "performances.remove_key": lambda s, a: s(a.performance.id, "smile", 1.0),
+    "performances.set_emotion": lambda s, a: s(a.performance.id, "joy", 1.0, 0.5),
+    "performances.undo": lambda s, a: s(a.performance.id),
+    "performances.redo": lambda s, a: s(a.performance.id),
+    "performances.request": lambda s, a: s(a.performance.id, MediaSource.photo(a.photo.id)),
+    "performances.frame": lambda s, a: s(a.performance.id, MediaSource.photo(a.photo.id), 0.0),
+    "performances.export": lambda s, a: s(a.performance.id, a.owner.store.data_dir / "x.performance.zip"),
     "library.rename": lambda s, a: s(a.render.id, "Bob's"),
     "library.timing": lambda s, a: s(a.render.id),
     "library.curves": lambda s, a: s(a.render.id),
@@ -269,6 +289,7 @@ EMPTY = {
     "identities.strangers": lambda s, a: s(a.person.id),
     "library.made_by": lambda s, a: s(a.job.id),
     "library.page": lambda s, a: s().renders,
+    "performances.list": lambda s, a: s(),
     "presets.list": lambda s, a: [p for p in s() if not p.builtin],
     "bases.list": lambda s, a: [b for b in s() if b.location and b.location.name == a.base.location.name],
     "runs.list": lambda s, a: s(),
@@ -284,7 +305,8 @@ EMPTY = {
 
 NO_IDS = {
     "projects.add", "projects.default", "identities.add", "identities.inspect", "presets.save", "bases.add",
-    "adapter_exchange.import_file", "adapters.refuse_taken", "library.recipe_of_file", "training.plan",
+    "adapter_exchange.import_file",
+    "performances.import_file", "adapters.refuse_taken", "library.recipe_of_file", "training.plan",
     "training.preset",
     "training.presets", "animation.voices", "likeness.distance", "likeness.measure",
     "likeness.reference_of_pictures", "jobs.icon", "jobs.keeps_its_work", "animation.languages",

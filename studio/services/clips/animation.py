@@ -17,9 +17,10 @@ from studio.domain.clip_format import clip_format, curve_format_of
 from studio.domain.job import Job
 from studio.domain.render import NewRender, Render, title_of_words
 from studio.domain.speech_format import speech_format_of
-from studio.engines.base import Amounts
+from studio.engines.base import Amounts, Image
 from studio.errors import UserInputError
 from studio.jobs.kinds import JobContext, JobKind
+from studio.services.clips.composed import MotionShelf, check_composed
 from studio.services.clips.driven import check_driving
 from studio.services.clips.making import AnimationResult, ClipMaker
 from studio.services.clips.recorded import recorded_motion
@@ -67,6 +68,7 @@ class Animation:
         provenance: Provenance,
         queue: JobQueue,
         scratch: Path,
+        shelf: MotionShelf | None = None,
     ) -> None:
         self._store = store
         self._provenance = provenance
@@ -74,7 +76,7 @@ class Animation:
         self._portraits = portraits
         self._queue = queue
         self._scratch = scratch
-        self._maker = ClipMaker(sources, portraits, scratch)
+        self._maker = ClipMaker(sources, portraits, scratch, shelf)
 
     def languages(self) -> tuple[tuple[str, str], ...]:
         """Return code and title of every language that speech can be in: English first, any other one last."""
@@ -91,6 +93,23 @@ class Animation:
         return self._maker.make(
             self._with_face(short), self._scratch / f"preview-{time.time_ns()}{clip_format(short.format).suffix}"
         )
+
+    def frame(self, request: AnimationRequest, at_seconds: float) -> Image:
+        """Draw one frame of a performance at once, for scrubbing.
+
+        Args:
+            request: one that a performance moves.
+            at_seconds: held inside the performance.
+
+        Returns:
+            RGB.  # (H, W, 3)
+
+        Raises:
+            UserInputError: nothing but a performance can be scrubbed; and as `submit_render`.
+        """
+        if request.performance is None:
+            raise UserInputError("Only a performance can be looked at frame by frame.", "Keep the clip as one first.")
+        return self._maker.frame(self._with_face(request), at_seconds)
 
     def submit_render(self, request: AnimationRequest) -> Job:
         """Check the request and put it into the queue; the worker makes the clip.
@@ -270,9 +289,16 @@ class Animation:
             recorded_motion(request, self._sources.path(request.motion))
         if request.driving is not None:
             check_driving(request, self._sources.path(request.driving))
+        made_from: tuple[str, ...] = ()
+        if request.performance is not None:
+            document = check_composed(request, self._sources.path(request.performance), self._sources)
+            made_from = tuple(sorted(set(document.media.values())))
         sources = {role: getattr(request, role) for role in ("portrait", *MOVING_ROLES)}
         return request.model_copy(
-            update={role: None if s is None else self._sources.settled(s) for role, s in sources.items()}
+            update={
+                "performance_media": made_from,
+                **{role: None if s is None else self._sources.settled(s) for role, s in sources.items()},
+            }
         )
 
 
@@ -296,9 +322,13 @@ def _timed(result: AnimationResult, timing: Path | None) -> AnimationResult:
 
 def _title(request: AnimationRequest) -> str:
     """Return one line for the gallery: the first words that are said."""
-    usual = (
-        "Driven by a video" if request.driving is not None else "Recorded motion" if request.motion else "Talking clip"
-    )
+    usual = "Talking clip"
+    for moving, title in (
+        (request.driving, "Driven by a video"),
+        (request.motion, "Recorded motion"),
+        (request.performance, "Performance"),
+    ):
+        usual = title if moving is not None else usual
     return title_of_words(request.transcript or request.text or "") or usual
 
 

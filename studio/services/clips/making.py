@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from studio.domain.clip_format import clip_format
 from studio.domain.expression import FaceState, resolve
 from studio.domain.performance import Performance, take_seed
+from studio.domain.performance_document import layers_of
 from studio.domain.pose import HeadPose
 from studio.domain.speech import Phone, SpeechAnalysis, Word
 from studio.engines.base import Image, Matte, Portrait, Sound
 from studio.errors import UserInputError
+from studio.services.clips.composed import MotionShelf, check_composed, composed_motion
 from studio.services.clips.driven import driven_motion
 from studio.services.clips.recorded import recorded_motion
 from studio.services.clips.request import MOVING_ROLES, AnimationRequest
@@ -56,7 +58,7 @@ class AnimationResult:
         curves: the curves, when asked.
         seconds: stage -> seconds it took, with "total"; "speech" is what was left of it once the portrait was ready.
         phone_path: how the phones were found (see SpeechAnalysis.method); "recorded" where curves move the face,
-            "driven" where the face in a video does.
+            "driven" where the face in a video does, "composed" where a performance with layers does.
         hints: one sentence per shortcoming.
         speech: words and phones; None where nothing was listened to.
     """
@@ -122,7 +124,8 @@ class _Moved:
     Attributes:
         base: the face it moves from.
         sound: the file for the sound track; None is silence.
-        found: how the phones were found, "recorded" or "driven".
+        found: how the phones were found, "recorded", "driven" or "composed".
+        speech: words and phones, where they are known.
         engines, inputs, seed: what the recipe says of it.
     """
 
@@ -134,6 +137,7 @@ class _Moved:
     engines: Mapping[str, str]
     inputs: Mapping[str, str]
     seed: int
+    speech: SpeechAnalysis | None = None
 
 
 class FrameSource:
@@ -203,10 +207,11 @@ class FrameFinish(Protocol):
 class ClipMaker:
     """Makes clips for one owner."""
 
-    def __init__(self, sources: Sources, portraits: Portraits, scratch: Path) -> None:
+    def __init__(self, sources: Sources, portraits: Portraits, scratch: Path, shelf: MotionShelf | None = None) -> None:
         self._sources = sources
         self._portraits = portraits
         self._scratch = scratch
+        self._shelf = shelf or MotionShelf()
 
     def make(
         self,
@@ -268,8 +273,48 @@ class ClipMaker:
         return AnimationResult(
             out, curves, len(performance), performance.frame_rate_hz, width, height, performance.duration_seconds,
             clock.result(), moved.found, tuple(dict.fromkeys((*lacks, *moved.notes, *hints))),
-            speech=None if spoken is None else spoken.analysis,
+            speech=moved.speech,
         )  # fmt: skip
+
+    def frame(self, request: AnimationRequest, at_seconds: float) -> Image:
+        """Draw the one frame of a performance that is shown at a moment.  # (H, W, 3)"""
+        portrait = self._sources.find(request.portrait)
+        prepared = self._portraits.prepare(
+            portrait.path,
+            sha256=portrait.sha256,
+            face_index=request.face_index,
+            size=request.size,
+            engine=request.engine,
+        )
+        assert request.performance is not None
+        document = check_composed(request, self._sources.path(request.performance), self._sources)
+        last = max(document.duration_seconds - 1 / request.frame_rate_hz, 0.0)
+        base = _base(request, prepared, neutralise=document.neutralise)
+        motion = composed_motion(
+            request, document, prepared, base, self._portraits.engines, self._sources, self._shelf,
+            at_seconds=min(max(at_seconds, 0.0), last),
+        )  # fmt: skip
+        with prepared.lock:
+            return FrameSource(prepared.portrait, motion, base).picture(0)
+
+    def _compose(self, request: AnimationRequest, prepared: PreparedPortrait) -> _Moved:
+        """Take the motion from a performance with layers."""
+        assert request.performance is not None
+        found = self._sources.find(request.performance)
+        document = check_composed(request, found.path, self._sources)
+        base = _base(request, prepared, neutralise=document.neutralise)
+        engines = self._portraits.engines
+        performance = composed_motion(request, document, prepared, base, engines, self._sources, self._shelf)
+        inputs = {"performance": found.sha256 or _sha256(found.path)}
+        inputs |= {f"performance {role}": sha256 for role, sha256 in document.media.items()}
+        sound = None
+        if request.sound is not None:
+            heard = self._sources.find(request.sound)
+            sound, inputs["sound"] = heard.path, heard.sha256 or _sha256(heard.path)
+        elif document.sound is not None:
+            sound = self._sources.path(MediaSource.media(document.sound))
+        said_by = {"speech": engines.speech_name()} if layers_of(document, ("speech", "idle")) else {}
+        return _Moved(performance, base, sound, "composed", (), said_by, inputs, request.seed)
 
     def _listen(self, request: AnimationRequest) -> _Spoken:
         """Decode (or speak) the sound and find its phones."""
@@ -310,9 +355,11 @@ class ClipMaker:
         return _Spoken(part, said, path, request.start_seconds, (), _part_of(analysis, request.start_seconds, part))
 
     def _play(self, request: AnimationRequest, prepared: PreparedPortrait, tell: OnProgress) -> _Moved:
-        """Take the motion from a file of curves, or from the face in a video."""
+        """Take the motion from a performance, from a file of curves, or from the face in a video."""
         from studio.engines.media.sound import probe, read_sound
 
+        if request.performance is not None:
+            return self._compose(request, prepared)
         base = _base(request, prepared)
         engines, moving = {}, request.motion or request.driving
         assert moving is not None  # only then is nothing heard
@@ -357,6 +404,7 @@ class ClipMaker:
         return _Moved(
             performance, base, spoken.path, spoken.analysis.method, (*spoken.notes, *spoken.analysis.notes),
             {"speech": engines.speech_name()}, {} if request.sound is None else {"sound": spoken.sha256}, seed,
+            spoken.analysis,
         )  # fmt: skip
 
     def _draw(
@@ -417,9 +465,11 @@ class ClipMaker:
         return {**recipe, "take_seed": moved.seed}
 
 
-def _base(request: AnimationRequest, prepared: PreparedPortrait) -> FaceState:
+def _base(request: AnimationRequest, prepared: PreparedPortrait, *, neutralise: bool = False) -> FaceState:
     """Return the face that a clip moves from: the photo's own, or with the expression that lies under the clip."""
     own = prepared.portrait.own_weights
+    if neutralise:
+        return resolve(replace(request.edit, neutralise=True), own)
     return resolve(request.edit, own) if request.expression or request.neutralise else FaceState(own)
 
 

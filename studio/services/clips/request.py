@@ -23,7 +23,7 @@ from studio.services.sources import MediaSource
 USUAL_VOICE = "en-us"
 EMOTIONS: tuple[str, ...] = ("joy", "sadness", "surprise", "fear", "anger", "disgust", "contempt")
 FRAME_RATES_HZ: tuple[int, ...] = (24, 25, 30, 60)
-MOVING_ROLES: tuple[str, ...] = ("sound", "motion", "driving")
+MOVING_ROLES: tuple[str, ...] = ("sound", "motion", "driving", "performance")
 """What moves the portrait or is heard, by the names of the request's fields and of a recipe's inputs."""
 _LARGEST_AMOUNT = 2.0
 _FRAME_RATES = f"Use {', '.join(map(str, FRAME_RATES_HZ[:-1]))} or {FRAME_RATES_HZ[-1]}."
@@ -47,6 +47,9 @@ class AnimationRequest(BaseModel):
         driving: a video of a face that moves it; its own sound is heard unless `sound` is given.
         driving_face: which face of the video, 0 = largest; None is the largest too, and said.
         neutral_seconds: moment of the video in which its face is at rest; None finds the calmest ones.
+        performance: a document of layers (see `domain.performance_document`) that moves it; what it says is heard
+            unless `sound` is given, and the layers have their own amounts and emotions.
+        performance_media: sha256 of what the document is made from, filled in when the request is settled.
         text, voice: words for the offline voice (optional engine).
         transcript: what the sound says; improves the lips, never required.
         emotions: name -> strength 0..1.
@@ -68,6 +71,8 @@ class AnimationRequest(BaseModel):
     driving: MediaSource | None = None
     driving_face: int | None = Field(default=None, ge=0)
     neutral_seconds: float | None = Field(default=None, ge=0.0)
+    performance: MediaSource | None = None
+    performance_media: tuple[str, ...] = ()
     text: str | None = None
     voice: str = USUAL_VOICE
     transcript: str | None = None
@@ -92,10 +97,14 @@ class AnimationRequest(BaseModel):
         if said and self.sound is not None:
             raise ValueError("give either a sound or a text to speak, not both")
         if not (self.is_moved or said or self.sound is not None):
-            raise ValueError("give a sound, a text to speak, recorded motion or a video of a face")
-        if self.motion is not None and self.driving is not None:
-            raise ValueError("either recorded motion or a video moves the face, not both")
-        moved_by = "recorded motion" if self.motion is not None else "a face in a video"
+            raise ValueError("give a sound, a text to speak, recorded motion or a video of a face, or a performance")
+        if sum(moving is not None for moving in (self.motion, self.driving, self.performance)) > 1:
+            raise ValueError("either recorded motion, a video or a performance moves the face, not both")
+        moved_by = "a face in a video" if self.driving is not None else "recorded motion"
+        if self.performance is not None:
+            moved_by = "a performance"
+            if self.amounts != Amounts():
+                raise ValueError("a performance has amounts of its own, in its layers")
         if self.is_moved and said:
             raise ValueError(f"{moved_by} goes with a sound or with silence, not with a text to speak")
         if self.is_moved and self.emotions:
@@ -106,8 +115,8 @@ class AnimationRequest(BaseModel):
 
     @property
     def is_moved(self) -> bool:
-        """Whether something recorded moves the face, and nothing is listened to."""
-        return self.motion is not None or self.driving is not None
+        """Whether something recorded or written moves the face, and nothing is listened to."""
+        return any(moving is not None for moving in (self.motion, self.driving, self.performance))
 
     @property
     def edit(self) -> ExpressionEdit:

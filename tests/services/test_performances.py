@@ -1,0 +1,220 @@
+"""Performances: from sound, motion and clips to clips again, edited on the way, on any face."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+import studio.studio as composition
+from studio.domain.consent import Consent
+from studio.domain.expression import INDEX
+from studio.domain.performance import Performance
+from studio.engines.media.curves import read_json, write_json
+from studio.errors import ConsentMissingError, NotFoundError, StudioError, UnreadableMediaError, UserInputError
+from studio.jobs.executor import work_off
+from studio.jobs.kinds import Workplace
+from studio.services.clips.animation import AnimationRequest
+from studio.services.clips.composed import read_document
+from studio.services.sources import MediaSource
+from tests.services.fakes import picture
+
+JAW, BROW = INDEX["jawOpen"], INDEX["browInnerUp"]
+
+
+@pytest.fixture
+def curves(tmp_path):
+    count = 50
+    weights = np.zeros((count, 52), np.float32)
+    weights[:, BROW] = np.linspace(0, 0.8, count)
+    none = np.zeros(count, np.float32)
+    return write_json(
+        Performance(25.0, weights, np.zeros((count, 3), np.float32), none + 1, none, none), tmp_path / "m.json"
+    )
+
+
+def played(studio, kept, portrait, out, **fields):
+    """Return the motion of a clip that was made of a performance."""
+    request = studio.performances.request(kept.id, MediaSource.file(portrait), **fields)
+    made = studio.animation.animate_file(request, out, curves=out.with_suffix(".json"))
+    return made, read_json(made.curves)
+
+
+def test_speech_is_kept_edited_and_played_on_any_face(studio, engines, portrait, speech, tmp_path) -> None:
+    kept = studio.performances.create("Hello", sound=MediaSource.file(speech), transcript="hello there")
+    assert [x.kind for x in kept.document.layers] == ["speech"]
+    assert kept.document.duration_seconds == pytest.approx(1.0)
+    assert engines.listener.heard == [(1.0, "hello there", "en")]
+    speech.unlink()  # what it needs is its own now
+    made, plain = played(studio, kept, portrait, tmp_path / "a.mp4")
+    assert made.frames == 25
+    assert made.phone_path == "composed"
+    assert plain.weights[:, JAW].max() > 0.3
+    studio.performances.set_layer(kept.id, "speech", {"amount": 0.5})
+    studio.performances.add_layer(kept.id, {"kind": "expression", "values": {"browInnerUp": 0.4}})
+    other = picture(tmp_path / "bob.png", shade=60)
+    _, half = played(studio, kept, other, tmp_path / "b.mp4")
+    assert np.allclose(half.weights[:, BROW], 0.4)
+    assert half.weights[:, JAW].max() < 0.65 * plain.weights[:, JAW].max()
+    assert engines.listener.heard == [(1.0, "hello there", "en")], "it was heard once"
+
+
+def test_it_is_a_clip_like_every_other(studio, speech, tmp_path, portrait) -> None:
+    person = studio.identities.add("Ada", [portrait])
+    photo = studio.identities.photos(person.id)[0]
+    kept = studio.performances.create(sound=MediaSource.file(speech), transcript="hello there")
+    assert kept.name == "hello there"
+    request = studio.performances.request(kept.id, MediaSource.photo(photo.id), size=256)
+    job = studio.animation.submit_render(request)
+    studio.performances.delete(kept.id)  # the waiting job keeps what it needs
+    work_off(Workplace(studio.whole.store, composition.JOB_KINDS, services=studio.whole.for_owner))
+    done = studio.jobs.get(job.id)
+    assert done.state == "done", done.failure
+    render = studio.library.show(done.outputs["render_id"])
+    assert render.title == "hello there"
+    assert render.identity_id == person.id
+    assert {"performance", "performance sound", "performance speech analysis"} <= set(render.inputs)
+    assert studio.library.rerun(render.id).same_frames
+    again = studio.performances.of_render(render.id)
+    assert again.document == read_document(studio.store.media.get(render.inputs["performance"]))
+    assert again.identity_id == person.id
+
+
+def test_a_clip_becomes_layers_that_move_as_it_did(studio, engines, portrait, speech, tmp_path) -> None:
+    person = studio.identities.add("Ada", [portrait])
+    photo = MediaSource.photo(studio.identities.photos(person.id)[0].id)
+    asked = AnimationRequest(
+        portrait=photo, sound=MediaSource.file(speech), transcript="hi", emotions={"joy": 0.5}, seed=3,
+        start_seconds=0.2, seconds=0.6, expression={"smile": 0.3}, amounts={"jaw": 1.5},
+    )  # fmt: skip
+    render, _ = studio.animation.render(asked)
+    kept = studio.performances.of_render(render.id)
+    speaks = kept.document.layer("speech")
+    assert kept.document.duration_seconds == pytest.approx(0.6)
+    assert (speaks.emotions, speaks.amounts, speaks.seed) == ({"joy": 0.5}, {"jaw": 1.5}, 3)
+    assert kept.document.layer("expression").values == {"smile": 0.3}
+    moved, _ = studio.animation.render(studio.performances.request(kept.id, photo))
+    assert moved.duration_seconds == pytest.approx(render.duration_seconds)
+
+
+def test_recorded_motion_and_a_clip_of_it(studio, portrait, speech, curves, tmp_path) -> None:
+    kept = studio.performances.create(motion=MediaSource.file(curves), sound=MediaSource.file(speech))
+    assert kept.name == "Recorded motion"
+    assert kept.document.sound
+    _, motion = played(studio, kept, portrait, tmp_path / "a.mp4")
+    assert np.abs(motion.weights[:, BROW] - np.linspace(0, 0.8, 50)).max() < 1e-5
+    studio.identities.add("Ada", [portrait])
+    photo = MediaSource.photo(studio.identities.photos(studio.identities.list()[0].id)[0].id)
+    render, _ = studio.animation.render(AnimationRequest(portrait=photo, motion=MediaSource.file(curves)))
+    again = studio.performances.of_render(render.id)
+    assert again.document.layers[0].kind == "driving"
+    assert again.document.sound is None
+
+
+def test_idle_life_needs_no_sound(studio, portrait, tmp_path) -> None:
+    kept = studio.performances.create("Waiting", seconds=2.0)
+    made, _ = played(studio, kept, portrait, tmp_path / "a.mp4", frame_rate_hz=30)
+    assert made.frames == 60
+
+
+def test_keys_emotions_and_history(studio) -> None:
+    kept = studio.performances.create("Hello", seconds=2.0)
+    studio.performances.set_key(kept.id, "smile", 0.5, 0.2)
+    studio.performances.set_key("hello", "smile", 1.0, 0.6, ease="hold")
+    studio.performances.set_emotion(kept.id, "joy", 1.0, 0.7)
+    now = studio.performances.get(kept.id)
+    assert [x.id for x in now.document.layers] == ["idle", "keyframes"]
+    assert [k.value for k in now.document.layer("keyframes").keys] == [0.2, 0.6]
+    assert now.undoes == "joy at 1 s"
+    assert not studio.performances.undo(kept.id).document.emotions
+    assert studio.performances.redo(kept.id).document == now.document
+    assert len(studio.performances.remove_key(kept.id, "smile", 1.0).document.layer("keyframes").keys) == 1
+    copy = studio.performances.copy(kept.id)
+    assert copy.name == "Hello 2"
+    assert copy.undoes is None
+    studio.performances.remove_layer(copy.id, "idle")
+    assert len(studio.performances.get(kept.id).document.layers) == 2
+    assert studio.performances.rename(copy.id, " Other  take ").name == "Other take"
+    assert {p.name for p in studio.performances.list()} == {"Hello", "Other take"}
+    studio.performances.delete(copy.id)
+    with pytest.raises(NotFoundError):
+        studio.performances.get(copy.id)
+
+
+def test_one_frame_is_the_clips_frame(studio, portrait, speech) -> None:
+    kept = studio.performances.create("Hello", sound=MediaSource.file(speech))
+    shades = [studio.performances.frame(kept.id, MediaSource.file(portrait), s).mean() for s in (0.0, 0.2, 5.0)]
+    assert len(set(shades)) == 3
+    with pytest.raises(UserInputError, match="performance"):
+        studio.animation.frame(
+            AnimationRequest(portrait=MediaSource.file(portrait), sound=MediaSource.file(speech)), 0.0
+        )
+
+
+def test_it_goes_out_and_comes_in_whole(studio, speech, tmp_path, portrait) -> None:
+    kept = studio.performances.create("Hello", sound=MediaSource.file(speech))
+    out = studio.performances.export(kept.id, tmp_path / "hello.performance.zip")
+    assert out.read_bytes() == studio.performances.export(kept.id, tmp_path / "again.zip").read_bytes()
+    other = studio.whole.for_owner("bob")
+    there = other.performances.import_file(out)
+    assert (there.name, there.document) == ("hello", kept.document)
+    assert other.animation.frame(other.performances.request(there.id, MediaSource.file(portrait)), 0.1).any()
+
+
+def test_what_cannot_be_used_is_refused_and_leaves_nothing(studio, portrait, speech, curves, tmp_path) -> None:
+    kept = studio.performances.create("Hello", sound=MediaSource.file(speech))
+    torn = studio.performances.export(kept.id, tmp_path / "x.performance.zip")
+    torn.write_bytes(torn.read_bytes()[:-200])
+    shutil.copy(portrait, tmp_path / "picture.zip")
+    media = studio.store.media.total_bytes()
+    for wrong in (
+        lambda: studio.performances.create("none"),
+        lambda: studio.performances.create("two", sound=MediaSource.file(speech), text="hello"),
+        lambda: studio.performances.create("x", seconds=-1.0),
+        lambda: studio.performances.create("x", sound=MediaSource.file(portrait)),
+        lambda: studio.performances.create("x", motion=MediaSource.file(speech)),
+        lambda: studio.performances.create("x", sound=MediaSource.file(tmp_path / "none.wav")),
+        lambda: studio.performances.import_file(torn),
+        lambda: studio.performances.import_file(tmp_path / "picture.zip"),
+        lambda: studio.performances.export(kept.id, tmp_path / "x.json"),
+        lambda: studio.performances.set_layer(kept.id, "speech", {"amount": 2.0}),
+        lambda: studio.performances.set_layer(kept.id, "speech", {"sound": "ab" * 32}),
+        lambda: studio.performances.add_layer(kept.id, {"kind": "dance"}),
+        lambda: studio.performances.rename(kept.id, " "),
+        lambda: studio.performances.request(kept.id, MediaSource.file(portrait), emotions={"joy": 0.5}),
+        lambda: studio.performances.request(kept.id, MediaSource.file(portrait), amounts={"jaw": 0.5}),
+    ):
+        with pytest.raises(StudioError):
+            wrong()
+    assert len(studio.performances.list()) == 1
+    assert studio.performances.get(kept.id) == kept
+    assert studio.store.media.total_bytes() == media
+    with pytest.raises(UserInputError, match="no performance"):
+        studio.animation.animate_file(
+            AnimationRequest(portrait=MediaSource.file(portrait), performance=MediaSource.file(curves)),
+            tmp_path / "x.mp4",
+        )
+
+
+def test_a_person_who_did_not_agree_is_not_moved(studio, portrait, speech) -> None:
+    agreed = Consent(agreed_by="Ada", scopes=("animate",), granted_at=datetime.now(UTC))
+    person = studio.identities.add("Ada", [portrait], consent=agreed)
+    photo = MediaSource.photo(studio.identities.photos(person.id)[0].id)
+    kept = studio.performances.create("Hello", sound=MediaSource.file(speech))
+    studio.performances.frame(kept.id, photo, 0.1)
+    studio.identities.revoke_consent(person.id)
+    for act in (
+        lambda: studio.performances.frame(kept.id, photo, 0.1),
+        lambda: studio.animation.submit_render(studio.performances.request(kept.id, photo)),
+    ):
+        with pytest.raises(ConsentMissingError):
+            act()
+
+
+def test_a_lost_sound_is_named(studio, portrait, speech) -> None:
+    kept = studio.performances.create("Hello", sound=MediaSource.file(speech))
+    studio.store.media.get(kept.document.sound).unlink()
+    with pytest.raises((NotFoundError, UnreadableMediaError), match="not here any more"):
+        studio.performances.frame(kept.id, MediaSource.file(portrait), 0.1)
