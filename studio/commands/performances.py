@@ -144,24 +144,24 @@ def layer(
 @commands.command()
 def key(
     performance: Performance,
-    control: Annotated[str, typer.Argument(help="A control of `studio controls`, or an emotion.")],
-    seconds: Annotated[float, typer.Argument(help="The moment.")],
-    value: Annotated[float | None, typer.Argument(help="What it is there; left out takes the key away.")] = None,
+    seconds: Annotated[float, typer.Argument(min=0.0, help="The moment.")],
+    values: Annotated[list[str] | None, typer.Option("--set", help="control=value there; repeat.")] = None,
+    emotion: Annotated[list[str] | None, typer.Option(help="joy:0.6 there; repeat.")] = None,
+    remove: Annotated[list[str] | None, typer.Option(help="A control whose key there goes; repeat.")] = None,
     layer: Annotated[str | None, typer.Option(help="Which layer of keyframes.", show_default=False)] = None,
     ease: Annotated[str, typer.Option(help="smooth, linear or hold: how it goes on.")] = "smooth",
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Set a control, or an emotion, at a moment; or take a key away."""
-    from studio.domain.emotion import EMOTIONS
-
+    """Set controls and emotions at a moment, or take keys away."""
     with opened(data_dir) as studio:
-        if control in EMOTIONS and value is not None:
-            kept = studio.performances.set_emotion(performance, control, seconds, value)
-        elif value is None:
-            kept = studio.performances.remove_key(performance, control, seconds, layer=layer)
-        else:
-            kept = studio.performances.set_key(performance, control, seconds, value, layer=layer, ease=ease)
+        kept = studio.performances.get(performance)
+        for control in remove or ():
+            kept = studio.performances.remove_key(kept.id, control, seconds, layer=layer)
+        for control, value in assignments(values or (), "=", "--set").items():
+            kept = studio.performances.set_key(kept.id, control, seconds, value, layer=layer, ease=ease)
+        for name, strength in assignments(emotion or (), ":", "--emotion").items():
+            kept = studio.performances.set_emotion(kept.id, name, seconds, strength)
         _show(kept, as_json)
 
 

@@ -49,7 +49,7 @@ class _Layer(_Part):
     """What every layer has.
 
     Attributes:
-        id: names the layer in its document.
+        id: its name in its document.
         on: whether it counts.
         amount: 0 is nothing, 1 as it was made; closures of the lips are whole from a quarter on.
         regions: where on the face it counts.
@@ -241,17 +241,17 @@ class PerformanceDocument(_Part):
                     out[f"{layer.id} {name}"] = sha256
         return out
 
-    def layer(self, id: str) -> Layer:
+    def layer(self, name: str) -> Layer:
         """Return one layer.
 
         Raises:
-            UserInputError: there is none of that id.
+            UserInputError: there is none of that name.
         """
         for layer in self.layers:
-            if layer.id == id:
+            if layer.id == name:
                 return layer
         known = ", ".join(one.id for one in self.layers) or "none yet"
-        raise UserInputError(f"The performance has no layer {id!r}.", f"Layers: {known}.")
+        raise UserInputError(f"The performance has no layer {name!r}.", f"Layers: {known}.")
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values; `document_of` gives an equal one."""
@@ -259,13 +259,13 @@ class PerformanceDocument(_Part):
 
     # -- edits: each returns another document ------------------------------------------
 
-    def with_layer(self, id: str, changes: Mapping[str, Any]) -> PerformanceDocument:
+    def with_layer(self, name: str, changes: Mapping[str, Any]) -> PerformanceDocument:
         """Return it with fields of one layer changed.
 
         Raises:
             UserInputError: no such layer or field, or a value that cannot be used.
         """
-        old = self.layer(id)
+        old = self.layer(name)
         fixed = {"id", "kind"} & set(changes)
         if fixed:
             raise UserInputError(f"The {fixed.pop()} of a layer stays what it is.", "Add another layer instead.")
@@ -279,29 +279,31 @@ class PerformanceDocument(_Part):
         layers = [one.model_dump(mode="json") for one in self.layers]
         return self._changed(layers=[new, *layers] if lowest else [*layers, new])
 
-    def without(self, id: str) -> PerformanceDocument:
+    def without(self, name: str) -> PerformanceDocument:
         """Return it without one layer."""
-        gone = self.layer(id)
+        gone = self.layer(name)
         return self.model_copy(update={"layers": tuple(one for one in self.layers if one is not gone)})
 
-    def with_key(self, id: str, key: Mapping[str, Any]) -> PerformanceDocument:
+    def with_key(self, name: str, key: Mapping[str, Any]) -> PerformanceDocument:
         """Return it with a key in a layer of keyframes; one of the same control and moment is replaced."""
-        layer = self._keyframes(id)
+        layer = self._keyframes(name)
         seconds, control = key.get("seconds"), key.get("control")
         kept = [k.model_dump(mode="json") for k in layer.keys if not _same(k, control, seconds)]
-        return self.with_layer(id, {"keys": [*kept, dict(key)]})
+        return self.with_layer(name, {"keys": [*kept, dict(key)]})
 
-    def without_key(self, id: str, control: str, seconds: float) -> PerformanceDocument:
+    def without_key(self, name: str, control: str, seconds: float) -> PerformanceDocument:
         """Return it without a key.
 
         Raises:
             UserInputError: there is no such key.
         """
-        layer = self._keyframes(id)
+        layer = self._keyframes(name)
         kept = [k.model_dump(mode="json") for k in layer.keys if not _same(k, control, seconds)]
         if len(kept) == len(layer.keys):
-            raise UserInputError(f"The layer {id} has no key of {control} at {seconds:g} s.", "Choose one of its keys.")
-        return self.with_layer(id, {"keys": kept})
+            raise UserInputError(
+                f"The layer {name} has no key of {control} at {seconds:g} s.", "Choose one of its keys."
+            )
+        return self.with_layer(name, {"keys": kept})
 
     def with_emotion(self, emotion: str, seconds: float, strength: float) -> PerformanceDocument:
         """Return it with an emotion so strong at one moment; a mark there is replaced."""
@@ -315,10 +317,10 @@ class PerformanceDocument(_Part):
         names = (word, *(f"{word}-{n}" for n in range(2, MOST_LAYERS + 2)))
         return next(name for name in names if name not in taken)
 
-    def _keyframes(self, id: str) -> KeyframesLayer:
-        layer = self.layer(id)
+    def _keyframes(self, name: str) -> KeyframesLayer:
+        layer = self.layer(name)
         if not isinstance(layer, KeyframesLayer):
-            raise UserInputError(f"The layer {id} is {layer.kind} and has no keys.", "Add a layer of keyframes.")
+            raise UserInputError(f"The layer {name} is {layer.kind} and has no keys.", "Add a layer of keyframes.")
         return layer
 
     def _changed(self, **fields: Any) -> PerformanceDocument:

@@ -189,9 +189,10 @@ def _at(
         elif isinstance(layer, KeyframesLayer):
             _lay_pose(out, layer, here, *_keyed(layer, times))
         else:
-            motion = motions.get(layer.id)
+            name = layer.id
+            motion = motions.get(name)
             if motion is None:
-                raise UserInputError(f"The motion of the layer {layer.id} is missing.", "Play the whole performance.")
+                raise UserInputError(f"The motion of the layer {name} is missing.", "Play the whole performance.")
             sample = _sampled(motion, times - getattr(layer, "at_seconds", 0.0), half_seconds)
             _lay_motion(out, layer, here, sample, *calm.get(layer.id, (np.zeros(weights), np.zeros(3))))
     _feel(out, document, times)

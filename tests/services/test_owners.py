@@ -196,6 +196,7 @@ ASKED = {
     "performances.get": lambda s, a: s(a.performance.id),
     "performances.of_render": lambda s, a: s(a.render.id),
     "performances.create": lambda s, a: s("Bob's", motion=MediaSource.media(a.shown)),
+    "performances.of_request": lambda s, a: s(clip(a)),
     "performances.copy": lambda s, a: s(a.performance.id),
     "performances.rename": lambda s, a: s(a.performance.id, "Bob's"),
     "performances.delete": lambda s, a: s(a.performance.id),

@@ -113,6 +113,23 @@ def test_recorded_motion_and_a_clip_of_it(studio, portrait, speech, curves, tmp_
     assert again.document.sound is None
 
 
+def test_what_a_form_asks_for_becomes_layers(studio, portrait, speech, curves) -> None:
+    asked = AnimationRequest(
+        portrait=MediaSource.file(portrait), sound=MediaSource.file(speech), emotions={"joy": 0.5}, seed=2,
+        amounts={"head": 0.0}, expression={"smile": 0.2}, neutralise=True,
+    )  # fmt: skip
+    document = studio.performances.of_request(asked, "Hello").document
+    assert [x.kind for x in document.layers] == ["expression", "speech"]
+    assert document.neutralise
+    speaks = document.layer("speech")
+    assert (speaks.emotions, speaks.amounts, speaks.seed) == ({"joy": 0.5}, {"head": 0.0}, 2)
+    moved = AnimationRequest(portrait=MediaSource.file(portrait), motion=MediaSource.file(curves))
+    assert studio.performances.of_request(moved).document.layers[0].kind == "driving"
+    driven = AnimationRequest(portrait=MediaSource.file(portrait), driving=MediaSource.file(speech))
+    with pytest.raises(UserInputError, match="when its clip is made"):
+        studio.performances.of_request(driven)
+
+
 def test_idle_life_needs_no_sound(studio, portrait, tmp_path) -> None:
     kept = studio.performances.create("Waiting", seconds=2.0)
     made, _ = played(studio, kept, portrait, tmp_path / "a.mp4", frame_rate_hz=30)

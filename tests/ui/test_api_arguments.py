@@ -13,6 +13,7 @@ from studio.studio import Studio
 from studio.ui import guard
 from studio.ui.api import actions, arguments
 from studio.ui.api.models import ModelApi
+from studio.ui.api.performances import PerformanceApi
 from studio.ui.shelf import Shelf
 from studio.ui.window import Window
 
@@ -39,8 +40,10 @@ def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, An
         window = Window(me, studio.upkeep, Shelf(folder / "data" / "cache" / "window"), folder / "data", "0")
         own = actions.Api(window)
         models = ModelApi(window, actions.plain, own.upload, own.file, own.job_row)
+        played = PerformanceApi(window, own.upload, own.source, own.file, own.job_row)
+        homes = (own, played, models)
         yield {
-            name: guard.answered(arguments.checked(getattr(own if hasattr(own, name) else models, name)))
+            name: guard.answered(arguments.checked(getattr(next(h for h in homes if hasattr(h, name)), name)))
             for name in actions.NAMES
         }
 

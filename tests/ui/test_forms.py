@@ -169,7 +169,7 @@ def test_a_preview_says_at_once_that_it_is_drawn_and_a_failed_one_leaves_no_word
         drawn.append(request)
         raise UserInputError("No.", "Ask for another.")
 
-    monkeypatch.setattr(tab, "_request", lambda *values: "asked")
+    monkeypatch.setattr(tab, "_asked", lambda *values: "asked")
     monkeypatch.setattr(tab, "_preview", fails)
     saying = tab._previewed()
     assert "Drawing the first seconds" in next(saying)[tab.stage.caption]

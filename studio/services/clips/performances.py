@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ from studio.domain.render import title_of_words
 from studio.engines.base import Image
 from studio.errors import UnreadableMediaError, UserInputError
 from studio.services.clips.animation import Animation, checked_request
-from studio.services.clips.of_clip import keep_analysis, layers_of_clip, speech_layer
+from studio.services.clips.of_clip import changed_amounts, keep_analysis, layers_of_clip, speech_layer
 from studio.services.clips.request import AnimationRequest
 from studio.services.portraits.prepared import Portraits
 from studio.services.sources import MediaSource, Sources
@@ -114,8 +115,41 @@ class Performances:
             usual = title_of_words(said or transcript or "") or ("Recorded motion" if motion else "Performance")
             return self._store.performances.add(_named(name) or usual, document, "Made", None)
 
-    def of_render(self, render_id: str, name: str = "") -> KeptPerformance:
+    def of_request(self, request: AnimationRequest, name: str = "") -> KeptPerformance:
+        """Begin a performance from what a clip was asked to be, without making the clip.
+
+        Raises:
+            UserInputError: a face in a video moves it, which is followed only when the clip is made.
+            UnreadableMediaError, NotFoundError: the sound or the curves cannot be read.
+        """
+        if request.driving is not None:
+            raise UserInputError(
+                "A face in a video becomes layers when its clip is made.", "Make the clip, then keep it as layers."
+            )
+        if request.performance is not None:
+            raise UserInputError("This is a performance already.", "Copy it instead.")
+        with self._store.media.keeping():
+            if request.motion is not None:
+                document = self._of_curves(request.motion, request.sound)
+            else:
+                text = (request.text or "").strip()
+                document = self._of_speech(
+                    request.sound, text, request.voice, request.transcript, request.language, request.seed
+                )
+                own = {"emotions": request.emotions, "amounts": changed_amounts(asdict(request.amounts))}
+                document = document.with_layer("speech", own)
+            if request.expression:
+                under = {"kind": "expression", "values": request.expression}
+                document = document.with_added(under, lowest=True)
+            document = document.model_copy(update={"neutralise": request.neutralise})
+            usual = title_of_words(request.transcript or request.text or "") or "Performance"
+            return self._store.performances.add(_named(name) or usual, document, "Made", None)
+
+    def of_render(self, render_id: str, name: str = "", *, keep_twice: bool = True) -> KeptPerformance:
         """Make a performance of a clip in the library: its speech and sliders, or its motion as it was recorded.
+
+        Args:
+            keep_twice: False answers with one that says the same, where there is one.
 
         Raises:
             NotFoundError: no such render, or what it was made from is gone.
@@ -124,6 +158,9 @@ class Performances:
         render = self._store.renders.get(render_id)
         with self._store.media.keeping():
             document = layers_of_clip(self._store, self._portraits.engines, render, self._scratch)
+            same = None if keep_twice else next((one for one in self.list() if one.document == document), None)
+            if same is not None:
+                return same
             return self._store.performances.add(
                 _named(name) or render.title or "Performance", document, "Made", render.identity_id
             )
@@ -238,7 +275,7 @@ class Performances:
 
     # -- playing ---------------------------------------------------------------------------
 
-    def request(self, performance: str, portrait: MediaSource, **fields: Any) -> AnimationRequest:
+    def request(self, performance: str, portrait: MediaSource, /, **fields: Any) -> AnimationRequest:
         """Return the request that plays a performance on a portrait, for `Animation`.
 
         Args:

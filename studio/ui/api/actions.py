@@ -26,6 +26,7 @@ from studio.services.portraits.expressions import PortraitHandle
 from studio.services.sources import MediaSource
 from studio.ui.api import arguments
 from studio.ui.api import models as api_models
+from studio.ui.api import performances as api_performances
 from studio.ui.guard import answered
 from studio.ui.kit import text
 from studio.ui.kit.controls import html
@@ -214,7 +215,7 @@ OWN_NAMES: tuple[str, ...] = (
     "preview_animation", "animate", "job", "cancel_job", "retry_job", "library", "show_render", "rerun",
     "recipe_of_file",
 )  # fmt: skip
-NAMES: tuple[str, ...] = (*OWN_NAMES, *api_models.NAMES)
+NAMES: tuple[str, ...] = (*OWN_NAMES, *api_performances.NAMES, *api_models.NAMES)
 
 
 def expose(window: Window) -> None:
@@ -226,7 +227,9 @@ def expose(window: Window) -> None:
     """
     own = Api(window)
     models = api_models.ModelApi(window, plain, own.upload, own.file, own.job_row)
-    actions = {name: getattr(own if name in OWN_NAMES else models, name) for name in NAMES}
+    played = api_performances.PerformanceApi(window, own.upload, own.source, own.file, own.job_row)
+    homes = dict.fromkeys(OWN_NAMES, own) | dict.fromkeys(api_performances.NAMES, played)
+    actions = {name: getattr(homes.get(name, models), name) for name in NAMES}
     html(text.heading("For programs", "What the studio does, by name, for gradio_client and other programs."))
     html(text.facts({f"/{name}": (action.__doc__ or "").partition("\n")[0] for name, action in actions.items()}))
     html('<p class="fine"><a href="./">Back to the studio</a></p>')

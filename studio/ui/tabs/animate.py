@@ -29,6 +29,7 @@ from studio.services.clips.animation import (
 )
 from studio.services.clips.request import MOVING_ROLES
 from studio.services.sources import MediaSource
+from studio.ui.clips.layers import LayersFold
 from studio.ui.guard import warn
 from studio.ui.kit import text
 from studio.ui.kit.clip_stage import ClipStage
@@ -43,7 +44,12 @@ SIZES: list[tuple[str, int]] = [
     ("As the photo, at most 1024", 0),
     *((f"{s} px", s) for s in (256, 512, 720, 1024, 1536, 2048)),
 ]
-_CALLED = {"sound": "the sound", "motion": "the motion", "driving": "the driving video"}
+_CALLED = {
+    "sound": "the sound",
+    "motion": "the motion",
+    "driving": "the driving video",
+    "performance": "the performance",
+}
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
 AMOUNT_HELP = {
     "jaw": "How far the jaw drops.",
@@ -108,6 +114,7 @@ class AnimateTab:
         self.speech = SpeechForm(window, "animate")
         self.stage = ClipStage(window, "animate", "animate", EMPTY_STAGE)
         self.find_running = self.stage.find_running
+        self.layers = LayersFold(window)
         self.draft = Draft("animate")
 
     # -- layout ---------------------------------------------------------------
@@ -128,6 +135,7 @@ class AnimateTab:
                 self._build_motion()
                 html('<h3 class="step"><b>3</b> Performance</h3>')
                 self._build_performance()
+                self.layers.build()
             with gr.Column(scale=6, min_width=320, elem_classes=["stage"]):
                 self.stage.build(self._build_acts)
 
@@ -287,6 +295,10 @@ class AnimateTab:
             self.seed,
             *self.amounts,
         ]
+        shown = self.stage.files.shown
+        form = self.chooser.choice, self.expression
+        self.layers.wire(item, self.draft.lane, inputs, self._request, *form, shown)
+        inputs = [self.layers.chosen, *inputs]
         listen(
             self.preview.click,
             self._previewed,
@@ -301,6 +313,7 @@ class AnimateTab:
         listen(self.make.click, self._submit, inputs, self.stage.watch, **quiet)
         self.tick = self.stage.tick
         told = {"choice": self.chooser.held, "expression": self.held, **self.speech.told, **self._files}
+        told["performance"] = self.layers.chosen
         now = [self.chooser.choice, self.expression]
         self.draft.wire(item, told | self._plain, self._restore, now, self._restored)
 
@@ -308,7 +321,7 @@ class AnimateTab:
     def _restored(self) -> list[Any]:
         folds = [self.motion, self.recorded, self.driving, self.driven]
         told = [self.expression, self.expression_note, *self.speech.restored, *folds]
-        return [*self.chooser.parts, *told, *self._plain.values()]
+        return [*self.chooser.parts, *told, *self._plain.values(), *self.layers.restored]
 
     @property
     def reopened(self) -> list[Any]:
@@ -334,6 +347,7 @@ class AnimateTab:
                 role: {"path": str(self.window.shelf.put(files[role]))} if role in files else None
                 for role in self._files
             },
+            "performance": "",
             "neutral": f"{request['neutral_seconds']:g}" if request.get("neutral_seconds") is not None else "",
             "driver_face": (request.get("driving_face") or 0) + 1,
             "emotion": emotion,
@@ -356,6 +370,10 @@ class AnimateTab:
             self.expression_note: "",
         }
         chosen: Updates = {} if choice is None else self.chooser.answer(choice)
+        if request.get("performance") and "performance" in files:
+            chosen |= {self.layers.fold: gr.Accordion(open=True), **self.layers.of_clip(render.id)}
+        else:
+            nothing |= self.layers.none()
         return {**nothing, **self._restore(kept, choice, None), **chosen, self.draft.box: HANDED_OVER}
 
     @property
@@ -382,6 +400,7 @@ class AnimateTab:
         found = None if choice else self.chooser.restored(kept.get("choice"))
         if found:
             updates |= self.chooser.answer(found)
+        updates |= self.layers.restore(kept.get("performance"))
         worn = None if expression else checked_expression(parsed(kept.get("expression")))
         if worn:
             updates |= {self.expression: worn, self.expression_note: self.expression_words(worn)}
@@ -430,11 +449,27 @@ class AnimateTab:
             }
         )
 
+    def _asked(self, performance: str | None, choice: Choice | None, *rest: Any) -> AnimationRequest:
+        """Return what the buttons make: the performance that is chosen, else what the form says."""
+        if not performance:
+            return self._request(choice, *rest)
+        if not choice:
+            raise UserInputError("There is no portrait yet.", "Choose one of your people's photos, or drop a picture.")
+        form, size, rate, _ = rest[-len(AMOUNT_NAMES) - 4 : -len(AMOUNT_NAMES)]
+        return self.layers.service.request(
+            performance,
+            source_of(choice),
+            face_index=choice.get("face_index"),
+            format=form,
+            size=size or None,
+            frame_rate_hz=rate,
+        )
+
     # -- handlers ---------------------------------------------------------------
 
     def _previewed(self, *inputs: Any) -> Iterator[Updates]:
         """Say at once that the preview is being drawn: the first of a portrait takes seconds to prepare."""
-        request = self._request(*inputs)
+        request = self._asked(*inputs)
         yield {
             self.stage.caption: text.notice("Drawing the first seconds…", "A new portrait is prepared first.", "info")
         }
@@ -459,7 +494,8 @@ class AnimateTab:
             stage.caption: said,
             stage.downloads: gr.Column(visible=False),
             stage.shown: None,
+            stage.files.shown: None,
         }
 
     def _submit(self, *inputs: Any) -> Updates:
-        return self.stage.of_job(self.service.submit_render(self._request(*inputs)), None)
+        return self.stage.of_job(self.service.submit_render(self._asked(*inputs)), None)

@@ -1,0 +1,73 @@
+"""A clip is kept as layers in the window, edited, taken back, found again after a refresh, and made once more."""
+
+from __future__ import annotations
+
+import pytest
+
+from studio.domain.performance_document import KINDS
+from studio.studio import Studio
+from studio.ui.clips.layers import KIND_WORDS
+from tests.ui.conftest import DESKTOP, PHONE
+from tests.ui.test_story import shoot
+
+
+def test_every_kind_has_a_name() -> None:
+    assert set(KIND_WORDS) == set(KINDS)
+
+
+def kept(server):
+    with Studio(server.data_dir) as studio:
+        return studio.for_owner().performances.list()[0]
+
+
+@pytest.mark.parametrize(("viewport", "name"), [(DESKTOP, "desktop"), (PHONE, "phone")])
+def test_a_clip_becomes_layers_and_a_clip_again(visit, server, portrait, speech, viewport, name):
+    v = visit(viewport)
+    v.open("animate")
+    page = v.page
+    page.set_input_files("#animate-upload input[type=file]", str(portrait))
+    page.wait_for_selector("#animate-people [data-id=chosen]")
+    page.set_input_files("#animate-sound input[type=file]", str(speech))
+    page.wait_for_selector("#animate-sound audio, #animate-sound .waveform-container, #animate-sound [data-testid]")
+    page.click("#animate-performance button.label-wrap")
+    page.click("#layers-keep-form")
+    v.toast("Kept as")
+    page.wait_for_selector("#layers-list label:has-text('Speech · 100 %')")
+    page.fill("#layers-amount input[type=number]", "0.6")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#layers-list label:has-text('Speech · 60 %')")
+    page.fill("#layers-seconds input", "0.5")
+    page.fill("#layers-value input", "0.8")
+    page.click("#layers-set")
+    page.wait_for_selector("#layers-keys td:has-text('Smile')")
+    page.wait_for_selector("#layers-list label:has-text('Keyframes')")
+    page.click("#layers-regions label:has-text('Head')")
+    page.wait_for_selector("#layers-list label:has-text('mouth, eyes, brows, gaze')")
+    page.click("#layers-undo")
+    page.wait_for_selector("#layers-list label:has-text('Keyframes · 100 %'):not(:has-text('gaze'))")
+    page.wait_for_selector("#layers-redo:not([disabled])")
+    page.click("#layers-redo")
+    page.wait_for_selector("#layers-list label:has-text('mouth, eyes, brows, gaze')")
+    page.fill("#layers-scrub input[type=number]", "0.48")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#layers-frame img")
+    shoot(v, f"layers-{name}")
+    made = kept(server)
+    assert [x.kind for x in made.document.layers] == ["speech", "keyframes"]
+    assert made.document.layers[0].amount == 0.6
+    page.wait_for_function("id => sessionStorage['likeness-studio-draft-animate']?.includes(id)", arg=made.id)
+    v.reload()
+    page.wait_for_selector("#layers-list label:has-text('Speech · 60 %')")
+    page.wait_for_selector("#animate-people [data-id=chosen]")
+    page.click("#layers-keys [data-act=drop-key]")
+    page.wait_for_selector("#layers-keys:has-text('None yet')")
+    page.click("#layers-undo")
+    page.wait_for_selector("#layers-keys td:has-text('Smile')")
+    page.click("#animate-make")
+    page.wait_for_selector("#animate-progress .notice.good")
+    page.wait_for_function("document.querySelector('#animate-video video').duration > 1.8")
+    page.click("#layers-keep-clip")
+    v.toast("Kept as")
+    assert kept(server).document == made.document
+    page.click("#layers-delete")
+    v.toast("was deleted")
