@@ -92,11 +92,14 @@ class LayersFold:
                 buttons=["reset"], elem_classes=["control"], elem_id="layers-amount",
             )  # fmt: skip
         self.regions = gr.CheckboxGroup(
-            [(r.capitalize(), r) for r in REGIONS], label="Where it counts", elem_id="layers-regions"
+            [(r.capitalize(), r) for r in REGIONS],
+            label="Where it counts",
+            info="The parts of the face.",
+            elem_id="layers-regions",
         )
         with gr.Row():
             self.blend = gr.Radio(
-                [("Added", "add"), ("Instead of what is below", "override")], label="How it lies", min_width=160,
+                [("Added", "add"), ("Instead of what is below", "override")], label="How it lies", info="On what is below it.", min_width=160,
                 elem_id="layers-blend",
             )  # fmt: skip
             self.remove = gr.Button("Remove the layer", size="sm", scale=0, min_width=150, elem_id="layers-remove")
