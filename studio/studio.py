@@ -116,9 +116,7 @@ class OwnerServices:
         self.provenance = provenance = Provenance(store, studio.keys)
         self.expressions = Expressions(store, sources, portraits, provenance)
         self.head_models = HeadModels(store, sources, portraits, scratch)
-        self.animation = Animation(
-            store, sources, portraits, provenance, queue, scratch, studio.layer_motions
-        )
+        self.animation = Animation(store, sources, portraits, provenance, queue, scratch, studio.layer_motions)
         self.performances = Performances(store, sources, portraits, self.animation, scratch)
         motions = Motions(
             engines, cards=MOTION_CARDS, assets=assets, models=data_dir / "models", offline=studio.offline

@@ -99,7 +99,8 @@ class LayersFold:
         )
         with gr.Row():
             self.blend = gr.Radio(
-                [("Added", "add"), ("Instead of what is below", "override")], label="How it lies", info="On what is below it.", min_width=160,
+                [("Added", "add"), ("Instead of what is below", "override")], label="How it lies", min_width=160,
+                info="On what is below it.",
                 elem_id="layers-blend",
             )  # fmt: skip
             self.remove = gr.Button("Remove the layer", size="sm", scale=0, min_width=150, elem_id="layers-remove")
