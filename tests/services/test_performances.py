@@ -80,6 +80,8 @@ def test_it_is_a_clip_like_every_other(studio, speech, tmp_path, portrait) -> No
     again = studio.performances.of_render(render.id)
     assert again.document == read_document(studio.store.media.get(render.inputs["performance"]))
     assert again.identity_id == person.id
+    held = {section.title: section.rows for section in studio.reports.of(person.id).sections}
+    assert [row[0] for row in held["Performances"]] == ["hello there"], "the person is told of it"
 
 
 def test_a_clip_becomes_layers_that_move_as_it_did(studio, engines, portrait, speech, tmp_path) -> None:

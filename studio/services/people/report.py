@@ -117,6 +117,11 @@ class Reports:
             )
             for r in map(store.renders.get, store.identities.renders(person.id))
         )  # fmt: skip
+        played = tuple(
+            (k.name, f"{k.document.duration_seconds:.1f} s", minute_of(k.created), minute_of(k.changed), k.id)
+            for k in store.performances.list()
+            if k.identity_id == person.id
+        )
         return PersonReport(
             person.id, person.name, person.notes, person.created, datetime.now(UTC),
             (
@@ -126,6 +131,7 @@ class Reports:
                 Section("Adapters", ("name", "base", "made", "sha256", "id"), learned),
                 Section("Adapters written to files", ("name", "format", "file", "when"), left),
                 Section("Pictures and clips", ("title", "kind", "made", "engine", "state", "sha256", "id"), made),
+                Section("Performances", ("name", "length", "made", "changed", "id"), played),
             ),
         )  # fmt: skip
 
