@@ -25,6 +25,9 @@ _TYPES: Mapping[str, str] = {
 }
 """What IPTC's digital source types mean, in a few words."""
 
+WORKED_OUT = frozenset({"curves", "speech"})
+"""Roles among a clip's inputs that the studio itself found on the way; they are no ingredients."""
+
 _HASHES = ("dataHash", "bmffHash", "boxesHash", "collectionHash")
 _PROBLEMS: Mapping[str, str] = {
     **{f"assertion.{kind}.mismatch": "its content is another one" for kind in _HASHES},
@@ -54,6 +57,8 @@ class Provenance:
         """
         inputs = {}
         for role, sha256 in render.inputs.items():
+            if role in WORKED_OUT:
+                continue
             try:
                 inputs[role] = self._store.media.get(sha256)
             except NotFoundError:  # deleted since; the statement still names its hash
