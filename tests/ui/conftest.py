@@ -14,7 +14,7 @@ import subprocess
 import sys
 import wave
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from playwright.sync_api import Error as PlaywrightError
 
 from tests.patience import PATIENCE_SECONDS, wait_until
 
@@ -241,7 +242,7 @@ def visit(server: Server, chromium: object) -> Iterator[object]:
     yield start
     # pytest shows this beside a failure alone: what the window said, and what the server wrote last
     for v in visits:
-        if not v.page.is_closed():
+        with suppress(PlaywrightError):  # a page that broke, or was closed
             print("notices:", v.page.evaluate("window.heard"))
     print(server.log.read_text(errors="replace")[-4000:])
     found = [(v.troubles, v.outside) for v in visits if v.troubles or v.outside]
