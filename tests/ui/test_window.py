@@ -9,6 +9,9 @@ import sys
 
 import pytest
 
+from studio.domain.expression import ExpressionEdit
+from studio.services.sources import MediaSource
+from studio.studio import Studio
 from studio.ui import guard
 from tests.ui.conftest import PHONE, ROOT, fetch, free_port
 
@@ -361,8 +364,11 @@ def test_on_a_phone_the_face_stays_in_sight_and_the_clip_is_a_touch_away(visit, 
     assert 150 < face["height"] < PHONE["height"] * 0.45
 
 
-def test_on_a_phone_the_chosen_person_and_the_opened_render_are_in_sight(visit, with_person, portrait):
+def test_on_a_phone_the_chosen_person_and_the_opened_render_are_in_sight(visit, with_person, portrait, server):
     people = [with_person(f"Row Person {number}", [portrait]) for number in range(5)]
+    with Studio(server.data_dir) as studio:
+        expressions = studio.for_owner().expressions
+        expressions.save(expressions.open(MediaSource.file(portrait)), ExpressionEdit({"smile": 0.5}))
     v = visit(PHONE)
     v.open()
     card = f"#people-list .card[data-id='{people[-1].id}']"
