@@ -28,6 +28,7 @@ from studio.commands.shared import (
     opened,
 )
 from studio.domain.clip_format import CURVE_FORMATS, choice, clip_format_of
+from studio.domain.emotion import EMOTIONS
 from studio.domain.performance_document import KINDS, REGIONS, KeptPerformance, Layer, SpeechLayer
 from studio.errors import UserInputError
 
@@ -147,7 +148,7 @@ def key(
     seconds: Annotated[float, typer.Argument(min=0.0, help="The moment.")],
     values: Annotated[list[str] | None, typer.Option("--set", help="control=value there; repeat.")] = None,
     emotion: Annotated[list[str] | None, typer.Option(help="joy:0.6 there; repeat.")] = None,
-    remove: Annotated[list[str] | None, typer.Option(help="A control whose key there goes; repeat.")] = None,
+    remove: Annotated[list[str] | None, typer.Option(help="A control or emotion whose key goes; repeat.")] = None,
     layer: Annotated[str | None, typer.Option(help="Which layer of keyframes.", show_default=False)] = None,
     ease: Annotated[str, typer.Option(help="smooth, linear or hold: how it goes on.")] = "smooth",
     data_dir: DataDir = None,
@@ -156,8 +157,11 @@ def key(
     """Set controls and emotions at a moment, or take keys away."""
     with opened(data_dir) as studio:
         kept = studio.performances.get(performance)
-        for control in remove or ():
-            kept = studio.performances.remove_key(kept.id, control, seconds, layer=layer)
+        for gone in remove or ():
+            if gone in EMOTIONS:
+                kept = studio.performances.remove_emotion(kept.id, gone, seconds)
+            else:
+                kept = studio.performances.remove_key(kept.id, gone, seconds, layer=layer)
         for control, value in assignments(values or (), "=", "--set").items():
             kept = studio.performances.set_key(kept.id, control, seconds, value, layer=layer, ease=ease)
         for name, strength in assignments(emotion or (), ":", "--emotion").items():
@@ -195,8 +199,7 @@ def copy(
 def delete(performance: Performance, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Delete a performance with its history; clips made of it stay."""
     with opened(data_dir) as studio:
-        kept = studio.performances.get(performance)
-        studio.performances.delete(kept.id)
+        kept = studio.performances.delete(performance)
         Output(as_json).result({"deleted": kept.id}, f"Deleted {kept.name}.")
 
 

@@ -311,6 +311,17 @@ class PerformanceDocument(_Part):
                 if m.emotion != emotion or abs(m.seconds - seconds) >= 1e-6]  # fmt: skip
         return self._changed(emotions=[*kept, {"emotion": emotion, "seconds": seconds, "strength": strength}])
 
+    def without_emotion(self, emotion: str, seconds: float) -> PerformanceDocument:
+        """Return it without the mark of an emotion.
+
+        Raises:
+            UserInputError: there is no such mark.
+        """
+        kept = tuple(m for m in self.emotions if m.emotion != emotion or abs(m.seconds - seconds) >= 1e-6)
+        if len(kept) == len(self.emotions):
+            raise UserInputError(f"There is no {emotion} at {seconds:g} s.", "Choose one of its marks.")
+        return self.model_copy(update={"emotions": kept})
+
     def free_id(self, word: str) -> str:
         """Return an id that no layer has: the word, or the word with a number."""
         taken = {layer.id for layer in self.layers}

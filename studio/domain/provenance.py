@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 SourceType = Literal["generated", "composite"]
@@ -17,8 +18,11 @@ SourceType = Literal["generated", "composite"]
 OWN_NAME = "Likeness Studio, this installation"
 """The organization in the certificate that an installation makes for itself."""
 
-CREDENTIALS_SUFFIX = ".c2pa"
-"""Of the file beside one that cannot carry its credentials."""
+
+def credentials_beside(path: Path) -> Path:
+    """Return the name of the file beside one that cannot carry its credentials."""
+    return path.with_name(path.name + ".c2pa")
+
 
 Standing = Literal["ours", "others", "changed"]
 """Of credentials: signed by this installation, by somebody else, or no longer true of the file."""

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from studio.domain.provenance import OWN_NAME, Credentials, Finding, SourceType, Statement, Verdict
 from studio.domain.render import Render
@@ -15,6 +15,7 @@ from studio.outside import exists, plain_file
 from studio.services.recipes import FORMAT
 from studio.store import OwnerStore
 
+Value = TypeVar("Value")
 _TYPES: Mapping[str, str] = {
     "trainedAlgorithmicMedia": "drawn by a trained model",
     "compositeWithTrainedAlgorithmicMedia": "made from recordings and by a trained model",
@@ -57,7 +58,7 @@ class Provenance:
         """
         inputs = {}
         for role, sha256 in render.inputs.items():
-            if role in WORKED_OUT:
+            if role in WORKED_OUT or role.endswith(" analysis"):
                 continue
             try:
                 inputs[role] = self._store.media.get(sha256)
@@ -109,10 +110,10 @@ class Provenance:
             content_sha256=sha256_of(source),
             recipe_sha256="" if not made else hashlib.sha256(recipe_text(made).encode()).hexdigest(),
             engines={str(k): str(v) for k, v in ((made or {}).get("engines") or {}).items()},
-            inputs={str(k): str(v) for k, v in ((made or {}).get("inputs") or {}).items()},
+            inputs=_unnamed((made or {}).get("inputs") or {}),
             consents=self._consents(people),
         )
-        return sign_file(source, out, statement, signing_key(self._keys, utc_now()), inputs or {})
+        return sign_file(source, out, statement, signing_key(self._keys, utc_now()), _unnamed(inputs or {}))
 
     @contextmanager
     def signing(
@@ -211,6 +212,17 @@ class Provenance:
             except NotFoundError:  # forgotten since
                 continue
         return tuple(found)
+
+
+def _unnamed(inputs: Mapping[str, Value]) -> dict[str, Value]:
+    """Return inputs under roles without the words a person chose: an adapter's name, a layer's, may be somebody's."""
+    out: dict[str, Value] = {}
+    for role, value in inputs.items():
+        first, _, rest = role.partition(":")[0].partition(" ")
+        word = f"{first} {rest.rpartition(' ')[2]}".strip()
+        names = (word, *(f"{word} {n}" for n in range(2, len(inputs) + 2)))
+        out[next(name for name in names if name not in out)] = value
+    return out
 
 
 def _source_type(recipe: Mapping[str, Any]) -> SourceType:

@@ -42,6 +42,9 @@ def test_a_performance_is_made_edited_and_played(run, tmp_path) -> None:
     run("performance", "undo", "Golden", *there)
     assert "redo: Turn to their left at 1 s" in run("performance", "show", "Golden", *there).out
     run("performance", "redo", "Golden", *there)
+    gone = run("performance", "key", "Golden", "0", "--remove", "joy", *there)
+    assert gone.code == 0
+    assert "emotion joy" not in gone.out
     run("performance", "copy", "Golden", *there)
     assert run("performance", "delete", "Twin", *there).code == 0
     names = [p["name"] for p in run("performance", "list", *there, "--json").json["performances"]]

@@ -205,6 +205,7 @@ ASKED = {
     "performances.remove_layer": lambda s, a: s(a.performance.id, "idle"),
     "performances.set_key": lambda s, a: s(a.performance.id, "smile", 1.0, 0.5),
     "performances.remove_key": lambda s, a: s(a.performance.id, "smile", 1.0),
+    "performances.remove_emotion": lambda s, a: s(a.performance.id, "joy", 1.0),
     "performances.set_emotion": lambda s, a: s(a.performance.id, "joy", 1.0, 0.5),
     "performances.undo": lambda s, a: s(a.performance.id),
     "performances.redo": lambda s, a: s(a.performance.id),

@@ -149,6 +149,9 @@ def test_keys_emotions_and_history(studio) -> None:
     assert now.undoes == "joy at 1 s"
     assert not studio.performances.undo(kept.id).document.emotions
     assert studio.performances.redo(kept.id).document == now.document
+    assert not studio.performances.remove_emotion(kept.id, "joy", 1.0).document.emotions
+    with pytest.raises(UserInputError, match="no joy at 1 s"):
+        studio.performances.remove_emotion(kept.id, "joy", 1.0)
     assert len(studio.performances.remove_key(kept.id, "smile", 1.0).document.layer("keyframes").keys) == 1
     copy = studio.performances.copy(kept.id)
     assert copy.name == "Hello 2"

@@ -42,6 +42,17 @@ def test_an_export_is_signed_and_known_again(ada, tmp_path):
     assert studio.provenance.verify(studio.library.path(render)).render_id == render.id, "by its bytes as well"
 
 
+def test_words_that_a_person_chose_for_adapters_and_layers_stay_here(studio, portrait, tmp_path):
+    out = tmp_path / "clip.png"
+    Image.new("RGB", (40, 40)).save(out)
+    hashes = {"adapter:ada": "a" * 64, "adapter:bob-2": "b" * 64, "performance ada-laughs sound": "c" * 64}
+    files = dict.fromkeys(("portrait", *hashes), portrait)
+    studio.provenance.sign(out, out, kind="image", recipe={"inputs": hashes}, inputs=files)
+    found = studio.provenance.verify(out).credentials
+    assert sorted(found.ingredients) == ["adapter", "adapter 2", "performance sound", "portrait"]
+    assert not any(word in out.read_bytes() for word in (b"ada-laughs", b"adapter:ada", b"bob"))
+
+
 def test_a_changed_export_is_told_and_still_known(ada, tmp_path):
     studio, _, _, render = ada
     out = studio.library.export(render.id, tmp_path / "ada.png")

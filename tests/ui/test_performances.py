@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from studio.domain.performance_document import KINDS
+from studio.errors import UserInputError
 from studio.studio import Studio
+from studio.ui.api.performances import PerformanceApi
 from studio.ui.clips.layers import KIND_WORDS
 from tests.ui.conftest import DESKTOP, PHONE
 from tests.ui.test_story import shoot
@@ -18,6 +22,35 @@ def test_every_kind_has_a_name() -> None:
 def kept(server):
     with Studio(server.data_dir) as studio:
         return studio.for_owner().performances.list()[0]
+
+
+def test_programs_do_every_act_by_name(tmp_path):
+    with Studio(tmp_path / "data") as studio:
+        window = SimpleNamespace(studio=studio.for_owner())
+        api = PerformanceApi(window, upload=None, source=None, file=None, job_row=None)
+        api.create_performance("Hello", seconds=2.0)
+
+        def edit(act, layer=None, **fields):
+            return api.edit_performance("Hello", act, layer, fields)["document"]
+
+        key = {"control": "smile", "seconds": 1.0}
+        assert edit("set_layer", "idle", amount=0.5)["layers"][0]["amount"] == 0.5
+        assert edit("add_layer", kind="keyframes")["layers"][1]["kind"] == "keyframes"
+        assert edit("set_key", "keyframes", **key, value=0.4)["layers"][1]["keys"][0]["value"] == 0.4
+        assert edit("remove_key", **key)["layers"][1]["keys"] == []
+        assert edit("set_emotion", emotion="joy", seconds=1.0, strength=0.5)["emotions"]
+        assert not edit("remove_emotion", emotion="joy", seconds=1.0)["emotions"]
+        assert edit("undo")["emotions"]
+        assert not edit("redo")["emotions"]
+        assert len(edit("remove_layer", "keyframes")["layers"]) == 1
+        assert api.edit_performance("Hello", "copy", fields={"name": "Twin"})["name"] == "Twin"
+        assert api.edit_performance("Twin", "rename", fields={"name": "Other"})["name"] == "Other"
+        assert api.edit_performance("Other", "delete")["name"] == "Other"
+        assert [p["name"] for p in api.list_performances()] == ["Hello"]
+        with pytest.raises(UserInputError, match="do not fit set_key"):
+            edit("set_key", control="smile")
+        with pytest.raises(UserInputError, match="layer is missing"):
+            edit("remove_layer")
 
 
 @pytest.mark.parametrize(("viewport", "name"), [(DESKTOP, "desktop"), (PHONE, "phone")])

@@ -1,9 +1,8 @@
 """C2PA content credentials: signed into a file, or into one beside it, and read from files of all makers.
 
-The manifest of a file that is made (specification 2.2, intent "create") names the digital source type of IPTC, every
-input as an ingredient with its own manifest kept, and a statement of the studio's own. No thumbnails: a face would
-travel in them. The bytes differ each time (ids, salts, signatures), so what must be
-the same is compared before signing. Knows nothing of the store.
+The manifest names the digital source type of IPTC, every input as an ingredient with its own manifest kept, and a
+statement of the studio's own. No thumbnails: a face would travel in them. The bytes differ each time (ids, salts,
+signatures), so what must be the same is compared before signing. Knows nothing of the store.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import studio
-from studio.domain.provenance import CREDENTIALS_SUFFIX, Credentials, SourceType, Standing, Statement
+from studio.domain.provenance import Credentials, SourceType, Standing, Statement, credentials_beside
 from studio.engines.media.atomic import atomic_file
 from studio.engines.media.signing_key import SigningKey
 from studio.errors import EngineError, EngineUnavailableError, UnreadableMediaError
@@ -62,7 +61,7 @@ def sign_file(source: Path, out: Path, statement: Statement, key: SigningKey, in
         raise EngineError(f"{out.name} could not be signed: {_reason(exc)}.", "Nothing was written.") from exc
     if carrier is not None:
         return out
-    beside = out.with_name(out.name + CREDENTIALS_SUFFIX)
+    beside = credentials_beside(out)
     with atomic_file(beside) as part:
         part.write_bytes(manifest)
     return beside
@@ -79,7 +78,7 @@ def read_credentials(path: Path, anchor_pem: str | None = None) -> Credentials |
         EngineUnavailableError: the library is not installed.
     """
     c2pa = _library()
-    beside = path.with_name(path.name + CREDENTIALS_SUFFIX)
+    beside = credentials_beside(path)
     settings: dict[str, Any] = dict(_QUIET)
     if anchor_pem is not None:
         settings |= {"trust": {"trust_anchors": anchor_pem}, "verify": {**_QUIET["verify"], "verify_trust": True}}

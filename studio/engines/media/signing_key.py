@@ -1,9 +1,9 @@
 """The key that an installation signs with, and the certificates that go with it.
 
-Made at its first use: a root of this installation and a leaf under it, ECDSA on P-256 (ES256), as the C2PA
-specification 2.2 (14.5.1) asks of a signer. The root's own key is thrown away at once, so nobody can make a second
-leaf; who wants certificates of an authority names a folder that holds them. Only the owner of the
-folder may read the key. Knows nothing of pictures.
+Made at its first use: a root of this installation and a leaf under it, ECDSA on P-256 (ES256 of the C2PA
+specification), the leaf with the extended key usage "emailProtection" that its validators take. The root's own key is
+thrown away at once, so nobody can make a second leaf; who wants certificates of an authority names a folder that holds
+them. Only the owner of the folder may read the key. Knows nothing of pictures.
 """
 
 from __future__ import annotations
@@ -31,12 +31,10 @@ class SigningKey:
 
     Attributes:
         chain_pem: the leaf first, then what signed it.
-        valid_until: end of the leaf's term, UTC.
     """
 
     private: Any
     chain_pem: str
-    valid_until: datetime
 
     def sign(self, data: bytes) -> bytes:
         """Return the signature of SHA-256 of the data as r and s, 32 bytes each."""
@@ -91,7 +89,7 @@ def _read(folder: Path, now: datetime) -> SigningKey:
             f"{leaf.not_valid_after_utc:%Y-%m-%d}, not today; nothing is signed.",
             "Check the computer's clock. " + _MEND,
         )
-    return SigningKey(private, text, leaf.not_valid_after_utc)
+    return SigningKey(private, text)
 
 
 def _make(folder: Path, now: datetime) -> None:

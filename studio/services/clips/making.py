@@ -237,14 +237,7 @@ class ClipMaker:
         # The recogniser has a process of its own: speech is heard while the portrait is made ready.
         hearing = None if request.is_moved else _beside(lambda: self._listen(request))
         with clock.stage("portrait"):
-            portrait = self._sources.find(request.portrait)
-            prepared = self._portraits.prepare(
-                portrait.path,
-                sha256=portrait.sha256,
-                face_index=request.face_index,
-                size=request.size,
-                engine=request.engine,
-            )
+            prepared = self._prepared(request)
         spoken = None
         if hearing is not None:
             tell(Progress(0.02, "Listening to the speech"))
@@ -278,14 +271,7 @@ class ClipMaker:
 
     def frame(self, request: AnimationRequest, at_seconds: float) -> Image:
         """Draw the one frame of a performance that is shown at a moment.  # (H, W, 3)"""
-        portrait = self._sources.find(request.portrait)
-        prepared = self._portraits.prepare(
-            portrait.path,
-            sha256=portrait.sha256,
-            face_index=request.face_index,
-            size=request.size,
-            engine=request.engine,
-        )
+        prepared = self._prepared(request)
         assert request.performance is not None
         document = check_composed(request, self._sources.path(request.performance), self._sources)
         last = max(document.duration_seconds - 1 / request.frame_rate_hz, 0.0)
@@ -296,6 +282,16 @@ class ClipMaker:
         )  # fmt: skip
         with prepared.lock:
             return FrameSource(prepared.portrait, motion, base).picture(0)
+
+    def _prepared(self, request: AnimationRequest) -> PreparedPortrait:
+        portrait = self._sources.find(request.portrait)
+        return self._portraits.prepare(
+            portrait.path,
+            sha256=portrait.sha256,
+            face_index=request.face_index,
+            size=request.size,
+            engine=request.engine,
+        )
 
     def _compose(self, request: AnimationRequest, prepared: PreparedPortrait) -> _Moved:
         """Take the motion from a performance with layers."""

@@ -180,9 +180,11 @@ class Performances:
             raise UserInputError("A performance needs a name.", "Write a few words.")
         return self._store.performances.rename(performance, _named(name))
 
-    def delete(self, performance: str) -> None:
-        """Delete a performance with its history; clips that were made of it stay."""
-        self._store.performances.delete(performance)
+    def delete(self, performance: str) -> KeptPerformance:
+        """Delete a performance with its history and return what it was; clips that were made of it stay."""
+        kept = self.get(performance)
+        self._store.performances.delete(kept.id)
+        return kept
 
     # -- editing -------------------------------------------------------------------------
 
@@ -253,6 +255,16 @@ class Performances:
         kept = self.get(performance)
         changed = kept.document.with_emotion(emotion, seconds, strength)
         return self._changed(kept, changed, f"{emotion} at {seconds:g} s")
+
+    def remove_emotion(self, performance: str, emotion: str, seconds: float) -> KeptPerformance:
+        """Take the mark of an emotion away.
+
+        Raises:
+            UserInputError: there is no such mark.
+        """
+        kept = self.get(performance)
+        changed = kept.document.without_emotion(emotion, seconds)
+        return self._changed(kept, changed, f"{emotion} at {seconds:g} s removed")
 
     def undo(self, performance: str) -> KeptPerformance:
         """Take the last change back.

@@ -18,6 +18,7 @@ from gradio.events import api as gradio_api
 from studio.domain.expression import ExpressionEdit
 from studio.domain.job import Job
 from studio.domain.model_format import MODEL_FORMATS
+from studio.domain.provenance import credentials_beside
 from studio.domain.render import Render, RenderKind
 from studio.errors import UserInputError
 from studio.services.clips.animation import AnimationRequest, checked_request
@@ -92,7 +93,10 @@ class Api:
 
     def render_row(self, render: Render) -> Json:
         """Return a render with its file."""
-        return {**plain(render), "file": self.file(self.window.handed_out(render))}
+        path = self.window.handed_out(render)
+        beside = credentials_beside(path)  # of a format that carries none
+        signed = {"credentials": self.file(beside)} if beside.exists() else {}
+        return {**plain(render), "file": self.file(path), **signed}
 
     def opened(self, portrait: Json) -> PortraitHandle:
         """Return the handle of {"photo_id" | "file", "face_index"?, "size"?}."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +15,8 @@ from studio.ui.window import Window
 
 Json = dict[str, Any]
 Act = Literal[
-    "set_layer", "add_layer", "remove_layer", "set_key", "remove_key", "set_emotion", "undo", "redo", "copy", "rename",
-    "delete",
+    "set_layer", "add_layer", "remove_layer", "set_key", "remove_key", "set_emotion", "remove_emotion", "undo", "redo",
+    "copy", "rename", "delete",
 ]  # fmt: skip
 
 
@@ -78,29 +79,26 @@ class PerformanceApi:
         service, given = self.studio.performances, dict(fields or {})
         if act in ("set_layer", "remove_layer") and not layer:
             raise UserInputError("The layer is missing.", "Name one of the performance's layers.")
+        asked: dict[Act, tuple[Callable[..., KeptPerformance], tuple[Any, ...], Json]] = {
+            "set_layer": (service.set_layer, (layer, given), {}),
+            "add_layer": (service.add_layer, (given,), {}),
+            "remove_layer": (service.remove_layer, (layer,), {}),
+            "set_key": (service.set_key, (), {**given, "layer": layer}),
+            "remove_key": (service.remove_key, (), {**given, "layer": layer}),
+            "set_emotion": (service.set_emotion, (), given),
+            "remove_emotion": (service.remove_emotion, (), given),
+            "undo": (service.undo, (), {}),
+            "redo": (service.redo, (), {}),
+            "copy": (service.copy, (), given),
+            "rename": (service.rename, (), given),
+            "delete": (service.delete, (), {}),
+        }
+        change, positional, named = asked[act]
         try:
-            if act == "set_layer":
-                return row(service.set_layer(performance, str(layer), given))
-            if act == "add_layer":
-                return row(service.add_layer(performance, given))
-            if act == "remove_layer":
-                return row(service.remove_layer(performance, str(layer)))
-            if act == "set_key":
-                return row(service.set_key(performance, layer=layer, **given))
-            if act == "remove_key":
-                return row(service.remove_key(performance, layer=layer, **given))
-            if act == "set_emotion":
-                return row(service.set_emotion(performance, **given))
-            if act in ("copy", "rename"):
-                change = service.copy if act == "copy" else service.rename
-                return row(change(performance, str(given.get("name", ""))))
-            if act == "delete":
-                kept = service.get(performance)
-                service.delete(kept.id)
-                return row(kept)
-            return row(service.undo(performance) if act == "undo" else service.redo(performance))
+            inspect.signature(change).bind(performance, *positional, **named)
         except TypeError as exc:
             raise UserInputError(f"The fields do not fit {act}.", "The API's description says what each is.") from exc
+        return row(change(performance, *positional, **named))
 
     def performance_frame(self, performance: str, portrait: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Draw one frame of a performance on a portrait, at once."""

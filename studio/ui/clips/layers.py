@@ -272,8 +272,7 @@ class LayersFold:
         return self._kept(self.service.of_render(render_id))
 
     def _delete(self, id: str) -> Updates:
-        kept = self.service.get(self._id(id))
-        self.service.delete(kept.id)
+        kept = self.service.delete(self._id(id))
         say(f"“{kept.name}” was deleted; clips made of it stay.", 6)
         return self._show("")
 
@@ -317,7 +316,9 @@ class LayersFold:
             of, control, seconds = json_of(said)
         except (NoSuchContent, TypeError, ValueError) as exc:
             raise UserInputError("This key is not there any more.", "Choose one of the list.") from exc
-        if act == "drop-key":
+        if act == "drop-key" and of is None:
+            self.service.remove_emotion(self._id(id), str(control), float(seconds))
+        elif act == "drop-key":
             self.service.remove_key(self._id(id), str(control), float(seconds), layer=str(of))
         return self._show(id, layer)
 
@@ -367,21 +368,24 @@ def _held(layer: Layer) -> str:
 def _keys(document: PerformanceDocument) -> str:
     """Return the list of keys with a button to remove each, and the emotions."""
     labels = {c.name: c.label for c in CONTROLS}
-    rows = []
-    for layer in document.layers:
-        for key in layer.keys if isinstance(layer, KeyframesLayer) else ():
-            said = escape(json.dumps([layer.id, key.control, key.seconds]))
-            name = f"{labels[key.control]}, {key.seconds:g} s"
-            rows.append(
-                f"<tr><td>{key.seconds:.2f} s</td><td>{escape(labels[key.control])}</td><td>{key.value:g}</td>"
-                f'<td><button type="button" class="mini" data-act="drop-key" data-id="{said}" data-key="{said}" '
-                f'aria-label="Remove the key {escape(name)}">Remove</button></td></tr>'
-            )
-    rows += [
-        f"<tr><td>{m.seconds:.2f} s</td><td>Emotion: {escape(m.emotion)}</td><td>{m.strength:g}</td><td></td></tr>"
-        for m in document.emotions
+    rows = [
+        _key_row(layer.id, key.control, key.seconds, labels[key.control], key.value)
+        for layer in document.layers
+        if isinstance(layer, KeyframesLayer)
+        for key in layer.keys
     ]
+    rows += [_key_row(None, m.emotion, m.seconds, f"Emotion: {m.emotion}", m.strength) for m in document.emotions]
     if not rows:
         return '<p class="fine">None yet.</p>'
     more = f'<p class="fine">{len(rows) - _MOST_KEYS_SHOWN} more.</p>' if len(rows) > _MOST_KEYS_SHOWN else ""
     return f'<div class="table-wrap"><table><tbody>{"".join(rows[:_MOST_KEYS_SHOWN])}</tbody></table></div>{more}'
+
+
+def _key_row(layer: str | None, what: str, seconds: float, label: str, value: float) -> str:
+    """Return one row of the list; an emotion is in no layer."""
+    said = escape(json.dumps([layer, what, seconds]))
+    return (
+        f"<tr><td>{seconds:.2f} s</td><td>{escape(label)}</td><td>{value:g}</td>"
+        f'<td><button type="button" class="mini" data-act="drop-key" data-id="{said}" data-key="{said}" '
+        f'aria-label="Remove the key {escape(label)}, {seconds:g} s">Remove</button></td></tr>'
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from studio.domain.clip_format import CURVE_FORMATS, CurveFormat
-from studio.domain.provenance import CREDENTIALS_SUFFIX
+from studio.domain.provenance import credentials_beside
 from studio.domain.speech_format import SPEECH_FORMATS, SpeechFormat
 from studio.errors import UserInputError
 from studio.ui.kit.controls import Updates, downloaded
@@ -69,8 +69,7 @@ class ClipFiles:
         files = [put(curves[f], name + row.suffix) if f in curves else None for f, row in CURVE_FORMATS.items()]
         files += [put(timing[f], name + row.suffix) if f in timing else None for f, row in SPEECH_FORMATS.items()]
         # a format that carries no credentials has them in a file of its own
-        handed = self.window.handed_out(render)
-        lying = handed.with_name(handed.name + CREDENTIALS_SUFFIX)
+        lying = credentials_beside(self.window.handed_out(render))
         beside = lying if lying.exists() else None
         buttons = zip([*self._curves, *self._timing], files, strict=True)
         return {
