@@ -42,6 +42,7 @@ class DeletionPlan:
         runs: training runs, with curves, samples and checkpoints.
         run_bytes: what those keep for going on, beside `file_bytes`.
         intakes: heaps of dropped photos in which the person was found, also when others are in them.
+        performances: with layers, those that are the person's.
         backups: database backups, which hold the person's rows too and therefore go.
         swept: files of anybody in the trash of a sweep; they bear no name of whom they show, and all go.
         busy_jobs: ids of queued or running jobs; deleting is refused while there are any.
@@ -62,5 +63,6 @@ class DeletionPlan:
     runs: int = 0
     run_bytes: int = 0
     intakes: int = 0
+    performances: int = 0
     swept: int = 0
     busy_jobs: tuple[str, ...] = ()

@@ -258,6 +258,7 @@ class Identities:
         ]
         embeddings = int(value(f"SELECT count(*) FROM embeddings WHERE photo_id IN ({marks})", photos))
         consents = int(value("SELECT count(*) FROM consents WHERE identity_id = ?", [id]))
+        performances = int(value("SELECT count(*) FROM performances WHERE identity_id = ?", [id]))
         intakes = self._curation.touching(id)
         tables = {
             "intakes": intakes, "renders": renders, "photos": photos, "adapters": adapters, "runs": runs, "jobs": jobs,
@@ -273,6 +274,7 @@ class Identities:
             identity_id=id, name=identity.name, photos=len(photos), renders=len(renders), consents=consents,
             jobs=len(jobs), files=files, file_bytes=size, shared_files=len(media) - files,
             backups=len(self._database.backups()), adapters=len(adapters), runs=len(runs), intakes=len(intakes),
+            performances=performances,
             swept=sum(1 for f in (self._data_dir / "trash").rglob("*") if f.is_file()),
             run_bytes=sum(map(self._runs.folder_bytes, runs)), busy_jobs=tuple(busy), embeddings=embeddings,
         )  # fmt: skip

@@ -72,6 +72,7 @@ def test_it_goes_with_its_person(store: Store) -> None:
     curves = owner.media.put(b"curves", ".json")
     owner.performances.add("Hers", document(curves), "Made", person.id)
     owner.performances.add("Nobody's", document(), "Made", None)
+    assert owner.identities.plan_deletion(person.id).performances == 1, "which is said before"
     owner.identities.delete(person.id)
     assert [p.name for p in owner.performances.list()] == ["Nobody's"]
     assert not owner.media.has(curves)

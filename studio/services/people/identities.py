@@ -104,6 +104,7 @@ class DeletePlan(DeletionPlan):
             "training run": self.runs,
             "adapter": self.adapters,
             "render": self.renders,
+            "performance": self.performances,
             "consent": self.consents,
             "job": self.jobs,
             "database backup": self.backups,
