@@ -104,6 +104,14 @@ def base_build(
         int | None,
         typer.Option(min=1, help="With --motion: different clips to render; default the plan's.", show_default=False),
     ] = None,
+    effort: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=100, help="With --motion: so many times the plan's steps.", show_default=False),
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--start", help="With --motion: folder of motion whose weights go on.", show_default=False),
+    ] = None,
     as_it_is: AsItIs = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -114,8 +122,10 @@ def base_build(
     from studio.studio import ASSETS
 
     output = Output(as_json)
-    if clips is not None and not motion:
-        raise UserInputError("Clips are rendered for motion alone.", "Add --motion, or leave --clips out.")
+    if not motion and (clips, effort, start) != (None, None, None):
+        raise UserInputError(
+            "Clips are rendered for motion alone.", "Add --motion, or leave --clips, --effort and --start out."
+        )
     if motion:
         if images is not None or renders is not None or codec is not None or seed != 1 or as_it_is:
             raise UserInputError(
@@ -127,6 +137,8 @@ def base_build(
             work or settings.load({"data_dir": data_dir}).data_dir / "cache" / "motion-build",
             assets=ASSETS,
             clips=clips,
+            effort=effort or 1.0,
+            start=start,
             on_progress=lambda share, text: output.progress(share, text),
         )
         output.result(record, _lines(record))

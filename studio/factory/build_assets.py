@@ -106,6 +106,8 @@ def build_motion_of_base(
     *,
     assets: Path,
     clips: int | None = None,
+    effort: float = 1.0,
+    start: Path | None = None,
     on_progress: Callable[[float, str], None] | None = None,
 ) -> dict[str, Any]:
     """Render clips and train motion and control for the embedded base; a stopped run continues where it was.
@@ -115,11 +117,14 @@ def build_motion_of_base(
         work_folder: clips and checkpoints; stays, so that the run can be continued.
         assets: folder with the base, speech, models and the head.
         clips: different clips to render; None is what the plan asks for.
+        effort: so many times the plan's steps.
+        start: folder that an earlier run wrote, whose weights go on; None begins from nothing.
 
     Returns:
         The record that is written beside the weights.
 
     Raises:
+        NotFoundError: `start` holds no motion.
         ConflictError: the work folder holds a run with other numbers.
         EngineError: the training diverged.
         EngineUnavailableError: torch or one of its companions is not installed, or the base is missing.
@@ -131,14 +136,18 @@ def build_motion_of_base(
     from studio.factory.preview_base.motion_training import MotionPlan, build_motion
 
     base, shipped = assets / "base", MotionPlan()
-    plan = replace(shipped, clips=clips or shipped.clips)
+    if start is not None and not all((start / stage / "config.json").is_file() for stage in ("control", "motion")):
+        raise NotFoundError(
+            f"There is no motion in {start}.", "Give the folder that holds `control` and `motion`, or none at all."
+        )
+    plan = replace(shipped, clips=clips or shipped.clips).times(effort)
     tell = on_progress or (lambda share, text: None)
     fill_clips(
         work_folder / "cache", plan.seed, plan.clips, base / "vae", assets,
         lambda share: tell(0.4 * share, "Rendering clips."),
     )  # fmt: skip
     return build_motion(
-        out, base=base, work_folder=work_folder, plan=plan,
+        out, base=base, work_folder=work_folder, plan=plan, start=start,
         on_progress=lambda share, text: tell(0.4 + 0.6 * share, text),
     )  # fmt: skip
 

@@ -160,6 +160,27 @@ def test_another_plan_is_refused(work: Path, trained: Path) -> None:
         build(work, work / "other", "whole", replace(TINY, steered=0.9))
 
 
+def test_a_run_goes_on_from_the_weights_of_an_earlier_one(work: Path, trained: Path) -> None:
+    folder = work / "onward"
+    folder.mkdir()
+    (folder / "cache").symlink_to(work / "cache")
+    run = motion_training._MotionRun(TINY, BASE, folder, trained)
+    run.begin("control")
+    given = read_control(trained / "control").state_dict()
+    assert all(torch.allclose(value, given[name].float()) for name, value in run.control.state_dict().items())
+    run._save("control")
+    run.begin("motion")
+    motion = {name: value.float() for name, value in read_motion(trained / "motion").state_dict().items()}
+    assert all(torch.allclose(value, motion[name]) for name, value in run.moving.state_dict().items() if name in motion)
+    with pytest.raises(ConflictError):
+        build(work, work / "onward-made", "onward", start=None)
+
+
+def test_a_plan_of_more_effort_takes_more_steps() -> None:
+    assert TINY.times(2.5).steps == dict.fromkeys(STAGES, 8)
+    assert MotionPlan().times(0.0001).steps == dict.fromkeys(STAGES, 1)
+
+
 def test_the_anchors_loss_leaves_the_anchor_out_and_control_teaches_only_itself(work: Path) -> None:
     folder = work / "alone"
     build(work, work / "control-made", "alone", until="control")

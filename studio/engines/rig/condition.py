@@ -83,8 +83,7 @@ class HeadMaps:
         kernels.rasterize(scaled, asset.triangles, self._tags, values, depth, tags, maps, 0)
         coarse = np.where(tags == _ROWS["mouth_interior"], _HOLLOW, np.where(tags > 0, maps[..., 0], 0))
         both = np.stack([coarse, _detail(tags, maps)], -1)
-        both = both.reshape(height, SAMPLES, width, SAMPLES, 2).mean((1, 3))
-        return np.asarray(both * 255 + 0.5, np.uint8)
+        return np.asarray(kernels.box_means(both, SAMPLES) * 255 + 0.5, np.uint8)
 
     def soft_parts(self, points: Array, size: tuple[int, int]) -> Matte:
         """Return where a face moves most finely, the mouth and both eyes: 255 inside, soft at the edges.  # (H, W)

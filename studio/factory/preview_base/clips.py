@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from studio.domain.expression import ARKIT_NAMES
 from studio.domain.performance import Performance
+from studio.engines.rig import kernels
 from studio.engines.rig.asset import load_head
 from studio.engines.rig.condition import HeadMaps
 from studio.factory.preview_base.drawing import HEAD_FILE, head_in, render
@@ -287,8 +288,7 @@ def fill_clips(
 def clip_pictures(clip: RenderedClip, size: int = RESOLUTION) -> NDArray[np.uint8]:
     """Draw a clip's frames, four samples a pixel and side.  # (FRAMES, size, size, 3)"""
     large = np.stack([render(picture, 2 * size)[0] for picture in clip.pictures])
-    boxes = large.reshape(len(large), size, 2, size, 2, 3)
-    small: NDArray[np.uint8] = boxes.mean((2, 4), dtype=np.float32).round().astype(np.uint8)
+    small: NDArray[np.uint8] = kernels.box_means(large, 2).round().astype(np.uint8)
     return small
 
 

@@ -66,8 +66,8 @@ def render(picture: RenderedPicture, size: int = 128) -> tuple[NDArray[np.uint8]
         *maps, *hair, *glasses, parts.brows, parts.ages, parts.eye_centre, parts.eye_radius, _paints(picture),
         _traits(picture, side), _blobs(picture), picture.person.texture_seed, color, mask,
     )  # fmt: skip
-    blocks = color.reshape(size, samples, size, samples, 3).mean((1, 3))
-    visible = mask.reshape(size, samples, size, samples).mean((1, 3))
+    blocks = kernels.box_means(color, samples)
+    visible = kernels.box_means(mask[..., None], samples)[..., 0]
     return (np.sqrt(_exposed(blocks)) * 255 + 0.5).astype(np.uint8), (visible * 255 + 0.5).astype(np.uint8)
 
 

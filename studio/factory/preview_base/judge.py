@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from studio.engines.rig import kernels
 from studio.errors import EngineUnavailableError
 from studio.factory.preview_base import cache
 from studio.factory.preview_base.cache import PictureCache, fill
@@ -219,8 +220,7 @@ class _Examples:
 def _small(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return pictures shrunk to the side at which they are read.  # (N, S, S, 3) -> (N, 128, 128, 3)"""
     by = pictures.shape[1] // _SEEN
-    boxes = pictures.reshape(len(pictures), _SEEN, by, _SEEN, by, 3)
-    small: NDArray[np.uint8] = boxes.mean((2, 4), dtype=np.float32).round().astype(np.uint8)
+    small: NDArray[np.uint8] = kernels.box_means(pictures, by).round().astype(np.uint8)
     return small
 
 

@@ -18,7 +18,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +43,8 @@ STAGES: tuple[Stage, ...] = ("control", "motion", "anchored", "equal")
 Progress = Callable[[float, str], None]
 SHARES = (1.0, 0.9, 0.5)
 """Shares of noise that frames have in common, one drawn for each clip: those with which clips are drawn."""
+_STARTED: tuple[Stage, ...] = ("control", "motion")
+"""Stages that can go on from another run's weights; the others go on from the motion of their own run."""
 _LOG_EVERY = 20
 
 
@@ -57,18 +59,24 @@ class MotionPlan:
         rates: peaks of the learning rate of each stage; it falls to a hundredth.
         frames: single frames in a step of the first stage.
         steered: share of clips that show their maps.
+        reversed: share of clips that run backwards: twice the motion to learn from, at no cost.
     """
 
     seed: int = 1
-    clips: int = 15_040
+    clips: int = 1280
     steps: Mapping[str, int] = field(
-        default_factory=lambda: {"control": 3000, "motion": 15_000, "anchored": 2000, "equal": 2000}
+        default_factory=lambda: {"control": 1200, "motion": 3000, "anchored": 400, "equal": 400}
     )
     rates: Mapping[str, float] = field(
         default_factory=lambda: {"control": 1e-3, "motion": 7e-4, "anchored": 2e-4, "equal": 2e-4}
     )
     frames: int = 16
     steered: float = 0.5
+    reversed: float = 0.5
+
+    def times(self, effort: float) -> MotionPlan:
+        """Return the plan with so many times the steps of every stage."""
+        return replace(self, steps={stage: max(1, round(steps * effort)) for stage, steps in self.steps.items()})
 
 
 def build_motion(
@@ -77,6 +85,7 @@ def build_motion(
     base: Path,
     work_folder: Path,
     plan: MotionPlan | None = None,
+    start: Path | None = None,
     until: Stage = "equal",
     checkpoint_seconds: float = 180.0,
     stop_after_step: int | None = None,
@@ -89,6 +98,7 @@ def build_motion(
         base: folder of the embedded base.
         work_folder: holds the clips (`clips.fill_clips`) in `cache`, checkpoints and the curve.
         plan: what to do; the default is the one that ships.
+        start: folder that an earlier run wrote; control and motion go on from its weights.
         until: last stage to train.
         checkpoint_seconds: between checkpoints.
         stop_after_step: save a checkpoint and stop at this step of the stage that is trained.
@@ -105,7 +115,7 @@ def build_motion(
     torch.set_num_threads(1)
     plan = plan or MotionPlan()
     tell = on_progress or (lambda share, text: None)
-    run = _MotionRun(plan, base, work_folder)
+    run = _MotionRun(plan, base, work_folder, start)
     wanted = STAGES[: STAGES.index(until) + 1]
     total = sum(plan.steps[s] for s in wanted)
     before = 0
@@ -125,10 +135,10 @@ def build_motion(
 class _MotionRun:
     """One run: frozen base, what is trained, and where it stands."""
 
-    def __init__(self, plan: MotionPlan, base: Path, folder: Path) -> None:
+    def __init__(self, plan: MotionPlan, base: Path, folder: Path, start: Path | None = None) -> None:
         from diffusers import MotionAdapter, UNetMotionModel
 
-        self.plan, self.folder = plan, folder
+        self.plan, self.folder, self.start = plan, folder, start
         folder.mkdir(parents=True, exist_ok=True)
         parts = load_embedded(base)
         self.clips = ClipCache(folder / "cache", plan.seed, plan.clips, base / "vae")
@@ -154,9 +164,10 @@ class _MotionRun:
         side, cells = int(self.clips.maps(0).shape[-1]), int(self.clips.latents(0).shape[-1])
         self.control: Any = control(channels=widths, downscale_factor=side // cells)
         self.weight = weight_of_places(cells)
-        self.text = json.dumps(
-            {"plan": asdict(plan), "clips": [DATASET_VERSION, CLIPS_VERSION], "base": fingerprint(base / "unet")}
-        )
+        self.text = json.dumps({
+            "plan": asdict(plan), "clips": [DATASET_VERSION, CLIPS_VERSION], "base": fingerprint(base / "unet"),
+            "start": {} if start is None else {stage: fingerprint(start / stage) for stage in _STARTED},
+        })  # fmt: skip
         self.step, self.seconds = 0, 0.0
         self.optimizer: Any = None
         self.average: list[torch.Tensor] = []
@@ -174,6 +185,8 @@ class _MotionRun:
             self._load("motion", self.modules)
         elif stage == "motion":
             torch.manual_seed(self.plan.seed + 1)
+        if self.start is not None and stage in _STARTED:
+            self._go_on_from(self.start / stage)
         learned = self._learned(stage)
         for parameter in learned:
             parameter.requires_grad_(True)
@@ -247,6 +260,8 @@ class _MotionRun:
         rng, source = self._chance(stage)
         clip = int(rng.integers(len(self.clips)))
         latents, maps, labels = self.clips.latents(clip), self.clips.maps(clip), self.clips.labels[clip]
+        if rng.random() < self.plan.reversed:
+            latents, maps = latents.flip(0), maps.flip(0)
         context = self._context([training_caption(labels, rng)]).expand(FRAMES, -1, -1)
         share = float(rng.choice(SHARES))
         common = torch.randn(latents.shape[1:], generator=source)
@@ -318,11 +333,22 @@ class _MotionRun:
             for parameter, value in zip(parameters, self._state(stage)["average"], strict=True):
                 parameter.copy_(value)
 
+    def _go_on_from(self, folder: Path) -> None:
+        """Lay the weights of an exported stage into the networks."""
+        from diffusers import MotionAdapter
+
+        kind: Any = FaceControl if folder.name == "control" else MotionAdapter
+        weights = kind.from_pretrained(folder, torch_dtype=torch.float32)
+        if folder.name == "control":
+            self.control.load_state_dict(weights.state_dict())
+        else:
+            self.moving.load_motion_modules(weights)
+
     def export(self, out: Path) -> dict[str, Any]:
         """Write every stage that has a checkpoint, averaged and in half precision."""
         record: dict[str, Any] = {
             "frames_per_second": RATE_HZ, "frames": FRAMES, "clips": self.plan.clips, "plan": asdict(self.plan),
-            "command": "python -m studio base motion", "stages": {},
+            "command": "python -m studio base build --motion", "start": json.loads(self.text)["start"], "stages": {},
         }  # fmt: skip
         for stage in STAGES:
             if not self._file(stage).is_file():
