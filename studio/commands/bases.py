@@ -143,7 +143,7 @@ def base_build(
         )
         output.result(record, _lines(record))
         return
-    start = time.perf_counter()
+    began = time.perf_counter()
     record = build_embedded_base(
         out or ASSETS / "base",
         work or settings.load({"data_dir": data_dir}).data_dir / "cache" / "base-build",
@@ -155,7 +155,7 @@ def base_build(
         as_it_is=as_it_is,
         on_progress=lambda share, text: output.progress(share, text),
     )
-    record["seconds_here"] = round(time.perf_counter() - start, 1)
+    record["seconds_here"] = round(time.perf_counter() - began, 1)
     output.result(record, _lines(record))
 
 
