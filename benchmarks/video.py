@@ -5,7 +5,8 @@
 
 Two portraits speak, the sample photo and a rendered head. The same frames are then drawn anew in several ways
 with the same words and seed: as the studio does it (one noise for all frames, the rig's mouth and eyes laid
-back), without laying back, and each frame by itself with noise of its own, the baseline. Of each: P, B and M
+back), without laying back, both again with the base's own motion, its control by the 3D face and the anchor (where
+motion is there), and each frame by itself with noise of its own, the baseline. Of each: P, B and M
 seen closed, correlation of the opening with the curve that was asked for, likeness of the frames to the first
 picture (dlib distance, smaller is more alike), motion of the person and its jerk (mean second difference over mean
 first; white noise has 1.73), flicker behind (mean difference of neighboring frames, levels of 255).
@@ -31,6 +32,7 @@ if str(ROOT) not in sys.path:
 
 from benchmarks.mouth_pixels import seen_in  # noqa: E402
 from studio.domain.expression import FaceState  # noqa: E402
+from studio.domain.motion_model import MotionFiles  # noqa: E402
 from studio.domain.performance import take_seed  # noqa: E402
 from studio.domain.pose import HeadPose  # noqa: E402
 from studio.domain.speech import SpeechAnalysis  # noqa: E402
@@ -51,18 +53,21 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to draw the frames; `shared` and `own_lips` as in the engine and the service."""
+    """One way to draw the frames; `shared` and `own_lips` as in the engine and the service, `moving` with motion."""
 
     title: str
     shared: float = 1.0
     own_lips: bool = True
     drawn: bool = True
+    moving: bool = False
 
 
 ARMS = (
     Arm("the rig's frames", drawn=False),
     Arm("as the studio draws"),
     Arm("without laying back", own_lips=False),
+    Arm("with motion", moving=True),
+    Arm("with motion, without laying back", moving=True, own_lips=False),
     Arm("each frame by itself", shared=0.0, own_lips=False),
 )
 
@@ -81,15 +86,17 @@ def run(change: float = USUAL_CHANGE, seconds: float = 3.0, sheet: Path | None =
         whole = read_sound(speech.path)
         analysis = opened.engines.speech().analyse(whole, speech.transcript, "en")
         sound = trim(whole, 0.0, seconds)
+        motion = _motion(opened)
         figures: dict[str, Any] = {"change": change, "seconds of each clip": seconds, "portraits": {}}
+        figures["motion"] = motion.name if motion else "none is there"
         rows: list[Sequence[Image]] = []
         for title, path in _portraits(Path(folder)):
             prepared = opened.portraits.prepare(path, size=SIZE, face_index=0)
             source = _source(opened, prepared, sound, analysis)
             arms = {}
-            for arm in ARMS:
+            for arm in (arm for arm in ARMS if not arm.moving or motion):
                 start = time.perf_counter()
-                frames = _frames(opened, source, arm, float(change))
+                frames = _frames(opened, source, arm, float(change), motion if arm.moving else None)
                 took = (time.perf_counter() - start) / len(frames)
                 arms[arm.title] = {
                     **_measured(opened, source, frames, analysis, prepared),
@@ -126,7 +133,16 @@ def _source(opened: Studio, prepared: PreparedPortrait, sound: Sound, analysis: 
     return FrameSource(prepared.portrait, performance, own)
 
 
-def _frames(opened: Studio, source: FrameSource, arm: Arm, change: float) -> list[Image]:
+def _motion(opened: Studio) -> MotionFiles | None:
+    """Return the motion of the preview base that was trained around an anchor; None where none is there."""
+    motions = opened.for_owner().video.motions
+    here = {entry.card.name for entry in motions.list("sd15") if entry.state == "ready"}
+    return next((motions.resolve(name, "sd15") for name in ("preview-anchored", "preview") if name in here), None)
+
+
+def _frames(
+    opened: Studio, source: FrameSource, arm: Arm, change: float, motion: MotionFiles | None = None
+) -> list[Image]:
     """Return every frame of a clip, drawn in one way."""
     from studio.engines.base_video import ClipOrder
     from studio.services.pictures.generation import checked_generation
@@ -137,7 +153,7 @@ def _frames(opened: Studio, source: FrameSource, arm: Arm, change: float) -> lis
     order = ClipOrder(**vars(order_of(drawing.request)) | {"denoise": change, "shared": arm.shared})
     painting = Painting(
         painter=opened.engines.painter(), drawing=drawing, order=order, cover=source.picture(0),
-        note=dict, own_lips=arm.own_lips, on_progress=lambda progress: None,
+        note=dict, own_lips=arm.own_lips, on_progress=lambda progress: None, motion=motion,
     )  # fmt: skip
     return list(painting.paint(source, 0))
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from studio.domain.base_model import BaseModelCard
 from studio.domain.motion_model import MotionCard, MotionFiles
 from studio.engines import Engines
 from studio.errors import NotFoundError, UserInputError
@@ -59,6 +60,12 @@ class Motions:
         """Return every motion, or those that fit a family of base models; reads no weights."""
         cards = (card for card in self._cards.values() if family in ("", card.family))
         return tuple(MotionEntry(card, "ready" if self._is_here(card) else "absent") for card in cards)
+
+    def ready_for(self, base: BaseModelCard) -> tuple[MotionCard, ...]:
+        """Return the motions on this computer that move a base; the studio's own fits the studio's own base alone."""
+        own = base.source == "embedded"
+        here = (e.card for e in self.list(base.family) if e.state == "ready")
+        return tuple(card for card in here if (card.source == "embedded") == own)
 
     def resolve(self, name: str, family: str) -> MotionFiles:
         """Return the files of a motion.

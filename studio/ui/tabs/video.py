@@ -39,6 +39,7 @@ FOUR = 4
 ANEW = "anew"
 """In place of a picture's id: the clip draws its own."""
 RATES = (25, 30)
+STILL = ("None: each frame is drawn by itself", "")
 EMPTY_STAGE = text.empty(
     "Nothing to play yet",
     "Choose who speaks and what is said; the first frames appear while the rest is drawn.",
@@ -57,7 +58,7 @@ class VideoTab:
         self.window = window
         self.service = window.studio.video
         self.speech = SpeechForm(window, "video")
-        self.stage = ClipStage(window, "video", "video", EMPTY_STAGE)
+        self.stage = ClipStage(window, "video", ("video",), EMPTY_STAGE)
         self.draft = Draft("video")
 
     # -- layout ---------------------------------------------------------------
@@ -109,6 +110,19 @@ class VideoTab:
         self.own_lips = gr.Checkbox(
             value=True, label="Keep the rig's mouth and eyes", info="Small bases smear them.", elem_id="video-own-lips"
         )
+        self.motion = gr.Dropdown(
+            [STILL], value="", label="Motion", filterable=False, visible=False, elem_id="video-motion",
+            info="Frames see each other, around the picture that the clip begins with.",
+        )  # fmt: skip
+        with gr.Row(visible=False) as self.moving:
+            self.anchored = gr.Slider(
+                0.0, 1.0, value=1.0, step=0.05, label="First picture held", info="How strongly all frames keep to it.",
+                buttons=["reset"], elem_classes=["control"], min_width=140, elem_id="video-anchored",
+            )  # fmt: skip
+            self.control = gr.Slider(
+                0.0, 1.0, value=1.0, step=0.05, label="3D face steers", info="How strongly lips and turns are led.",
+                buttons=["reset"], elem_classes=["control"], min_width=140, elem_id="video-control",
+            )  # fmt: skip
         with gr.Row():
             self.emotion = gr.Dropdown(
                 [("None", ""), *((e.capitalize(), e) for e in EMOTIONS)], value="", label="Emotion", filterable=False,
@@ -139,10 +153,11 @@ class VideoTab:
         quiet: dict[str, Any] = {"show_progress": "hidden"}
         self.stage.wire(item)
         chosen = [self.base, self.adapter, self.picture]
-        entered = [self.base, self.adapter, self.strip]
-        listen(item.select, self._enter, chosen, entered, **quiet, **self.draft.lane)
+        entered = [self.base, self.adapter, self.strip, self.motion, self.moving]
+        listen(item.select, self._enter, [*chosen, self.motion], entered, **quiet, **self.draft.lane)
         self.speech.wire(item, self.draft.lane)
-        listen(self.base.input, self._new_base, self.base, self.adapter, **quiet)
+        listen(self.base.input, self._new_base, self.base, [self.adapter, self.motion, self.moving], **quiet)
+        listen(self.motion.input, lambda name: gr.Row(visible=bool(name)), self.motion, self.moving, **quiet)
         listen(self.adapter.input, self._new_adapter, [self.adapter, self.prompt], self.prompt, **quiet)
         listen(self.strip.click, self._pick, None, [self.picture, self.strip, self.seed], **quiet)
         self.watch_drawing = [self.drawing, self.seen, self.drawn, self.picture, self.strip, self.seed]
@@ -172,23 +187,24 @@ class VideoTab:
 
     @property
     def _inputs(self) -> list[Any]:
-        how = [self.change, self.own_lips, self.emotion, self.format, self.rate]
+        moved = [self.motion, self.anchored, self.control]
+        how = [self.change, self.own_lips, *moved, self.emotion, self.format, self.rate]
         return [*self._of_picture, self.picture, *how, *self.speech.inputs]
 
     @property
     def _plain(self) -> dict[str, Any]:
         """What of the form is a single value that suits every base, by name."""
-        names = ("strength", "prompt", "change", "own_lips", "emotion", "seed", "format", "rate")
+        names = ("strength", "prompt", "change", "own_lips", "anchored", "control", "emotion", "seed", "format", "rate")
         return {name: getattr(self, name) for name in names}
 
     @property
     def _kept(self) -> dict[str, Any]:
-        chosen = {"base": self.base, "adapter": self.adapter, "picture": self.picture}
+        chosen = {"base": self.base, "adapter": self.adapter, "picture": self.picture, "motion": self.motion}
         return {**self._plain, **chosen, **self.speech.told}
 
     @property
     def _restored(self) -> list[Any]:
-        chosen = [self.base, self.adapter, self.strip, self.picture]
+        chosen = [self.base, self.adapter, self.strip, self.picture, self.motion, self.moving]
         return [*chosen, *self._plain.values(), *self.speech.restored]
 
     @property
@@ -199,7 +215,8 @@ class VideoTab:
     @property
     def handed(self) -> list[Any]:
         """What `hand_over` updates."""
-        return [self.base, self.adapter, self.strip, self.picture, self.strength, self.prompt, self.seed]
+        chosen = [self.base, self.adapter, self.strip, self.picture, self.motion, self.moving]
+        return [*chosen, self.strength, self.prompt, self.seed]
 
     # -- who speaks -------------------------------------------------------------
 
@@ -251,14 +268,14 @@ class VideoTab:
                 updates.pop(part, None)
             return updates
         adapter, shown = str(kept.get("adapter") or ""), str(kept.get("picture") or "")
-        return updates | self._chosen(kept.get("base"), adapter, shown)
+        return updates | self._chosen(kept.get("base"), adapter, shown, str(kept.get("motion") or ""))
 
-    def _enter(self, base: str | None, adapter: str | None, picture: str | None) -> Updates:
-        chosen = self._chosen(base, adapter, picture)
-        return {part: chosen[part] for part in (self.base, self.adapter, self.strip)}
+    def _enter(self, base: str | None, adapter: str | None, picture: str | None, motion: str | None) -> Updates:
+        chosen = self._chosen(base, adapter, picture, motion)
+        return {part: chosen[part] for part in (self.base, self.adapter, self.strip, self.motion, self.moving)}
 
-    def _chosen(self, base: Any, adapter: str | None, picture: str | None) -> Updates:
-        """Return base, adapter and strip as they are now, with what was chosen where it is still there."""
+    def _chosen(self, base: Any, adapter: str | None, picture: str | None, motion: str | None = "") -> Updates:
+        """Return base, adapter, motion and strip as they are now, with what was chosen where it is still there."""
         entries = {e.card.name: e for e in self.window.studio.bases.list()}
         name = base if base in entries else next(iter(entries), None)
         bases = gr.Dropdown([(base_title(e), n) for n, e in entries.items()], value=name)
@@ -268,14 +285,23 @@ class VideoTab:
             self.adapter: self._adapters(name, adapter),
             self.strip: self._cards(shown),
             self.picture: shown,
+            **self._motions(name, motion),
         }
+
+    def _motions(self, base: str | None, chosen: str | None) -> Updates:
+        """Return the motions that move a base; where there are none, nothing is asked."""
+        card = next((e.card for e in self.window.studio.bases.list() if e.card.name == base), None)
+        fit = () if card is None else self.service.motions.ready_for(card)
+        value = chosen if chosen in [m.name for m in fit] else ""
+        shown = gr.Dropdown([STILL, *((m.title, m.name) for m in fit)], value=value, visible=bool(fit))
+        return {self.motion: shown, self.moving: gr.Row(visible=bool(value))}
 
     def _adapters(self, base: str | None, chosen: str | None) -> gr.Dropdown:
         fit = [] if base is None else [(a.name, a.id) for a in self.window.studio.adapters.fitting(base)]
         return gr.Dropdown([("Nobody taught", ""), *fit], value=chosen if chosen in [i for _, i in fit] else "")
 
-    def _new_base(self, base: str) -> gr.Dropdown:
-        return self._adapters(base, None)
+    def _new_base(self, base: str) -> Updates:
+        return {self.adapter: self._adapters(base, None), **self._motions(base, "")}
 
     def _new_adapter(self, adapter: str, prompt: str | None) -> str:
         """Put the adapter's word into the prompt, which without it draws somebody else."""
@@ -364,7 +390,7 @@ class VideoTab:
             NotFoundError: the picture to begin with is gone.
         """
         count = len(self._of_picture)
-        picture, change, own_lips, emotion, form, rate, *speech = values[count:]
+        picture, change, own_lips, motion, anchored, control, emotion, form, rate, *speech = values[count:]
         begun = self.window.studio.library.show(picture).media_sha256 if picture else None
         return checked_video(
             {
@@ -373,6 +399,9 @@ class VideoTab:
                 "picture": MediaSource.media(begun) if begun else None,
                 "change": float(change),
                 "own_lips": bool(own_lips),
+                "motion": motion or "",
+                "anchored": float(anchored),
+                "control": float(control),
                 "emotions": {emotion: 0.6} if emotion else {},
                 "format": form,
                 "frame_rate_hz": int(rate),
