@@ -14,6 +14,7 @@ _STAGES = {
     "anchor": "for the anchor picture",
     "portrait": "for the portrait, while the speech is heard",
     "speech": "for what was left of the speech",
+    "looking": "to look at the video",
     "motion": "for the motion",
     "frames": "for the frames",
 }

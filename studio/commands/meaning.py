@@ -49,6 +49,22 @@ def picture_of(studio: OwnerServices, photo: str) -> MediaSource:
     return MediaSource.photo(photo)
 
 
+def clip_of(studio: OwnerServices, clip: str) -> MediaSource:
+    """Return what CLIP means: a file, else the id of a clip in the library.
+
+    Raises:
+        NotFoundError: neither.
+    """
+    from studio.services.sources import MediaSource
+
+    if exists(clip):
+        return MediaSource.file(Path(clip))
+    try:
+        return MediaSource.media(studio.library.show(clip).media_sha256)
+    except NotFoundError:
+        raise NotFoundError(f"There is no file and no clip {clip!r}.", "Check the path, or the id.") from None
+
+
 def size_of(text: str | None) -> tuple[int | None, int | None]:
     """Parse WIDTHxHEIGHT, or one number for a square.
 

@@ -12,7 +12,7 @@ import typer
 
 from studio.cli_output import Output
 from studio.commands.clip_output import clip_text, timed
-from studio.commands.meaning import assignments, picture_of, sound_of, words_of
+from studio.commands.meaning import assignments, clip_of, picture_of, sound_of, words_of
 from studio.commands.shared import (
     OPTIONS,
     Amount,
@@ -187,6 +187,55 @@ def animate(
             curves=curves,
             timing=timing,
             on_progress=lambda p: output.progress(p.fraction, p.stage, p.seconds_left),
+        )
+        result = timed(result)
+        output.result(result, clip_text(result))
+
+
+@commands.command()
+def dub(
+    clip: Annotated[str, typer.Argument(help="A video of a face, or the id of a clip in the library.")],
+    out: ClipFile,
+    speech: Speech = None,
+    say: Say = None,
+    voice: Voice = "en-us",
+    transcript: Transcript = None,
+    language: Language = "en",
+    seed: Annotated[int, typer.Option(help="Same seed, same clip.")] = 0,
+    start: Annotated[float, typer.Option(min=0, help="Second of the video with which it begins.")] = 0.0,
+    seconds: Seconds = None,
+    size: Size = None,
+    face: Face = None,
+    person: Annotated[
+        str | None, typer.Option(help="Who is in it: id or name. Their agreement is asked.", show_default=False)
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let somebody in a video say something else; all but the mouth stays as it was filmed."""
+    from studio.services.clips.dubbing import checked_dub
+
+    output = Output(as_json)
+    with opened(data_dir) as studio:
+        request = checked_dub(
+            {
+                "clip": clip_of(studio, clip),
+                "face_index": None if face is None else face - 1,
+                "sound": sound_of(speech),
+                "text": say,
+                "voice": voice,
+                "transcript": words_of(transcript),
+                "language": language,
+                "seed": seed,
+                "start_seconds": start,
+                "seconds": seconds,
+                "size": size,
+                "format": clip_format_of(out).name,
+                "identity_id": None if person is None else studio.identities.get(person).id,
+            }
+        )
+        result = studio.dubbing.dub_file(
+            request, out, on_progress=lambda p: output.progress(p.fraction, p.stage, p.seconds_left)
         )
         result = timed(result)
         output.result(result, clip_text(result))

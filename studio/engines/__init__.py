@@ -19,6 +19,7 @@ from typing import Any, Literal, cast
 from studio import pins
 from studio.engines.base import (
     CaptionWriter,
+    ClipDubber,
     FaceAnalyser,
     FaceTracker,
     PortraitAnimator,
@@ -39,12 +40,13 @@ _DIFFUSION = {
 }
 
 Role = Literal[
-    "faces", "tracking", "captions", "speech", "synthesis", "portrait", "bases", "trainer", "generator", "painter",
-    "adapters",
+    "faces", "tracking", "dubbing", "captions", "speech", "synthesis", "portrait", "bases", "trainer", "generator",
+    "painter", "adapters",
 ]  # fmt: skip
 PROTOCOLS: dict[Role, type] = {
     "faces": FaceAnalyser,
     "tracking": FaceTracker,
+    "dubbing": ClipDubber,
     "captions": CaptionWriter,
     "speech": SpeechAnalyser,
     "synthesis": SpeechSynthesiser,
@@ -145,6 +147,22 @@ ENGINES: tuple[EngineEntry, ...] = (
         ("head.npz",),
         "Apache-2.0; head asset CC0-1.0",
         "Moves one photo by 52 expression weights and three head angles, on a plain CPU.",
+    ),
+    EngineEntry(
+        "rig-dubbing",
+        "Lip-sync of videos",
+        "dubbing",
+        "studio.engines.dubbing.dubber:MouthDubber",
+        {
+            "cv2": "opencv-python",
+            "onnxruntime": "onnxruntime",
+            "numba": "numba",
+            "scipy": "scipy",
+            "threadpoolctl": "threadpoolctl",
+        },
+        ("head.npz", "models"),
+        "Apache-2.0 (MediaPipe models); head asset CC0-1.0",
+        "Lets the face in a video say something else: its mouth is drawn anew, all else stays as it was filmed.",
     ),
     EngineEntry(
         "captioner",
@@ -291,6 +309,10 @@ class Engines:
     def tracker(self) -> FaceTracker:
         """Return what follows a face through a video."""
         return cast("FaceTracker", self._once("landmarks", lambda: self.assets / "head.npz", self.faces))
+
+    def dubber(self) -> ClipDubber:
+        """Return what lets the face in a video say something else."""
+        return cast("ClipDubber", self._once("rig-dubbing", lambda: self.assets / "head.npz", self.faces))
 
     def speech(self) -> SpeechAnalyser:
         """Return the speech analyser."""

@@ -7,7 +7,7 @@ are `uint8` RGB, height x width x 3; sound is `float32` mono in -1..1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -105,6 +105,62 @@ class FaceTracker(Protocol):
         Args:
             face_index: which face of the first frame that shows any, 0 = largest; None is the largest too, and said.
             on_frame: called with the number of frames seen; what it raises ends the work.
+
+        Raises:
+            NoFaceError: no frame shows a face.
+            UserInputError: there is no face of that index.
+        """
+        ...
+
+
+class DubbedClip(Protocol):
+    """A clip whose face was followed, so that its mouth can say something else.
+
+    Attributes:
+        frame_rate_hz: of its frames.
+        mouth: what a performance is written for.
+        share: how much of each frame's mouth is spoken anew, 0 as filmed.  # (T,)
+        notes: sentences for the person.
+    """
+
+    frame_rate_hz: float
+    mouth: MouthResponse
+    share: NDArray[np.float64]
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Return how many frames were seen."""
+        ...
+
+    def redraw(self, frames: Iterable[Image], performance: Performance, first: int = 0) -> Iterator[Image]:
+        """Yield frames with the mouth of a performance, as long as there are frames and performance.
+
+        Args:
+            frames: those that were studied, from number `first` on.
+            performance: at `frame_rate_hz`; of it only the mouth is used.
+            first: number of the first frame.
+        """
+        ...
+
+
+class ClipDubber(Protocol):
+    """Lets the face of a clip say something else; all but its mouth stays as it was filmed."""
+
+    name: str
+    version: str
+
+    def study(
+        self,
+        frames: Iterable[Image],
+        frame_rate_hz: float,
+        *,
+        face_index: int | None = None,
+        on_frame: Callable[[int], None] = unheard,
+    ) -> DubbedClip:
+        """Follow one face through frames at a constant rate; same frames, same result.
+
+        Args:
+            face_index, on_frame: as of `FaceTracker.track`.
 
         Raises:
             NoFaceError: no frame shows a face.

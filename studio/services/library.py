@@ -19,6 +19,7 @@ from studio.domain.speech_format import SPEECH_FORMATS
 from studio.errors import NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.clips.animation import Animation, checked_request
+from studio.services.clips.dubbing import Dubbing, is_dubbed
 from studio.services.clips.timing import write_timing
 from studio.services.pictures.generation import Generation
 from studio.services.portraits.expressions import Expressions
@@ -59,6 +60,7 @@ class Library:
         animation: Animation,
         generation: Generation,
         video: Video,
+        dubbing: Dubbing,
         provenance: Provenance,
         queue: JobQueue,
         scratch: Path,
@@ -69,6 +71,7 @@ class Library:
         self._animation = animation
         self._generation = generation
         self._video = video
+        self._dubbing = dubbing
         self._queue = queue
         self._scratch = scratch
 
@@ -247,6 +250,9 @@ class Library:
             recipe["request"] = recipe["request"] | {"project_id": first.project_id}
             drawn_by = self._video if first.kind == "clip" else self._generation
             again = drawn_by.redraw(recipe, parent_id=first.id, job_id=job_id, on_progress=on_progress)
+        elif is_dubbed(recipe):
+            recipe["request"] = recipe["request"] | {"project_id": first.project_id}
+            again = self._dubbing.redraw(recipe, parent_id=first.id, job_id=job_id, on_progress=on_progress)
         elif first.kind == "image":
             if "portrait" not in recipe["inputs"]:
                 raise UserInputError(f"{first.title} cannot be made again here.", "Make it where it was made first.")

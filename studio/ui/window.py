@@ -20,6 +20,7 @@ from studio.domain.render import Render
 from studio.errors import NotFoundError
 from studio.services.bases import Bases
 from studio.services.clips.animation import Animation
+from studio.services.clips.dubbing import Dubbing
 from studio.services.clips.performances import Performances
 from studio.services.jobs import Jobs
 from studio.services.library import Library
@@ -68,6 +69,7 @@ class OpenStudio(Protocol):
     performances: Performances
     library: Library
     video: Video
+    dubbing: Dubbing
     presets: Presets
     provenance: Provenance
     jobs: Jobs

@@ -54,3 +54,19 @@ def test_what_cannot_drive_is_one_sentence(run, astronaut, tmp_path) -> None:
         assert said in ran.err
         assert len(ran.err.strip().splitlines()) <= 2
         assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_video_gets_new_speech(driver, tmp_path) -> None:
+    from studio.services.sample import sample_speech
+    from studio.studio import ASSETS
+
+    speech, out = sample_speech(ASSETS), tmp_path / "clip.mp4"
+    asked = ["dub", str(driver), "--speech", str(speech.path), "--seconds", "0.6", "--out", str(out), "--json"]
+    ran = program(*asked, data_dir=tmp_path / "data")
+    assert ran.code == 0, ran.err
+    assert ran.json["frames"] == 15
+    assert probe_video(out).has_audio
+    again = program("dub", ran.json["render_id"], "--say", "Hello", "--person", "nobody", "--out", str(out),
+                    data_dir=tmp_path / "data")  # fmt: skip
+    assert again.code == 3
+    assert "nobody" in again.err

@@ -203,17 +203,54 @@ class FakeTracker:
         )  # fmt: skip
 
 
+class FakeDubbed:
+    """Frames that become as bright as the jaw is open."""
+
+    def __init__(self, frames, rate):
+        self.frame_rate_hz, self._count = rate, frames
+        self.mouth = FakePortrait(np.zeros((64, 64, 3), np.uint8)).mouth
+        self.share, self.notes = np.ones(frames), ("It is a fake.",)
+
+    def __len__(self):
+        return self._count
+
+    def redraw(self, frames, performance, first=0):
+        for index, frame in enumerate(frames, first):
+            if index >= min(len(performance), self._count):
+                return
+            yield np.clip(frame * (0.5 + performance.weights[index, INDEX["jawOpen"]]), 0, 255).astype(np.uint8)
+
+
+class FakeDubber:
+    """Sees a face where a frame is not dark."""
+
+    name = "fake-dubber"
+    version = "1"
+
+    def study(self, frames, frame_rate_hz, *, face_index=None, on_frame=unheard):
+        bright = []
+        for count, image in enumerate(frames, 1):
+            bright.append(float(image.mean()))
+            on_frame(count)
+        if max(bright) < 12:
+            raise NoFaceError("No face was found in the video.", "Use a clip that shows one.")
+        return FakeDubbed(len(bright), frame_rate_hz)
+
+
 class FakeEngines(Engines):
     def __init__(self) -> None:
         super().__init__(Path("nowhere"))
         self.analyser, self.listener, self.mover = FakeAnalyser(), FakeSpeech(), FakeAnimator()
-        self.follower = FakeTracker()
+        self.follower, self.dubs = FakeTracker(), FakeDubber()
 
     def faces(self):
         return self.analyser
 
     def speech(self):
         return self.listener
+
+    def dubber(self):
+        return self.dubs
 
     def tracker(self):
         return self.follower

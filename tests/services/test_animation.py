@@ -386,11 +386,11 @@ def test_typed_text_without_a_voice(studio, portrait, tmp_path, engines, monkeyp
 def test_a_part_of_an_analysis_is_cut_to_its_piece() -> None:
     from studio.domain.speech import Phone, SpeechAnalysis, Word
     from studio.engines.base import Sound
-    from studio.services.clips.making import _part_of
+    from studio.services.clips.listening import part_of
 
     phones = (Phone("AA", 0.0, 0.4), Phone("B", 0.4, 0.5), Phone("IY", 0.5, 1.0))
     whole = SpeechAnalysis(1.0, phones, (Word("abi", 0.0, 1.0),), "synthesis")
-    part = _part_of(whole, 0.45, Sound(np.zeros(4800, np.float32), 16000))
+    part = part_of(whole, 0.45, Sound(np.zeros(4800, np.float32), 16000))
     assert part.duration_seconds == pytest.approx(0.3)
     assert [(p.label, round(p.start, 3), round(p.end, 3)) for p in part.phones] == [("B", 0.0, 0.05), ("IY", 0.05, 0.3)]
     assert part.words[0].end == pytest.approx(0.3)

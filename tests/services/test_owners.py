@@ -27,6 +27,7 @@ from studio.errors import NotFoundError, StudioError
 from studio.jobs.executor import work_off
 from studio.jobs.kinds import Workplace
 from studio.services.clips.animation import AnimationRequest
+from studio.services.clips.dubbing import DubRequest
 from studio.services.pictures.generation import AdapterUse, GenerationRequest
 from studio.services.sources import MediaSource
 from studio.services.video.request import VideoRequest
@@ -117,6 +118,10 @@ def drawn(a) -> GenerationRequest:
     return GenerationRequest(base="preview", prompt="x", adapters=(AdapterUse(adapter_id=a.adapter.id, strength=1.0),))
 
 
+def dubbed(a) -> DubRequest:
+    return DubRequest(clip=MediaSource.media(a.shown), text="Hello")
+
+
 def spoken(a) -> VideoRequest:
     return VideoRequest(prompt="x", picture=MediaSource.photo(a.photo.id), sound=MediaSource.media(a.shown))
 
@@ -178,6 +183,9 @@ ASKED = {
     "generation.generate": lambda s, a: s(drawn(a)),
     "generation.submit_generate": lambda s, a: s(drawn(a)),
     "generation.prepared": lambda s, a: s(drawn(a)),
+    "dubbing.submit_dub": lambda s, a: s(dubbed(a)),
+    "dubbing.dub": lambda s, a: s(dubbed(a)),
+    "dubbing.dub_file": lambda s, a: s(dubbed(a), a.owner.store.data_dir / "x.mp4"),
     "video.cost": lambda s, a: s(spoken(a)),
     "video.submit_video": lambda s, a: s(spoken(a)),
     "video.video": lambda s, a: s(spoken(a)),
@@ -287,6 +295,7 @@ EMPTY = {
     "animation.made_by": lambda s, a: s(a.job.id),
     "generation.made_by": lambda s, a: s(a.job.id),
     "video.made_by": lambda s, a: s(a.job.id),
+    "dubbing.made_by": lambda s, a: s(a.job.id),
     "library.inputs": lambda s, a: s(a.render),
     "identities.strangers": lambda s, a: s(a.person.id),
     "library.made_by": lambda s, a: s(a.job.id),
@@ -323,7 +332,7 @@ HANDED_VALUES = {
     "training_sets.example", "runs.job", "runs.listed_job", "expressions.original", "expressions.render",
     "expressions.save",
     "expressions.write", "expressions.redraw", "expressions.stamp", "generation.redraw",
-    "generation.brought_back", "video.redraw", "adapters.require_consent", "provenance.hand_out",
+    "generation.brought_back", "video.redraw", "dubbing.redraw", "adapters.require_consent", "provenance.hand_out",
 }  # fmt: skip
 """These get a value that another method of the same owner's services handed out, or a whole recipe."""
 

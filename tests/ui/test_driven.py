@@ -56,3 +56,37 @@ def test_what_is_no_video_of_a_face_is_refused_in_words(visit, portrait, tmp_pat
     shoot(v, "driven-desktop")
     page.click("#animate-make")
     v.toast("is not a sound or video")
+
+
+def test_a_video_says_something_else_and_its_clip_says_more(visit, driver, speech):
+    v = visit(PHONE)
+    v.open("animate")
+    page = v.page
+    page.set_input_files("#animate-sound input[type=file]", str(speech))
+    page.wait_for_selector("#animate-sound audio", state="attached")
+    page.click("#animate-dub button.label-wrap")
+    page.click("#animate-dub-make")
+    v.toast("There is no video yet")
+    page.set_input_files("#animate-dub-clip input[type=file]", str(driver))
+    page.wait_for_selector("#animate-dub-clip :text('me-and-my-phone')")
+    page.wait_for_function("sessionStorage['likeness-studio-draft-animate']?.includes('me-and-my-phone')")
+    page.locator("#animate-dub").scroll_into_view_if_needed()
+    shoot(v, "dub-phone")
+    v.reload()
+    page.wait_for_selector("#animate-dub-clip :text('me-and-my-phone')", state="attached")
+    page.wait_for_selector("#animate-sound audio", state="attached")
+    page.click("#animate-dub-make")
+    page.wait_for_selector("#animate-progress .notice.good")
+    page.wait_for_function("document.querySelector('#animate-video video').duration > 0.7")
+
+    # the Library hands the clip back, and knows how it was made
+    v.tab("library")
+    page.click("#library-grid .card >> nth=0")
+    page.wait_for_selector("#library-about:has-text('rig-dubbing')")
+    page.click("#library-dub")
+    page.wait_for_selector("#tab-animate-button[aria-selected=true]")
+    page.wait_for_selector("#animate-dub-clip .file-preview, #animate-dub-clip table")
+    v.tab("library")
+    page.click("#library-reuse")
+    page.wait_for_selector("#tab-animate-button[aria-selected=true]")
+    page.wait_for_selector("#animate-dub-clip :text('me-and-my-phone'), #animate-dub-clip .file-preview")

@@ -28,7 +28,7 @@ from studio.engines.rig.spread import ResidualField
 
 Array = NDArray[Any]
 
-ROUNDS = 8
+ROUNDS, ROUNDS_AGAIN = 8, 4
 DEPTH_WEIGHT = 0.25  # the landmark model guesses z; it is worth a quarter of x and y
 WEIGHT_PENALTY = 0.02
 IDENTITY_PENALTY = 0.004
@@ -169,19 +169,56 @@ class HeadFitter:
                 + np.tensordot(weights, a.actions_at_landmarks, 1)
             )  # fmt: skip
             camera = self.refine_camera(shape, target, camera, 2)
+        neutral = a.mean + np.tensordot(identity.astype(np.float32), a.identity, 1)
+        return self._explained(neutral, shape, weights, camera, target)
+
+    def fit_again(self, landmarks: Array, known: HeadFit) -> HeadFit:
+        """Fit another picture of a person: the head stays what it is, pose, expression and what is left over are new.
+
+        Heads that are fitted anew trade size for distance from frame to frame, and what is drawn on them trembles.
+
+        Args:
+            landmarks: as in `fit`.
+            known: the fit of a calm picture of the same person.
+        """
+        a = self._asset
+        target = landmarks[:468].astype(np.float64) * [1, -1, -1]
+        person = a.landmarks(known.neutral).astype(np.float64)
+        weights = np.zeros(len(ARKIT_NAMES))
+        camera = self._first_camera(person, target)
+        shape = person
+        for _ in range(ROUNDS_AGAIN):
+            weights[self.fitted] = self._solve_weights(person, target, camera, weights[self.fitted])
+            shape = person + np.tensordot(weights, a.actions_at_landmarks, 1)
+            camera = self.refine_camera(shape, target, camera, 2)
+        return self._explained(known.neutral, shape, weights, camera, target)
+
+    def _explained(self, neutral: Array, shape: Array, weights: Array, camera: Camera, target: Array) -> HeadFit:
+        """Return the fit whose residual takes up what is left over between a fitted shape and the landmarks.
+
+        Args:
+            neutral: the fitted neutral head.  # (V, 3)
+            shape: the fitted landmarks, with the expression.  # (468, 3)
+            weights: fitted.  # (52,)
+            target: landmarks with y up and z to the viewer.  # (468, 3)
+        """
+        a = self._asset
         left = (target - camera.shift) / camera.scale - shape @ camera.rotation.T
         left[:, 2] = 0.0
         spread = self._residual.spread(left @ camera.rotation)
-        neutral = a.mean + np.tensordot(identity.astype(np.float32), a.identity, 1) + spread
+        neutral = neutral + spread
         explained = self._explain_gap(neutral, weights)
         neutral = neutral + np.tensordot((weights - explained).astype(np.float32), a.actions, 1)
-        weights = explained
         eyes = float(np.linalg.norm(target[33, :2] - target[263, :2]))
         return HeadFit(
-            neutral=neutral.astype(np.float32), weights=weights.astype(np.float32), camera=camera, eye_distance=eyes,
+            neutral=neutral.astype(np.float32), weights=explained.astype(np.float32), camera=camera, eye_distance=eyes,
             error=_mean_error(shape, target, camera) / eyes,
             residual_error=_mean_error(shape + a.landmarks(spread), target, camera) / eyes,
         )  # fmt: skip
+
+    def spread(self, displacements: Array) -> NDArray[np.float32]:
+        """Return displacements of the landmarks carried to all vertices.  # (468, 3) -> (V, 3)"""
+        return self._residual.spread(displacements)
 
     def _explain_gap(self, neutral: Array, weights: Array) -> Array:
         """Return weights that account for all of the photo's lip gap.

@@ -99,6 +99,20 @@ def split(image: Array, matte: Array, face: Array, lobes: Array, eye_distance: f
     return Layers(_extend(person, pad, eye_distance), np.ascontiguousarray(plate), alpha, rest, loose, pad)
 
 
+def whole(image: Array, eye_distance: float) -> Layers:
+    """Take a picture for person all over: for faces that move nothing that lies behind them.
+
+    Args:
+        image: RGB.  # (H, W, 3) uint8
+        eye_distance: pixels between the outer eye corners.
+    """
+    alpha = np.ones(image.shape[:2], np.float32)
+    plate = image.astype(np.float32)
+    person = np.concatenate([plate, alpha[..., None]], 2)
+    pad = round(0.45 * eye_distance) + 2
+    return Layers(_extend(person, pad, eye_distance), plate, alpha, np.zeros_like(plate), alpha, pad)
+
+
 def _clear(alpha: Array, image: Array, plate: Array) -> None:
     """Take for background what looks like the completed background, in place.
 

@@ -25,7 +25,7 @@ from studio.engines.rig.fit import HeadFit
 from studio.engines.rig.layers import smoothstep
 from studio.engines.rig.opening import MIDDLE, OPEN_GAP, SAMPLES, LipCurves, Opening
 from studio.engines.rig.own_mouth import OwnMouth, affine_between, mapped
-from studio.engines.rig.palette import LUMA, measure_palette
+from studio.engines.rig.palette import LUMA, MouthPalette, measure_palette
 from studio.engines.rig.teeth import LOWER, UPPER, Teeth, hidden_by_lips, rounding_of
 
 Array = NDArray[Any]
@@ -53,9 +53,16 @@ class Mouth:
         fit: the fitted head.
         own_vertices: the photo's own head, head space.  # (V, 3)
         landmarks: MediaPipe's points.  # (478, 3)
+        palette: colors for a mouth that is drawn whole; None measures them, and uses what the photo itself shows.
+
+    Attributes:
+        palette: the colors that are drawn with.
     """
 
-    def __init__(self, asset: HeadAsset, image: Array, fit: HeadFit, own_vertices: Array, landmarks: Array) -> None:
+    def __init__(
+        self, asset: HeadAsset, image: Array, fit: HeadFit, own_vertices: Array, landmarks: Array,
+        palette: MouthPalette | None = None,
+    ) -> None:  # fmt: skip
         self._shape = image.shape[:2]
         self._mm = fit.camera.scale / asset.millimetres_per_unit  # pixels per mm
         gap = float(np.linalg.norm(landmarks[13, :2] - landmarks[14, :2])) / fit.eye_distance
@@ -66,13 +73,14 @@ class Mouth:
         self._curves = LipCurves(asset, fit.camera.project(own_vertices), self.photo_is_open, self._mm)
         width = float(np.linalg.norm(landmarks[61, :2] - landmarks[291, :2]))
         self._samples = int(np.clip(round(200 / max(width, 1.0)), 2, 3))
-        palette = measure_palette(image, landmarks, fit.eye_distance)
         self._own: OwnMouth | None = None
-        if self.photo_is_open:
+        drawn_whole = palette is not None
+        palette = palette or measure_palette(image, landmarks, fit.eye_distance)
+        if self.photo_is_open and not drawn_whole:
             self._own = OwnMouth(image, self._curves.own, self._mm, palette)
             if self._own.teeth is not None:
                 palette = replace(palette, teeth=np.float32(_OWN_TEETH) * self._own.teeth)
-        self._palette = palette
+        self.palette = palette
         self._colors = np.stack([palette.teeth, palette.gum, palette.tongue, palette.throat])
         self._rest = [fit.camera.project(row) for row in self.teeth.pose(fit.weights)]
 
@@ -140,7 +148,7 @@ class Mouth:
         frame = np.array([
             o.origin[0] - x0, o.origin[1] - y0, *o.axis, o.u[0], o.u[1] - o.u[0], self._mm, self.teeth.size, n,
         ])  # fmt: skip
-        state = np.array([*edges[:2], rounding_of(weights), self._palette.side, *drawn, edges[2]])
+        state = np.array([*edges[:2], rounding_of(weights), self.palette.side, *drawn, edges[2]])
         shaded = np.zeros(((y1 - y0) * n, (x1 - x0) * n, 4), np.float32)
         mouth_shading.paint(frame, o.top, o.bottom, upper_tag, upper, lower_tag, lower, UPPER, LOWER, self._colors,
                             state, shaded)  # fmt: skip
@@ -149,9 +157,9 @@ class Mouth:
             tip = edges[1] + (_TONGUE_IN_MM + (_TONGUE_OUT_MM - _TONGUE_IN_MM) * out) * self._mm
             root = min(edges[1], tip) - _TONGUE_ROOT_MM * self._mm
             half = min(_TONGUE_HALF_MM * self._mm, 0.39 * (o.u[-1] - o.u[0]))
-            mouth_shading.paint_tongue(frame, o.top, root, tip, half, self._palette.tongue, shaded)
+            mouth_shading.paint_tongue(frame, o.top, root, tip, half, self.palette.tongue, shaded)
         small = cv2.resize(shaded, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
-        sigma = float(np.sqrt(max(self._palette.blur_pixels**2 - 0.3, 0.04)))  # the samples blur by .55 themselves
+        sigma = float(np.sqrt(max(self.palette.blur_pixels**2 - 0.3, 0.04)))  # the samples blur by .55 themselves
         if sigma > 0.35:
             small = cv2.GaussianBlur(small, (0, 0), 0.85 * sigma)
         return np.asarray(small, np.float32)
@@ -177,13 +185,13 @@ class Mouth:
             cover = cover * np.float32(smoothstep(np.array(moved_mm), 0.0, _NEAR_OWN_MM))
             jaw = affine_between(rows[1], self._rest[1])
             color = self._own.lay_over(color, box, skull, jaw, moved_mm, rounding_of(weights))
-        bright = color @ LUMA / max(float(self._palette.teeth @ LUMA), 1.0)
+        bright = color @ LUMA / max(float(self.palette.teeth @ LUMA), 1.0)
         grain = self._grain(skull, box) * np.sqrt(np.clip(bright, 0.02, 1.0))  # the dark has less of it
         return np.asarray(color + grain[..., None], np.float32), cover
 
     def _grain(self, skull: Array, box: Box) -> FloatArray:
         x, y = mapped(skull, box)
-        tile = self._palette.grain
+        tile = self.palette.grain
         last = len(tile) - 1
         return np.asarray(cv2.remap(tile, np.mod(x, last), np.mod(y, last), cv2.INTER_LINEAR), np.float32)
 
@@ -201,7 +209,7 @@ class Mouth:
         if target is None:
             return
         rim = (_WET_RIM * self._rim(opening, box, cover))[window]
-        target += (np.minimum(self._palette.gum * np.float32(_WET_LIGHT), target) - target) * rim
+        target += (np.minimum(self.palette.gum * np.float32(_WET_LIGHT), target) - target) * rim
         target += (color[window] - target) * cover[window]
 
     def _rim(self, opening: Opening, box: Box, cover: FloatArray) -> FloatArray:

@@ -24,7 +24,7 @@ from studio.engines.base import HeadModel, Image, Matte
 from studio.engines.rig import kernels, layers
 from studio.engines.rig.asset import FACE_OVAL, INNER_LIP_PAIRS, INNER_LIP_RING, HeadAsset
 from studio.engines.rig.condition import HeadMaps
-from studio.engines.rig.eyes import LidMotion, eye_patches
+from studio.engines.rig.eyes import EyePatch, LidMotion, eye_patches
 from studio.engines.rig.fit import HeadFit, rotation_of
 from studio.engines.rig.lips import CornerSink, LipContact, SeamPull
 from studio.engines.rig.model import head_model
@@ -93,13 +93,13 @@ class RigPortrait:
         self._lifted = self._lift_of_frame + even_depth(asset, self._mesh, self._drawn, self._inside, fit.eye_distance)
         self._mesh[:, 2] += self._lifted
         photo = image.astype(np.float32)
-        self._layers = layers.split(image, matte, face_mask, self._lobes(), fit.eye_distance)
+        self._layers = self._taken_apart(image, matte, face_mask)
         self._source = self._layers.person.copy()
         person = cv2.dilate((self._layers.alpha > 0).astype(np.uint8), np.ones((3, 3))) > 0
         self._card = layers.build_card(asset, fit, self._mesh, self._drawn, person, self._layers.pad)
         self._box = self._region(person)
-        self._eyes = eye_patches(photo, face.landmarks)
-        self._mouth = Mouth(asset, photo, fit, self._own_vertices, face.landmarks)
+        self._eyes = self._eye_patches(photo)
+        self._mouth = self._mouth_of(photo)
         self._contact = LipContact(asset, self._own_vertices)
         self._sink = CornerSink(asset, fit.weights)
         self._seam = SeamPull(asset, self._mesh, fit.eye_distance)
@@ -125,6 +125,16 @@ class RigPortrait:
     def _unturned(self, vertices: Array) -> FloatArray:
         """Camera axes with y up, without the frame's head turn; for shading."""
         return (vertices @ self._fit.camera.rotation.T).astype(np.float32)
+
+    def _taken_apart(self, image: Image, matte: Array, face: Array) -> layers.Layers:
+        """Cut the person out of the picture; `face` is True where it surely shows the face."""
+        return layers.split(image, matte, face, self._lobes(), self._fit.eye_distance)
+
+    def _eye_patches(self, photo: FloatArray) -> tuple[EyePatch, ...]:
+        return eye_patches(photo, self._face.landmarks)
+
+    def _mouth_of(self, photo: FloatArray) -> Mouth:
+        return Mouth(self._asset, photo, self._fit, self._own_vertices, self._face.landmarks)
 
     def _drawable(self, shape: tuple[int, ...]) -> tuple[NDArray[np.int32], Array]:
         """Return the skin triangles whose pixels the photo shows, and the head's mask."""

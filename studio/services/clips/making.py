@@ -23,11 +23,11 @@ from studio.domain.expression import FaceState, resolve
 from studio.domain.performance import Performance, take_seed
 from studio.domain.performance_document import layers_of
 from studio.domain.pose import HeadPose
-from studio.domain.speech import Phone, SpeechAnalysis, Word
-from studio.engines.base import Image, Matte, Portrait, Sound
-from studio.errors import UserInputError
+from studio.domain.speech import SpeechAnalysis
+from studio.engines.base import Image, Matte, Portrait
 from studio.services.clips.composed import MotionShelf, check_composed, composed_motion
 from studio.services.clips.driven import driven_motion
+from studio.services.clips.listening import Listener, Spoken
 from studio.services.clips.recorded import recorded_motion
 from studio.services.clips.request import MOVING_ROLES, AnimationRequest
 from studio.services.portraits.expressions import THUMBNAIL_PIXELS
@@ -99,22 +99,6 @@ class _Clock:
     def result(self) -> dict[str, float]:
         total = time.perf_counter() - self._start
         return {name: round(value, 3) for name, value in {**self.seconds, "total": total}.items()}
-
-
-@dataclass(frozen=True)
-class _Spoken:
-    """The speech of one clip: samples for the analysis, and the file for the sound track.
-
-    Attributes:
-        sha256: of the whole sound: of the file's bytes, or of the samples of what the offline voice said.
-    """
-
-    sound: Sound
-    sha256: str
-    path: Path
-    start_seconds: float
-    notes: tuple[str, ...]
-    analysis: SpeechAnalysis
 
 
 @dataclass(frozen=True)
@@ -210,7 +194,7 @@ class ClipMaker:
     def __init__(self, sources: Sources, portraits: Portraits, scratch: Path, shelf: MotionShelf | None = None) -> None:
         self._sources = sources
         self._portraits = portraits
-        self._scratch = scratch
+        self._listener = Listener(sources, portraits.engines, scratch)
         self._shelf = shelf or MotionShelf()
 
     def make(
@@ -235,7 +219,7 @@ class ClipMaker:
         clock = _Clock()
         tell(Progress(0.0, "Reading the portrait"))
         # The recogniser has a process of its own: speech is heard while the portrait is made ready.
-        hearing = None if request.is_moved else _beside(lambda: self._listen(request))
+        hearing = None if request.is_moved else _beside(lambda: self._listener.listen(request))
         with clock.stage("portrait"):
             prepared = self._prepared(request)
         spoken = None
@@ -312,44 +296,6 @@ class ClipMaker:
         said_by = {"speech": engines.speech_name()} if layers_of(document, ("speech", "idle")) else {}
         return _Moved(performance, base, sound, "composed", (), said_by, inputs, request.seed)
 
-    def _listen(self, request: AnimationRequest) -> _Spoken:
-        """Decode (or speak) the sound and find its phones."""
-        from studio.engines.media.sound import read_sound, trim
-
-        engines = self._portraits.engines
-        if request.sound is None:
-            return self._speak(request)
-        found = self._sources.find(request.sound)
-        decoded = read_sound(found.path, sha256=found.sha256)
-        if request.start_seconds >= decoded.duration_seconds:
-            raise UserInputError(
-                f"The part starts at {request.start_seconds:g} s, the sound ends at {decoded.duration_seconds:.1f} s.",
-                "Choose an earlier start.",
-            )
-        end = None if request.seconds is None else request.start_seconds + request.seconds
-        sound = trim(decoded, request.start_seconds, end)
-        # The transcript says what the whole sound says: a part is heard as a part of the whole.
-        whole = bool((request.transcript or "").strip())
-        with engines.speech_lock:
-            analysis = engines.speech().analyse(decoded if whole else sound, request.transcript, request.language)
-        if whole:
-            analysis = _part_of(analysis, request.start_seconds, sound)
-        return _Spoken(sound, decoded.sha256, found.path, request.start_seconds, decoded.notes, analysis)
-
-    def _speak(self, request: AnimationRequest) -> _Spoken:
-        """Let the offline voice say the text."""
-        from studio.engines.media.sound import trim, write_wav
-
-        engines = self._portraits.engines
-        with engines.speech_lock:
-            sound, analysis = engines.synthesiser().speak(request.text or "", voice=request.voice)
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        path = write_wav(self._scratch / f"spoken-{time.time_ns()}.wav", sound)
-        end = None if request.seconds is None else request.start_seconds + request.seconds
-        part = trim(sound, request.start_seconds, end)
-        said = hashlib.sha256(sound.samples.tobytes()).hexdigest()
-        return _Spoken(part, said, path, request.start_seconds, (), _part_of(analysis, request.start_seconds, part))
-
     def _play(self, request: AnimationRequest, prepared: PreparedPortrait, tell: OnProgress) -> _Moved:
         """Take the motion from a performance, from a file of curves, or from the face in a video."""
         from studio.engines.media.sound import probe, read_sound
@@ -382,7 +328,7 @@ class ClipMaker:
         moved_by = "recorded" if role == "motion" else "driven"
         return _Moved(performance, base, sound, moved_by, notes, engines, inputs, request.seed)
 
-    def _perform(self, request: AnimationRequest, prepared: PreparedPortrait, spoken: _Spoken) -> _Moved:
+    def _perform(self, request: AnimationRequest, prepared: PreparedPortrait, spoken: Spoken) -> _Moved:
         """Write the motion of what is said."""
         base = _base(request, prepared)
         seed = take_seed(request.seed, spoken.sha256, prepared.sha256)
@@ -474,9 +420,9 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _beside(work: Callable[[], _Spoken]) -> Future[_Spoken]:
+def _beside(work: Callable[[], Spoken]) -> Future[Spoken]:
     """Do something in a thread that no failure elsewhere has to wait for."""
-    outcome: Future[_Spoken] = Future()
+    outcome: Future[Spoken] = Future()
 
     def run() -> None:
         try:
@@ -486,21 +432,6 @@ def _beside(work: Callable[[], _Spoken]) -> Future[_Spoken]:
 
     threading.Thread(target=run, daemon=True, name="listening").start()
     return outcome
-
-
-def _part_of(analysis: SpeechAnalysis, start: float, sound: Sound) -> SpeechAnalysis:
-    """Return the analysis of a piece of the sound that begins at `start` seconds."""
-    length = sound.duration_seconds
-
-    def held(seconds: float) -> float:
-        return min(max(seconds - start, 0.0), length)
-
-    def inside(piece: Phone | Word) -> bool:
-        return held(piece.end) > held(piece.start)
-
-    phones = tuple(replace(p, start=held(p.start), end=held(p.end)) for p in analysis.phones if inside(p))
-    words = tuple(replace(w, start=held(w.start), end=held(w.end)) for w in analysis.words if inside(w))
-    return replace(analysis, duration_seconds=length, phones=phones, words=words)
 
 
 def _open_clip(

@@ -29,7 +29,12 @@ _LARGEST_AMOUNT = 2.0
 _FRAME_RATES = f"Use {', '.join(map(str, FRAME_RATES_HZ[:-1]))} or {FRAME_RATES_HZ[-1]}."
 
 
-def _offered(format: str) -> str:
+def offered_format(format: str) -> str:
+    """Return the name of a clip format that there is.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
     if format not in CLIP_FORMATS:
         raise ValueError(f"must be {choice([repr(name) for name in CLIP_FORMATS])}")
     return format
@@ -84,7 +89,7 @@ class AnimationRequest(BaseModel):
     seed: int = 0
     frame_rate_hz: Literal[24, 25, 30, 60] = 25
     size: int | None = Field(default=None, ge=SMALLEST_SIDE, le=LARGEST_SIDE)
-    format: Annotated[str, AfterValidator(_offered)] = USUAL_CLIP_FORMAT
+    format: Annotated[str, AfterValidator(offered_format)] = USUAL_CLIP_FORMAT
     engine: str = "rig"
     start_seconds: float = Field(default=0.0, ge=0.0)
     seconds: float | None = Field(default=None, gt=0.0)

@@ -22,6 +22,7 @@ from studio.domain.provenance import credentials_beside
 from studio.domain.render import Render, RenderKind
 from studio.errors import UserInputError
 from studio.services.clips.animation import AnimationRequest, checked_request
+from studio.services.clips.dubbing import checked_dub
 from studio.services.clips.request import MOVING_ROLES
 from studio.services.portraits.expressions import PortraitHandle
 from studio.services.sources import MediaSource
@@ -178,6 +179,14 @@ class Api:
         """Put a clip into the queue; returns its job."""
         return self.job_row(self.studio.animation.submit_render(self.request(request)))
 
+    def dub(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Let a video say something else: the fields of DubRequest, clip and sound as photo_id or file; its job."""
+        fields = dict(request)
+        for name in ("clip", "sound"):
+            if fields.get(name) is not None:
+                fields[name] = self.source(fields[name])
+        return self.job_row(self.studio.dubbing.submit_dub(checked_dub(fields)))
+
     # -- jobs -------------------------------------------------------------------------
 
     def job(self, job_id: str) -> dict[str, Any]:
@@ -216,7 +225,7 @@ class Api:
 
 OWN_NAMES: tuple[str, ...] = (
     "add_identity", "list_identities", "open_portrait", "edit_expression", "save_expression", "export_head",
-    "preview_animation", "animate", "job", "cancel_job", "retry_job", "library", "show_render", "rerun",
+    "preview_animation", "animate", "dub", "job", "cancel_job", "retry_job", "library", "show_render", "rerun",
     "recipe_of_file",
 )  # fmt: skip
 NAMES: tuple[str, ...] = (*OWN_NAMES, *api_performances.NAMES, *api_models.NAMES)

@@ -11,6 +11,7 @@ from studio.domain.clip_format import CURVE_FORMATS, CurveFormat
 from studio.domain.provenance import credentials_beside
 from studio.domain.speech_format import SPEECH_FORMATS, SpeechFormat
 from studio.errors import UserInputError
+from studio.services.clips.dubbing import is_dubbed
 from studio.ui.kit.controls import Updates, downloaded
 from studio.ui.window import Window
 
@@ -75,7 +76,7 @@ class ClipFiles:
         return {
             self.more: gr.Accordion(visible=any(files)),
             self.credentials: gr.DownloadButton(value=beside, visible=beside is not None),
-            self.make_head: gr.Button(visible=bool(curves)),
+            self.make_head: gr.Button(visible=bool(curves) and not is_dubbed(render.recipe)),
             self.shown: render_id,
             **{button: gr.DownloadButton(value=c, visible=c is not None) for button, c in buttons},
         }

@@ -24,17 +24,17 @@ from studio.ui.window import Window
 class ClipStage:
     """The right half of a tab that makes clips."""
 
-    def __init__(self, window: Window, name: str, kind: str, empty: str) -> None:
+    def __init__(self, window: Window, name: str, kinds: tuple[str, ...], empty: str) -> None:
         """Remember the window.
 
         Args:
             name: of the tab; begins the ids of elements.
-            kind: of the jobs that are watched.
+            kinds: of the jobs that are watched.
             empty: shown while there is no clip.
         """
         self.window = window
         self.name = name
-        self.kind = kind
+        self.kinds = kinds
         self.empty = empty
         self.files = ClipFiles(window, name)
 
@@ -86,7 +86,8 @@ class ClipStage:
 
     def find_running(self) -> Updates:
         """Find the newest active clip again, after a refresh or in a second browser."""
-        job = self.window.studio.jobs.newest_active(self.kind)
+        active = filter(None, map(self.window.studio.jobs.newest_active, self.kinds))
+        job = max(active, key=lambda job: job.created, default=None)
         return {} if job is None else self.of_job(job, None)
 
     def _show_newest(self, looked: bool, watched: str | None) -> Updates:
@@ -97,7 +98,7 @@ class ClipStage:
         if looked or watched:
             return {self.looked: True}
         for job in self.window.studio.jobs.list():
-            if job.kind == self.kind and job.state == "done" and self._is_kept(job):
+            if job.kind in self.kinds and job.state == "done" and self._is_kept(job):
                 return {self.looked: True, **self._finished(job)}
         return {self.looked: True}
 

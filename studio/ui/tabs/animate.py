@@ -27,8 +27,10 @@ from studio.services.clips.animation import (
     AnimationRequest,
     checked_request,
 )
+from studio.services.clips.dubbing import is_dubbed
 from studio.services.clips.request import MOVING_ROLES
 from studio.services.sources import MediaSource
+from studio.ui.clips.dub import DubFold
 from studio.ui.clips.layers import LayersFold
 from studio.ui.guard import warn
 from studio.ui.kit import text
@@ -112,9 +114,10 @@ class AnimateTab:
         self.service = window.studio.animation
         self.chooser = PortraitChooser(window, "animate")
         self.speech = SpeechForm(window, "animate")
-        self.stage = ClipStage(window, "animate", "animate", EMPTY_STAGE)
+        self.stage = ClipStage(window, "animate", ("animate", "dub"), EMPTY_STAGE)
         self.find_running = self.stage.find_running
         self.layers = LayersFold(window)
+        self.dub = DubFold(window, self.speech, VIDEO_SUFFIXES)
         self.draft = Draft("animate")
 
     # -- layout ---------------------------------------------------------------
@@ -133,6 +136,7 @@ class AnimateTab:
                 self.speech.build()
                 self._build_driving()
                 self._build_motion()
+                self.dub.build()
                 html('<h3 class="step"><b>3</b> Performance</h3>')
                 self._build_performance()
                 self.layers.build()
@@ -298,6 +302,7 @@ class AnimateTab:
         shown = self.stage.files.shown
         form = self.chooser.choice, self.expression
         self.layers.wire(item, self.draft.lane, inputs, self._request, *form, shown)
+        self.dub.wire(item, self.draft.lane, self.format, self.stage.of_job, self.stage.watch)
         inputs = [self.layers.chosen, *inputs]
         listen(
             self.preview.click,
@@ -310,16 +315,16 @@ class AnimateTab:
             show_progress_on=self.stage.caption,
             trigger_mode="once",
         )
-        listen(self.make.click, self._submit, inputs, self.stage.watch, **quiet)
+        listen(self.make.click, self._submit, [*self.dub.inputs, *inputs], self.stage.watch, **quiet)
         self.tick = self.stage.tick
         told = {"choice": self.chooser.held, "expression": self.held, **self.speech.told, **self._files}
-        told["performance"] = self.layers.chosen
+        told |= {"performance": self.layers.chosen, **self.dub.told}
         now = [self.chooser.choice, self.expression]
         self.draft.wire(item, told | self._plain, self._restore, now, self._restored)
 
     @property
     def _restored(self) -> list[Any]:
-        folds = [self.motion, self.recorded, self.driving, self.driven]
+        folds = [self.motion, self.recorded, self.driving, self.driven, *self.dub.restored]
         told = [self.expression, self.expression_note, *self.speech.restored, *folds]
         return [*self.chooser.parts, *told, *self._plain.values(), *self.layers.restored]
 
@@ -335,6 +340,11 @@ class AnimateTab:
             files: what it was made from, by role.
         """
         request = render.recipe["request"]
+        if is_dubbed(render.recipe):
+            if "clip" not in files or ("sound" not in files and not request.get("text")):
+                warn("Not everything could be set: the video or its sound is no longer here.", 10)
+            spoken = self.speech.restore(self.speech.reopened(request, files))
+            return {self.speech.sound: None, **spoken, **self.dub.of_render(render, files), self.draft.box: HANDED_OVER}
         choice = self.chooser.choice_of(render, files)
         emotion, strength = next(iter((request.get("emotions") or {}).items()), ("", self.strength.value))
         still = request["amounts"].get("head") == 0
@@ -400,7 +410,7 @@ class AnimateTab:
         found = None if choice else self.chooser.restored(kept.get("choice"))
         if found:
             updates |= self.chooser.answer(found)
-        updates |= self.layers.restore(kept.get("performance"))
+        updates |= self.layers.restore(kept.get("performance")) | self.dub.restore(kept)
         worn = None if expression else checked_expression(parsed(kept.get("expression")))
         if worn:
             updates |= {self.expression: worn, self.expression_note: self.expression_words(worn)}
@@ -497,5 +507,10 @@ class AnimateTab:
             stage.files.shown: None,
         }
 
-    def _submit(self, *inputs: Any) -> Updates:
+    def _submit(self, clip: str | None, person: str | None, face: float | None, *inputs: Any) -> Updates:
+        """Make what is asked for; without a portrait, a video that was dropped is what shall speak."""
+        _, choice, *rest = inputs
+        if clip and not choice:
+            speech, form = rest[1 : len(self.speech.inputs) + 1], rest[-len(AMOUNT_NAMES) - 4]
+            return self.stage.of_job(self.dub.submit(clip, person, face, form, *speech), None)
         return self.stage.of_job(self.service.submit_render(self._asked(*inputs)), None)

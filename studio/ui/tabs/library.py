@@ -157,6 +157,7 @@ class LibraryTab:
             self.reuse = gr.Button(
                 "Open with these settings", variant="primary", size="sm", elem_id="library-reuse", min_width=180
             )
+            self.dub = gr.Button("New speech", size="sm", elem_id="library-dub", min_width=110, visible=False)
             self.rerun = gr.Button("Make again", size="sm", elem_id="library-rerun", min_width=110)
             self.star = gr.Button("Star", size="sm", elem_id="library-star", min_width=80)
             self.export = gr.DownloadButton("Download", size="sm", elem_id="library-export", min_width=100)
@@ -207,7 +208,7 @@ class LibraryTab:
         """Everything that `show` updates."""
         return [
             self.selected, self.panel, self.video, self.image, self.about, self.star, self.export, self.recipe,
-            self.new_title, self.reuse, *self.files.parts,
+            self.new_title, self.reuse, self.dub, *self.files.parts,
         ]  # fmt: skip
 
     def wire(self, tabs: dict[str, Any], item: gr.Tab, page: gr.Blocks) -> None:
@@ -233,6 +234,8 @@ class LibraryTab:
         self.makers = {name: tabs[name] for name in ("expression", "generate", "animate", "video")}
         filled = [part for maker in self.makers.values() for part in maker.reopened]
         listen(self.reuse.click, self._reuse, self.selected, [*filled, self.window.tabs], **quiet)
+        self.dubs = tabs["animate"].dub
+        listen(self.dub.click, self._new_speech, self.selected, [*self.dubs.restored, self.window.tabs], **quiet)
         gone = [self.gone, self.back, *self.detail, *self.listing]
         listen(self.delete.click, self._delete, [self.selected, *again], gone)
         listen(self.back.click, self._bring_back, [self.gone, *again], gone)
@@ -336,6 +339,7 @@ class LibraryTab:
             self.recipe: gr.Code(value=recipe, visible=True),
             self.new_title: title_of_render(render),
             self.reuse: gr.Button(visible=bool(made_in(render))),
+            self.dub: gr.Button(visible=playable),
             **self.files.of(render.id),
         }
 
@@ -381,6 +385,13 @@ class LibraryTab:
         maker = self.makers[made_in(render)]
         filled: Updates = maker.reopen(render, self.service.inputs(render))
         return filled | {self.window.tabs: gr.Tabs(selected=maker.id)}
+
+    def _new_speech(self, selected: str) -> Updates:
+        """Go to Animate with this clip as the video that shall say something else."""
+        render = self.service.show(selected)
+        path = self.window.shelf.put(self.service.path(render), f"{render.title or 'clip'}{render.file_extension}")
+        filled: Updates = self.dubs.with_clip(path, render.identity_id)
+        return filled | {self.window.tabs: gr.Tabs(selected="animate")}
 
     def _star(self, selected: str, *again: Any) -> Updates:
         render = self.service.show(selected)

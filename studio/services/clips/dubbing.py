@@ -1,0 +1,490 @@
+"""New speech for a video that exists: checked, queued or made at once, and kept in the library.
+
+The mouth of one face says what is given; everything else of the clip stays as
+it was filmed, and its own sound gives way to the new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from studio.domain.clip_format import USUAL_CLIP_FORMAT, clip_format
+from studio.domain.dubbing import mouth_only, offered_rate
+from studio.domain.job import Job
+from studio.domain.performance import Performance, take_seed
+from studio.domain.refusal import refusal
+from studio.domain.render import NewRender, Render, title_of_words
+from studio.engines.base import DubbedClip, Image
+from studio.errors import LimitExceededError, UnreadableMediaError, UserInputError
+from studio.jobs.kinds import JobContext, JobKind
+from studio.services.clips.listening import Listener, Spoken
+from studio.services.clips.making import AnimationResult
+from studio.services.clips.request import FRAME_RATES_HZ, USUAL_VOICE, AnimationRequest, offered_format
+from studio.services.people.identities import require_agreement
+from studio.services.portraits.expressions import THUMBNAIL_PIXELS
+from studio.services.portraits.prepared import LARGEST_SIDE, SMALLEST_SIDE, Portraits
+from studio.services.progress import OnProgress, Progress, told
+from studio.services.provenance import Provenance
+from studio.services.recipes import new_recipe
+from studio.services.sources import MediaSource, Sources
+
+if TYPE_CHECKING:
+    from studio.engines.media.frames import FrameReader
+    from studio.engines.media.sound import SoundInfo
+    from studio.jobs.queue import JobQueue
+    from studio.store import OwnerStore
+
+LONGEST_SECONDS = 600.0
+PREVIEW_EVERY_SECONDS = 2.0
+_TELL_EVERY = 12
+_LOOKING_SHARE, _DRAWING_SHARE = 0.2, 0.98
+_HINT = "Use an mp4, mov, webm, mkv or avi video of a face."
+_CUT_OFF_SECONDS = 0.3
+"""So much of a speech may be left out behind the video without a word."""
+
+
+class DubRequest(BaseModel):
+    """Everything a video with new speech is made from; round-trips through JSON.
+
+    Attributes:
+        clip: the video.
+        face_index: whose mouth speaks, 0 = the largest face; None is the largest too, and said.
+        sound, text, voice, transcript, language, seed: see `AnimationRequest`; the speech begins with the part.
+        start_seconds, seconds: the part of the video; None is as long as speech and video both last.
+        size: longer side in pixels, 256..2048; None is the video's own.
+        format: a key of CLIP_FORMATS without transparency.
+        identity_id: who is shown; None is whoever the library knows to be in it.
+        project_id: where the clip is kept.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    clip: MediaSource
+    face_index: Annotated[int, Field(ge=0)] | None = None
+    sound: MediaSource | None = None
+    text: str | None = None
+    voice: str = USUAL_VOICE
+    transcript: str | None = None
+    language: str = "en"
+    seed: int = 0
+    start_seconds: Annotated[float, Field(ge=0.0)] = 0.0
+    seconds: Annotated[float, Field(gt=0.0, le=LONGEST_SECONDS)] | None = None
+    size: Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)] | None = None
+    format: Annotated[str, AfterValidator(offered_format)] = USUAL_CLIP_FORMAT
+    identity_id: str | None = None
+    project_id: str | None = None
+
+    @model_validator(mode="after")
+    def _one_voice(self) -> DubRequest:
+        said = bool((self.text or "").strip())
+        if (self.sound is None) == (not said):
+            raise ValueError("give either a sound or a text to speak" + (", not both" if said else ""))
+        return self
+
+    @property
+    def speech(self) -> AnimationRequest:
+        """What is asked of the speech."""
+        return AnimationRequest(
+            portrait=self.clip, sound=self.sound, text=self.text, voice=self.voice, transcript=self.transcript,
+            language=self.language, seconds=self.seconds,
+        )  # fmt: skip
+
+
+def checked_dub(values: Mapping[str, Any]) -> DubRequest:
+    """Build a request, from a command line, a window or JSON.
+
+    Raises:
+        UserInputError: the first value that cannot be used.
+    """
+    try:
+        request = DubRequest.model_validate(dict(values))
+    except ValidationError as exc:
+        raise refusal(exc) from exc
+    if clip_format(request.format).has_alpha:
+        raise UserInputError(
+            f"A video keeps its background and cannot be {clip_format(request.format).title}.",
+            "Choose a format without transparency.",
+        )
+    return request
+
+
+class Dubbing:
+    """Lets people in videos say something else."""
+
+    def __init__(
+        self,
+        store: OwnerStore,
+        sources: Sources,
+        portraits: Portraits,
+        provenance: Provenance,
+        queue: JobQueue,
+        scratch: Path,
+    ) -> None:
+        self._store, self._sources, self._engines = store, sources, portraits.engines
+        self._provenance, self._queue, self._scratch = provenance, queue, scratch
+        self._listener = Listener(sources, portraits.engines, scratch)
+
+    # -- for the window and the command line -----------------------------------------
+
+    def submit_dub(self, request: DubRequest) -> Job:
+        """Check the request and put it into the queue; files are copied into the media store first.
+
+        Raises:
+            UserInputError, NotFoundError, UnreadableMediaError, LimitExceededError, ConsentMissingError.
+        """
+        settled = self._settled(request)
+        return self._queue.submit(
+            "dub",
+            settled.model_dump(mode="json"),
+            title=_title(settled),
+            project_id=settled.project_id,
+            identity_id=settled.identity_id,
+        )
+
+    def dub_file(self, request: DubRequest, out: Path, *, on_progress: OnProgress | None = None) -> AnimationResult:
+        """Make the clip here and now, keep it in the library and copy it to `out`.
+
+        Raises:
+            UserInputError: bad request or file name; and as `dub`.
+        """
+        from studio.engines.media.atomic import check_place
+
+        check_place(out, *(s.path for s in (request.clip, request.sound) if s is not None))
+        render, result = self.dub(request, on_progress=on_progress)
+        self._provenance.hand_out(render, out)
+        return replace(result, path=out, curves=None)
+
+    def made_by(self, job_id: str) -> tuple[Render, ...]:
+        """Return what a job has made so far, in order."""
+        return self._store.renders.of_job(job_id)
+
+    # -- for the worker and the library ------------------------------------------------
+
+    def dub(
+        self,
+        request: DubRequest,
+        *,
+        job_id: str | None = None,
+        parent_id: str | None = None,
+        on_progress: OnProgress | None = None,
+        work_folder: Path | None = None,
+        made_by: Mapping[str, Any] | None = None,
+    ) -> tuple[Render, AnimationResult]:
+        """Make a clip and keep it in the library.
+
+        Args:
+            on_progress: what it raises ends the work.
+            work_folder: outlives the process; a resumable format goes on behind the frames found there.
+            made_by: the recipe that is made once more; its engine must be this one.
+
+        Raises:
+            NoFaceError: the video shows none.
+            UserInputError, NotFoundError, UnreadableMediaError, LimitExceededError, ConsentMissingError, StoreError.
+        """
+        settled = self._settled(request)
+        self._check_engine(made_by)
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        out = self._scratch / f"dub-{time.time_ns()}{clip_format(settled.format).suffix}"
+        poster, curves, said = (out.with_suffix(suffix) for suffix in (".jpg", ".curves.json", ".speech.json"))
+        parts = (work_folder or out.with_suffix(".work")) / "parts"
+        try:
+            result = self._made(settled, out, poster, curves, parts, on_progress or (lambda progress: None))
+            render = self._keep(settled, result, poster, job_id, parent_id)
+        finally:
+            for path in (out, poster, curves, said):
+                path.unlink(missing_ok=True)
+            if work_folder is None:
+                shutil.rmtree(parts.parent, ignore_errors=True)
+        return render, replace(result, render_id=render.id, path=self._store.media.get(render.media_sha256))
+
+    def redraw(
+        self,
+        recipe: Mapping[str, Any],
+        *,
+        parent_id: str | None = None,
+        job_id: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Render:
+        """Make a clip once more from its recipe.
+
+        Raises:
+            NotFoundError: an input is gone.
+            UserInputError: another version of the engine made it.
+        """
+        request = checked_dub(recipe["request"])
+        return self.dub(request, job_id=job_id, parent_id=parent_id, on_progress=on_progress, made_by=recipe)[0]
+
+    # -- the request made ready ----------------------------------------------------------
+
+    def _settled(self, request: DubRequest) -> DubRequest:
+        """Name video and sound by their bytes, after a look whether they can be read, and ask for consent."""
+        from studio.engines.media.sound import probe
+
+        if request.sound is not None:
+            probe(self._sources.path(request.sound))
+        self._check_clip(request, self._sources.path(request.clip))
+        clip = self._sources.settled(request.clip)
+        shown = {r.identity_id for r in self._store.renders.of_media(clip.sha256 or "")} - {None}
+        people = sorted(person for person in {request.identity_id, *shown} if person)
+        for person in people:
+            require_agreement(self._store.identities.get(person), "animate")
+        return request.model_copy(
+            update={
+                "clip": clip,
+                "sound": None if request.sound is None else self._sources.settled(request.sound),
+                "identity_id": request.identity_id or next(iter(people), None),
+            }
+        )
+
+    def _check_clip(self, request: DubRequest, path: Path) -> SoundInfo:
+        """Refuse a file that is no video with the part that is asked for."""
+        from studio.engines.media.sound import probe
+
+        info = probe(path)
+        if not info.has_video:
+            raise UnreadableMediaError(f"{path.name} has no moving picture in it.", _HINT)
+        length = info.duration_seconds
+        if length is not None and request.start_seconds >= length:
+            raise UserInputError(
+                f"The part starts at {request.start_seconds:g} s, the video ends at {length:.1f} s.",
+                "Choose an earlier start.",
+            )
+        asked = request.seconds if request.seconds is not None else (length or 0.0) - request.start_seconds
+        if asked > LONGEST_SECONDS:
+            raise LimitExceededError(
+                f"{path.name} is {asked / 60:.0f} minutes long; at most {LONGEST_SECONDS / 60:g} are spoken anew.",
+                "Ask for a part of it (--start, --seconds).",
+                window="Trim it to the part needed.",
+            )
+        return info
+
+    def _check_engine(self, made_by: Mapping[str, Any] | None) -> None:
+        dubber = self._engines.dubber()
+        now = f"{dubber.name} {dubber.version}"
+        if made_by is not None and made_by["engines"]["dubbing"] != now:
+            raise UserInputError(
+                f"The clip was made by engine {made_by['engines']['dubbing']}; this studio has {now}.",
+                "Make a new clip from the same settings; it will differ a little.",
+            )
+
+    # -- making ------------------------------------------------------------------------------
+
+    def _made(
+        self, request: DubRequest, out: Path, poster: Path, curves: Path, parts: Path, tell: OnProgress
+    ) -> AnimationResult:
+        """Make the clip's file."""
+        from studio.engines.media.curves import write_curves
+
+        began = time.perf_counter()
+        tell(Progress(0.0, "Listening to the speech"))
+        spoken = self._listener.listen(request.speech)
+        heard = time.perf_counter()
+        try:
+            path = self._sources.path(request.clip)
+            length = min(spoken.sound.duration_seconds, request.seconds or LONGEST_SECONDS)
+            with self._frames(request, path, length) as frames:
+                rate = offered_rate(frames.frame_rate_hz, FRAME_RATES_HZ)
+                clip = self._studied(request, _at_rate(frames, frames.frame_rate_hz, rate), rate, tell)
+                notes = (*spoken.notes, *spoken.analysis.notes, *clip.notes, *frames.notes)
+            if len(clip) < 2:
+                raise UserInputError(f"{path.name} is a single picture: nothing moves in it.", _HINT)
+            performance = self._performed(request, spoken, clip)
+            missing = length - len(clip) / rate
+            if missing > _CUT_OFF_SECONDS:
+                notes = (*notes, f"The speech goes on for {missing:.1f} s after the video, and is cut there.")
+            written = time.perf_counter()
+            size, drawn = self._drawn(request, path, length, spoken, clip, performance, out, poster, parts, tell)
+            write_curves(performance, curves)
+        finally:
+            if request.sound is None:  # what the offline voice said lies in the clip now
+                spoken.path.unlink(missing_ok=True)
+        ended = time.perf_counter()
+        tell(Progress(1.0, "Done"))
+        seconds = {
+            "speech": heard - began, "looking": written - heard, "frames": ended - written, "total": ended - began
+        }  # fmt: skip
+        return AnimationResult(
+            out, curves, drawn, float(rate), *size, drawn / rate, {k: round(v, 3) for k, v in seconds.items()},
+            spoken.analysis.method, tuple(dict.fromkeys(notes)), speech=spoken.analysis,
+        )  # fmt: skip
+
+    @contextmanager
+    def _frames(self, request: DubRequest, path: Path, seconds: float) -> Iterator[FrameReader]:
+        from studio.engines.media.frames import read_frames
+
+        with read_frames(
+            path, longer_side=request.size or LARGEST_SIDE, max_seconds=LONGEST_SECONDS + 1,
+            start_seconds=request.start_seconds, seconds=seconds, most_per_second=float(FRAME_RATES_HZ[-1]),
+        ) as frames:  # fmt: skip
+            yield frames
+
+    def _studied(self, request: DubRequest, frames: Iterable[Image], rate: int, tell: OnProgress) -> DubbedClip:
+        def on_frame(count: int) -> None:
+            if count % _TELL_EVERY == 1:
+                tell(Progress(0.05, f"Following the face, {count / rate:.0f} s"))
+
+        with self._engines.lock:
+            return self._engines.dubber().study(frames, float(rate), face_index=request.face_index, on_frame=on_frame)
+
+    def _performed(self, request: DubRequest, spoken: Spoken, clip: DubbedClip) -> Performance:
+        seed = take_seed(request.seed, spoken.sha256, request.clip.sha256 or "")
+        with self._engines.speech_lock:
+            performance = self._engines.speech().perform(
+                spoken.sound, spoken.analysis, clip.mouth, frame_rate_hz=clip.frame_rate_hz, seed=seed
+            )
+        return mouth_only(performance)
+
+    def _drawn(
+        self,
+        request: DubRequest,
+        path: Path,
+        length: float,
+        spoken: Spoken,
+        clip: DubbedClip,
+        performance: Performance,
+        out: Path,
+        poster: Path,
+        parts: Path,
+        tell: OnProgress,
+    ) -> tuple[tuple[int, int], int]:
+        """Draw every frame into the encoder; return width and height, and how many there are."""
+        from studio.engines.media.pictures import thumbnail_jpeg
+        from studio.engines.media.video import PartsFolder, open_writer
+
+        rate, total = round(clip.frame_rate_hz), min(len(clip), len(performance))
+        recipe = self._recipe(request, spoken)
+        fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+        with self._frames(request, path, length) as frames:
+            source = iter(_at_rate(frames, frames.frame_rate_hz, rate))
+            cover = next(source)
+            size = (cover.shape[1], cover.shape[0])
+            if max(size) < SMALLEST_SIDE:
+                raise UserInputError(
+                    f"The video is {size[0]} x {size[1]} pixels large; {SMALLEST_SIDE} are the least.",
+                    "Use a larger video.",
+                )
+            with open_writer(
+                request.format, out, size, rate, sound_path=spoken.path, recipe=recipe,
+                parts=PartsFolder(parts, fingerprint),
+            ) as writer:  # fmt: skip
+                first = writer.frames  # more than 0 where an earlier process was interrupted
+                waiting = _from(cover, source, first)
+                start = shown = time.perf_counter()
+                index = first
+                for index, picture in enumerate(clip.redraw(waiting, performance, first), first):
+                    writer.write(picture)
+                    now, preview = time.perf_counter(), None
+                    if index == first or now - shown > PREVIEW_EVERY_SECONDS:
+                        preview, shown = picture, now
+                    if index == max(first, total // 3):
+                        poster.write_bytes(thumbnail_jpeg(picture, THUMBNAIL_PIXELS))
+                    done = index + 1 - first
+                    left = (now - start) / done * (total - index - 1) if done > 8 else None
+                    fraction = _LOOKING_SHARE + (_DRAWING_SHARE - _LOOKING_SHARE) * (index + 1) / total
+                    tell(Progress(fraction, f"Frame {index + 1} of {total}", left, preview))
+                if not poster.is_file():
+                    poster.write_bytes(thumbnail_jpeg(cover, THUMBNAIL_PIXELS))
+                tell(Progress(0.99, "Finishing the file"))
+        return size, total
+
+    def _recipe(self, request: DubRequest, spoken: Spoken) -> dict[str, Any]:
+        """Return the recipe that the file carries: sources by their bytes, never by path."""
+        dubber = self._engines.dubber()
+        engines = {"dubbing": f"{dubber.name} {dubber.version}", "speech": self._engines.speech_name()}
+        inputs = {"clip": request.clip.sha256 or ""}
+        if request.sound is not None:
+            inputs["sound"] = request.sound.sha256 or spoken.sha256
+        return new_recipe(
+            "clip", request.model_copy(update={"project_id": None}).model_dump(mode="json"), engines, inputs
+        )
+
+    def _keep(
+        self, request: DubRequest, result: AnimationResult, poster: Path, job_id: str | None, parent_id: str | None
+    ) -> Render:
+        """Put a finished clip into the library."""
+        from studio.engines.media.recipe import read_recipe
+        from studio.engines.media.speech_files import write_analysis
+
+        assert result.curves is not None  # `_made` always writes them
+        recipe = read_recipe(result.path) or {}
+        engine, version = str(recipe["engines"]["dubbing"]).split(" ", 1)
+        inputs = dict(recipe["inputs"])
+        with self._store.media.keeping():
+            put = self._store.media.put
+            inputs["curves"] = put(result.curves)
+            if result.speech is not None:
+                inputs["speech"] = put(write_analysis(result.speech, result.path.with_suffix(".speech.json")))
+            return self._store.renders.add(
+                NewRender(
+                    kind="clip",
+                    media_sha256=put(result.path),
+                    thumbnail_sha256=put(poster),
+                    recipe=recipe,
+                    engine=engine,
+                    engine_version=version,
+                    inputs=inputs,
+                    seconds=result.seconds["total"],
+                    title=_title(request),
+                    search_text=" ".join(filter(None, (request.transcript, request.text))),
+                    project_id=request.project_id,
+                    identity_id=request.identity_id,
+                    parent_id=parent_id,
+                    job_id=job_id,
+                    width=result.width,
+                    height=result.height,
+                    duration_seconds=result.duration_seconds,
+                ),
+            )
+
+
+def is_dubbed(recipe: Mapping[str, Any]) -> bool:
+    """Say whether a recipe is that of a video with new speech."""
+    return "dubbing" in (recipe.get("engines") or {})
+
+
+def _at_rate(frames: Iterable[Image], seen_hz: float, wanted_hz: float) -> Iterator[Image]:
+    """Yield frames at another rate: some twice, or not all of them."""
+    number = 0
+    for index, frame in enumerate(frames):
+        while (number + 0.5) / wanted_hz < (index + 1) / seen_hz:
+            yield frame
+            number += 1
+
+
+def _from(cover: Image, rest: Iterator[Image], first: int) -> Iterator[Image]:
+    """Yield frames from number `first` on; `cover` is number 0."""
+    if first == 0:
+        yield cover
+    for number, frame in enumerate(rest, 1):
+        if number >= first:
+            yield frame
+
+
+def _title(request: DubRequest) -> str:
+    """Return one line for the gallery: the first words that are said."""
+    return title_of_words(request.transcript or request.text or "") or "Video with new speech"
+
+
+def run(params: DubRequest, context: JobContext) -> Mapping[str, Any]:
+    """Make a queued clip; a job that was killed after its clip was kept does not make it twice."""
+    dubbing: Dubbing = context.service
+    kept = dubbing.made_by(context.job.id)
+    if kept:
+        return {"render_id": kept[0].id}
+    render, result = dubbing.dub(
+        params, job_id=context.job.id, on_progress=told(context), work_folder=context.work_folder
+    )
+    return {"render_id": render.id, "seconds": result.seconds, "hints": list(result.hints)}
+
+
+KIND = JobKind("dub", "Video with new speech", DubRequest, run, service="dubbing", icon="film")
