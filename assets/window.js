@@ -145,6 +145,94 @@
     link.remove();
   };
 
+  // The timeline of a performance: drags stay here, and are told of when they end; a moment is told of on its way,
+  // as often as frames can be drawn. Zoom and scroll outlive the drawing anew.
+  const TELL_MS = 90, STEP_SECONDS = 0.04;
+  window.studioTimeline = (root, trigger) => {
+    let zoom = 1, scrolled = 0, told = 0;
+    const line = () => root.querySelector(".timeline");
+    const fit = () => {
+      const inner = root.querySelector(".tl-inner"), scroll = root.querySelector(".tl-scroll");
+      if (!inner || inner.dataset.fit) return;
+      inner.dataset.fit = "1";
+      inner.style.width = `${100 * zoom}%`;
+      scroll.scrollLeft = scrolled;
+      scroll.addEventListener("scroll", () => { scrolled = scroll.scrollLeft; });
+    };
+    new MutationObserver(fit).observe(root, { childList: true, subtree: true });
+    fit();
+    const seconds = (x) => {
+      const box = root.querySelector(".tl-inner").getBoundingClientRect(), data = line().dataset;
+      const share = Math.min(Math.max((x - box.left) / box.width, 0), 1);
+      return Number(data.first) + share * Number(data.seconds);
+    };
+    const show = (item, at) => {
+      const data = line().dataset;
+      item.style.left = `${100 * (at - data.first) / data.seconds}%`;
+      root.querySelector(".tl-now").textContent = `${at.toFixed(2)} s`;
+    };
+    const follow = (down, item, moved, ended) => {
+      down.preventDefault();
+      const over = (event) => {
+        if (event.pointerId !== down.pointerId) return;
+        const at = seconds(event.clientX);
+        if (event.type === "pointermove") { show(item, at); moved?.(at); return; }
+        for (const kind of ["pointermove", "pointerup", "pointercancel"]) document.removeEventListener(kind, over, true);
+        if (event.type === "pointerup") ended(at);
+      };
+      for (const kind of ["pointermove", "pointerup", "pointercancel"]) document.addEventListener(kind, over, true);
+    };
+    const scrub = (at) => trigger("release", { act: "scrub", seconds: at });
+    root.addEventListener("pointerdown", (down) => {
+      if (down.button !== 0) return;
+      const edge = down.target.closest(".tl-edge");
+      if (edge) {
+        edge.focus();
+        const from = down.clientX;
+        follow(down, edge, null, (at) => {
+          if (Math.abs(at - edge.dataset.seconds) > 0.002 && from !== null)
+            trigger("release", { act: "boundary", index: Number(edge.dataset.index), seconds: at });
+        });
+        return;
+      }
+      if (!down.target.closest(".tl-inner")) return;
+      const head = root.querySelector(".tl-head");
+      root.querySelector(".tl-wave").focus({ preventScroll: true });
+      show(head, seconds(down.clientX));
+      follow(down, head, (at) => {
+        if (performance.now() - told < TELL_MS) return;
+        told = performance.now();
+        trigger("input", { act: "scrub", seconds: at });
+      }, scrub);
+    });
+    root.addEventListener("click", (event) => {
+      const by = Number(event.target.closest("[data-zoom]")?.dataset.zoom);
+      if (!by) return;
+      const scroll = root.querySelector(".tl-scroll"), inner = root.querySelector(".tl-inner");
+      const middle = (scroll.scrollLeft + scroll.clientWidth / 2) / inner.clientWidth;
+      zoom = Math.min(Math.max(zoom * by, 1), 32);
+      inner.style.width = `${100 * zoom}%`;
+      scroll.scrollLeft = scrolled = middle * inner.clientWidth - scroll.clientWidth / 2;
+    });
+    root.addEventListener("keydown", (event) => {
+      const way = { ArrowLeft: -1, ArrowRight: 1, PageUp: -25, PageDown: 25 }[event.key];
+      const edge = event.target.closest(".tl-edge"), wave = event.target.closest(".tl-wave");
+      const data = line()?.dataset;
+      if (!data || !(edge || wave)) return;
+      const last = Number(data.first) + Number(data.seconds);
+      let at = null;
+      if (way && edge) at = Number(edge.dataset.seconds) + way * 0.01;
+      else if (way) at = parseFloat(root.querySelector(".tl-now").textContent) + way * STEP_SECONDS;
+      else if (wave && event.key === "Home") at = 0;
+      else if (wave && event.key === "End") at = last;
+      if (at === null) return;
+      event.preventDefault();
+      at = Math.min(Math.max(at, 0), last);
+      if (edge) trigger("release", { act: "boundary", index: Number(edge.dataset.index), seconds: at });
+      else { show(root.querySelector(".tl-head"), at); scrub(at); }
+    });
+  };
+
   // A painting is told of when the hand rests: all of it is sent then.
   const REST_MS = 700;
   window.studioStrokes = (place, trigger) => {

@@ -170,6 +170,30 @@ def key(
 
 
 @commands.command()
+def sounds(
+    performance: Performance,
+    move: Annotated[
+        list[str] | None, typer.Option(help="NUMBER=SECOND: let that sound begin there; repeat.", show_default=False)
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the sounds that are said and when, by number, and move where they begin."""
+    from studio.services.clips.timeline import rows_of
+
+    with opened(data_dir) as studio:
+        kept = studio.performances.get(performance)
+        for number, second in assignments(move or (), "=", "--move").items():
+            if not number.isdecimal():
+                raise UserInputError(f"{number[:40]!r} is no number of a sound.", "Write --move 12=1.34 .")
+            studio.performances.move_boundary(kept.id, int(number), second)
+        rows = rows_of(studio.performances.timeline(kept.id))
+        said: Any = rows["phones"]
+        lines = [f"{i:5}  {label:4} {start:8.3f} {end:8.3f}" for i, (label, start, end) in enumerate(said)]
+        Output(as_json).result(rows, "\n".join(lines) or "Nothing is said.")
+
+
+@commands.command()
 def undo(performance: Performance, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Take the last change back."""
     with opened(data_dir) as studio:

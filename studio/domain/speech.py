@@ -8,8 +8,10 @@ from loudness.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from studio.errors import UserInputError
 
 PhoneMethod = Literal["synthesis", "aligned", "decoded", "phone_loop", "energy"]
 """How the phones were found, best first."""
@@ -83,3 +85,37 @@ def cover(phones: Iterable[Phone], duration_seconds: float) -> tuple[Phone, ...]
     if duration_seconds - at > 1e-6 or not out:
         add(SILENCE, at, duration_seconds)
     return tuple(out)
+
+
+SHORTEST_PHONE_SECONDS = 0.02
+_TOGETHER_SECONDS = 1e-3
+"""Borders of words and phones that are no further apart are one."""
+
+
+def with_boundary(analysis: SpeechAnalysis, index: int, seconds: float) -> SpeechAnalysis:
+    """Return an analysis in which one phone begins at another time, and the phone before it ends there.
+
+    A word that begins or ends at the border goes along; nothing else moves.
+
+    Args:
+        index: of the phone that begins at the border, 1..len(phones) - 1.
+        seconds: where it shall be; held so that both phones last SHORTEST_PHONE_SECONDS, or as long as they did.
+
+    Raises:
+        UserInputError: there is no such border, or the time is no number.
+    """
+    phones = analysis.phones
+    if not 1 <= index < len(phones):
+        raise UserInputError(f"There is no border {index}.", f"Borders lie between two sounds: 1 to {len(phones) - 1}.")
+    if not abs(seconds) < 1e9:  # also what is no number
+        raise UserInputError("A border needs a time in seconds.", "Write a number such as 1.25.")
+    before, after = phones[index - 1], phones[index]
+    at = min(max(seconds, before.start + min(SHORTEST_PHONE_SECONDS, before.end - before.start)),
+             after.end - min(SHORTEST_PHONE_SECONDS, after.end - after.start))  # fmt: skip
+
+    def moved(edge: float) -> float:
+        return at if abs(edge - after.start) < _TOGETHER_SECONDS else edge
+
+    borders = (replace(before, end=at), replace(after, start=at))
+    words = tuple(replace(w, start=moved(w.start), end=moved(w.end)) for w in analysis.words)
+    return replace(analysis, phones=(*phones[: index - 1], *borders, *phones[index + 1 :]), words=words)

@@ -19,6 +19,7 @@ EXPECTED = {
     "train", "runs list", "runs presets", "runs show", "runs stop", "runs continue", "runs checkpoints",
     "runs keep", "runs grid",
     "performance list", "performance new", "performance show", "performance layer", "performance key",
+    "performance sounds",
     "performance undo", "performance redo", "performance copy", "performance delete", "performance play",
     "performance export", "performance import",
     "adapter list", "adapter show", "adapter export", "adapter import", "adapter test-leak", "adapter merge",

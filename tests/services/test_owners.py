@@ -215,6 +215,8 @@ ASKED = {
     "performances.remove_key": lambda s, a: s(a.performance.id, "smile", 1.0),
     "performances.remove_emotion": lambda s, a: s(a.performance.id, "joy", 1.0),
     "performances.set_emotion": lambda s, a: s(a.performance.id, "joy", 1.0, 0.5),
+    "performances.timeline": lambda s, a: s(a.performance.id),
+    "performances.move_boundary": lambda s, a: s(a.performance.id, 1, 0.5),
     "performances.undo": lambda s, a: s(a.performance.id),
     "performances.redo": lambda s, a: s(a.performance.id),
     "performances.request": lambda s, a: s(a.performance.id, MediaSource.photo(a.photo.id)),

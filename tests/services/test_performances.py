@@ -240,3 +240,32 @@ def test_a_lost_sound_is_named(studio, portrait, speech) -> None:
     studio.store.media.get(kept.document.sound).unlink()
     with pytest.raises((NotFoundError, UnreadableMediaError), match="not here any more"):
         studio.performances.frame(kept.id, MediaSource.file(portrait), 0.1)
+
+
+def test_a_sound_begins_elsewhere_and_everything_along_time_is_told(studio, speech) -> None:
+    from studio.domain.speech import Phone, SpeechAnalysis, Word
+    from studio.services.clips.of_clip import keep_analysis
+    from studio.services.clips.timeline import rows_of
+
+    kept = studio.performances.create("Hello", sound=MediaSource.file(speech))
+    phones = (Phone("SIL", 0.0, 0.2), Phone("M", 0.2, 0.5), Phone("AA", 0.5, 1.0))
+    analysis = SpeechAnalysis(1.0, phones, (Word("ma", 0.2, 1.0),), "aligned")
+    said = keep_analysis(studio.store, analysis, studio.store.data_dir / "scratch")
+    studio.performances.set_layer(kept.id, "speech", {"analysis": said})
+    studio.performances.set_key(kept.id, "smile", 0.4, 0.6)
+    studio.performances.set_emotion(kept.id, "joy", 0.8, 0.5)
+    studio.performances.move_boundary(kept.id, 1, 0.35)
+    line = studio.performances.timeline(kept.id)
+    assert [round(p.start, 3) for p in line.analysis.phones] == [0.0, 0.35, 0.5]
+    assert line.analysis.words[0].start == pytest.approx(0.35)
+    assert max(line.peaks) == 1
+    assert [(m.what, m.seconds) for m in line.marks] == [("smile", 0.4), ("joy", 0.8)]
+    assert rows_of(line)["phones"][1] == ["M", 0.35, 0.5]
+    studio.performances.undo(kept.id)
+    assert studio.performances.timeline(kept.id).analysis.phones == phones
+    with pytest.raises(UserInputError, match="border"):
+        studio.performances.move_boundary(kept.id, 9, 0.3)
+    still = studio.performances.create("Still", seconds=2.0)
+    assert studio.performances.timeline(still.id).analysis is None
+    with pytest.raises(UserInputError, match="Nothing is said"):
+        studio.performances.move_boundary(still.id, 1, 0.3)

@@ -104,3 +104,62 @@ def test_a_clip_becomes_layers_and_a_clip_again(visit, server, portrait, speech,
     assert kept(server).document == made.document
     page.click("#layers-delete")
     v.toast("was deleted")
+
+
+@pytest.mark.parametrize(("viewport", "name"), [(DESKTOP, "desktop"), (PHONE, "phone")])
+def test_a_border_is_dragged_and_the_mouth_changes(visit, server, portrait, speech, viewport, name):
+    v = visit(viewport)
+    v.open("animate")
+    page = v.page
+    page.set_input_files("#animate-upload input[type=file]", str(portrait))
+    page.wait_for_selector("#animate-people [data-id=chosen]")
+    page.set_input_files("#animate-sound input[type=file]", str(speech))
+    page.wait_for_selector("#animate-sound audio", state="attached")
+    page.click("#animate-performance button.label-wrap")
+    page.click("#layers-keep-form")
+    page.wait_for_selector("#layers-timeline .tl-phones span")
+    edges = page.locator("#layers-timeline .tl-edge")
+    assert edges.count() >= 3
+    # a moment inside the second sound that is said, drawn
+    edge = edges.nth(2)
+    edge.scroll_into_view_if_needed()
+    index, before = int(edge.get_attribute("data-index")), float(edge.get_attribute("data-seconds"))
+    box, inner = edge.bounding_box(), page.locator("#layers-timeline .tl-inner").bounding_box()
+    wave = page.locator("#layers-timeline .tl-wave").bounding_box()
+    x = box["x"] + box["width"] / 2
+    page.mouse.click(x - 3, wave["y"] + 20)
+    page.wait_for_selector("#layers-frame img")
+    first = page.get_attribute("#layers-frame img", "src")
+    at = float(page.inner_text("#layers-timeline .tl-now").split()[0])
+    assert abs(at - before) < 0.2
+    shoot(v, f"timeline-{name}")
+    # the border goes to the left, over the moment
+    edge = page.locator(f"#layers-timeline .tl-edge[data-index='{index}']")
+    box = edge.bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2 - 0.04 * inner["width"], y, steps=4)
+    page.mouse.up()
+    page.wait_for_function(
+        "([i, was]) => Math.abs(document.querySelector(`#layers-timeline .tl-edge[data-index='${i}']`)"
+        ".dataset.seconds - was) > 0.001",
+        arg=[index, before],
+    )
+    page.wait_for_function("was => document.querySelector('#layers-frame img').src !== was", arg=first)
+    page.wait_for_selector("#layers-undo:has-text('from')")
+    # by keys, too; and back
+    edge = page.locator(f"#layers-timeline .tl-edge[data-index='{index}']")
+    moved = float(edge.get_attribute("data-seconds"))
+    edge.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "([i, was]) => document.querySelector(`#layers-timeline .tl-edge[data-index='${i}']`).dataset.seconds > was",
+        arg=[index, moved + 0.005],
+    )
+    page.click("#layers-undo")
+    page.click("#layers-timeline [data-zoom='2']")
+    page.wait_for_function(
+        "document.querySelector('#layers-timeline .tl-inner').clientWidth > "
+        "1.9 * document.querySelector('#layers-timeline .tl-scroll').clientWidth"
+    )

@@ -136,7 +136,7 @@ def composed_motion(
 
                 return read_curves(sources.path(MediaSource.media(layer.curves)))
             if isinstance(layer, SpeechLayer):
-                sound, analysis = _heard(layer, engines, sources)
+                sound, analysis = heard(layer, engines, sources)
                 amounts, emotions = Amounts(**layer.amounts), tuple(layer.emotions.items())
                 seed = take_seed(layer.seed, layer.sound, prepared.sha256)
             else:
@@ -166,7 +166,7 @@ def _matter(layer: Layer) -> Mapping[str, object]:
     return {name: value for name, value in layer.model_dump(mode="json").items() if name in fields}
 
 
-def _heard(layer: SpeechLayer, engines: Engines, sources: Sources) -> tuple[Sound, SpeechAnalysis]:
+def heard(layer: SpeechLayer, engines: Engines, sources: Sources) -> tuple[Sound, SpeechAnalysis]:
     """Return a layer's sound, and what it says."""
     from studio.engines.media.sound import read_sound
     from studio.engines.media.speech_files import read_analysis

@@ -26,11 +26,14 @@ from studio.domain.performance_document import (
     document_of,
 )
 from studio.domain.render import title_of_words
-from studio.engines.base import Image
+from studio.domain.speech import SpeechAnalysis, with_boundary
+from studio.engines.base import Image, Sound
 from studio.errors import UnreadableMediaError, UserInputError
 from studio.services.clips.animation import Animation, checked_request
+from studio.services.clips.composed import heard
 from studio.services.clips.of_clip import changed_amounts, keep_analysis, layers_of_clip, speech_layer
 from studio.services.clips.request import AnimationRequest
+from studio.services.clips.timeline import Timeline, speaking_layer, timeline_of
 from studio.services.portraits.prepared import Portraits
 from studio.services.sources import MediaSource, Sources
 
@@ -265,6 +268,43 @@ class Performances:
         kept = self.get(performance)
         changed = kept.document.without_emotion(emotion, seconds)
         return self._changed(kept, changed, f"{emotion} at {seconds:g} s removed")
+
+    def timeline(self, performance: str) -> Timeline:
+        """Return what lies along a performance: loudness, words and sounds of its first speech, keys and emotions.
+
+        Raises:
+            NotFoundError: no such performance, or its sound is gone.
+        """
+        document = self.get(performance).document
+        layer = speaking_layer(document)
+        return timeline_of(document, layer, None if layer is None else self._heard(layer))
+
+    def move_boundary(
+        self, performance: str, index: int, seconds: float, *, layer: str | None = None
+    ) -> KeptPerformance:
+        """Let one sound of a speech begin at another time; the one before it ends there.
+
+        Args:
+            index: of the sound, as `timeline` has it.
+            seconds: of the performance; held between its neighbors.
+            layer: that speaks; None takes the first.
+
+        Raises:
+            UserInputError: no speech, or no such border.
+        """
+        kept = self.get(performance)
+        one = speaking_layer(kept.document, layer)
+        if one is None:
+            raise UserInputError("Nothing is said in this performance.", "Begin one from a sound or a text.")
+        analysis = with_boundary(self._heard(one)[1], index, seconds - one.at_seconds)
+        with self._store.media.keeping():
+            said = keep_analysis(self._store, analysis, self._scratch)
+            at = analysis.phones[index].start + one.at_seconds
+            changed = kept.document.with_layer(one.id, {"analysis": said})
+            return self._changed(kept, changed, f"{analysis.phones[index].label} from {at:.2f} s")
+
+    def _heard(self, layer: SpeechLayer) -> tuple[Sound, SpeechAnalysis]:
+        return heard(layer, self._portraits.engines, self._sources)
 
     def undo(self, performance: str) -> KeptPerformance:
         """Take the last change back.

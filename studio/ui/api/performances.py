@@ -10,13 +10,14 @@ from typing import Any, Literal
 from studio.domain.job import Job
 from studio.domain.performance_document import KeptPerformance
 from studio.errors import UserInputError
+from studio.services.clips.timeline import rows_of
 from studio.services.sources import MediaSource
 from studio.ui.window import Window
 
 Json = dict[str, Any]
 Act = Literal[
-    "set_layer", "add_layer", "remove_layer", "set_key", "remove_key", "set_emotion", "remove_emotion", "undo", "redo",
-    "copy", "rename", "delete",
+    "set_layer", "add_layer", "remove_layer", "set_key", "remove_key", "set_emotion", "remove_emotion",
+    "move_boundary", "undo", "redo", "copy", "rename", "delete",
 ]  # fmt: skip
 
 
@@ -47,6 +48,10 @@ class PerformanceApi:
     def show_performance(self, performance: str) -> dict[str, Any]:
         """Return one performance, by id or name: its document, and what can be taken or brought back."""
         return row(self.studio.performances.get(performance))
+
+    def performance_timeline(self, performance: str) -> dict[str, Any]:
+        """Return words and sounds of a performance as [text, start, end], and keys and emotions, in seconds."""
+        return dict(rows_of(self.studio.performances.timeline(performance)))
 
     def create_performance(
         self,
@@ -138,6 +143,6 @@ def row(kept: KeptPerformance) -> Json:
 
 
 NAMES: tuple[str, ...] = (
-    "list_performances", "show_performance", "create_performance", "edit_performance", "performance_frame",
-    "play_performance", "export_performance", "import_performance",
+    "list_performances", "show_performance", "performance_timeline", "create_performance", "edit_performance",
+    "performance_frame", "play_performance", "export_performance", "import_performance",
 )  # fmt: skip

@@ -27,6 +27,7 @@ from studio.domain.performance_document import (
 from studio.errors import NotFoundError, UserInputError
 from studio.outside import NoSuchContent, json_of
 from studio.services.clips.request import AnimationRequest
+from studio.ui.clips import timeline
 from studio.ui.guard import say
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen
@@ -126,6 +127,7 @@ class LayersFold:
                 0.5, label="Value", info="As on its slider.", step=0.05, min_width=90, elem_id="layers-value"
             )
         self.set = gr.Button("Set the key", size="sm", elem_id="layers-set")
+        self.score = timeline.component("layers-timeline")
         self.scrub = gr.Slider(
             0, 1, 0, step=0.04, label="Look at a moment (s)", info="Draws that frame on the chosen portrait.",
             elem_id="layers-scrub", elem_classes=["control"],
@@ -141,7 +143,7 @@ class LayersFold:
         """What shows a performance."""
         return [
             self.chosen, self.editor, self.undo, self.redo, self.layer, self.values, self.on, self.amount,
-            self.regions, self.blend, self.keys, self.scrub, self.file, self.frame,
+            self.regions, self.blend, self.keys, self.scrub, self.score, self.file, self.frame,
         ]  # fmt: skip
 
     def wire(
@@ -196,9 +198,14 @@ class LayersFold:
         listen(self.add.click, self._add, [self.chosen, self.kind, expression], self.parts, **quiet)
         listen(self.set.click, self._set_key, [*here, self.control, self.seconds, self.value], self.parts, **quiet)
         listen(self.keys.click, self._click_key, here, self.parts, **quiet)
+        moment = [self.chosen, choice, self.scrub]
+        looking: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1, "trigger_mode": "always_last"}
+        listen(self.score.input, self._scrub, moment, [self.scrub, self.seconds, self.frame], **quiet, **looking)
         listen(
-            self.scrub.release, self._look, [self.chosen, choice, self.scrub], self.frame,
-            show_progress_on=self.frame, concurrency_id="draw", concurrency_limit=1, trigger_mode="always_last",
+            self.score.release, self._drag, [*here, choice, self.scrub], [*self.parts, self.seconds], **quiet, **looking
+        )
+        listen(
+            self.scrub.release, self._look, moment, self.frame, show_progress_on=self.frame, **looking,
         )  # fmt: skip
 
     # -- what is shown -----------------------------------------------------------
@@ -235,8 +242,8 @@ class LayersFold:
     def _choices(self) -> list[tuple[str, str]]:
         return [(NONE, ""), *((k.name, k.id) for k in self.service.list())]
 
-    def _show(self, id: str, layer: str | None = None) -> Updates:
-        """Return the updates of `parts`: a performance with one of its layers."""
+    def _show(self, id: str, layer: str | None = None, at_seconds: float = 0.0) -> Updates:
+        """Return the updates of `parts`: a performance with one of its layers, and the moment that is looked at."""
         if not id:
             return {self.chosen: gr.Dropdown(choices=self._choices(), value=""), self.editor: gr.Column(visible=False)}
         kept = self.service.get(id)
@@ -251,7 +258,8 @@ class LayersFold:
             self.layer: gr.Radio(choices=[(_line(x), x.id) for x in ordered], value=one.id if one else None),
             self.values: "" if one is None else f'<p class="fine">{escape(_held(one))}</p>',
             self.keys: _keys(document),
-            self.scrub: gr.Slider(maximum=max(0.04, round(document.duration_seconds - 0.04, 2))),
+            self.scrub: gr.Slider(value=at_seconds, maximum=max(0.04, round(document.duration_seconds - 0.04, 2))),
+            self.score: timeline.drawn(self.service.timeline(id), at_seconds),
             self.file: gr.File(visible=False),
         }
         if one is not None:
@@ -322,6 +330,24 @@ class LayersFold:
             self.service.remove_key(self._id(id), str(control), float(seconds), layer=str(of))
         return self._show(id, layer)
 
+    def _drag(self, id: str, layer: str | None, choice: Choice | None, seconds: float, event: gr.EventData) -> Updates:
+        """Move a border between two sounds, and draw the moment again; or go to another moment."""
+        said = event._data or {}
+        if said.get("act") == "boundary":
+            index, to = _whole(said.get("index")), _number(said.get("seconds"))
+            self.service.move_boundary(self._id(id), index, to)
+            seconds = float(seconds or 0)
+        else:
+            seconds = round(_number(said.get("seconds")), 2)
+        frame = {self.frame: self._look(id, choice, seconds)} if choice else {}
+        return {**self._show(id, layer, seconds), self.seconds: seconds, **frame}
+
+    def _scrub(self, id: str, choice: Choice | None, seconds: float, event: gr.EventData) -> Updates:
+        """Draw the moment that is dragged over; a key that is set next is set there."""
+        seconds = round(_number((event._data or {}).get("seconds")), 2)
+        frame = {self.frame: self._look(id, choice, seconds)} if choice else {}
+        return {self.scrub: seconds, self.seconds: seconds, **frame}
+
     def _look(self, id: str, choice: Choice | None, seconds: float) -> gr.Image:
         if not choice:
             raise UserInputError("There is no portrait yet.", "Choose one of your people's photos, or drop a picture.")
@@ -339,6 +365,20 @@ class LayersFold:
         if not layer:
             raise UserInputError("No layer is chosen.", "Choose one of the list, or add one.")
         return layer
+
+
+def _number(said: Any) -> float:
+    """Return a number that the page has told; it may tell anything."""
+    if isinstance(said, bool) or not isinstance(said, int | float) or not abs(said) < 1e9:
+        raise UserInputError("This moment is no number.", "Drag again.")
+    return float(said)
+
+
+def _whole(said: Any) -> int:
+    number = _number(said)
+    if number != int(number):
+        raise UserInputError("There is no such border.", "Drag again.")
+    return int(number)
 
 
 def _step(word: str, title: str | None) -> str:
