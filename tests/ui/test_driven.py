@@ -38,7 +38,7 @@ def test_a_video_moves_a_portrait_and_survives_a_refresh(visit, portrait, driver
     page.click("#animate-make")
     page.wait_for_selector("#animate-progress .notice.good")
     page.wait_for_selector("#animate-video video")
-    page.wait_for_function("document.querySelector('#animate-video video').duration > 0.7")
+    page.wait_for_function("document.querySelector('#animate-video video')?.duration > 0.7")
 
 
 def test_what_is_no_video_of_a_face_is_refused_in_words(visit, portrait, tmp_path):
@@ -77,7 +77,7 @@ def test_a_video_says_something_else_and_its_clip_says_more(visit, driver, speec
     page.wait_for_selector("#animate-sound audio", state="attached")
     page.click("#animate-dub-make")
     page.wait_for_selector("#animate-progress .notice.good")
-    page.wait_for_function("document.querySelector('#animate-video video').duration > 0.7")
+    page.wait_for_function("document.querySelector('#animate-video video')?.duration > 0.7")
 
     # the Library hands the clip back, and knows how it was made
     v.tab("library")

@@ -98,7 +98,7 @@ def test_a_clip_becomes_layers_and_a_clip_again(visit, server, portrait, speech,
     page.wait_for_selector("#layers-keys td:has-text('Smile')")
     page.click("#animate-make")
     page.wait_for_selector("#animate-progress .notice.good")
-    page.wait_for_function("document.querySelector('#animate-video video').duration > 1.8")
+    page.wait_for_function("document.querySelector('#animate-video video')?.duration > 1.8")
     page.click("#layers-keep-clip")
     v.toast("Kept as")
     assert kept(server).document == made.document
@@ -124,10 +124,9 @@ def test_a_border_is_dragged_and_the_mouth_changes(visit, server, portrait, spee
     edge = edges.nth(2)
     edge.scroll_into_view_if_needed()
     index, before = int(edge.get_attribute("data-index")), float(edge.get_attribute("data-seconds"))
-    box, inner = edge.bounding_box(), page.locator("#layers-timeline .tl-inner").bounding_box()
-    wave = page.locator("#layers-timeline .tl-wave").bounding_box()
-    x = box["x"] + box["width"] / 2
-    page.mouse.click(x - 3, wave["y"] + 20)
+    inner, wave = (page.locator(f"#layers-timeline {part}") for part in (".tl-inner", ".tl-wave"))
+    x = edge.bounding_box()["x"] + 7 - inner.bounding_box()["x"]
+    wave.click(position={"x": max(x - 3, 1), "y": 20})
     page.wait_for_selector("#layers-frame img")
     first = page.get_attribute("#layers-frame img", "src")
     at = float(page.inner_text("#layers-timeline .tl-now").split()[0])
@@ -135,11 +134,11 @@ def test_a_border_is_dragged_and_the_mouth_changes(visit, server, portrait, spee
     shoot(v, f"timeline-{name}")
     # the border goes to the left, over the moment
     edge = page.locator(f"#layers-timeline .tl-edge[data-index='{index}']")
-    box = edge.bounding_box()
+    edge.hover()  # scrolls it into sight
+    box, width = edge.bounding_box(), inner.bounding_box()["width"]
     y = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + box["width"] / 2, y)
     page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] / 2 - 0.04 * inner["width"], y, steps=4)
+    page.mouse.move(box["x"] + box["width"] / 2 - 0.04 * width, y, steps=4)
     page.mouse.up()
     page.wait_for_function(
         "([i, was]) => Math.abs(document.querySelector(`#layers-timeline .tl-edge[data-index='${i}']`)"

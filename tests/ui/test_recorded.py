@@ -38,7 +38,7 @@ def test_a_recording_moves_a_portrait_and_survives_a_refresh(visit, portrait, tm
     page.click("#animate-make")
     page.wait_for_selector("#animate-progress .notice.good")
     page.wait_for_selector("#animate-video video")
-    page.wait_for_function("document.querySelector('#animate-video video').duration > 1.4")
+    page.wait_for_function("document.querySelector('#animate-video video')?.duration > 1.4")
     shoot(v, "recorded-phone")
 
 
