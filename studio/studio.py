@@ -49,6 +49,7 @@ from studio.services.portraits.expressions import Expressions
 from studio.services.portraits.head_models import HeadModels
 from studio.services.portraits.prepared import Portraits
 from studio.services.portraits.presets import Presets
+from studio.services.portraits.templates import Templates
 from studio.services.projects import Projects
 from studio.services.provenance import Provenance
 from studio.services.sample import Sample, sample_portrait
@@ -117,6 +118,7 @@ class OwnerServices:
         self.generation = Generation(store, engines, queue, sources, self.bases, self.likeness)
         self.provenance = provenance = Provenance(store, studio.keys)
         self.expressions = Expressions(store, sources, portraits, provenance)
+        self.templates = Templates(sources, portraits, self.expressions)
         self.head_models = HeadModels(store, sources, portraits, scratch)
         self.animation = Animation(store, sources, portraits, provenance, queue, scratch, studio.layer_motions)
         self.performances = Performances(store, sources, portraits, self.animation, scratch)

@@ -36,6 +36,8 @@ from studio.domain.clip_format import CURVE_FORMATS, choice, clip_format_of
 from studio.domain.expression import ExpressionEdit
 from studio.domain.model_format import MODEL_FORMATS
 from studio.domain.speech_format import SPEECH_FORMATS
+from studio.domain.template import Copying
+from studio.errors import UserInputError
 
 if TYPE_CHECKING:
     from studio.services.clips.animation import AnimationRequest
@@ -45,6 +47,10 @@ commands = typer.Typer(**OPTIONS)
 
 Values = Annotated[list[str] | None, typer.Option("--set", help="control=value; repeat. `studio controls` lists them.")]
 StartPreset = Annotated[str | None, typer.Option(help="Start from an expression preset.", show_default=False)]
+Like = Annotated[
+    str | None,
+    typer.Option(help="Take over the expression of another picture, or of a photo by its id.", show_default=False),
+]
 Neutralise = Annotated[bool, typer.Option("--neutralise", help="Start from a neutral face.")]
 _CURVES = choice([f.suffix for f in CURVE_FORMATS.values()])
 _TIMING = choice([f.suffix for f in SPEECH_FORMATS.values()])
@@ -58,6 +64,19 @@ def edit(
     values: Values = None,
     preset: StartPreset = None,
     neutralise: Neutralise = False,
+    like: Like = None,
+    like_face: Annotated[
+        int | None, typer.Option(min=1, help="Which face of --like; 1 is the largest.", show_default=False)
+    ] = None,
+    like_neutral: Annotated[
+        str | None, typer.Option(help="Picture of the person in --like at rest.", show_default=False)
+    ] = None,
+    like_amount: Annotated[float, typer.Option(help="How much of it, 0 to 1.5.")] = 1.0,
+    like_exactly: Annotated[
+        bool, typer.Option("--like-exactly", help="Take back first what the photo shows itself.")
+    ] = False,
+    like_head: Annotated[bool, typer.Option("--like-head", help="Turn the head as well.")] = False,
+    like_gaze: Annotated[bool, typer.Option("--like-gaze", help="Look where it looks as well.")] = False,
     face: Face = None,
     size: Size = None,
     data_dir: DataDir = None,
@@ -68,13 +87,35 @@ def edit(
         wanted = _edit(studio, preset, values or (), neutralise)
         start = time.perf_counter()
         source, index = picture_of(studio, photo), None if face is None else face - 1
-        picture = studio.expressions.edit_file(source, wanted, out, face_index=index, size=size)
+        notes: tuple[str, ...] = ()
+        if like is None:
+            picture = studio.expressions.edit_file(source, wanted, out, face_index=index, size=size)
+        else:
+            if preset or neutralise:
+                other = "--preset" if preset else "--neutralise"
+                raise UserInputError(
+                    f"--like says where the expression starts, and so does {other}.",
+                    "Give one of them; --like-exactly starts from a neutral face.",
+                )
+            how = Copying(like_amount, like_exactly, like_head, like_gaze)
+            at_rest = None if like_neutral is None else picture_of(studio, like_neutral)
+            template = studio.templates.read(
+                picture_of(studio, like), face_index=None if like_face is None else like_face - 1, neutral=at_rest
+            )
+            handle = studio.expressions.open(source, face_index=index, size=size)
+            copy = studio.templates.copy(handle, template, how)
+            notes = (*template.notes, *copy.notes)
+            wanted = ExpressionEdit({**copy.edit.values, **wanted.values}, copy.edit.neutralise)
+            origin = studio.templates.copied_from(template, how)
+            picture = studio.expressions.edit_opened(handle, wanted, out, copied=origin)
+        hints = (*notes, *picture.hints)
         height, width = picture.image.shape[:2]
         body = {
-            "path": out.absolute(), "width": width, "height": height, "hints": picture.hints,
+            "path": out.absolute(), "width": width, "height": height, "hints": hints,
             "seconds": (seconds := round(time.perf_counter() - start, 3)), "render_id": picture.render_id,
+            "values": wanted.values, "neutralise": wanted.neutralise,
         }  # fmt: skip
-        lines = [f"{out}  {width}x{height}  {seconds} s", *(f"note: {h}" for h in picture.hints)]
+        lines = [f"{out}  {width}x{height}  {seconds} s", *(f"note: {h}" for h in hints)]
         Output(as_json).result(body, "\n".join(lines))
 
 

@@ -64,8 +64,8 @@ themselves."""
 _SOFT_LIMIT = 0.8
 """Share of the head's limit from which turns are eased, so that no turn ends at a wall."""
 
-_LOOKS = [i for n, i in INDEX.items() if n.startswith("eyeLook")]
-_LIDS = [i for n, i in INDEX.items() if n.startswith(("eyeBlink", "eyeSquint", "eyeWide"))]
+LOOK_INDEX = [i for n, i in INDEX.items() if n.startswith("eyeLook")]
+LID_INDEX = [i for n, i in INDEX.items() if n.startswith(("eyeBlink", "eyeSquint", "eyeWide"))]
 _CLOSE = INDEX["mouthClose"]
 _JAW = INDEX["jawOpen"]
 
@@ -244,27 +244,46 @@ def _driven_shot(raw: TrackedFace, mouth: MouthResponse, at_frame: int | None) -
     neutral = neutral_of(beginning if beginning.found.any() else shot, None) if at_frame is None else None
     neutral = neutral or neutral_of(shot, at_frame)
     presence = _presence(raw.found, raw.frame_rate_hz)[:, None]
-    change = shot.weights - neutral.weights
-    own = np.asarray(mouth.own, np.float64)
-    offsets = change * _gains(change, own, neutral.weights) * _AMPLITUDE
-    offsets[:, _LIDS] = 0.0
-    moved = shot.gaze - neutral.gaze
-    _add_lids(offsets, shot.lids, neutral.lids, _SHUT + _SHUT_LOWERED * _ramp(-moved[:, 1], 0.1, 0.6))
-    _add_looks(offsets, moved)
     closed = _closed_level(raw)
-    apart = np.maximum(shot.lip_gap_mm - closed, 0.0)
-    face = np.clip(own + offsets, 0.0, 1.0)
-    matched = _as_far_apart(face, apart, mouth) - own
-    offsets[:, MOUTH_INDEX] = matched[:, MOUTH_INDEX]
+    offsets, head = carried(shot, neutral, mouth, closed)
     seal = 1 - _ramp(np.maximum(raw.lip_gap_mm - closed, 0.0), *_SEALED_MM)
-    head = (shot.head_degrees - neutral.head_degrees) / np.where(shot.head_degrees > neutral.head_degrees, *_READ)
-    for axis, name in enumerate(("yaw", "pitch", "roll")):
-        head[:, axis] = _softly(head[:, axis], LIMIT_DEGREES[name])
     return {
         "weights": offsets * presence,
         "head_degrees": head * presence,
         "lip_seal": np.where(raw.found, seal, 0.0) * presence[:, 0],
     }
+
+
+def carried(
+    face: TrackedFace, neutral: NeutralFace, mouth: MouthResponse, closed_mm: float, *, amplified: float = 1.0
+) -> tuple[Array, Array]:
+    """Return what a portrait takes of each frame, relative to a face at rest.
+
+    Args:
+        face: the driver.
+        neutral: the face at rest.
+        mouth: of the portrait, `own` being the face that the offsets are added to.
+        closed_mm: gap at which closed lips are seen; below 0 keeps the portrait's lips further apart.
+        amplified: 0..1, how much is given back of what following a face from frame to frame takes away.
+
+    Returns:
+        Offsets to the portrait's own weights (T, 52), and turns of its head in degrees (T, 3).
+    """
+    change = face.weights - neutral.weights
+    own = np.asarray(mouth.own, np.float64)
+    offsets = change * _gains(change, own, neutral.weights) * (1 + amplified * (_AMPLITUDE - 1))
+    offsets[:, LID_INDEX] = 0.0
+    moved = face.gaze - neutral.gaze
+    _add_lids(offsets, face.lids, neutral.lids, _SHUT + _SHUT_LOWERED * _ramp(-moved[:, 1], 0.1, 0.6))
+    _add_looks(offsets, moved)
+    apart = np.maximum(face.lip_gap_mm - closed_mm, 0.0)
+    whole = np.clip(own + offsets, 0.0, 1.0)
+    matched = _as_far_apart(whole, apart, mouth) - own
+    offsets[:, MOUTH_INDEX] = matched[:, MOUTH_INDEX]
+    head = (face.head_degrees - neutral.head_degrees) / np.where(face.head_degrees > neutral.head_degrees, *_READ)
+    for axis, name in enumerate(("yaw", "pitch", "roll")):
+        head[:, axis] = _softly(head[:, axis], LIMIT_DEGREES[name])
+    return offsets, head
 
 
 def _gains(change: Array, own: Array, neutral: Array) -> Array:

@@ -8,7 +8,7 @@ ExpressionEdit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from typing import Any
@@ -42,6 +42,7 @@ class Look:
         share: the preset's values at strength 1.
         strength: of the preset, 0..STRONGEST.
         neutralise: start from a neutral face; `by_preset` when the preset asked for it and not the person.
+        like: the picture that the person's own values were copied from, as whoever copied them names it.
     """
 
     own: Mapping[str, float] = field(default_factory=dict)
@@ -50,6 +51,7 @@ class Look:
     strength: float = 1.0
     neutralise: bool = False
     by_preset: bool = False
+    like: Mapping[str, str | float | None] = field(default_factory=dict)
 
     def saved(self) -> dict[str, Any]:
         """Return the look as JSON values."""
@@ -64,11 +66,13 @@ class Look:
         """
         try:
             own, share = ({str(n): float(v) for n, v in saved[part].items()} for part in ("own", "share"))
+            like = {str(n): v for n, v in saved.get("like", {}).items()}  # looks of earlier releases have none
             look = cls(
                 own, str(saved["preset"]), share, float(saved["strength"]),
-                bool(saved["neutralise"]), bool(saved["by_preset"]),
+                bool(saved["neutralise"]), bool(saved["by_preset"]), like,
             )  # fmt: skip
             known = all(n in CONTROL and isfinite(v) for part in (own, share) for n, v in part.items())
+            known = known and all(v is None or isinstance(v, str | int | float) for v in like.values())
         except (AttributeError, KeyError, TypeError, ValueError) as exc:
             raise UserInputError("That is no look of this studio.", "Move the sliders anew.") from exc
         if not known or not 0 <= look.strength <= STRONGEST:
@@ -102,11 +106,23 @@ class Look:
             strength=min(max(strength, 0.0), STRONGEST),
             neutralise=by_hand or edit.neutralise,
             by_preset=edit.neutralise and not by_hand,
+            like=self.like if keep_own else {},
         )
+
+    def copying(self, edit: ExpressionEdit, like: Mapping[str, str | float | None], parts: Collection[str]) -> Look:
+        """Return the look with the values of another picture in place of the person's own and of a preset.
+
+        Args:
+            edit: the values.
+            like: see `like`.
+            parts: controls that are not the picture's to set; they stay as they are.
+        """
+        kept = {n: v for n, v in self.values.items() if n in parts}
+        return Look(own=_told({**kept, **edit.values}), neutralise=edit.neutralise, like=like)
 
     def bare(self) -> Look:
         """Return the look without its preset."""
-        return Look(own=self.own, neutralise=self.neutralise and not self.by_preset)
+        return Look(own=self.own, neutralise=self.neutralise and not self.by_preset, like=self.like)
 
     def at(self, strength: float) -> Look:
         """Return the look with its preset stronger or weaker."""

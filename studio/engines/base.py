@@ -112,6 +112,15 @@ class FaceTracker(Protocol):
         """
         ...
 
+    def read(self, landmarks: NDArray[np.float32], neutral: NDArray[np.float32] | None = None) -> TrackedFace:
+        """Return what one picture shows, as a clip of one frame.
+
+        Args:
+            landmarks: of its face.  # (478, 3)
+            neutral: landmarks of the same person at rest; there are two rows then, and this is the first.
+        """
+        ...
+
 
 class DubbedClip(Protocol):
     """A clip whose face was followed, so that its mouth can say something else.

@@ -260,6 +260,9 @@ class Identities:
         consents = int(value("SELECT count(*) FROM consents WHERE identity_id = ?", [id]))
         performances = int(value("SELECT count(*) FROM performances WHERE identity_id = ?", [id]))
         intakes = self._curation.touching(id)
+        # A template gave its motion to another face: the picture made with it stays, the person's own goes.
+        gone = f"DELETE FROM render_inputs WHERE owner = :owner AND role IN ({_MOTION_ONLY}) AND sha256 IN ({_OWN})"
+        self._database.execute(gone, {"owner": self._owner, "id": id})
         tables = {
             "intakes": intakes, "renders": renders, "photos": photos, "adapters": adapters, "runs": runs, "jobs": jobs,
         }  # fmt: skip
@@ -301,7 +304,7 @@ class Identities:
             SELECT id FROM renders WHERE owner = :owner AND (identity_id = :id
                 OR photo_id IN (SELECT id FROM photos WHERE identity_id = :id)
                 OR (identity_id IS NULL AND id IN (
-                    SELECT render_id FROM render_inputs WHERE owner = :owner
+                    SELECT render_id FROM render_inputs WHERE owner = :owner AND role NOT IN ({_MOTION_ONLY})
                         AND (sha256 IN ({_OWN}) OR sha256 IN ({_LEARNED})))))
             ORDER BY id"""
         return [r[0] for r in self._database.rows(sql, {"owner": self._owner, "id": id})]
@@ -346,6 +349,9 @@ _OWN = """
     SELECT sha256 FROM photos a WHERE a.identity_id = :id AND NOT EXISTS (
         SELECT 1 FROM photos b WHERE b.owner = a.owner AND b.sha256 = a.sha256 AND b.identity_id <> :id)"""
 """Hashes of pictures that show this person and belong to nobody else (a group photo may)."""
+
+_MOTION_ONLY = "'template', 'template neutral'"
+"""Roles of inputs whose looks are not in what was made from them."""
 
 _LEARNED = """
     SELECT a.media_sha256 FROM adapters a JOIN adapter_people l ON l.adapter_id = a.id

@@ -32,6 +32,7 @@ from studio.services.pictures.generation import Generation
 from studio.services.portraits.expressions import Expressions
 from studio.services.portraits.head_models import HeadModels
 from studio.services.portraits.presets import Presets
+from studio.services.portraits.templates import Templates
 from studio.services.projects import Projects
 from studio.services.provenance import Provenance
 from studio.services.training.history import RunHistory
@@ -64,6 +65,7 @@ class OpenStudio(Protocol):
     adapter_exchange: AdapterExchange
     generation: Generation
     expressions: Expressions
+    templates: Templates
     head_models: HeadModels
     animation: Animation
     performances: Performances

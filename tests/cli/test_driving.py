@@ -70,3 +70,17 @@ def test_a_video_gets_new_speech(driver, tmp_path) -> None:
                     data_dir=tmp_path / "data")  # fmt: skip
     assert again.code == 3
     assert "nobody" in again.err
+
+
+def test_the_expression_of_another_picture(run, astronaut, tmp_path) -> None:
+    raised = tmp_path / "raised.png"
+    assert run("edit", astronaut, "--face", 1, "--size", 384, "--set", "eyebrow=1", "--out", raised).code == 0
+    like = ("edit", astronaut, "--face", 1, "--size", 256, "--out", tmp_path / "like.png", "--like", raised)
+    ran = run(*like, "--like-neutral", astronaut, "--set", "headYaw=6", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["values"]["browInnerUp"] > 0.25
+    assert ran.json["values"]["headYaw"] == 6
+    assert run("verify", tmp_path / "like.png").out.count("template") == 2, "with its picture at rest"
+    assert "0 to 1.5" in run(*like, "--like-amount", 3).err
+    assert "Give one of them" in run(*like, "--preset", "joy").err
+    assert "no file and no photo" in run(*like[:-1], "nowhere.png").err

@@ -202,6 +202,14 @@ class FakeTracker:
             np.zeros(frames_seen, np.int32), ("It is a fake.",),
         )  # fmt: skip
 
+    def read(self, landmarks, neutral=None):
+        """Smile where a picture is read against another one, else raise the brows."""
+        seen = self.track([np.full((8, 8, 3), 200, np.uint8)] * (1 if neutral is None else 2), 1.0)
+        name = "browInnerUp" if neutral is None else "mouthSmileLeft"
+        seen.weights[:] = 0.0
+        seen.weights[-1, INDEX[name]] = 0.6
+        return seen
+
 
 class FakeDubbed:
     """Frames that become as bright as the jaw is open."""

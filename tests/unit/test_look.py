@@ -84,3 +84,25 @@ def test_a_look_that_is_none_is_refused(change) -> None:
         Look.from_saved(Look().saved() | change)
     with pytest.raises(UserInputError):
         Look.from_saved({})
+
+
+def test_values_copied_from_a_picture_take_the_place_of_ones_own_but_for_what_is_not_theirs() -> None:
+    look = Look(own={"smile": 0.4, "headYaw": 5.0}, preset="joy", share={"headYaw": 2.0, "grin": 0.3})
+    like = {"template": "a.png", "amount": 1.0, "exactly": False}
+    made = look.copying(ExpressionEdit({"browInnerUp": 0.6}, True), like, {"headYaw"})
+    assert made.values == {"headYaw": 7.0, "browInnerUp": 0.6}
+    assert made.neutralise
+    assert Look.from_saved(made.saved()) == made
+    assert made.moved("smile", 0.2).like == like
+    assert made.wearing("joy", ExpressionEdit({"grin": 0.5}), 1.0).bare() == made
+    assert not made.wearing("joy", ExpressionEdit({"grin": 0.5}), 1.0, keep_own=False).like
+
+
+def test_a_look_of_an_earlier_release_names_no_picture() -> None:
+    saved = Look(own={"smile": 0.4}).saved()
+    del saved["like"]
+    assert Look.from_saved(saved).like == {}
+    with pytest.raises(UserInputError):
+        Look.from_saved({**saved, "like": {"template": ["a"]}})
+    with pytest.raises(UserInputError):
+        Look.from_saved({**saved, "like": 3})

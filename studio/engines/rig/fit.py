@@ -14,6 +14,7 @@ towards the viewer. This module never sees a pixel's color.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,9 @@ _CHEAP = {
     "mouthUpperUpLeft": 0.9, "mouthUpperUpRight": 0.9, "mouthLeft": 0.8, "mouthRight": 0.8, "mouthFrownLeft": 0.9,
     "mouthFrownRight": 0.9, "mouthClose": 1.5,
 }  # fmt: skip
+_CORNERS, FREE_CORNERS = ("Smile", "Stretch", "Frown", "Pucker"), 0.35
+"""The penalty that tells a photo's shapes apart would leave a quarter of a grin's width."""
+_READING_IDENTITY = 8.0
 # The lip gap of a face at rest, decimetres (.3 mm of a head 1 dm = 100 mm).
 REST_GAP = 0.003
 _LIP_OPENERS = np.array([INDEX[n] for n in (
@@ -128,6 +132,7 @@ class HeadFitter:
     Attributes:
         fitted: rows of ARKIT_NAMES that landmarks tell.  # (K,)
         penalty: what a unit of each costs.  # (K,)
+        identity_penalty: what an unusual shape of head costs.
         weight: how much each landmark counts.  # (468,)
     """
 
@@ -139,6 +144,7 @@ class HeadFitter:
         )
         penalty = np.array([_CHEAP.get(ARKIT_NAMES[i], 1.3) for i in self.fitted])
         self.penalty = WEIGHT_PENALTY * penalty
+        self.identity_penalty = IDENTITY_PENALTY
         weight = np.ones(468)
         weight[list(FACE_OVAL)] = 0.4
         for rows, value in ((_OUTER_LIPS, 1.5), (_BROWS, 1.3), (INNER_LIP_RING, 2.0), (_EYES, 2.5)):
@@ -147,6 +153,18 @@ class HeadFitter:
         # Weights of the squared error in camera axes, for shape and for pose.
         self._shape_weight = np.stack([weight, weight, 0.3 * DEPTH_WEIGHT**2 * weight], 1)
         self._identity_weight = np.stack([weight, weight, DEPTH_WEIGHT**2 * weight], 1)
+
+    def reader(self) -> HeadFitter:
+        """Return a fitter that explains a face by its expression rather than by its shape.
+
+        A portrait's fit may take a grin for a wide mouth, for the head that is drawn is the same; an expression that
+        goes over to another head may not. It is read from one picture, so that nothing tells the two apart for sure.
+        """
+        out = copy.copy(self)
+        freed = [any(part in ARKIT_NAMES[i] for part in _CORNERS) for i in self.fitted]
+        out.penalty = self.penalty * np.where(freed, FREE_CORNERS, 1.0)
+        out.identity_penalty = _READING_IDENTITY * IDENTITY_PENALTY
+        return out
 
     def fit(self, landmarks: Array) -> HeadFit:
         """Fit one face.
@@ -300,7 +318,7 @@ class HeadFitter:
         expressive = a.mean_at_landmarks + np.tensordot(weights, a.actions_at_landmarks, 1)
         left = (target - camera.shift) / camera.scale - expressive @ camera.rotation.T
         weighted = (basis * self._identity_weight.astype(np.float32)).reshape(len(basis), -1)
-        gram = weighted @ basis.reshape(len(basis), -1).T + np.diag(IDENTITY_PENALTY / a.identity_sigma**2)
+        gram = weighted @ basis.reshape(len(basis), -1).T + np.diag(self.identity_penalty / a.identity_sigma**2)
         return np.linalg.solve(gram, weighted @ left.ravel())
 
 

@@ -22,6 +22,7 @@ from studio.engines.vision.pose import head_pose
 from studio.errors import NoFaceError, UserInputError
 
 _LONGEST_NOTES = 3
+_READINGS = 2
 
 
 class LandmarkTracker:
@@ -68,6 +69,17 @@ class LandmarkTracker:
             solved = [frame for number in np.unique(shot) for frame in self._solve([
                 known[i] for i in np.where(shot == number)[0]
             ])]  # fmt: skip
+        notes = _notes(found, shot, frame_rate_hz, follower.several, face_index)
+        return self._followed(solved, frame_rate_hz, found, shot, notes)
+
+    @staticmethod
+    def _followed(
+        solved: list[SolvedFrame],
+        frame_rate_hz: float,
+        found: NDArray[np.bool_],
+        shot: NDArray[np.int32],
+        notes: tuple[str, ...],
+    ) -> TrackedFace:
         return TrackedFace(
             frame_rate_hz,
             np.array([s.weights for s in solved], np.float32),
@@ -77,8 +89,20 @@ class LandmarkTracker:
             np.array([s.lip_gap_mm for s in solved], np.float32),
             found,
             shot,
-            _notes(found, shot, frame_rate_hz, follower.several, face_index),
+            notes,
         )
+
+    def read(self, landmarks: NDArray[np.float32], neutral: NDArray[np.float32] | None = None) -> TrackedFace:
+        """Read one picture; see `FaceTracker`."""
+        with one_thread():
+            fitter = self._fitter.reader() if neutral is None else self._fitter
+            fit = fitter.fit(landmarks if neutral is None else neutral)
+            solver = ExpressionSolver(self._asset, fitter, fit)
+            solved = [solver.solve(landmarks if neutral is None else neutral)]
+            if neutral is not None:
+                # A frame starts from the one before and is drawn to it; here nothing came before.
+                solved.append([solver.solve(landmarks) for _ in range(_READINGS)][-1])
+        return self._followed(solved, 1.0, np.ones(len(solved), bool), np.zeros(len(solved), np.int32), ())
 
     def _solve(self, frames: list[FollowedFrame]) -> list[SolvedFrame]:
         """Solve one shot; frames without a face hold what was seen last."""

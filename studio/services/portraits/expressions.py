@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from studio.store import OwnerStore
 
 THUMBNAIL_PIXELS = 320
+TEMPLATE, TEMPLATE_NEUTRAL = "template", "template neutral"
+"""Roles of pictures that an expression was copied from."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,22 @@ class EditedPicture(NamedTuple):
 
 
 @dataclass(frozen=True)
+class CopiedFrom:
+    """What an edit was copied from, for its recipe; the edit itself is whole without it.
+
+    Attributes:
+        sources: "template", and "template neutral" where there was one.
+        how: amount and parts, as JSON values.
+    """
+
+    sources: Mapping[str, MediaSource]
+    how: Mapping[str, Any] = field(default_factory=dict)
+
+
+NOT_COPIED = CopiedFrom({})
+
+
+@dataclass(frozen=True)
 class _Drawing:
     """An edit as it was drawn, with what its file and its row say of it; `start` is when the work began."""
 
@@ -74,6 +92,7 @@ class _Drawing:
     hints: tuple[str, ...]
     recipe: Mapping[str, Any]
     start: float
+    copied: CopiedFrom = NOT_COPIED
 
 
 class Expressions:
@@ -112,7 +131,7 @@ class Expressions:
 
     def original(self, handle: PortraitHandle) -> Image:
         """Return the photo at the handle's size, for a before/after view."""
-        return self._prepared(handle).image
+        return self.prepared(handle).image
 
     def render(self, handle: PortraitHandle, edit: ExpressionEdit) -> EditedPicture:
         """Draw an edit; an empty edit returns the photo."""
@@ -121,7 +140,7 @@ class Expressions:
 
     def stamp(self, handle: PortraitHandle, edit: ExpressionEdit) -> bytes:
         """Draw an edit of the portrait as a small square JPEG of the face alone, to choose from."""
-        return stamp(self._prepared(handle), edit)
+        return stamp(self.prepared(handle), edit)
 
     def save(
         self,
@@ -131,22 +150,29 @@ class Expressions:
         project_id: str | None = None,
         note: str = "",
         parent_id: str | None = None,
+        copied: CopiedFrom = NOT_COPIED,
     ) -> Render:
         """Keep an edit in the library as a png that carries its whole recipe.
 
+        Args:
+            copied: where the edit comes from; it is kept as an input.
+
         Raises:
             ConflictError: the portrait's file has changed since it was opened.
+            NotFoundError: what it was copied from is gone.
         """
-        return self._keep(handle, self._drawn(handle, edit), project_id, note, parent_id)
+        return self._keep(handle, self._drawn(handle, edit, copied), project_id, note, parent_id)
 
-    def write(self, handle: PortraitHandle, edit: ExpressionEdit, out: Path) -> EditedPicture:
+    def write(
+        self, handle: PortraitHandle, edit: ExpressionEdit, out: Path, *, copied: CopiedFrom = NOT_COPIED
+    ) -> EditedPicture:
         """Draw an edit into `out` (png or jpg) and leave the library alone.
 
         Raises:
             UserInputError: `out` names no picture format, or the photo itself; StoreError.
         """
-        _check_place(out, handle.source)
-        drawing = self._drawn(handle, edit)
+        _check_place(out, handle.source, *copied.sources.values())
+        drawing = self._drawn(handle, edit, copied)
         self._write(handle, drawing, out)
         return EditedPicture(drawing.image, (*handle.hints, *drawing.hints))
 
@@ -165,8 +191,15 @@ class Expressions:
             UserInputError: `out` names no picture format, or the photo itself; and as `open`.
         """
         _check_place(out, source)
-        handle = self.open(source, face_index=face_index, size=size)
-        drawing = self._drawn(handle, edit)
+        return self.edit_opened(self.open(source, face_index=face_index, size=size), edit, out)
+
+    def edit_opened(
+        self, handle: PortraitHandle, edit: ExpressionEdit, out: Path, *, copied: CopiedFrom = NOT_COPIED
+    ) -> EditedPicture:
+        """Draw an edit of an open portrait; see `edit_file`."""
+        source = handle.source
+        _check_place(out, source, *copied.sources.values())
+        drawing = self._drawn(handle, edit, copied)
         self._write(handle, drawing, out)
         kept = None if source.photo_id is None else self._keep(handle, drawing).id
         return EditedPicture(drawing.image, (*handle.hints, *drawing.hints), kept)
@@ -182,15 +215,24 @@ class Expressions:
         handle = self.open(
             MediaSource.media(recipe["inputs"]["portrait"]), face_index=request["face_index"], size=request["size"]
         )
-        prepared = self._prepared(handle)
+        prepared = self.prepared(handle)
         check_engine(recipe, prepared.engine, prepared.engine_version)
-        return self.save(
-            handle, ExpressionEdit.from_saved(request["values"], request["neutralise"]), parent_id=parent_id
-        )
+        roles = [r for r in (TEMPLATE, TEMPLATE_NEUTRAL) if r in recipe["inputs"]]
+        # The edit is whole without its template: one that was deleted since is no input any more.
+        there = {r: MediaSource.media(recipe["inputs"][r]) for r in roles if self._store.media.has(recipe["inputs"][r])}
+        edit = ExpressionEdit.from_saved(request["values"], request["neutralise"])
+        copied = CopiedFrom(there, request.get("copied") or {})
+        return self.save(handle, edit, parent_id=parent_id, copied=copied)
 
     # -- parts -----------------------------------------------------------------------
 
-    def _prepared(self, handle: PortraitHandle) -> PreparedPortrait:
+    def prepared(self, handle: PortraitHandle) -> PreparedPortrait:
+        """Return the portrait behind a handle.
+
+        Raises:
+            NotFoundError: its source was deleted since.
+            ConflictError: its file has changed.
+        """
         found = self._sources.find(handle.source)  # what was deleted since is drawn no more
         kept = self._portraits.kept(handle.key)
         if kept is None:  # the shelf has let it go
@@ -200,14 +242,24 @@ class Expressions:
             _check_same(handle, kept.sha256)
         return kept
 
-    def _drawn(self, handle: PortraitHandle, edit: ExpressionEdit) -> _Drawing:
+    def _drawn(self, handle: PortraitHandle, edit: ExpressionEdit, copied: CopiedFrom = NOT_COPIED) -> _Drawing:
         """Draw an edit once; whatever is made of it afterwards is made of this."""
         start = time.perf_counter()
-        prepared = self._prepared(handle)
+        prepared = self.prepared(handle)
         with prepared.lock:
             state = resolve(edit, prepared.portrait.own_weights)
             image, hints = prepared.portrait.render(state), tuple(prepared.portrait.hints(state))
-        return _Drawing(prepared, edit, image, hints, _recipe(prepared, edit, handle.size), start)
+        recipe = _recipe(prepared, edit, handle.size)
+        if copied.sources:
+            recipe["request"]["copied"] = dict(copied.how)
+            recipe["inputs"] |= {role: self._sha256(source) for role, source in copied.sources.items()}
+        return _Drawing(prepared, edit, image, hints, recipe, start, copied)
+
+    def _sha256(self, source: MediaSource) -> str:
+        from studio.engines.media.pictures import read_file
+
+        found = self._sources.find(source)
+        return found.sha256 or read_file(found.path).sha256
 
     def _write(self, handle: PortraitHandle, drawing: _Drawing, out: Path) -> None:
         """Write a drawn edit, with its recipe inside and signed, in the format that the name asks for."""
@@ -216,6 +268,7 @@ class Expressions:
         photo = self._sources.photo(handle.source)
         shown = () if photo is None or photo.identity_id is None else (photo.identity_id,)
         inputs = {"portrait": self._sources.find(handle.source).path}
+        inputs |= {role: self._sources.path(source) for role, source in drawing.copied.sources.items()}
         with self._provenance.signing(out, kind="image", inputs=inputs, people=shown) as part:
             if out.suffix.lower() == ".png":
                 write_png(part, drawing.image, drawing.recipe)
@@ -240,6 +293,7 @@ class Expressions:
         with self._store.media.keeping():
             media = self._store.media.put(png_bytes(image, drawing.recipe), ".png")
             thumbnail = self._store.media.put(thumbnail_jpeg(image, THUMBNAIL_PIXELS), ".jpg")
+            templates = {role: self._sources.settled(s).sha256 or "" for role, s in drawing.copied.sources.items()}
             moved = [name for name, value in drawing.edit.values.items() if value]
             return self._store.renders.add(
                 NewRender(
@@ -249,7 +303,7 @@ class Expressions:
                     recipe=drawing.recipe,
                     engine=prepared.engine,
                     engine_version=prepared.engine_version,
-                    inputs={"portrait": sha256},
+                    inputs={"portrait": sha256, **templates},
                     seconds=time.perf_counter() - drawing.start,
                     title=note or title_of(drawing.edit),
                     search_text=" ".join([note, *moved, *(CONTROL[name].label for name in moved)]).strip(),
@@ -273,13 +327,13 @@ def _check_same(handle: PortraitHandle, sha256: str) -> None:
         raise ConflictError("The picture has changed on disk since it was opened.", "Open it again.")
 
 
-def _check_place(out: Path, source: MediaSource) -> None:
+def _check_place(out: Path, *sources: MediaSource) -> None:
     """Refuse a place where no picture can go, before anything is drawn."""
     from studio.engines.media.atomic import check_place
 
     if out.suffix.lower() not in {".png", ".jpg", ".jpeg"}:
         raise UserInputError(f"{out.name} names no picture format.", "End it in .png or .jpg.")
-    check_place(out, source.path)
+    check_place(out, *(source.path for source in sources))
 
 
 def check_engine(recipe: Mapping[str, Any], engine: str, version: str) -> None:

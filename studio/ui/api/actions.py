@@ -20,11 +20,12 @@ from studio.domain.job import Job
 from studio.domain.model_format import MODEL_FORMATS
 from studio.domain.provenance import credentials_beside
 from studio.domain.render import Render, RenderKind
+from studio.domain.template import Copying
 from studio.errors import UserInputError
 from studio.services.clips.animation import AnimationRequest, checked_request
 from studio.services.clips.dubbing import checked_dub
 from studio.services.clips.request import MOVING_ROLES
-from studio.services.portraits.expressions import PortraitHandle
+from studio.services.portraits.expressions import NOT_COPIED, TEMPLATE, CopiedFrom, PortraitHandle
 from studio.services.sources import MediaSource
 from studio.ui.api import arguments
 from studio.ui.api import models as api_models
@@ -149,12 +150,38 @@ class Api:
         drawn = self.studio.expressions.render(self.opened(portrait), ExpressionEdit(values, neutralise))
         return {"file": self.file(self.window.shelf.picture(drawn.image)), "hints": list(drawn.hints)}
 
-    def save_expression(
-        self, portrait: dict[str, Any], values: dict[str, float], neutralise: bool = False, note: str = ""
+    def copy_expression(
+        self,
+        portrait: dict[str, Any],
+        template: dict[str, Any],
+        neutral: dict[str, Any] | None = None,
+        amount: float = 1.0,
+        exactly: bool = False,
+        head: bool = False,
+        gaze: bool = False,
     ) -> dict[str, Any]:
-        """Keep an edit in the library as a png that carries its recipe."""
+        """Read the expression of a template picture as slider values for a portrait; neutral is its person at rest."""
+        how = Copying(amount, exactly, head, gaze)
+        fields = arguments.portrait(template, "template")
+        at_rest = None if neutral is None else self.source(neutral)
+        read = self.studio.templates.read(self.source(template), face_index=fields.face_index, neutral=at_rest)
+        copy = self.studio.templates.copy(self.opened(portrait), read, how)
+        return {
+            "values": dict(copy.edit.values), "neutralise": copy.edit.neutralise, "hints": [*read.notes, *copy.notes],
+        }  # fmt: skip
+
+    def save_expression(
+        self,
+        portrait: dict[str, Any],
+        values: dict[str, float],
+        neutralise: bool = False,
+        note: str = "",
+        template: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Keep an edit in the library as a png that carries its recipe; template: what its values were copied from."""
         edit = ExpressionEdit(values, neutralise)
-        return self.render_row(self.studio.expressions.save(self.opened(portrait), edit, note=note))
+        copied = NOT_COPIED if template is None else CopiedFrom({TEMPLATE: self.source(template)})
+        return self.render_row(self.studio.expressions.save(self.opened(portrait), edit, note=note, copied=copied))
 
     # -- animation --------------------------------------------------------------------
 
@@ -224,8 +251,9 @@ class Api:
 
 
 OWN_NAMES: tuple[str, ...] = (
-    "add_identity", "list_identities", "open_portrait", "edit_expression", "save_expression", "export_head",
-    "preview_animation", "animate", "dub", "job", "cancel_job", "retry_job", "library", "show_render", "rerun",
+    "add_identity", "list_identities", "open_portrait", "edit_expression", "copy_expression", "save_expression",
+    "export_head", "preview_animation", "animate", "dub", "job", "cancel_job", "retry_job", "library", "show_render",
+    "rerun",
     "recipe_of_file",
 )  # fmt: skip
 NAMES: tuple[str, ...] = (*OWN_NAMES, *api_performances.NAMES, *api_models.NAMES)
@@ -235,7 +263,7 @@ def expose(window: Window) -> None:
     """Give every action its stable name, on a page of its own inside the Blocks: the one for people stays light.
 
     Gradio lays a piece without a look on the page for each parameter and each
-    answer, 68 of them. A browser would draw each as two empty boxes: they stand in
+    answer, dozens of them. A browser would draw each as two empty boxes: they stand in
     a hidden column, and before it what the names are for.
     """
     own = Api(window)

@@ -26,11 +26,13 @@ from studio.domain.render import Render
 from studio.errors import ConflictError, NotFoundError, UserInputError
 from studio.services.portraits.expressions import PortraitHandle
 from studio.services.portraits.presets import ExpressionPreset
+from studio.services.portraits.templates import TemplateFace
 from studio.ui.guard import say
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, clickable, clicked, downloaded, html, listen, slider, sliders_by_group
 from studio.ui.kit.draft import HANDED_OVER, Draft, Kept, fitting, hidden, parsed
 from studio.ui.kit.portrait_chooser import Choice, PortraitChooser, source_of
+from studio.ui.pictures.template_picture import TemplatePicture
 from studio.ui.window import Window
 
 GROUPED = tuple(c for c in CONTROLS if c.name not in ARKIT_NAMES)
@@ -84,6 +86,7 @@ class ExpressionTab:
         self.service = window.studio.expressions
         self.presets = window.studio.presets
         self.chooser = PortraitChooser(window, "expression")
+        self.like = TemplatePicture(window)
         self.draft = Draft("expression")
 
     # -- layout ---------------------------------------------------------------
@@ -163,6 +166,7 @@ class ExpressionTab:
                 elem_id="preset-keep-own",
                 container=False,
             )
+        self.like.build()
         self.set_line = html(elem_id="expression-set")
         self.sliders: dict[str, gr.Slider] = {}
         for group, controls in sliders_by_group(GROUPED).items():
@@ -221,6 +225,7 @@ class ExpressionTab:
         worn = [*now, self.strength, self.keep_own]
         listen(self.gallery.click, self._pick_preset, worn, placed, **lane)
         listen(self.strength.release, self._strengthen, [*now, self.strength], placed, **lane)
+        self.like.wire(self._copy, now, [*placed, self.like.message], lane)
         listen(self.undo.click, self._undo, now, placed, **lane)
         listen(self.redo.click, self._redo, now, placed, **lane)
         listen(self.reset.click, self._reset, now, placed, **lane)
@@ -288,7 +293,7 @@ class ExpressionTab:
         request = render.recipe["request"]
         edit = ExpressionEdit.from_saved(request["values"], request["neutralise"])
         chosen: Updates = self.chooser.answer(choice)
-        look = Look(own=edit.values, neutralise=edit.neutralise)
+        look = Look(own=edit.values, neutralise=edit.neutralise, like=self.like.reopened(request, files))
         return chosen | {self.waiting: look.saved(), self.draft.box: HANDED_OVER}
 
     def _open(
@@ -418,6 +423,16 @@ class ExpressionTab:
         look = steps.now.wearing(name, self.presets.get(name).edit, strength, keep_own=keep_own)
         return self._placed(handle, before, steps.to(look))
 
+    def _copy(
+        self, handle: PortraitHandle | None, before: str, steps: Steps, template: TemplateFace | None, *how: Any
+    ) -> Updates:
+        if template is None:
+            return {}
+        if handle is None:
+            raise UserInputError("There is no portrait yet.", "Choose one, then drop the picture to copy from.")
+        look, said = self.like.copied(handle, steps.now, template, how)
+        return self._placed(handle, before, steps.to(look)) | {self.like.message: said}
+
     # -- presets ------------------------------------------------------------------
 
     def _preset_cards(self, handle: PortraitHandle | None, steps: Steps, pictures: int | None = None) -> str:
@@ -469,7 +484,7 @@ class ExpressionTab:
     def _save(self, handle: PortraitHandle | None, steps: Steps) -> None:
         if handle is None:
             raise UserInputError("There is no portrait yet.", "Choose one first.")
-        self.service.save(handle, steps.now.edit)
+        self.service.save(handle, steps.now.edit, copied=self.like.origin(steps.now))
         say("The picture is in the Library, with its recipe.", 5)
 
     def _head_writer(self, name: str) -> Any:
@@ -488,5 +503,5 @@ class ExpressionTab:
         if not choice or handle is None:
             raise UserInputError("There is no portrait yet.", "Choose one first.")
         out = self.window.shelf.place(f"{choice['title']} expression.png")
-        self.service.write(handle, steps.now.edit, out)
+        self.service.write(handle, steps.now.edit, out, copied=self.like.origin(steps.now))
         return gr.DownloadButton(value=out)

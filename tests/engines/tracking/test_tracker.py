@@ -98,6 +98,18 @@ def test_of_two_faces_the_larger_one_drives_or_the_chosen_one(tracker, frames) -
         tracker.track(pair, 25.0, face_index=2)
 
 
+def test_one_picture_is_read_alone_or_against_its_person_at_rest(tracker, analyser, frames, motion) -> None:
+    calm, open_jaw = frames[0], frames[int(np.argmax(motion.weights[:, INDEX["jawOpen"]]))]
+    rest, shown = (analyser.detect(frame)[0].landmarks for frame in (calm, open_jaw))
+    alone, both = tracker.read(shown), tracker.read(shown, rest)
+    assert (len(alone), len(both)) == (1, 2)
+    assert alone.lip_gap_mm[0] == pytest.approx(both.lip_gap_mm[1], abs=1.5)
+    assert both.lip_gap_mm[1] > both.lip_gap_mm[0] + 8
+    for row in (alone.weights[0], both.weights[1]):
+        assert row[INDEX["jawOpen"]] > tracker.read(rest).weights[0, INDEX["jawOpen"]] + 0.1
+    assert np.array_equal(tracker.read(shown).weights, alone.weights)
+
+
 def test_frames_without_any_face_are_refused(tracker) -> None:
     with pytest.raises(NoFaceError, match="No face was found in the video"):
         tracker.track([EMPTY] * 3, 25.0)

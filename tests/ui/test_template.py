@@ -1,0 +1,62 @@
+"""From another picture: dropped, the sliders stand as it looks; taken back, kept, and opened again with its picture."""
+
+from __future__ import annotations
+
+import pytest
+
+from studio.domain.expression import ExpressionEdit
+from studio.services.sources import MediaSource
+from studio.studio import Studio
+
+VALUE = "#control-{} input[type=number]"
+STANDS = "([at, low]) => Number(document.querySelector(at)?.value) > low"
+
+
+@pytest.fixture
+def raised(portrait, tmp_path):
+    """The sample with raised brows and a turned head."""
+    with Studio(tmp_path / "made") as studio:
+        expressions = studio.for_owner().expressions
+        edit = ExpressionEdit({"eyebrow": 1.0, "headRoll": 10.0})
+        expressions.edit_file(MediaSource.file(portrait), edit, tmp_path / "raised.png", size=384)
+    return tmp_path / "raised.png"
+
+
+def test_the_sliders_stand_as_another_picture_looks(visit, server, portrait, raised) -> None:
+    v = visit()
+    v.open("expression")
+    v.page.set_input_files("#expression-upload input[type=file]", str(portrait))
+    v.page.wait_for_selector("#expression-picture img")
+    v.page.click("#expression-like button")
+    v.page.set_input_files("#like-upload input[type=file]", str(raised))
+    v.page.wait_for_selector("#like-message >> text=Copied to the sliders")
+    v.page.wait_for_function("document.querySelector('#expression-set')?.textContent.includes('Brow inner up')")
+    assert v.page.input_value(VALUE.format("headRoll")) == "0"
+    v.page.click("#like-head input")
+    v.page.wait_for_function(STANDS, arg=[VALUE.format("headRoll"), 5])
+    v.page.click("#expression-undo")
+    v.page.wait_for_function(f"document.querySelector('{VALUE.format('headRoll')}').value === '0'")
+    v.page.click("#expression-redo")
+    v.page.wait_for_function(STANDS, arg=[VALUE.format("headRoll"), 5])
+    v.page.click("#expression-save")
+    v.toast("is in the Library")
+    with Studio(server.data_dir) as studio:
+        library = studio.for_owner().library
+        kept = next(r for r in library.page(kind="image").renders if "template" in r.inputs)
+        assert kept.recipe["request"]["copied"]["head"] is True
+        assert set(library.inputs(kept)) == {"portrait", "template"}
+
+
+def test_the_api_copies_and_keeps_an_expression(server, portrait, raised) -> None:
+    from gradio_client import Client, handle_file
+
+    client = Client(server.url, verbose=False)
+    try:
+        face, template = {"file": handle_file(str(portrait))}, {"file": handle_file(str(raised))}
+        made = client.predict(face, template, None, 1.0, True, True, api_name="/copy_expression")
+        assert made["neutralise"] is True
+        assert made["values"]["headRoll"] > 5
+        kept = client.predict(face, made["values"], True, "Copied", template, api_name="/save_expression")
+        assert set(kept["inputs"]) == {"portrait", "template"}
+    finally:
+        client.close()
