@@ -50,6 +50,7 @@ from studio.services.portraits.head_models import HeadModels
 from studio.services.portraits.prepared import Portraits
 from studio.services.portraits.presets import Presets
 from studio.services.portraits.templates import Templates
+from studio.services.portraits.units import ActionUnits
 from studio.services.projects import Projects
 from studio.services.provenance import Provenance
 from studio.services.sample import Sample, sample_portrait
@@ -119,6 +120,7 @@ class OwnerServices:
         self.provenance = provenance = Provenance(store, studio.keys)
         self.expressions = Expressions(store, sources, portraits, provenance)
         self.templates = Templates(sources, portraits, self.expressions)
+        self.action_units = ActionUnits(sources, self.templates, engines)
         self.head_models = HeadModels(store, sources, portraits, scratch)
         self.animation = Animation(store, sources, portraits, provenance, queue, scratch, studio.layer_motions)
         self.performances = Performances(store, sources, portraits, self.animation, scratch)

@@ -130,3 +130,26 @@ def assignments(texts: Sequence[str], separator: str, option: str) -> dict[str, 
         if not found or not name.strip():
             raise UserInputError(f"{option} {text!r} has no name.", f"Write {option} name{separator}0.5 .")
     return out
+
+
+def unit_lines(told: dict[str, Any]) -> list[str]:
+    """Return action units as lines, the strongest first; see `UnitScores.told`."""
+    from studio.domain.action_units import UNIT
+    from studio.services.portraits.units import LEAST
+
+    lines = []
+    for code, score in sorted(told["units"].items(), key=lambda item: -_peak(item[1])):
+        if _peak(score) < LEAST:
+            continue
+        name, sides = UNIT[code].name, [suffix for suffix in UNIT[code].tracks if suffix]
+        if isinstance(score, dict):
+            more = f"mean {score['mean']:.1f}, most {score['peak']:.1f} at {score['peak_seconds']:.1f} s"
+        else:
+            apart = ", ".join(f"{side} {told['tracks'][code + side]:.1f}" for side in sides)
+            more = f"{score:.1f}" + (f"  ({apart})" if apart else "")
+        lines.append(f"{code:5} {name:22} {more}")
+    return lines or ["A face at rest."]
+
+
+def _peak(score: Any) -> float:
+    return float(score["peak"] if isinstance(score, dict) else score)

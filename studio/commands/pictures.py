@@ -12,7 +12,7 @@ import typer
 
 from studio.cli_output import Output
 from studio.commands.clip_output import clip_text, timed
-from studio.commands.meaning import assignments, clip_of, picture_of, sound_of, words_of
+from studio.commands.meaning import assignments, clip_of, picture_of, sound_of, unit_lines, words_of
 from studio.commands.shared import (
     OPTIONS,
     Amount,
@@ -32,6 +32,7 @@ from studio.commands.shared import (
     Voice,
     opened,
 )
+from studio.domain.action_units import with_units
 from studio.domain.clip_format import CURVE_FORMATS, choice, clip_format_of
 from studio.domain.expression import ExpressionEdit
 from studio.domain.model_format import MODEL_FORMATS
@@ -41,6 +42,7 @@ from studio.errors import UserInputError
 
 if TYPE_CHECKING:
     from studio.services.clips.animation import AnimationRequest
+    from studio.services.sources import MediaSource
     from studio.studio import OwnerServices
 
 commands = typer.Typer(**OPTIONS)
@@ -62,6 +64,9 @@ def edit(
     photo: Photo,
     out: Annotated[Path, typer.Option(help="Picture to write, .png or .jpg.")],
     values: Values = None,
+    units: Annotated[
+        list[str] | None, typer.Option("--au", help="Action unit and intensity, AU12=3.5 of 5; AU12L one side; repeat.")
+    ] = None,
     preset: StartPreset = None,
     neutralise: Neutralise = False,
     like: Like = None,
@@ -84,7 +89,7 @@ def edit(
 ) -> None:
     """Change the expression of a photo; works on a bare file."""
     with opened(data_dir) as studio:
-        wanted = _edit(studio, preset, values or (), neutralise)
+        wanted = with_units(_edit(studio, preset, values or (), neutralise), assignments(units or (), "=", "--au"))
         start = time.perf_counter()
         source, index = picture_of(studio, photo), None if face is None else face - 1
         notes: tuple[str, ...] = ()
@@ -141,6 +146,48 @@ def head(
         path = studio.head_models.write(source, out, face_index=index, edit=wanted, motion=motion)
         size = path.stat().st_size
         Output(as_json).result({"path": path.absolute(), "bytes": size}, f"{path}  {size / 1e6:.1f} MB")
+
+
+@commands.command("units")
+def action_units(
+    face_file: Annotated[
+        str, typer.Argument(metavar="FACE", help="A picture or a clip of a face, or the id of a photo in the studio.")
+    ],
+    neutral: Annotated[
+        str | None,
+        typer.Option(help="The same person at rest: a picture, or for a clip the second.", show_default=False),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help=f"Curves of a clip to write, {_CURVES}.", show_default=False)] = None,
+    seconds: Seconds = None,
+    face: Face = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say which FACS action units a face shows, from 0 to 5; over time for a clip."""
+    output = Output(as_json)
+    with opened(data_dir) as studio:
+        source = picture_of(studio, face_file)
+        at_rest = None if neutral is None else _rest_of(studio, neutral)
+        scores = studio.action_units.read(
+            source,
+            face_index=None if face is None else face - 1,
+            neutral=at_rest,
+            seconds=seconds,
+            on_progress=lambda p: output.progress(p.fraction, p.stage, p.seconds_left),
+        )
+        if out is not None:
+            studio.action_units.write(scores, out, source)
+        body = scores.told() | ({} if scores.motion is None else {"curves": None if out is None else out.absolute()})
+        done = [] if out is None else [f"{out}  {len(scores.tracks)} frames"]
+        output.result(body, "\n".join([*unit_lines(body), *done, *(f"note: {n}" for n in scores.notes)]))
+
+
+def _rest_of(studio: OwnerServices, neutral: str) -> MediaSource | float:
+    """Return what --neutral means: seconds, else a picture."""
+    try:
+        return float(neutral)
+    except ValueError:
+        return picture_of(studio, neutral)
 
 
 @commands.command()

@@ -134,6 +134,12 @@ CURVE_FORMATS: Mapping[str, CurveFormat] = {
             name="npz", title="NumPy", words="NumPy archive", suffix=".npz",
             writer="studio.engines.media.curves_npz:write_npz", reader="studio.engines.media.curves_npz:read_npz",
         ),
+        CurveFormat(
+            name="action-units", title="Action units",
+            words="table of FACS action units (0 to 5, as OpenFace writes them)", suffix=".au.csv",
+            writer="studio.engines.media.curves_action_units:write_action_units",
+            reader="studio.engines.media.curves_action_units:read_action_units",
+        ),
     )
 }  # fmt: skip
 

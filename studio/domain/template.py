@@ -126,6 +126,27 @@ def copied(
     return Copied(_edit(wanted, own, turn, how.exactly), _notes(template, start, how))
 
 
+NO_MOUTH = MouthResponse(
+    0.0, np.zeros(52, np.float32), 0.0, np.zeros(52, np.float32), 0.0, np.zeros(52, np.float32),
+    np.zeros(52, np.float32), np.zeros(52, np.float32),
+)  # fmt: skip
+"""Of nobody's head: what is carried to it is the expression itself."""
+
+
+def expression_of(face: TrackedFace, neutral: TrackedFace | None = None) -> NDArray[np.float32]:
+    """Return the weights by which a face differs from one at rest, head left out.
+
+    Args:
+        face, neutral: as in `copied`.
+
+    Returns:
+        0..1.  # (52,)
+    """
+    rest, share = (_usual(face), _AMPLIFIED) if neutral is None else (_row(neutral), 1.0)
+    offsets, _ = carried(face, rest, NO_MOUTH, _CLOSED_MM, amplified=share)
+    return np.asarray(np.clip(offsets[0], 0.0, 1.0), np.float32)
+
+
 def _row(face: TrackedFace) -> NeutralFace:
     """Return a face of one row as one to start from."""
     return NeutralFace(

@@ -23,6 +23,7 @@ from studio.services.clips.dubbing import Dubbing, is_dubbed
 from studio.services.clips.timing import write_timing
 from studio.services.pictures.generation import Generation
 from studio.services.portraits.expressions import Expressions
+from studio.services.portraits.units import UnitScores, scores_of
 from studio.services.progress import OnProgress, told
 from studio.services.provenance import Provenance
 from studio.services.recipes import checked
@@ -205,6 +206,13 @@ class Library:
             name: write_curves(motion, self._scratch / f"curves-{render_id}{row.suffix}")
             for name, row in CURVE_FORMATS.items()
         }
+
+    def action_units(self, render_id: str) -> UnitScores | None:
+        """Return what a clip's motion shows over time as action units; None where there is no motion."""
+        from studio.engines.media.curves import read_json
+
+        sha256 = self.show(render_id).inputs.get("curves")
+        return None if sha256 is None else scores_of(read_json(self._store.media.get(sha256)))
 
     def timing(self, render_id: str) -> Mapping[str, Path]:
         """Return what is said in a clip as files to download, by name of SPEECH_FORMATS.

@@ -33,6 +33,7 @@ from studio.services.portraits.expressions import Expressions
 from studio.services.portraits.head_models import HeadModels
 from studio.services.portraits.presets import Presets
 from studio.services.portraits.templates import Templates
+from studio.services.portraits.units import ActionUnits
 from studio.services.projects import Projects
 from studio.services.provenance import Provenance
 from studio.services.training.history import RunHistory
@@ -66,6 +67,7 @@ class OpenStudio(Protocol):
     generation: Generation
     expressions: Expressions
     templates: Templates
+    action_units: ActionUnits
     head_models: HeadModels
     animation: Animation
     performances: Performances

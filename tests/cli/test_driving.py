@@ -84,3 +84,19 @@ def test_the_expression_of_another_picture(run, astronaut, tmp_path) -> None:
     assert "0 to 1.5" in run(*like, "--like-amount", 3).err
     assert "Give one of them" in run(*like, "--preset", "joy").err
     assert "no file and no photo" in run(*like[:-1], "nowhere.png").err
+
+
+def test_action_units_of_a_picture_and_of_a_clip(run, driver, astronaut, tmp_path) -> None:
+    raised = tmp_path / "raised.png"
+    assert run("edit", astronaut, "--face", 1, "--size", 384, "--au", "AU1=5", "--au", "2=5", "--out", raised).code == 0
+    ran = run("units", raised, "--neutral", astronaut, "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["units"]["AU1"] > 1.2
+    assert "AU1   Inner brow raiser" in run("units", raised, "--neutral", astronaut).out
+    ran = run("units", driver, "--neutral", "0.2", "--out", tmp_path / "face.au.csv", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["units"]["AU43"]["peak"] > 2.5
+    assert len(read_curves(tmp_path / "face.au.csv")) == ran.json["frames"]
+    assert "goes from 0 to 5" in run("edit", astronaut, "--au", "AU12=7", "--out", raised).err
+    assert "no action unit" in run("edit", astronaut, "--au", "AU99=1", "--out", raised).err
+    assert "has no curves" in run("units", raised, "--out", tmp_path / "x.csv").err

@@ -186,7 +186,7 @@ def test_a_clip_of_a_stored_photo_is_kept(studio, portrait, speech, tmp_path, na
     (kept,) = studio.library.page().renders
     assert (result.render_id, result.path, result.curves) == (kept.id, out, curves)
     assert studio.provenance.verify(out).credentials.content_sha256 == kept.media_sha256, "with credentials"
-    motion = read_livelink_csv(curves, frame_rate_hz=25) if name.endswith("csv") else read_curves(curves)
+    motion = read_livelink_csv(curves, frame_rate_hz=25) if name == "c.csv" else read_curves(curves)
     assert len(motion) == result.frames == 10
 
 

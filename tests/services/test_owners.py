@@ -194,6 +194,8 @@ ASKED = {
         MediaSource.photo(a.photo.id), ExpressionEdit({}), a.owner.store.data_dir / "x.png"
     ),
     "expressions.open": lambda s, a: s(MediaSource.photo(a.photo.id)),
+    "action_units.read": lambda s, a: s(MediaSource.photo(a.photo.id)),
+    "library.action_units": lambda s, a: s(a.render.id),
     "templates.read": lambda s, a: s(MediaSource.photo(a.photo.id)),
     "head_models.write": lambda s, a: s(MediaSource.photo(a.photo.id), a.owner.store.data_dir / "x.glb"),
     "head_models.of_render": lambda s, a: s(a.render.id),
@@ -335,6 +337,7 @@ HANDED_VALUES = {
     "training_sets.example", "runs.job", "runs.listed_job", "expressions.original", "expressions.render",
     "expressions.save",
     "expressions.prepared", "expressions.edit_opened", "templates.copy", "templates.copied_from",
+    "action_units.write",
     "expressions.write", "expressions.redraw", "expressions.stamp", "generation.redraw",
     "generation.brought_back", "video.redraw", "dubbing.redraw", "adapters.require_consent", "provenance.hand_out",
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""From another picture: dropped, the sliders stand as it looks; taken back, kept, and opened again with its picture."""
+"""From another picture, the sliders stand as it looks, and are taken back and kept; so do action units."""
 
 from __future__ import annotations
 
@@ -47,6 +47,24 @@ def test_the_sliders_stand_as_another_picture_looks(visit, server, portrait, rai
         assert set(library.inputs(kept)) == {"portrait", "template"}
 
 
+def test_action_units_are_another_hand_on_the_weights(visit, portrait) -> None:
+    v = visit()
+    v.open("expression")
+    v.page.set_input_files("#expression-upload input[type=file]", str(portrait))
+    v.page.wait_for_selector("#expression-picture img")
+    v.page.click("#expression-units button")
+    v.page.locator("#unit-AU27 input[type=number]").fill("2.5")
+    v.page.keyboard.press("Enter")
+    v.page.wait_for_function("document.querySelector('#unit-AU26 input[type=number]').value === '5'")
+    v.page.wait_for_function("document.querySelector('#expression-set')?.textContent.includes('Jaw open +0.75')")
+    v.page.click("#expression-all button")
+    assert v.page.input_value(VALUE.format("jawOpen")) == "0.75"
+    v.page.locator(VALUE.format("jawOpen")).fill("0.25")
+    v.page.keyboard.press("Enter")
+    v.page.wait_for_function("document.querySelector('#unit-AU26 input[type=number]').value === '2.5'")
+    assert v.page.input_value("#unit-AU27 input[type=number]") == "0"
+
+
 def test_the_api_copies_and_keeps_an_expression(server, portrait, raised) -> None:
     from gradio_client import Client, handle_file
 
@@ -58,5 +76,7 @@ def test_the_api_copies_and_keeps_an_expression(server, portrait, raised) -> Non
         assert made["values"]["headRoll"] > 5
         kept = client.predict(face, made["values"], True, "Copied", template, api_name="/save_expression")
         assert set(kept["inputs"]) == {"portrait", "template"}
+        read = client.predict(template, face, None, None, api_name="/action_units")
+        assert read["units"]["AU1"] > 1
     finally:
         client.close()

@@ -24,7 +24,7 @@ TRACKED_SIDE = 640
 """Frames are reduced to this: the landmark model looks at 192 pixels of a face."""
 MOST_PER_SECOND = 60.0
 _TELL_EVERY = 12
-_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp"})
+STILL_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp"})
 _HINT = "Use an mp4, mov, webm, mkv or avi video of a face."
 
 
@@ -44,7 +44,7 @@ def check_driving(request: AnimationRequest, path: Path) -> SoundInfo:
     except NotFoundError:
         raise
     except UnreadableMediaError as exc:
-        if path.suffix.lower() in _PICTURES:
+        if path.suffix.lower() in STILL_PICTURES:
             raise _still(path.name) from exc
         raise
     if not info.has_video:

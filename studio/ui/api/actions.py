@@ -183,6 +183,21 @@ class Api:
         copied = NOT_COPIED if template is None else CopiedFrom({TEMPLATE: self.source(template)})
         return self.render_row(self.studio.expressions.save(self.opened(portrait), edit, note=note, copied=copied))
 
+    def action_units(
+        self,
+        face: dict[str, Any],
+        neutral: dict[str, Any] | None = None,
+        neutral_seconds: float | None = None,
+        seconds: float | None = None,
+    ) -> dict[str, Any]:
+        """Say which FACS action units a picture or a clip of a face shows, 0 to 5; neutral is its person at rest."""
+        fields = arguments.portrait(face, "face")
+        at_rest = neutral_seconds if neutral is None else self.source(neutral)
+        scores = self.studio.action_units.read(
+            self.source(face), face_index=fields.face_index, neutral=at_rest, seconds=seconds
+        )
+        return scores.told()
+
     # -- animation --------------------------------------------------------------------
 
     def request(self, request: Json) -> AnimationRequest:
@@ -251,9 +266,9 @@ class Api:
 
 
 OWN_NAMES: tuple[str, ...] = (
-    "add_identity", "list_identities", "open_portrait", "edit_expression", "copy_expression", "save_expression",
-    "export_head", "preview_animation", "animate", "dub", "job", "cancel_job", "retry_job", "library", "show_render",
-    "rerun",
+    "add_identity", "list_identities", "open_portrait", "edit_expression", "copy_expression", "action_units",
+    "save_expression", "export_head", "preview_animation", "animate", "dub", "job", "cancel_job", "retry_job",
+    "library", "show_render", "rerun",
     "recipe_of_file",
 )  # fmt: skip
 NAMES: tuple[str, ...] = (*OWN_NAMES, *api_performances.NAMES, *api_models.NAMES)

@@ -92,7 +92,7 @@ def slider(control: Control) -> gr.Slider:
         buttons=["reset"],
         min_width=150,
         elem_id=f"control-{control.name}",
-        elem_classes=["control"],
+        elem_classes=["control"] if control.minimum < 0 else ["control", "one-sided"],
     )
 
 

@@ -57,6 +57,8 @@ class Plot:
         y_range: what must be visible; widened by the data.
         x_end: the last x of the axis, so that a run's plot fills up from the left.
         mark: x of a vertical line, such as the suggested checkpoint, with its label.
+        across: what x counts.
+        told: stands beside the title; the newest value where nothing is said.
     """
 
     title: str
@@ -68,6 +70,8 @@ class Plot:
     band: Band | None = None
     mark: tuple[float, str] | None = None
     empty: str = "No values yet."
+    across: str = "step"
+    told: str = ""
 
 
 def drawable(y: float) -> bool:
@@ -123,7 +127,7 @@ def figure(plot: Plot) -> str:
     """Return the figure: caption with the newest value, drawing, table."""
     main = next((line for line in plot.lines if line.style == "main"), None)
     finite = [p for p in (main.points if main else ()) if drawable(p[1])]
-    newest = f"<b>{escape(plot.form(finite[-1][1]))}</b>" if finite else ""
+    newest = f"<b>{escape(plot.told or plot.form(finite[-1][1]))}</b>" if finite else ""
     caption = f"<figcaption><span>{escape(plot.title)}</span>{newest}</figcaption>"
     if not finite:
         return f'<figure class="plot empty-plot">{caption}<p class="fine">{escape(plot.empty)}</p></figure>'
@@ -201,7 +205,7 @@ def _line(line: Line, at: Callable[[float, float], Point], plot: Plot) -> str:
     if line.style == "faint":
         return out
     for (x, y), (across, height) in dotted:
-        words = f"{line.name}: {plot.form(y)} at step {x:g}"
+        words = f"{line.name}: {plot.form(y)} at {plot.across} {x:g}"
         out += (
             f'<circle class="dot {escape(line.style)}" cx="{across:.1f}" cy="{height:.1f}" r="3">'
             f"<title>{escape(words)}</title></circle>"
@@ -233,8 +237,9 @@ def _table(plot: Plot) -> str:
         + "</tr>"
         for x in steps
     )
+    across = escape(plot.across.capitalize())
     return (
         f'<details class="numbers" data-key="numbers-{escape(plot.title)}"><summary>As numbers</summary>'
-        f'<div class="table-wrap"><table><thead><tr><th scope="col">Step</th>{head}</tr></thead>'
+        f'<div class="table-wrap"><table><thead><tr><th scope="col">{across}</th>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div></details>"
     )

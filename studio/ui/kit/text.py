@@ -174,10 +174,10 @@ def findings(rows: Iterable[tuple[str, str, str]]) -> str:
     return f'<ul class="findings">{inside}</ul>' if inside else ""
 
 
-def bars(values: Mapping[str, tuple[str, float]]) -> str:
-    """Return named amounts 0..1 as thin bars, e.g. the photo's own weights."""
+def bars(values: Mapping[str, tuple[str, float]], most: float = 1.0) -> str:
+    """Return named amounts 0..most as thin bars, e.g. the photo's own weights."""
     inside = "".join(
-        f'<div class="bar"><span>{escape(label)}</span><i style="--amount:{min(max(v, 0.0), 1.0):.3f}"></i>'
+        f'<div class="bar"><span>{escape(label)}</span><i style="--amount:{min(max(v / most, 0.0), 1.0):.3f}"></i>'
         f"<b>{v:.2f}</b></div>"
         for label, v in values.values()
     )

@@ -33,6 +33,7 @@ from studio.ui.kit.controls import Updates, clickable, clicked, downloaded, html
 from studio.ui.kit.draft import HANDED_OVER, Draft, Kept, fitting, hidden, parsed
 from studio.ui.kit.portrait_chooser import Choice, PortraitChooser, source_of
 from studio.ui.pictures.template_picture import TemplatePicture
+from studio.ui.pictures.unit_sliders import UnitSliders
 from studio.ui.window import Window
 
 GROUPED = tuple(c for c in CONTROLS if c.name not in ARKIT_NAMES)
@@ -87,6 +88,7 @@ class ExpressionTab:
         self.presets = window.studio.presets
         self.chooser = PortraitChooser(window, "expression")
         self.like = TemplatePicture(window)
+        self.units = UnitSliders()
         self.draft = Draft("expression")
 
     # -- layout ---------------------------------------------------------------
@@ -173,6 +175,7 @@ class ExpressionTab:
             html(f'<h3 class="group">{group}</h3>')
             with gr.Row(elem_classes=["control-grid"]):
                 self.sliders |= {c.name: slider(c) for c in controls}
+        self.units.build()
         with gr.Accordion(ALL_SINGLE, open=False, elem_id="expression-all") as self.single:
             self.own = html(elem_id="expression-own")
             for group, controls in sliders_by_group(SINGLE).items():
@@ -207,8 +210,11 @@ class ExpressionTab:
         offering = listen(item.select, self._offer_presets, *offered, **drawing)
         listen(offering.then, self._preset_cards, shown, self.gallery, **drawing)
         drawn = [self.picture, self.hints, self.steps, self.undo, self.redo, self.set_line, self.single, self.held]
-        placed = [*drawn, self.gallery, self.strength, self.neutralise, *sliders]
-        stage = [self.handle, self.before, self.fold, self.placeholder, self.actions, self.heads, self.own]
+        units = list(self.units.sliders.values())
+        placed = [*drawn, self.gallery, self.strength, self.neutralise, *sliders, *units]
+        stage = [
+            self.handle, self.before, self.fold, self.placeholder, self.actions, self.heads, self.own, self.units.own,
+        ]  # fmt: skip
         opened = listen(
             partial(gr.on, [self.chooser.choice.change, self.waiting.change]), self._open,
             [self.chooser.choice, self.opened, self.waiting, self.handle, self.before, self.steps],
@@ -220,7 +226,11 @@ class ExpressionTab:
         now = [self.handle, self.before, self.steps]
         # A listener for each slider: it sends its own value alone, and of one slider only the last value counts.
         for name, one in self.sliders.items():
-            listen(one.release, self._mover(name), [*now, one], drawn, **lane)
+            beside = units if name in SINGLE_NAMES else []
+            listen(one.release, self._mover(name), [*now, one], [*drawn, *beside], **lane)
+        single = [self.sliders[name] for name in self.sliders if name in SINGLE_NAMES]
+        for code, one in self.units.sliders.items():
+            listen(one.release, self._unit_mover(code), [*now, one], [*drawn, *single, *units], **lane)
         listen(self.neutralise.input, self._neutralise, [*now, self.neutralise], drawn, **lane)
         worn = [*now, self.strength, self.keep_own]
         listen(self.gallery.click, self._pick_preset, worn, placed, **lane)
@@ -323,6 +333,7 @@ class ExpressionTab:
                 self.actions: gr.Row(visible=False),
                 self.heads: gr.Row(visible=False),
                 self.own: "",
+                self.units.own: "",
             }
         handle = self.service.open(source_of(choice), face_index=choice.get("face_index"))
         before = str(self.window.shelf.picture(self.service.original(handle)))
@@ -340,6 +351,7 @@ class ExpressionTab:
             self.actions: gr.Row(visible=True),
             self.heads: gr.Row(visible=True),
             self.own: own_marks(handle.own_values),
+            self.units.own: self.units.marks(handle.own_values),
         }
 
     def _mover(self, name: str) -> Any:
@@ -349,7 +361,22 @@ class ExpressionTab:
             # leaving a slider's number field reports a release too, though nothing moved
             if abs(steps.now.values.get(name, 0.0) - (value or 0.0)) <= 1e-6:
                 return {}
-            return self._drawn(handle, before, steps.to(steps.now.moved(name, value)))
+            moved = steps.to(steps.now.moved(name, value))
+            beside = self.units.positions(moved.now) if name in SINGLE_NAMES else {}
+            return self._drawn(handle, before, moved) | beside
+
+        return move
+
+    def _unit_mover(self, code: str) -> Any:
+        """Return the handler of one unit's slider: its weights move, and the other units that they show."""
+
+        def move(handle: PortraitHandle | None, before: str, steps: Steps, value: float | None) -> Updates:
+            stands = self.units.positions(steps.now)[self.units.sliders[code]]
+            if abs(stands - (value or 0.0)) <= 1e-6:
+                return {}
+            moved = steps.to(self.units.moved(code, value, steps.now))
+            places = {self.sliders[name]: moved.now.values.get(name, 0.0) for name in SINGLE_NAMES}
+            return self._drawn(handle, before, moved) | places | self.units.positions(moved.now)
 
         return move
 
@@ -389,7 +416,7 @@ class ExpressionTab:
         """Return the updates of all sliders; one whose picture could not be drawn comes back too."""
         places = {slider: look.values.get(name, 0.0) for name, slider in self.sliders.items()}
         strength = {self.strength: look.strength} if look.preset else {}
-        return {**places, **strength, self.neutralise: look.neutralise}
+        return {**places, **self.units.positions(look), **strength, self.neutralise: look.neutralise}
 
     def _undo(self, handle: PortraitHandle | None, before: str, steps: Steps) -> Updates:
         return self._placed(handle, before, steps.back())

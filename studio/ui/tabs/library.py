@@ -28,6 +28,7 @@ from studio.ui.guard import say
 from studio.ui.kit import results, text
 from studio.ui.kit.clip_files import ClipFiles
 from studio.ui.kit.controls import Updates, clickable, clicked, html, listen, scroll_to
+from studio.ui.kit.unit_chart import unit_chart
 from studio.ui.window import Window
 
 PAGE_SIZE = 24
@@ -165,6 +166,8 @@ class LibraryTab:
         with gr.Row(elem_classes=["actions"]):
             self.files.build_first()
         self.files.build_more()
+        with gr.Accordion("Action units over time", open=False, visible=False, elem_id="library-units") as self.chart:
+            self.units = html(elem_id="library-units-chart")
         with gr.Accordion("Rename", open=False, elem_id="library-rename"), gr.Row(elem_classes=["inline"]):
             self.new_title = gr.Textbox(
                 label="Title",
@@ -208,7 +211,7 @@ class LibraryTab:
         """Everything that `show` updates."""
         return [
             self.selected, self.panel, self.video, self.image, self.about, self.star, self.export, self.recipe,
-            self.new_title, self.reuse, self.dub, *self.files.parts,
+            self.new_title, self.reuse, self.dub, self.chart, self.units, *self.files.parts,
         ]  # fmt: skip
 
     def wire(self, tabs: dict[str, Any], item: gr.Tab, page: gr.Blocks) -> None:
@@ -340,8 +343,15 @@ class LibraryTab:
             self.new_title: title_of_render(render),
             self.reuse: gr.Button(visible=bool(made_in(render))),
             self.dub: gr.Button(visible=playable),
+            **self._charted(render.id),
             **self.files.of(render.id),
         }
+
+    def _charted(self, render_id: str) -> Updates:
+        """Return the chart of a clip's units; a picture, and a clip that nothing moved, has none."""
+        scores = self.service.action_units(render_id)
+        chart = "" if scores is None else unit_chart(scores)
+        return {self.chart: gr.Accordion(visible=bool(chart)), self.units: chart}
 
     def _facts(self, render: Render) -> str:
         pixels = f"{render.width}×{render.height} px" if render.width else ""

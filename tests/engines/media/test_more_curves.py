@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from studio.domain.action_units import NOT_COVERED
 from studio.domain.clip_format import CURVE_FORMATS, curve_format_of
 from studio.domain.expression import INDEX
 from studio.engines.media.curves import read_curves, write_curves
+from studio.engines.media.curves_action_units import read_action_units, write_action_units
 from studio.engines.media.curves_audio2face import read_audio2face, write_audio2face
 from studio.engines.media.curves_bvh import read_bvh, write_bvh
 from studio.engines.media.curves_npz import read_npz, write_npz
@@ -121,6 +123,62 @@ def test_bvh_that_cannot_be_used_is_named(tmp_path):
     long.write_text(good.replace("Frames: 3", "Frames: 99999999"))
     with pytest.raises(LimitExceededError):
         read_bvh(long)
+
+
+@QUICK
+@given(performances(0))
+def test_action_units_give_back_all_that_units_are(tmp_path, performance):
+    file = write_action_units(performance, tmp_path / "a.au.csv")
+    if len(performance) < 2:
+        with pytest.raises((UserInputError, UnreadableMediaError)):
+            read_action_units(file)
+        return
+    back = read_action_units(file)
+    lost = [INDEX[name] for name in NOT_COVERED]
+    kept = np.setdiff1d(np.arange(52), lost)
+    assert np.abs(back.weights[:, kept] - performance.weights[:, kept]).max() < 1e-3
+    assert not back.weights[:, lost].any()
+    assert np.abs(back.head_degrees - performance.head_degrees).max() < 1e-3
+
+
+def test_a_table_of_another_program_moves_both_sides(tmp_path):
+    file = tmp_path / "openface.au.csv"
+    file.write_text(
+        "frame, face_id, timestamp, confidence, success, AU01_r, AU12_r, AU45_r, AU12_c\n"
+        "1, 0, 0.0, 0.98, 1, 0.0, 1.0, 0.0, 1\n2, 0, 0.04, 0.98, 1, 2.5, 3.0, 5.0, 1\n3, 0, 0.08, 0.98, 1, 0, 0, 0, 0\n"
+    )
+    read = read_curves(file)
+    assert (len(read), read.frame_rate_hz) == (3, 25.0)
+    assert read.weights[1, INDEX["mouthSmileLeft"]] == read.weights[1, INDEX["mouthSmileRight"]]
+    assert read.weights[1, [INDEX["browInnerUp"], INDEX["mouthSmileLeft"], INDEX["eyeBlinkRight"]]] == pytest.approx(
+        [0.5, 0.6, 1.0]
+    )
+    commas = tmp_path / "commas.au.csv"
+    write_action_units(still(30, jawOpen=0.5), commas)
+    commas.write_text(commas.read_text().replace(",", ";").replace(".", ","))
+    assert read_curves(commas).weights[3, INDEX["jawOpen"]] == pytest.approx(0.5, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty"),
+        ("frame,timestamp,AU99_r\n1,0,3\n", "is not a table of action units"),
+        ("frame,AU12_r\n1,3\n", "is not a table of action units"),
+        ("timestamp,AU12_r\n0,3\n", "too short"),
+        ("timestamp,AU12_r\n0,3\n1\n", "different length"),
+        ("timestamp,AU12_r\n0,3\n1,much\n", "not numbers"),
+        ("timestamp,AU12_r\n0,3\n1,nan\n", "not numbers"),
+        ("timestamp,AU12_r\n0,3\n2,1\n1,1\n3,0\n", "run backwards"),
+        ("timestamp,AU12_r\n0,3\n7200,1\n", "longer than an hour"),
+        ("timestamp,AU12_r\n0,3\n0.0001,1\n", "frame rate"),
+    ],
+)
+def test_tables_that_are_no_action_units(tmp_path, text, said):
+    file = tmp_path / "bad.au.csv"
+    file.write_text(text)
+    with pytest.raises((UnreadableMediaError, UserInputError, LimitExceededError), match=said):
+        read_action_units(file)
 
 
 @pytest.mark.parametrize("name", list(CURVE_FORMATS))
