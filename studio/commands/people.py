@@ -12,6 +12,7 @@ import typer
 
 from studio.cli_output import Output
 from studio.commands.shared import OPTIONS, AsJson, DataDir, Face, opened
+from studio.domain.clip_frames import MOST_FRAMES, USUAL_MOST
 from studio.domain.consent import SCOPES, Consent
 from studio.domain.days import end_of_day, last_day
 from studio.domain.names import as_read
@@ -85,17 +86,23 @@ def identity_show(identity: str, data_dir: DataDir = None, as_json: AsJson = Fal
 
 @commands.command("curate")
 def identity_curate(
-    photos: Annotated[list[Path], typer.Argument(help="A folder, or pictures; 1 to 500.")],
+    photos: Annotated[list[Path], typer.Argument(help="A folder, pictures or clips; 1 to 500.")],
     name: Annotated[str, typer.Option("--name", help="Whose photos; a person of the studio, or a new one.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Take over what is proposed.")] = False,
     ask: Annotated[bool, typer.Option("--ask", help="Ask whether unsure faces are one person (y or n).")] = False,
     report: Annotated[bool, typer.Option("--report", help="Only report, and forget the photos again.")] = False,
+    frames: Annotated[
+        int, typer.Option(min=1, max=MOST_FRAMES, help="So many photos of each clip at most.")
+    ] = USUAL_MOST,
+    hide_others: Annotated[
+        bool, typer.Option("--hide-others", help="Make other people in clips unrecognisable.")
+    ] = False,
     trigger: Annotated[str, typer.Option(help="Trigger word for the captions that are printed.")] = "sks",
     class_word: Annotated[str, typer.Option("--class", help="Class word for the captions.")] = "person",
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look at many photos: find the person, near-duplicates, other people and poor pictures; say why."""
+    """Look at many photos or at clips: find the person, near-duplicates, other people and poor pictures; say why."""
     if yes and report:
         raise UserInputError("--yes and --report exclude each other.", "Give one of them.")
     if yes and not as_read(name):
@@ -104,7 +111,12 @@ def identity_curate(
     with opened(data_dir) as studio:
         known = next((p for p in studio.identities.list() if as_read(p.name) == as_read(name)), None)
         intake = studio.curation.start(photos, identity_id=known.id if known else None)
-        intake = studio.curation.analyse(intake.id, lambda progress: output.progress(progress.fraction, progress.stage))
+        intake = studio.curation.analyse(
+            intake.id,
+            lambda progress: output.progress(progress.fraction, progress.stage),
+            frames=frames,
+            hide_others=hide_others,
+        )
         names = {p.id: p.file_name for p in intake.photos}
         review = _asked(studio, intake.id, names) if ask else studio.curation.review(intake.id)
         values = {"intake_id": intake.id, **_reported(review, names), "confirmed": None}

@@ -87,6 +87,50 @@ class Curation:
             "UPDATE intakes SET job_id = ? WHERE owner = ? AND id = ?", [job_id, self._owner, intake_id]
         )
 
+    def unfold(self, intake_id: str, photo_id: str, files: Sequence[NewFile], note: str) -> None:
+        """Put photos in the place of a file that holds them; the file's own bytes go, unless somebody else needs them.
+
+        Args:
+            files: of the new photos; bytes that the intake has already are passed over.
+            note: what was done, for the intake.
+        """
+        with self._database.transaction():
+            gone = self._database.row(
+                "SELECT * FROM intake_photos WHERE intake_id = ? AND id = ?", [intake_id, photo_id]
+            )
+            assert gone is not None  # nobody else takes the files of an intake away
+            self._database.execute("DELETE FROM intake_photos WHERE id = ?", [photo_id])
+            rows = self._database.rows("SELECT position, sha256 FROM intake_photos WHERE intake_id = ?", [intake_id])
+            known, last = {r["sha256"] for r in rows}, max([r["position"] for r in rows], default=-1)
+            for file in files:
+                if file.sha256 in known:
+                    continue
+                last += 1
+                self._database.insert(
+                    "intake_photos",
+                    {"id": new_id(), "owner": self._owner, "intake_id": intake_id, "position": last,
+                     "file_name": legible(file.file_name), "sha256": file.sha256, "problem": "", "hint": ""},
+                )  # fmt: skip
+            self._note(intake_id, note)
+            if gone["sha256"]:
+                self._media.discard_unused([gone["sha256"]])
+        self._media.finish_deletions()
+
+    def refuse(self, intake_id: str, photo_id: str, problem: str, hint: str) -> None:
+        """Say why a file of an intake cannot be used."""
+        self._database.execute(
+            "UPDATE intake_photos SET problem = ?, hint = ? WHERE intake_id = ? AND id = ?",
+            [legible(problem), legible(hint), intake_id, photo_id],
+        )
+
+    def _note(self, intake_id: str, note: str) -> None:
+        row = self._database.row("SELECT notes FROM intakes WHERE owner = ? AND id = ?", [self._owner, intake_id])
+        notes = to_mapping(row["notes"]).get("notes", ()) if row is not None else ()
+        self._database.execute(
+            "UPDATE intakes SET notes = ? WHERE owner = ? AND id = ?",
+            [to_json({"notes": [*notes, legible(note)]}), self._owner, intake_id],
+        )
+
     def intake(self, id: str, version: str) -> Intake:
         """Return one intake with everything this version of the studio measured.
 

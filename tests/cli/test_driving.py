@@ -100,3 +100,12 @@ def test_action_units_of_a_picture_and_of_a_clip(run, driver, astronaut, tmp_pat
     assert "goes from 0 to 5" in run("edit", astronaut, "--au", "AU12=7", "--out", raised).err
     assert "no action unit" in run("edit", astronaut, "--au", "AU99=1", "--out", raised).err
     assert "has no curves" in run("units", raised, "--out", tmp_path / "x.csv").err
+
+
+def test_a_clip_gives_photos(run, driver, tmp_path) -> None:
+    ran = run("identity", "curate", driver, "--name", "Ann", "--frames", 6, "--yes", "--json")
+    assert ran.code == 0, ran.err
+    assert 1 <= ran.json["kept"] <= 6
+    assert all(photo["file"].endswith(" in face.mp4.png") for photo in ran.json["photos"])
+    assert ran.json["confirmed"]["people"][0]["name"] == "Ann"
+    assert run("identity", "curate", driver, "--frames", 0).code == 2

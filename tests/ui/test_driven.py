@@ -90,3 +90,20 @@ def test_a_video_says_something_else_and_its_clip_says_more(visit, driver, speec
     page.click("#library-reuse")
     page.wait_for_selector("#tab-animate-button[aria-selected=true]")
     page.wait_for_selector("#animate-dub-clip :text('me-and-my-phone'), #animate-dub-clip .file-preview")
+
+
+def test_a_clip_in_the_heap_gives_photos(visit, driver):
+    v = visit()
+    v.open()
+    page = v.page
+    page.click("#people-list [data-id='heap:new']")
+    page.wait_for_selector("#heap-files", state="visible")
+    page.set_input_files("#heap-files input[type=file]", str(driver))
+    page.wait_for_selector("#heap-files .file-preview")
+    page.click("#heap-clips button")
+    page.locator("#heap-frames input[type=number]").fill("3")
+    page.keyboard.press("Enter")
+    page.click("#heap-start")
+    page.wait_for_selector("#heap-photos .shot")
+    page.wait_for_selector("#heap-head :text('that were looked at')")
+    assert "in me-and-my-phone.mp4" in page.inner_text("#heap-photos")

@@ -362,15 +362,20 @@ def _encoded(rgb: Pixels, size: int, kind: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def png_bytes(pixels: Pixels, recipe: Mapping[str, Any] | None = None, *, compress_level: int = 3) -> bytes:
+def png_bytes(
+    pixels: Pixels, recipe: Mapping[str, Any] | None = None, *, compress_level: int = 3, about: str = ""
+) -> bytes:
     """Return a PNG; the recipe lies in an iTXt chunk before the pixels.
 
     Args:
         pixels: gray, RGB or RGBA.  # (H, W), (H, W, 3) or (H, W, 4) uint8
         recipe: JSON object, or None.
         compress_level: zlib's, 0..9.
+        about: where the picture is from; under PNG's own keyword "Source".
     """
     info = PngImagePlugin.PngInfo()
+    if about:
+        info.add_itxt("Source", about)
     if recipe is not None:
         info.add_itxt(PNG_KEYWORD, recipe_text(recipe))
     buffer = io.BytesIO()

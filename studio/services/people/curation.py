@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from studio.domain.curation import Decision, Intake, KnownFace, Review
+from studio.domain.clip_frames import MOST_FRAMES, USUAL_MOST
+from studio.domain.curation import MOST_PHOTOS, Decision, Intake, IntakePhoto, KnownFace, Review
 from studio.domain.job import Job
 from studio.domain.review import review
 from studio.errors import ConflictError, NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.jobs.queue import JobQueue
+from studio.services.people.clip_frames import CLIP_SUFFIXES, FrameFinder, is_clip
 from studio.services.people.intake_files import PICTURE_SUFFIXES, taken_in
 from studio.services.people.measuring import VERSION, Measuring
 from studio.services.people.taking_over import Confirmation, take_over
@@ -42,14 +44,15 @@ class Curation:
     def __init__(self, store: OwnerStore, portraits: Portraits, queue: JobQueue) -> None:
         self._store = store
         self._measuring = Measuring(store, portraits)
+        self._frames = FrameFinder(store, portraits)
         self._rows = store.curation
         self._queue = queue
 
     # -- dropping ------------------------------------------------------------------
 
     def pictures_among(self, files: Sequence[Path]) -> list[Path]:
-        """Return the pictures of a chosen folder's files, without what lies beside them; all of them where none is."""
-        found = [f for f in files if f.suffix.lower() in PICTURE_SUFFIXES]
+        """Return a chosen folder's pictures and clips, without what lies beside them; all of it where none is."""
+        found = [f for f in files if f.suffix.lower() in PICTURE_SUFFIXES | CLIP_SUFFIXES]
         return found or list(files)
 
     def start(self, sources: Path | Iterable[Path], *, identity_id: str | None = None, title: str = "") -> Intake:
@@ -71,33 +74,63 @@ class Curation:
             self._store.identities.get(identity_id)
         with self._store.media.keeping():
             rows, notes = taken_in(self._store, given)
-            name = title or (given[0].name if len(given) == 1 and given[0].is_dir() else f"{len(rows)} photos")
+            named = len(given) == 1 and (given[0].is_dir() or is_clip(given[0].name))
+            name = title or (given[0].name if named else f"{len(rows)} photos")
             id = self._rows.add_intake(name, rows, identity_id=identity_id, notes=notes)
         return self.intake(id)
 
-    def submit_analyse(self, sources: Path | Iterable[Path], *, identity_id: str | None = None, title: str = "") -> Job:
+    def submit_analyse(
+        self,
+        sources: Path | Iterable[Path],
+        *,
+        identity_id: str | None = None,
+        title: str = "",
+        frames: int = USUAL_MOST,
+        hide_others: bool = False,
+    ) -> Job:
         """Take files in and let a job analyse them; `job.params["intake_id"]` names the intake.
+
+        Args:
+            frames, hide_others: see `analyse`.
 
         Raises:
             See `start`.
         """
+        _check_frames(frames)
         intake = self.start(sources, identity_id=identity_id, title=title)
         job = self._queue.submit(
-            KIND.name, CurateParams(intake_id=intake.id), title=f"Look at {intake.title}",
-            identity_id=identity_id,
+            KIND.name, CurateParams(intake_id=intake.id, frames=frames, hide_others=hide_others),
+            title=f"Look at {intake.title}", identity_id=identity_id,
         )  # fmt: skip
         self._rows.set_job(intake.id, job.id)
         return job
 
     # -- analysing -----------------------------------------------------------------
 
-    def analyse(self, intake_id: str, on_progress: OnProgress | None = None) -> Intake:
+    def analyse(
+        self,
+        intake_id: str,
+        on_progress: OnProgress | None = None,
+        *,
+        frames: int = USUAL_MOST,
+        hide_others: bool = False,
+    ) -> Intake:
         """Measure every photo that was not measured yet, here and now; a photo that fails is said, not raised.
+
+        A clip is taken apart first: frames of it take its place.
+
+        Args:
+            frames: so many of a clip at most.
+            hide_others: make other people in a clip's frames unrecognisable.
 
         Raises:
             NotFoundError: no such intake.
+            UserInputError: an impossible number of frames.
             EngineError: the engines cannot work at all.
         """
+        _check_frames(frames)
+        for clip in [p for p in self.intake(intake_id).photos if p.waits and is_clip(p.file_name)]:
+            self._unfold(intake_id, clip, frames, hide_others, on_progress)
         photos = self.intake(intake_id).photos
         waiting = [p for p in photos if p.waits]
         for number, photo in enumerate(waiting, start=len(photos) - len(waiting) + 1):
@@ -106,6 +139,31 @@ class Curation:
             if on_progress is not None:
                 on_progress(_measured(number, len(photos), photo.file_name, looks.get(0)))
         return self.intake(intake_id)
+
+    def _unfold(
+        self, intake_id: str, clip: IntakePhoto, most: int, hide_others: bool, on_progress: OnProgress | None
+    ) -> None:
+        """Put frames in the place of a clip; one that gives none says why."""
+        intake = self.intake(intake_id)
+        assert clip.sha256 is not None  # else it would have a problem and not wait
+        known = [face.embedding for face in self._known(intake.identity_id)] if intake.identity_id else []
+
+        def tell(share: float, words: str) -> None:
+            if on_progress is not None:
+                on_progress(Progress(0.9 * share, words))
+
+        path = self._store.media.get(clip.sha256)
+        room = MOST_PHOTOS - len(intake.photos) + 1
+        try:
+            with self._store.media.keeping():
+                found = self._frames.frames(
+                    path, clip.file_name, most=min(most, room), hide_others=hide_others,
+                    known=known, tell=tell,
+                )  # fmt: skip
+                self._rows.unfold(intake_id, clip.id, found.files, found.note)
+        except (UserInputError, NotFoundError) as exc:
+            said = exc.in_window.message.replace(path.name, clip.file_name)  # engines know it by its bytes
+            self._rows.refuse(intake_id, clip.id, said, exc.in_window.hint)
 
     # -- looking -------------------------------------------------------------------
 
@@ -272,6 +330,16 @@ class Curation:
             return take_over(self._store, intake, self._review(intake), name)
 
 
+def _check_frames(frames: int) -> None:
+    """Refuse an impossible number of frames.
+
+    Raises:
+        UserInputError: it is one.
+    """
+    if not 1 <= frames <= MOST_FRAMES:
+        raise UserInputError(f"{frames} frames of a clip are not possible.", f"Choose 1 to {MOST_FRAMES}.")
+
+
 # -- the job -------------------------------------------------------------------------------
 
 
@@ -288,13 +356,15 @@ class CurateParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     intake_id: str
+    frames: int = USUAL_MOST
+    hide_others: bool = False
 
 
 def run(params: CurateParams, context: JobContext) -> Mapping[str, Any]:
     """Analyse an intake; after an interruption only what was not analysed yet."""
     context.check_cancelled()
     curation: Curation = context.service
-    curation.analyse(params.intake_id, told(context))
+    curation.analyse(params.intake_id, told(context), frames=params.frames, hide_others=params.hide_others)
     found = curation.review(params.intake_id)
     context.progress(1.0, "Done")
     return {"intake_id": params.intake_id, "kept": found.count("keep"), "unsure": found.count("unsure")}

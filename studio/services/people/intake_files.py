@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from studio.domain.curation import MOST_PHOTOS
 from studio.errors import LimitExceededError, NotFoundError, UserInputError
 from studio.outside import exists
+from studio.services.people.clip_frames import MOST_CLIP_BYTES, is_clip
 from studio.store.curation import NewFile
 
 if TYPE_CHECKING:
@@ -55,9 +56,9 @@ def _taken(store: OwnerStore, file: Path) -> NewFile:
     from studio.engines.media.pictures import MAX_BYTES
 
     try:
-        size = file.stat().st_size
-        if size > MAX_BYTES:
-            why = f"{file.name} is {size / 1e6:.0f} MB, more than the {MAX_BYTES / 1e6:.0f} MB allowed."
+        size, most = file.stat().st_size, MOST_CLIP_BYTES if is_clip(file.name) else MAX_BYTES
+        if size > most:
+            why = f"{file.name} is {size / 1e6:.0f} MB, more than the {most / 1e6:.0f} MB allowed."
             return NewFile(file.name, None, why, "Save a smaller copy.")
         if size == 0:
             return NewFile(file.name, None, f"{file.name} is empty.", "Copy or export it again.")
@@ -82,7 +83,7 @@ def _pictures(given: Sequence[Path]) -> tuple[list[Path], list[str]]:
         for folder, folders, names in os.walk(path):
             folders[:] = sorted(f for f in folders if not f.startswith("."))
             for name in sorted(n for n in names if not n.startswith(".")):
-                if Path(name).suffix.lower() in PICTURE_SUFFIXES:
+                if Path(name).suffix.lower() in PICTURE_SUFFIXES or is_clip(name):
                     files.append(Path(folder) / name)
                 else:
                     passed.append(name)

@@ -13,6 +13,7 @@ from typing import Any
 
 import gradio as gr
 
+from studio.domain.clip_frames import MOST_FRAMES, USUAL_MOST
 from studio.domain.curation import Intake, Review
 from studio.errors import NotFoundError, UserInputError
 from studio.services.people.measuring import LOOK_SIDE
@@ -48,7 +49,8 @@ class HeapPanel:
             html(
                 text.heading(
                     "Sort many photos",
-                    "Every photo is looked at; copies, other people and blurred ones are put aside. You decide.",
+                    "Every photo is looked at; copies, other people and blurred ones are put aside. Clips give their "
+                    "best frames. You decide.",
                 )
             )
             self.whose = gr.Dropdown(
@@ -56,9 +58,19 @@ class HeapPanel:
                 choices=[("Let the studio find out", "")], value="",
             )  # fmt: skip
             self.files = gr.File(
-                label="Drop photos here (up to 500)", file_count="multiple", height=150,
+                label="Drop photos or clips here (up to 500)", file_count="multiple", height=150,
                 elem_id="heap-files", elem_classes=["drop"],
             )  # fmt: skip
+            with gr.Accordion("Of clips", open=False, elem_id="heap-clips"):
+                self.frames = gr.Slider(
+                    1, MOST_FRAMES, value=USUAL_MOST, step=1, label="Photos of each clip at most",
+                    info="The sharpest of each angle and expression.", buttons=["reset"], min_width=150,
+                    elem_id="heap-frames", elem_classes=["amount"],
+                )  # fmt: skip
+                self.hide = gr.Checkbox(
+                    label="Hide other people", info="Their heads become unrecognisable in the photos.",
+                    container=False, min_width=150, elem_id="heap-hide",
+                )  # fmt: skip
             with gr.Row(elem_classes=["actions"]):
                 self.start = gr.Button("Look at these photos", variant="primary", elem_id="heap-start")
                 self.folder = gr.UploadButton("Choose a folder", file_count="directory", elem_id="heap-folder")
@@ -81,8 +93,9 @@ class HeapPanel:
         """Attach the listeners; `tab` has `selected`, `view` and `in_turn` of the whole page."""
         self.tab = tab
         selected, shown = tab.selected, [tab.selected, *tab.view]
-        listen(self.start.click, self._start, [self.files, self.whose], [*shown, self.files], **tab.in_turn)
-        listen(self.folder.upload, self._start, [self.folder, self.whose], [*shown, self.files], **tab.in_turn)
+        asked = [self.whose, self.frames, self.hide]
+        listen(self.start.click, self._start, [self.files, *asked], [*shown, self.files], **tab.in_turn)
+        listen(self.folder.upload, self._start, [self.folder, *asked], [*shown, self.files], **tab.in_turn)
         for piece in (self.head, self.ask, self.people, self.photos):
             listen(piece.click, self._act, selected, self.parts, show_progress="hidden")
         listen(self.confirm.click, self._confirm, selected, shown, **tab.in_turn)
@@ -199,11 +212,13 @@ class HeapPanel:
 
     # -- handlers ---------------------------------------------------------------
 
-    def _start(self, paths: list[str] | str | None, whose: str) -> Updates:
+    def _start(self, paths: list[str] | str | None, whose: str, frames: float, hide: bool) -> Updates:
         if not paths:
-            raise UserInputError("There is no photo yet.", "Drop photos, or choose a folder.")
+            raise UserInputError("There is no photo yet.", "Drop photos or clips, or choose a folder.")
         files = [Path(p) for p in ([paths] if isinstance(paths, str) else paths)]
-        job = self.curation.submit_analyse(self.curation.pictures_among(files), identity_id=whose or None)
+        job = self.curation.submit_analyse(
+            self.curation.pictures_among(files), identity_id=whose or None, frames=round(frames), hide_others=hide
+        )
         selected = HEAP + str(job.params["intake_id"])
         return {self.tab.selected: selected, **self.tab.show(selected), self.files: None}
 
