@@ -54,6 +54,11 @@ class ActionUnit:
     limit: str = ""
 
     @property
+    def does(self) -> str:
+        """What it does to a face, in a sentence for the person."""
+        return _DOES[self.number]
+
+    @property
     def code(self) -> str:
         """As it is written: "AU12"."""
         return f"AU{self.number}"
@@ -109,6 +114,39 @@ UNITS: tuple[ActionUnit, ...] = (
     ActionUnit(63, "Eyes up", _GAZE, _one("eyeLookUp*"), _SIDES),
     ActionUnit(64, "Eyes down", _GAZE, _one("eyeLookDown*"), _SIDES),
 )  # fmt: skip
+_DOES: Mapping[int, str] = {
+    1: "Raises the inner ends of the brows.",
+    2: "Raises the outer ends of the brows.",
+    4: "Lowers the brows and draws them together.",
+    5: "Raises the upper lids.",
+    6: "Raises the cheeks below the eyes.",
+    7: "Tightens the lids: the lower ones rise.",
+    9: "Wrinkles the nose.",
+    10: "Raises the upper lip.",
+    12: "Pulls the corners of the mouth up and back.",
+    14: "Presses the corners of the mouth in.",
+    15: "Pulls the corners of the mouth down.",
+    16: "Pulls the lower lip down.",
+    17: "Pushes chin and lower lip up.",
+    18: "Draws the lips together, as for a kiss.",
+    19: "Shows the tongue.",
+    20: "Stretches the lips sideways.",
+    22: "Pushes the lips out into a funnel.",
+    23: "Tightens the lips and makes them thin.",
+    24: "Presses the lips together.",
+    25: "Parts the lips.",
+    26: "Drops the jaw.",
+    27: "Opens the mouth as wide as it goes.",
+    28: "Sucks the lips in over the teeth.",
+    29: "Thrusts the jaw forward.",
+    30: "Moves the jaw sideways.",
+    34: "Fills the cheeks with air.",
+    43: "Closes the eyes.",
+    61: "Turns the eyes to the person's left.",
+    62: "Turns the eyes to the person's right.",
+    63: "Turns the eyes up.",
+    64: "Turns the eyes down.",
+}
 _TURNS: Mapping[tuple[int, str], str] = {
     (61, "L"): "eyeLookOutLeft", (61, "R"): "eyeLookInRight", (62, "L"): "eyeLookInLeft", (62, "R"): "eyeLookOutRight",
 }  # fmt: skip
@@ -138,6 +176,8 @@ def _track(unit: ActionUnit, suffix: str) -> Track:
 
 
 TRACKS: tuple[Track, ...] = tuple(_track(unit, suffix) for unit in UNITS for suffix in unit.tracks)
+OPPOSED: frozenset[str] = frozenset({"AU30"})
+"""Units whose sides undo each other: only one of them can be set."""
 TRACK: Mapping[str, Track] = {track.code: track for track in TRACKS}
 _OPENERS = [INDEX[f"mouth{part}{side}"] for part in ("UpperUp", "LowerDown") for side in ("Left", "Right")]
 MIXED: frozenset[str] = frozenset(t.code for t in TRACKS if len(t.weights) > 1)
@@ -221,7 +261,10 @@ def setting(code: str, intensity: float, weights: Mapping[str, float]) -> dict[s
     if not 0.0 <= intensity <= MOST:
         raise UserInputError(f"{code} is {intensity:g}, but goes from 0 to {MOST:g}.", "0 is nothing, 5 the most.")
     out: dict[str, float] = {}
-    for track in tracks_of(code):
+    tracks = tracks_of(code)
+    if len(tracks) > 1 and tracks[0].unit.code in OPPOSED:
+        raise UserInputError(f"{code} goes to one side.", f"Write {tracks[0].code} or {tracks[1].code}.")
+    for track in tracks:
         for i, (low, high) in track.weights.items():
             name = ARKIT_NAMES[i]
             stands = max(weights.get(name, 0.0), 0.0)

@@ -337,7 +337,7 @@ HANDED_VALUES = {
     "training_sets.example", "runs.job", "runs.listed_job", "expressions.original", "expressions.render",
     "expressions.save",
     "expressions.prepared", "expressions.edit_opened", "templates.copy", "templates.copied_from",
-    "action_units.write",
+    "action_units.write", "action_units.of_portrait", "templates.shown",
     "expressions.write", "expressions.redraw", "expressions.stamp", "generation.redraw",
     "generation.brought_back", "video.redraw", "dubbing.redraw", "adapters.require_consent", "provenance.hand_out",
 }  # fmt: skip

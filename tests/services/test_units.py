@@ -27,6 +27,11 @@ def test_a_picture_has_one_score_for_each_unit(studio, portrait) -> None:
         studio.action_units.write(scores, portrait.with_name("x.csv"), MediaSource.file(portrait))
 
 
+def test_a_portrait_shows_what_its_picture_shows(studio, portrait) -> None:
+    handle = studio.expressions.open(MediaSource.file(portrait))
+    assert studio.action_units.of_portrait(handle).told() == studio.action_units.read(MediaSource.file(portrait)).told()
+
+
 def test_a_picture_is_read_against_its_person_at_rest(studio, portrait, tmp_path) -> None:
     rest = MediaSource.file(picture(tmp_path / "rest.png", shade=70))
     scores = studio.action_units.read(MediaSource.file(portrait), neutral=rest)

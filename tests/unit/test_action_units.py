@@ -45,6 +45,7 @@ def test_every_weight_is_a_unit_or_is_said_to_be_none() -> None:
     assert used.isdisjoint(NOT_COVERED)
     assert used | set(NOT_COVERED) == set(ARKIT_NAMES)
     assert len({unit.number for unit in UNITS}) == len(UNITS)
+    assert all(unit.does.endswith(".") for unit in UNITS)
     asked = {1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 18, 20, 22, 23, 24, 25, 26, 27, 28, 43, 61, 62, 63, 64}
     assert asked <= {unit.number for unit in UNITS}
 
@@ -88,6 +89,12 @@ def test_setting_a_unit_changes_its_weights_alone() -> None:
     assert setting("AU26", 0, {"jawOpen": 0.8}) == {"jawOpen": 0.0}
     assert setting("AU27", 2.5, {}) == {"jawOpen": 0.75}
     assert setting("AU1", 0, {"browInnerUp": -0.4}) == {"browInnerUp": 0.0}
+
+
+def test_a_jaw_goes_to_one_side() -> None:
+    assert setting("AU30L", 5, {}) == {"jawLeft": 1.0}
+    with pytest.raises(UserInputError, match="goes to one side"):
+        setting("AU30", 5, {})
 
 
 @given(st.sampled_from(sorted(TRACK)), st.floats(0.01, MOST), faces)

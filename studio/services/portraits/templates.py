@@ -92,14 +92,22 @@ class Templates:
             NotFoundError, ConflictError: as `Expressions.prepared`.
         """
         prepared = self._expressions.prepared(handle)
-        with self._portraits.engines.lock:
-            own = self._portraits.engines.tracker().read(prepared.face.landmarks)
-        made = copied(template.face, own, prepared.portrait.mouth, how, template.neutral)
+        made = copied(template.face, self.shown(handle), prepared.portrait.mouth, how, template.neutral)
         itself = (template.sha256, template.face_index) == (handle.sha256, handle.face_index)
         if itself and not how.exactly and template.neutral is None:
             note = "This is the portrait itself: what it shows already is added to it once more."
             return replace(made, notes=(*made.notes, note))
         return made
+
+    def shown(self, handle: PortraitHandle) -> TrackedFace:
+        """Return what a portrait shows itself, read as a template is.
+
+        Raises:
+            NotFoundError, ConflictError: as `Expressions.prepared`.
+        """
+        landmarks = self._expressions.prepared(handle).face.landmarks
+        with self._portraits.engines.lock:
+            return self._portraits.engines.tracker().read(landmarks)
 
     def copied_from(self, template: TemplateFace, how: Copying) -> CopiedFrom:
         """Return what the recipe of a picture says of its template."""

@@ -14,6 +14,7 @@ from studio.domain.template import NO_MOUTH, expression_of
 from studio.errors import UserInputError
 from studio.services.clips.driven import STILL_PICTURES, driven_motion
 from studio.services.clips.request import AnimationRequest
+from studio.services.portraits.expressions import PortraitHandle
 from studio.services.portraits.templates import Templates
 from studio.services.progress import OnProgress, Progress
 from studio.services.sources import MediaSource, Sources
@@ -127,6 +128,14 @@ class ActionUnits:
                 "Give the second in which the face is at rest, or nothing.",
             )
         return self._of_clip(path, face_index, neutral, seconds, on_progress or _unheard)
+
+    def of_portrait(self, handle: PortraitHandle) -> UnitScores:
+        """Return what a portrait shows itself.
+
+        Raises:
+            NotFoundError, ConflictError: as `Expressions.prepared`.
+        """
+        return UnitScores(0.0, intensities(expression_of(self._templates.shown(handle)))[None])
 
     def write(self, scores: UnitScores, out: Path, source: MediaSource) -> Path:
         """Write a clip's motion as curves (see CURVE_FORMATS).

@@ -53,7 +53,8 @@ class TemplatePicture:
             self.faces = clickable(elem_id="like-faces")
             with gr.Row(elem_classes=["inline"]):
                 self.amount = gr.Slider(
-                    0, STRONGEST, value=1, step=0.05, label="How much of it", buttons=["reset"], min_width=150,
+                    0, STRONGEST, value=1, step=0.05, label="How much of it", info="1 is as it is there.",
+                    buttons=["reset"], min_width=150,
                     elem_id="like-amount", elem_classes=["amount"],
                 )  # fmt: skip
                 self.how = gr.Radio(
@@ -61,8 +62,12 @@ class TemplatePicture:
                     info="Exactly takes back first what the photo shows itself.",
                 )  # fmt: skip
             with gr.Row(elem_classes=["inline"]):
-                self.head = gr.Checkbox(label="And the head", container=False, min_width=120, elem_id="like-head")
-                self.gaze = gr.Checkbox(label="And the eyes", container=False, min_width=120, elem_id="like-gaze")
+                self.head = gr.Checkbox(
+                    label="And the head", info="Turned as there.", container=False, min_width=120, elem_id="like-head"
+                )
+                self.gaze = gr.Checkbox(
+                    label="And the eyes", info="Looking as there.", container=False, min_width=120, elem_id="like-gaze"
+                )
             self.message = html(elem_id="like-message")
 
     @property

@@ -13,9 +13,10 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from studio.domain.action_units import MOST, UNITS, ActionUnit, by_unit, intensities, setting
+from studio.domain.action_units import MOST, OPPOSED, UNITS, ActionUnit, by_unit, intensities, setting
 from studio.domain.expression import ARKIT_NAMES
 from studio.domain.look import Look
+from studio.services.portraits.units import UnitScores
 from studio.ui.kit import text
 from studio.ui.kit.controls import Updates, html
 
@@ -40,14 +41,15 @@ class UnitSliders:
     def build(self) -> None:
         """Create the components, inside the tab's layout."""
         self.sliders: dict[str, gr.Slider] = {}
-        regions = list(dict.fromkeys(unit.region for unit in UNITS))
+        shown = [unit for unit in UNITS if unit.code not in OPPOSED]
+        regions = list(dict.fromkeys(unit.region for unit in shown))
         with gr.Accordion("Action units (FACS)", open=False, elem_id="expression-units"):
             html('<p class="fine">Strengths from 0 to 5. They move the ARKit weights below, both sides alike.</p>')
             self.own = html(elem_id="expression-own-units")
             for region in regions:
                 html(f'<h3 class="group">{region}</h3>')
                 with gr.Row(elem_classes=["control-grid"]):
-                    self.sliders |= {unit.code: _slider(unit) for unit in UNITS if unit.region == region}
+                    self.sliders |= {unit.code: _slider(unit) for unit in shown if unit.region == region}
 
     def moved(self, code: str, intensity: float | None, look: Look) -> Look:
         """Return the look with one unit set."""
@@ -60,9 +62,9 @@ class UnitSliders:
         scores = scores_of(look.values)
         return {slider: scores[code] for code, slider in self.sliders.items()}
 
-    def marks(self, own: Mapping[str, float]) -> str:
+    def marks(self, own: UnitScores) -> str:
         """Return what the photo itself shows, in bars."""
-        scores = scores_of(own)
+        scores = own.told()["units"]
         shown = {u.code: (f"{u.number} {u.name}", scores[u.code]) for u in UNITS if scores[u.code] >= SHOWN}
         if not shown:
             return '<p class="fine">The photo shows a neutral face.</p>'
@@ -72,6 +74,6 @@ class UnitSliders:
 
 def _slider(unit: ActionUnit) -> Any:
     return gr.Slider(
-        0, MOST, value=0, step=0.1, label=f"{unit.number} {unit.name}", info=unit.limit or None, buttons=["reset"],
-        min_width=150, elem_id=f"unit-{unit.code}", elem_classes=["control", "one-sided"],
+        0, MOST, value=0, step=0.1, label=f"{unit.number} {unit.name}", info=f"{unit.does} {unit.limit}".strip(),
+        buttons=["reset"], min_width=150, elem_id=f"unit-{unit.code}", elem_classes=["control", "one-sided"],
     )  # fmt: skip

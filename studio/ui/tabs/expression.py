@@ -351,7 +351,7 @@ class ExpressionTab:
             self.actions: gr.Row(visible=True),
             self.heads: gr.Row(visible=True),
             self.own: own_marks(handle.own_values),
-            self.units.own: self.units.marks(handle.own_values),
+            self.units.own: self.units.marks(self.window.studio.action_units.of_portrait(handle)),
         }
 
     def _mover(self, name: str) -> Any:
