@@ -375,7 +375,7 @@ def _read(engines: Any, frames: NDArray[np.uint8]) -> NDArray[np.float64]:
         if faces:
             marks = faces[0].landmarks
             eyes = np.linalg.norm(marks[33, :2] - marks[263, :2])
-            out[f] = np.linalg.norm(marks[13, :2] - marks[14, :2]) / eyes, faces[0].head.yaw
+            out[f] = np.linalg.norm(marks[13, :2] - marks[14, :2]) / eyes, faces[0].head.yaw_degrees
     return out
 
 
