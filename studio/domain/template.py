@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.domain.driving import LID_INDEX, LOOK_INDEX, NeutralFace, TrackedFace, carried
-from studio.domain.expression import ARKIT_NAMES, HEAD_NAMES, ExpressionEdit
+from studio.domain.expression import ARKIT_NAMES, HEAD_NAMES, INDEX, ExpressionEdit
 from studio.domain.performance import MouthResponse
 from studio.domain.pose import LIMIT_DEGREES
 from studio.errors import UserInputError
@@ -43,6 +43,9 @@ _UPPER_LID, _LOWER_LID = (0.16, 0.23), (-0.14, -0.06)
 """Eyes are of different shapes: open lids between these heights are nobody's squint, in eye lengths."""
 _AMPLIFIED = 0.5
 """A face that is read alone loses less than one that is followed; found by eye on grins."""
+_CORNERS = [(INDEX[f"mouthSmile{side}"], INDEX[f"mouthFrown{side}"]) for side in ("Left", "Right")]
+_FALSE_SHARE, _FALSE_PULL = 0.8, 0.3
+"""Of the weaker pull at a corner so much is false, and so much of it is missing from the stronger one; found by eye."""
 _TAKEN_AWAY = 0.06
 """So much less than the portrait's own is worth a start from a neutral face."""
 _CLOSED_MM = 0.5
@@ -118,6 +121,7 @@ def copied(
     if how.exactly:  # eyes of another shape stay so; what they do is taken back
         shown = carried(portrait, replace(_usual(portrait), gaze=_row(portrait).gaze), mouth, _CLOSED_MM)[0][0]
         offsets[LID_INDEX] -= shown[LID_INDEX]
+    offsets = _told_apart(offsets)
     if not how.gaze:
         offsets[LOOK_INDEX] = 0.0
     wanted = np.clip(own + how.amount * offsets, 0.0, 1.0)
@@ -144,7 +148,21 @@ def expression_of(face: TrackedFace, neutral: TrackedFace | None = None) -> NDAr
     """
     rest, share = (_usual(face), _AMPLIFIED) if neutral is None else (_row(neutral), 1.0)
     offsets, _ = carried(face, rest, NO_MOUTH, _CLOSED_MM, amplified=share)
-    return np.asarray(np.clip(offsets[0], 0.0, 1.0), np.float32)
+    return np.asarray(np.clip(_told_apart(offsets[0]), 0.0, 1.0), np.float32)
+
+
+def _told_apart(offsets: Array) -> Array:
+    """Return offsets in which a corner of the mouth is not pulled up and down at once by much.
+
+    Both together stretch a mouth, and a fit to one picture takes a broad laugh for some of each.
+    """
+    out = offsets.copy()
+    for up, down in _CORNERS:
+        weaker, stronger = (up, down) if out[up] < out[down] else (down, up)
+        both = max(float(out[weaker]), 0.0)
+        out[weaker] -= _FALSE_SHARE * both
+        out[stronger] -= _FALSE_PULL * both
+    return out
 
 
 def _row(face: TrackedFace) -> NeutralFace:

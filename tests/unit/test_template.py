@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from studio.domain.driving import TrackedFace
 from studio.domain.expression import ARKIT_NAMES, CONTROL, INDEX, resolve
 from studio.domain.performance import MouthResponse
-from studio.domain.template import STRONGEST, Copying, copied
+from studio.domain.template import STRONGEST, Copying, copied, expression_of
 from studio.errors import UserInputError
 
 SMILE, JAW, SHRUG = INDEX["mouthSmileLeft"], INDEX["jawOpen"], INDEX["mouthShrugUpper"]
@@ -49,6 +49,15 @@ def test_a_face_at_rest_adds_nothing_and_an_expression_is_added() -> None:
 def test_less_than_a_usual_face_shows_is_another_face_and_no_expression() -> None:
     smiling = mouth(mouthSmileLeft=0.5)
     assert copied(face(), face(), smiling, Copying()).edit.values == {}
+
+
+def test_a_laugh_does_not_pull_its_corners_down_as_well() -> None:
+    laugh = face(mouthSmileLeft=0.9, mouthSmileRight=0.9, mouthFrownLeft=0.6, mouthFrownRight=0.6)
+    made = copied(laugh, face(), mouth(), Copying()).edit.values
+    assert made["mouthSmileLeft"] > 3 * made["mouthFrownLeft"]
+    assert expression_of(laugh)[INDEX["mouthFrownLeft"]] < 0.15
+    sad = copied(face(mouthFrownLeft=0.7, mouthFrownRight=0.7), face(), mouth(), Copying()).edit.values
+    assert sad["mouthFrownLeft"] > 0.4
 
 
 def test_exactly_takes_back_what_the_portrait_shows() -> None:

@@ -47,7 +47,7 @@ _CHEAP = {
     "mouthUpperUpLeft": 0.9, "mouthUpperUpRight": 0.9, "mouthLeft": 0.8, "mouthRight": 0.8, "mouthFrownLeft": 0.9,
     "mouthFrownRight": 0.9, "mouthClose": 1.5,
 }  # fmt: skip
-_CORNERS, FREE_CORNERS = ("Smile", "Stretch", "Frown", "Pucker"), 0.35
+_CORNERS, _FREE_CORNERS = ("Smile", "Stretch", "Frown", "Pucker"), 0.35
 """The penalty that tells a photo's shapes apart would leave a quarter of a grin's width."""
 _READING_IDENTITY = 8.0
 # The lip gap of a face at rest, decimetres (.3 mm of a head 1 dm = 100 mm).
@@ -154,6 +154,12 @@ class HeadFitter:
         self._shape_weight = np.stack([weight, weight, 0.3 * DEPTH_WEIGHT**2 * weight], 1)
         self._identity_weight = np.stack([weight, weight, DEPTH_WEIGHT**2 * weight], 1)
 
+    @property
+    def free_penalty(self) -> Array:
+        """What a unit of each costs where the corners of the mouth are not held back.  # (K,)"""
+        freed = [any(part in ARKIT_NAMES[i] for part in _CORNERS) for i in self.fitted]
+        return np.asarray(self.penalty * np.where(freed, _FREE_CORNERS, 1.0))
+
     def reader(self) -> HeadFitter:
         """Return a fitter that explains a face by its expression rather than by its shape.
 
@@ -161,8 +167,7 @@ class HeadFitter:
         goes over to another head may not. It is read from one picture, so that nothing tells the two apart for sure.
         """
         out = copy.copy(self)
-        freed = [any(part in ARKIT_NAMES[i] for part in _CORNERS) for i in self.fitted]
-        out.penalty = self.penalty * np.where(freed, FREE_CORNERS, 1.0)
+        out.penalty = self.free_penalty
         out.identity_penalty = _READING_IDENTITY * IDENTITY_PENALTY
         return out
 

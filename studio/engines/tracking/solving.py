@@ -27,8 +27,6 @@ _DEPTH = DEPTH_WEIGHT**2
 _SWEEPS = 60
 _TO_BEFORE, _LOWEST, _HIGHEST = 0.6, 0.0, 1.0
 """Part of the pull that goes to the frame before, the rest goes to the calm frame; and the range of a weight."""
-_CORNERS, _FREE_CORNERS = ("Smile", "Stretch", "Frown", "Pucker"), 0.35
-"""The penalty that tells a photo's shapes apart would leave a quarter of a grin's width; over time it need not."""
 _LIP_PAIRS = ((13, 14), (82, 87), (312, 317))
 # Outer and inner corner, points of the upper and of the lower lid, iris center and rim; the subject's left, right.
 _EYES = (
@@ -68,8 +66,7 @@ class ExpressionSolver:
         self._rest = fit.weights[self._fitted].astype(np.float64)
         self._last = self._rest.copy()
         self._camera = fit.camera
-        corners = np.array([any(part in ARKIT_NAMES[i] for part in _CORNERS) for i in self._fitted])
-        self._pull = fitter.penalty * np.where(corners, _FREE_CORNERS, 1.0)
+        self._pull = fitter.free_penalty
         self._low = np.full(len(self._fitted), _LOWEST)
         self._high = np.full(len(self._fitted), _HIGHEST)
 
