@@ -28,6 +28,7 @@ BROUGHT = {"huggingface_hub": "transformers", "tokenizers": "transformers", "llv
 OPTIONAL = {
     "vision": {"dlib", "torch", "safetensors"},
     "landmarks": {"dlib", "torch", "safetensors"},
+    "rig-dubbing": {"dlib", "torch", "safetensors"},
     "base-files": {"tokenizers"},
 }
 """Libraries that an engine does much without; it says itself what is missing."""
