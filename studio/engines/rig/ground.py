@@ -34,6 +34,13 @@ ALIKE = 55.0  # RGB distance, gray levels, within which two colors are one groun
 SOFT = 0.16  # how far the light is evened out
 CLEAR = (0.18, 0.3)  # share of the surroundings by which one color leads the next: a pattern below, a ground above
 EVERYWHERE = 0.6  # weight of the whole picture's ground against that around
+ONE_GROUND = (0.5, 0.75)  # how clear it is on the mean: below, there are several grounds and nothing is before them
+BESIDE = 0.6  # how far away another color may prevail
+CLUSTER = 0.25  # standard deviation of the blur that tells a thing from scattered spots
+SCATTERED = (0.08, 0.2)  # share of the surroundings that is thing: below, spots of the ground's own; above, a thing
+FEW = 8  # things, from which they may be a pattern
+AGAIN = 0.7  # how far away at least what stands before the ground comes again, if it is a pattern
+LIKE_CHANCE = (0.08, 0.16)  # its difference from itself there over that at any shift: a pattern below, no pattern above
 THING = (55.0, 95.0)  # RGB distance from a clear ground: below, its own texture; above, a thing before it
 
 
@@ -74,6 +81,60 @@ def things(seen: Array, ground: Array, clear: Array) -> FloatArray:
         ground, clear: of `prevailing`.
     """
     return np.asarray(clear * smoothstep(np.linalg.norm(seen - ground, axis=2), *THING), np.float32)
+
+
+def single_things(seen: Array, known: Array, ground: Array, clear: Array, eye: float) -> FloatArray:
+    """Say how far every pixel belongs to a thing that is no part of the ground: a letter, not one stone of many.
+
+    Args:
+        seen: RGB.  # (h, w, 3) float32
+        known: True where it is ground.  # (h, w)
+        ground, clear: of `prevailing`.
+        eye: eye distance in pixels; a few will do.
+
+    Returns:
+        0..1  # (h, w)
+    """
+    whole = float(clear[known].mean()) if known.any() else 0.0
+    thing = things(seen, ground, clear) * known * smoothstep(np.array(whole), *ONE_GROUND)
+    far = max(round(BESIDE * eye), 1)
+    padded = np.pad(ground, ((far, far), (far, far), (0, 0)), "edge")
+    for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):  # what is ground right beside is ground
+        beside = padded[far + dy * far :, far + dx * far :][: thing.shape[0], : thing.shape[1]]
+        thing = np.minimum(thing, things(seen, beside, np.ones_like(thing)))
+    free = cv2.GaussianBlur(known.astype(np.float32), (0, 0), CLUSTER * eye)
+    dense = cv2.GaussianBlur(thing, (0, 0), CLUSTER * eye) / (free + 1e-3)
+    thing *= smoothstep(dense, *SCATTERED)
+    here = (thing > 0.5) & known
+    if here.any() and cv2.connectedComponents(here.astype(np.uint8))[0] > FEW:
+        thing *= 1 - _repetition(seen, known, here, eye)
+    return np.asarray(thing, np.float32)
+
+
+def _repetition(seen: Array, known: Array, here: Array, eye: float) -> float:
+    """Say how far things come again elsewhere, as flowers on wallpaper do: 0..1.
+
+    Args:
+        seen, known, eye: as in `single_things`.
+        here: True on things.  # (h, w)
+    """
+    shape = [side + int(REACH * eye) for side in known.shape]
+    free = np.fft.rfft2(known, shape)
+    at = np.conj(np.fft.rfft2(here, shape))
+    count = np.fft.irfft2(at * free, shape)
+    unlike = np.zeros(shape)  # sums of squared differences at every shift, by their products' transforms
+    for channel in np.moveaxis(seen, 2, 0):
+        shown = np.where(known, channel, 0)
+        square, mixed = np.conj(np.fft.rfft2(here * shown**2, shape)), np.conj(np.fft.rfft2(here * shown, shape))
+        unlike += np.fft.irfft2(
+            square * free + at * np.fft.rfft2(shown**2, shape) - 2 * mixed * np.fft.rfft2(shown, shape), shape
+        )
+    down, right = (np.minimum(np.arange(n), n - np.arange(n)) for n in shape)
+    able = (count > 0.6 * here.sum()) & (np.hypot(down[:, None], right) >= AGAIN * eye)
+    if able.sum() < 20:
+        return 0.0
+    unlike = unlike[able] / count[able]
+    return float(1 - smoothstep(unlike.min() / np.median(unlike), *LIKE_CHANCE))
 
 
 def calmness(picture: Array, seen: Array, eye: float) -> tuple[FloatArray, FloatArray]:

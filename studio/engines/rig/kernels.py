@@ -455,12 +455,16 @@ def rasterize_over(
             part, more = _along_row(corners, 3, w1, w2, dx1, dx2)
             for x in range(np.uintp(xa + first), np.uintp(xa + last + 1)):
                 if z > zbuffer[y, x]:
-                    share = np.float32(1.0) if tag_map[y, x] == 0 else part
                     zbuffer[y, x] = z
+                    if tag_map[y, x] == 0:  # what is left there of the frame before must not count, not even rounded
+                        out[y, x, 0] = v0
+                        out[y, x, 1] = v1
+                        out[y, x, 2] = v2
+                    else:
+                        out[y, x, 0] += part * (v0 - out[y, x, 0])
+                        out[y, x, 1] += part * (v1 - out[y, x, 1])
+                        out[y, x, 2] += part * (v2 - out[y, x, 2])
                     tag_map[y, x] = tag
-                    out[y, x, 0] += share * (v0 - out[y, x, 0])
-                    out[y, x, 1] += share * (v1 - out[y, x, 1])
-                    out[y, x, 2] += share * (v2 - out[y, x, 2])
                 z += dz
                 v0 += s0
                 v1 += s1

@@ -119,7 +119,9 @@ def _clear(alpha: Array, image: Array, plate: Array) -> None:
     On even ground alpha is undecided, and a haze taken along by the head would show.
     """
     ys, xs = np.where((alpha > 0) & (alpha < 0.6))
-    unlike = np.abs(image[ys, xs] - plate[ys, xs]).max(1)
+    near = np.ones((3, 3), np.uint8)  # a pattern that goes on a pixel beside where it was is the same one
+    most, least = cv2.dilate(plate, near)[ys, xs], cv2.erode(plate, near)[ys, xs]
+    unlike = np.maximum(image[ys, xs] - most, least - image[ys, xs]).max(1)
     alpha[ys, xs] *= smoothstep(unlike, *UNLIKE)
 
 

@@ -259,7 +259,7 @@ class RigPortrait:
         shape = (y1 - y0, x1 - x0)
         self._depth = np.empty(shape, np.float32)
         self._tag = np.empty(shape, np.uint8)
-        self._maps = np.empty((*shape, 3), np.float32)
+        self._maps = np.zeros((*shape, 3), np.float32)  # read everywhere, though only used where something was drawn
         self._rgba = np.empty((*shape, 4), np.float32)
         self._card_tags = np.ones(len(self._card.triangles), np.uint8)
 

@@ -159,6 +159,53 @@ def test_stripes_run_on_behind_the_person():
     assert together > 0.9
 
 
+def behind_a_head(ground: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hide a ground of 300 x 300 behind the shape of a head.
+
+    Returns:
+        The completed ground and the true one  # (300, 300, 3) each; where a turn uncovers it  # (300, 300)
+    """
+    alpha = np.zeros((300, 300), np.float32)
+    cv2.ellipse(alpha, (150, 150), (66, 88), 0, 0, 360, 1.0, -1)
+    alpha[225:, 110:190] = 1
+    truth = np.clip(ground, 0, 255).astype(np.float32)
+    image = np.where(alpha[..., None] > 0, 120, truth).round().astype(np.uint8)
+    filled = plate.complete(image, image.astype(np.float32), alpha, EYE)
+    deep = cv2.distanceTransform((alpha > 0).astype(np.uint8), cv2.DIST_L2, 5)
+    return filled, truth, (deep > 2) & (deep < 0.35 * EYE)
+
+
+@pytest.mark.parametrize("name", ["brick", "grass", "gravel"])  # scikit-image's, free of rights
+def test_texture_is_as_sharp_behind_a_turned_head_as_beside_it(name):
+    import skimage.data
+
+    texture = cv2.resize(getattr(skimage.data, name)(), (300, 300), interpolation=cv2.INTER_AREA)[..., None] / 255
+    filled, truth, band = behind_a_head(np.array([60, 40, 32]) + texture * np.array([175, 165, 150]))
+    nearby = cv2.GaussianBlur(band.astype(np.float32), (0, 0), 8)[band]
+    fine, true = (
+        cv2.GaussianBlur(np.abs(p - cv2.GaussianBlur(p, (0, 0), 3)).mean(2) * band, (0, 0), 8)[band] / nearby
+        for p in (filled, truth)
+    )
+    assert np.median(fine / true) > 0.85  # .30 to .67 where patches from all over are averaged
+
+
+def test_the_edge_of_a_board_goes_on_behind_the_person():
+    """Two grounds, one above the other, meet behind the head and not in a haze beside it."""
+    ground = np.where(np.arange(300)[:, None, None] < 150, [196.0, 198, 200], [40.0, 42, 48]).repeat(300, 1)
+    ground += np.random.default_rng(3).normal(0, 2, ground.shape)
+    filled, truth, band = behind_a_head(cv2.GaussianBlur(ground, (0, 0), 1.0))
+    assert (np.abs(filled - truth).max(2) > 30)[band].mean() < 0.02  # .06 in a haze
+
+
+def test_soft_ground_that_changes_across_the_picture_shows_no_outline():
+    """A dark stage, lighter to one side: no ring of another tone around where the head was."""
+    light = 18 + 60 / (1 + np.exp(-(np.arange(300) - 150) / 25.0))
+    ground = light[None, :, None].repeat(300, 0) * np.array([0.9, 0.9, 1.1])
+    filled, truth, band = behind_a_head(ground + np.random.default_rng(3).normal(0, 1.0, ground.shape))
+    band[:, :195] = False
+    assert np.abs(cv2.GaussianBlur(filled - truth, (0, 0), 2)).mean(2)[band].max() < 1.5  # 3.6 gray levels is a ring
+
+
 def test_stray_hair_before_a_plain_wall_leaves_no_ghost():
     image = np.full((240, 240, 3), 205, np.uint8)
     alpha = np.zeros((240, 240), np.float32)

@@ -78,3 +78,26 @@ def test_shade_on_skin_grows_warmer_and_a_gray_photo_stays_gray(color, warm):
     left = out[4, 4, :3] / np.array(color)
     assert (left @ [0.30, 0.59, 0.11]) == pytest.approx(0.9, abs=0.01)
     assert (left[0] > left[2] + 0.02) if warm else np.ptp(left) < 1e-4
+
+
+def test_what_a_frame_before_left_in_the_maps_changes_no_pixel():
+    """Not even by rounding: the same state drawn again must give the same bytes."""
+    points = np.array([[0, 0, 0], [0, 9, 0], [9, 0, 0]], np.float32)
+    triangles = np.array([[0, 1, 2]], np.int32)
+    drawn = []
+    for left in (0.0, 1234567.0):
+        maps = np.full((8, 8, 3), left, np.float32)
+        tag = np.zeros((8, 8), np.uint8)
+        kernels.rasterize_over(
+            points,
+            triangles,
+            2,
+            points + 0.3,
+            np.full(3, 0.5, np.float32),
+            np.full((8, 8), -1e30, np.float32),
+            tag,
+            maps,
+        )
+        drawn.append(maps[tag > 0])
+    assert len(drawn[0]) > 10
+    np.testing.assert_array_equal(*drawn)
