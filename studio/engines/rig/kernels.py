@@ -374,18 +374,17 @@ def premultiply(image: Array, alpha: Array, color: Array, plate: Array, slack: f
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def limit_slope(depth: Array, fixed: Array, across: float, down: float) -> None:
-    """Pull free cells towards the fixed ones until no neighbors differ by more than `step` per cell.
+def limit_slope(depth: Array, fixed: Array, across: Array, down: Array) -> None:
+    """Pull free cells towards the fixed ones until no neighbors differ by more than the steeper of them may.
 
     A distance transform of what the fixed cells allow, in two sweeps there and back.
 
     Args:
         depth: read and written.  # (h, w) float32
         fixed: 1 where the depth stays.  # (h, w) uint8
-        across, down: largest difference between neighbors beside and below each other.
+        across, down: largest difference between neighbors beside and below each other.  # (h, w) each
     """
     h, w = depth.shape
-    both = np.sqrt(across * across + down * down)
     low = np.full((h, w), -1e30, np.float32)
     high = np.full((h, w), 1e30, np.float32)
     for y in range(h):
@@ -399,9 +398,11 @@ def limit_slope(depth: Array, fixed: Array, across: float, down: float) -> None:
         for n in range(h * w):
             at = h * w - 1 - n if back else n
             y, x = at // w, at % w
-            for j, i, step in ((sign, -1, both), (sign, 0, down), (sign, 1, both), (0, sign, across)):
+            for j, i in ((sign, -1), (sign, 0), (sign, 1), (0, sign)):
                 ny, nx = y + j, x + i
                 if 0 <= ny < h and 0 <= nx < w:
+                    beside, below = max(across[y, x], across[ny, nx]), max(down[y, x], down[ny, nx])
+                    step = np.sqrt((beside * beside if i != 0 else 0.0) + (below * below if j != 0 else 0.0))
                     low[y, x] = max(low[y, x], low[ny, nx] - np.float32(step))
                     high[y, x] = min(high[y, x], high[ny, nx] + np.float32(step))
     for y in range(h):

@@ -10,8 +10,9 @@ face, the plane of the ears further out), a share of the head's rotation (all of
 it on the head, little on the shoulders) and the expression of the nearest skin.
 The face mesh passes over into the card along its border, so no crack can open
 between them. The card's depth never falls so steeply that the sheet would fold
-over itself in a turn; where the side of the picture cuts hair, the border holds it,
-and where its top does, a low dome ends the head.
+over itself in a turn, but for under the jaw, which covers the fold; where the side
+of the picture cuts hair, the border holds it, and where its top does, a low dome
+ends the head.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.engines.rig import kernels, matting
-from studio.engines.rig.asset import CHIN, HAIRLINE, HeadAsset
+from studio.engines.rig.asset import CHIN, HAIRLINE, JAW, HeadAsset
 from studio.engines.rig.fill import most_of
 from studio.engines.rig.fill import pull_push as pull_push
 from studio.engines.rig.fill import smoothstep as smoothstep
@@ -39,6 +40,8 @@ SHOULDER_SHARE = 0.06  # of the head's motion that the shoulders follow
 NEIGHBOURS = 6
 STEEPEST = 1.7  # depth over width of the card: a steeper sheet folds over itself in a turn of 20 degrees
 STEEPEST_DOWN = 2.8  # below the chin, which covers its folds in a nod; on a flatter sheet the neck leans with a turn
+STEEPEST_AT_NECK = (3.0, 8.0)  # across and down under the jaw, which covers what folds there
+UNDER_JAW = (0.04, 0.10)  # of the eye distance from the drawn face: what is nearer may be the jaw's own outline
 SLACK = 40.0  # gray levels by which the person's color may bend so that the unmoved picture is the photo
 UNLIKE = (2.0, 10.0)  # gray levels from the completed background: below, a mixed pixel is background itself
 OUTLINE = (0.02, 0.10)  # of the eye distance: what lies nearer to the person is its outline's, beyond it is ground
@@ -328,13 +331,35 @@ def _card_depth(
     outlines, _ = cv2.findContours(tag, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(hull, outlines, -1, 1, -1)
     depth = np.where(hull > 0, inside, plane_depth).astype(np.float32)
-    kernels.limit_slope(depth, hull, STEEPEST / float(scale[0]), STEEPEST_DOWN / float(scale[1]))
+    throat = _throat(asset.landmarks(small)[list(JAW), :2], hull, fit.eye_distance * float(scale[0]))
+    across, down = (
+        ((often + (there - often) * throat) / float(per)).astype(np.float32)
+        for often, there, per in (
+            (STEEPEST, STEEPEST_AT_NECK[0], scale[0]), (STEEPEST_DOWN, STEEPEST_AT_NECK[1], scale[1])
+        )
+    )  # fmt: skip
+    kernels.limit_slope(depth, hull, across, down)
     pixel = fit.eye_distance * scale[0]  # of the eye distance, in samples
     soft = cv2.GaussianBlur(depth, (0, 0), max(0.06 * pixel, 0.8))
     own = np.clip(cv2.distanceTransform(hull, cv2.DIST_L2, 3) / (0.12 * pixel), 0, 1)
     return np.asarray(
         cv2.resize(soft + (depth - soft) * own, (columns, rows), interpolation=cv2.INTER_AREA), np.float32
     )
+
+
+def _throat(jaw: Array, face: Array, eye: float) -> FloatArray:
+    """Say where the card is throat: 1 below the jaw, 0 elsewhere and along the jaw's own outline.
+
+    Args:
+        jaw: its outline from ear to ear, samples.  # (N, 2)
+        face: 1 on the face.  # (h, w) uint8
+        eye: eye distance, samples.
+    """
+    out = np.zeros(face.shape, np.uint8)
+    below = np.concatenate([jaw, jaw[::-1] + np.array([0, 2 * len(face)])])
+    cv2.fillPoly(out, [below.round().astype(np.int32)], 1)
+    away = cv2.distanceTransform(1 - face, cv2.DIST_L2, 3) / eye
+    return np.asarray(out * smoothstep(away, *UNDER_JAW), np.float32)
 
 
 def _card_share(asset: HeadAsset, fit: HeadFit, mesh: Array, points: Array) -> Array:

@@ -120,7 +120,7 @@ def _coarser(seen: Seen, wanted: float) -> Seen:
         return seen
     size = (max(round(seen.share.shape[1] * scale), 8), max(round(seen.share.shape[0] * scale), 8))
     share = cv2.resize(seen.share, size, interpolation=cv2.INTER_AREA)
-    colors = np.empty_like(seen.colors)
+    colors: Array = np.empty_like(seen.colors)
     weigh(seen.colors, seen.share, colors)
     colors = cv2.resize(colors, size, interpolation=cv2.INTER_AREA) / np.maximum(share, 0.02)[..., None]
     return Seen(np.ascontiguousarray(colors, np.float32), np.ascontiguousarray(share, np.float32), seen.eye * scale)

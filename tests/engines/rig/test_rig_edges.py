@@ -11,7 +11,9 @@ import pytest
 
 from benchmarks.pose_reading import PoseReader
 from studio.domain.expression import ExpressionEdit, resolve
+from studio.domain.pose import HeadPose
 from studio.engines.rig import kernels, layers, matting, plate
+from studio.engines.rig.asset import JAW
 from studio.engines.rig.outline import even_depth
 from studio.engines.rig.spectacles import Spectacles
 from studio.factory.preview_base import drawing, people
@@ -415,3 +417,14 @@ def test_a_turned_head_leaves_its_neck_where_it_is(portrait):
     below = (np.abs(card[:, 0] - chin[0]) < 0.15 * eye) & (np.abs(card[:, 1] - chin[1] - 0.22 * eye) < 0.06 * eye)
     assert below.any()
     assert (chin[2] - card[below, 2]).mean() > 0.45 * eye
+
+
+@pytest.mark.parametrize("degrees", [-15, 15])
+def test_a_turn_of_the_head_hardly_moves_the_neck_under_the_whole_jaw(portrait, degrees):
+    eye, card = portrait._fit.eye_distance, portrait._card.points
+    jaw = portrait._asset.landmarks(portrait._mesh)[list(JAW)[2:-2], :2]
+    below = card[:, 1] - np.interp(card[:, 0], jaw[:, 0], jaw[:, 1])
+    neck = (below > 0.15 * eye) & (below < 0.3 * eye) & (card[:, 0] > jaw[0, 0]) & (card[:, 0] < jaw[-1, 0])
+    turned = portrait._place_card(portrait._own_vertices, HeadPose(yaw_degrees=degrees), 0.0)
+    assert neck.sum() > 20
+    assert np.abs(turned - card)[neck, 0].mean() < 0.11 * eye  # .14 where the card falls no steeper than elsewhere
