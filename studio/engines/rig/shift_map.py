@@ -42,8 +42,8 @@ CAP = 2500.0  # squared difference of two colors beyond which they are simply di
 THING = 4000.0  # what copying something that stands before a clear ground costs
 FAR = 40.0  # what the longest shift costs more than none
 STEP = (40.0, 240.0)  # gray levels that are evened out where pieces meet: on busy ground, on a clear one
-LETS_GO = 0.5  # how far evening out runs
-EVENED = 36  # sweeps of evening out
+LETS_GO = (0.5, 0.12)  # how far evening out runs: of light, up to the lesser step; of what is beyond, as a cut letter
+EVENED = (36, 14)  # sweeps of it
 SURE = 0.9  # share of a small pixel that must be seen
 
 
@@ -142,6 +142,7 @@ def find(picture: Array, hole: Array, eye: float) -> ShiftMap | None:
     if found is None:
         return None
     shifts, labels, rim, fits = found
+    apart: Array = thing
     for wanted in FINER:
         if seen.eye > 0.99 * eye:
             break  # the picture has no more
@@ -156,7 +157,8 @@ def find(picture: Array, hole: Array, eye: float) -> ShiftMap | None:
         )  # fmt: skip
         _leave_out(labels, apart, exact)
         seen, shifts = finer, exact
-    change, colors = _laid(seen, shifts, labels, color, clear)
+    free = (seen.share * (1 - np.clip(apart, 0, 1))).astype(np.float32)
+    change, colors = _laid(seen, shifts, labels, pull_push(seen.colors, free, eager=4.0), clear)
     if seen.eye < 0.99 * eye:
         whole = Seen(picture, (~hole).astype(np.float32), eye)
         _, shifts = _exact(whole, seen, shifts, rim, fits)
@@ -312,13 +314,14 @@ def _enlarged(labels: Array, finer: Seen) -> Array:
     return out
 
 
-def _laid(seen: Seen, shifts: Array, labels: Array, color: Array, clear: Array) -> tuple[FloatArray, FloatArray]:
+def _laid(seen: Seen, shifts: Array, labels: Array, bare: Array, clear: Array) -> tuple[FloatArray, FloatArray]:
     """Put the pieces in their places; see `ShiftMap` for what is returned.
 
     Args:
         shifts: (K, 2)
         labels: number of the shift per pixel, below 0 where none; changed where it leads nowhere.  # (h, w)
-        color, clear: of `ground.prevailing`.  # any size
+        bare: the ground without what stands before it.  # (h, w, 3)
+        clear: of `ground.prevailing`.  # any size
     """
     known = seen.known
     height, width = known.shape
@@ -328,16 +331,20 @@ def _laid(seen: Seen, shifts: Array, labels: Array, color: Array, clear: Array) 
     there[there] = known[from_y[there], from_x[there]]
     labels[ys[~there], xs[~there]] = -1
     ys, xs, from_y, from_x = (part[there] for part in (ys, xs, from_y, from_x))
-    color, clear = (cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in (color, clear))
+    clear = cv2.resize(clear, (width, height), interpolation=cv2.INTER_LINEAR)
     copied = seen.colors.copy()
     copied[ys, xs] = seen.colors[from_y, from_x]
-    bare = labels == -2
-    copied[bare] = color[bare]  # in the place of a thing the ground goes on
-    step = (STEP[0] + (STEP[1] - STEP[0]) * clear).astype(np.float32)
+    cut = labels == -2
+    copied[cut] = bare[cut]  # in the place of a thing the ground goes on
+    ys, xs = np.where((labels >= 0) | cut)
+    least, most = np.zeros_like(clear), np.full_like(clear, STEP[0])
     change = np.zeros((height, width, 3), np.float32)
-    ys, xs = np.where((labels >= 0) | bare)
-    hold = (1 / (LETS_GO * seen.eye)) ** 2
-    _even_out(seen.colors, copied, known, labels, ys, xs, shifts, step, hold, EVENED, change)
+    for far, sweeps in zip(LETS_GO, EVENED, strict=True):
+        part = np.zeros_like(change)
+        hold = (1 / (far * seen.eye)) ** 2
+        _even_out(seen.colors, copied, known, labels, ys, xs, shifts, least, most, hold, sweeps, part)
+        change += part
+        least, most = most, np.asarray(STEP[0] + (STEP[1] - STEP[0]) * clear, np.float32)
     laid = np.zeros(known.shape, np.float32)
     laid[ys, xs] = 1
     filled = np.where(known, seen.share, laid).astype(np.float32)
@@ -614,8 +621,8 @@ def _move_seams(
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
 def _even_out(
-    colors: Array, copied: Array, known: Array, labels: Array, ys: Array, xs: Array, shifts: Array, step: Array,
-    hold: float, sweeps: int, out: Array,
+    colors: Array, copied: Array, known: Array, labels: Array, ys: Array, xs: Array, shifts: Array, least: Array,
+    most: Array, hold: float, sweeps: int, out: Array,
 ) -> None:  # fmt: skip
     """Write what to add to the pieces so that their light meets what is seen and each other, letting go with distance.
 
@@ -628,7 +635,7 @@ def _even_out(
         labels: number of the shift, -2 for bare ground, -1 for nothing.  # (h, w)
         ys, xs: pixels with a label or bare, in reading order.  # (N,)
         shifts: (K, 2)
-        step: most that is evened out.  # (h, w)
+        least, most: of a step, what lies between them is evened out.  # (h, w) each
         hold: pull towards no change.
         sweeps: through all pixels, there and back in turn.
         out: zero at first.  # (h, w, 3)
@@ -639,7 +646,7 @@ def _even_out(
     step_by = np.zeros(3, np.float32)
     for p in range(len(ys)):
         y, x = ys[p], xs[p]
-        a, most = labels[y, x], step[y, x]
+        a, low, high = labels[y, x], least[y, x], most[y, x]
         for side in range(4):
             v, u = y + (side == 0) - (side == 1), x + (side == 2) - (side == 3)
             if v < 0 or u < 0 or v >= h or u >= w or (not known[v, u] and labels[v, u] == -1):
@@ -669,7 +676,8 @@ def _even_out(
                 if found:
                     jumped = True
                     for k in range(3):
-                        jumps[p, k] += np.float32(0.5) * min(max(step_by[k], -most), most)
+                        size = min(abs(step_by[k]), high) - min(abs(step_by[k]), low)
+                        jumps[p, k] += np.float32(0.5) * (size if step_by[k] > 0 else -size)
             if jumped or not known[v, u]:
                 degree[p] += 1
     over = np.float32(1.85)
