@@ -36,14 +36,14 @@ HALF = 3  # windows along the rim are 7 x 7 where shifts are searched
 KEPT = 3  # shifts that are remembered for each of them
 MOST = 32  # shifts
 INSIDE = 0.05  # weight of what is inside against the rim when shifts are chosen: the wider of two that fit
-WITNESSES = 12  # windows by which a shift is made exact, at most
+WITNESSES = 8  # windows by which a shift is made exact, at most
 EXACT = 0.1  # half their size
 CAP = 2500.0  # squared difference of two colors beyond which they are simply different
 THING = 4000.0  # what copying something that stands before a clear ground costs
 FAR = 40.0  # what the longest shift costs more than none
 STEP = (40.0, 240.0)  # gray levels that are evened out where pieces meet: on busy ground, on a clear one
 LETS_GO = (0.5, 0.12)  # how far evening out runs: of light, up to the lesser step; of what is beyond, as a cut letter
-EVENED = (36, 14)  # sweeps of it
+EVENED = (30, 8)  # sweeps of it
 SURE = 0.9  # share of a small pixel that must be seen
 
 
