@@ -12,7 +12,7 @@ import pytest
 from benchmarks.pose_reading import PoseReader
 from studio.domain.expression import ExpressionEdit, resolve
 from studio.domain.pose import HeadPose
-from studio.engines.rig import kernels, layers, matting, plate
+from studio.engines.rig import ground, kernels, layers, matting, plate
 from studio.engines.rig.asset import JAW
 from studio.engines.rig.outline import even_depth
 from studio.engines.rig.spectacles import Spectacles
@@ -197,6 +197,22 @@ def test_the_edge_of_a_board_goes_on_behind_the_person():
     ground += np.random.default_rng(3).normal(0, 2, ground.shape)
     filled, truth, band = behind_a_head(cv2.GaussianBlur(ground, (0, 0), 1.0))
     assert (np.abs(filled - truth).max(2) > 30)[band].mean() < 0.02  # .06 in a haze
+
+
+def test_flowers_of_a_wallpaper_are_its_ground_and_a_letter_is_not():
+    paper = np.full((90, 90, 3), (205, 214, 205), np.float32)
+    for y in range(5, 90, 10):
+        for x in range(5, 90, 10):
+            cv2.circle(paper, (x, y), 2, (150, 60, 90), -1)
+    letter = np.full((90, 90, 3), (205, 214, 205), np.float32)
+    letter[20:50, 20:27] = letter[20:26, 20:45] = (150, 60, 90)
+    known = np.ones((90, 90), bool)
+    found = []
+    for picture in (paper, letter):
+        color, clear = ground.prevailing(picture, known.astype(np.float32), 20.0)
+        found.append(ground.single_things(picture, known, color, clear, 20.0))
+    assert found[0].max() < 0.3
+    assert found[1][22:48, 21:26].min() > 0.9
 
 
 def test_soft_ground_that_changes_across_the_picture_shows_no_outline():
