@@ -63,9 +63,9 @@ class MotionPlan:
     """
 
     seed: int = 1
-    clips: int = 1280
+    clips: int = 15_040
     steps: Mapping[str, int] = field(
-        default_factory=lambda: {"control": 1200, "motion": 3000, "anchored": 400, "equal": 400}
+        default_factory=lambda: {"control": 3000, "motion": 15_000, "anchored": 2000, "equal": 2000}
     )
     rates: Mapping[str, float] = field(
         default_factory=lambda: {"control": 1e-3, "motion": 7e-4, "anchored": 2e-4, "equal": 2e-4}

@@ -373,7 +373,7 @@ def test_tongue_comes_out_over_the_lower_lip(shut, shut_face):
 
 
 def test_invented_teeth_are_warm_enough_not_to_look_green_between_red_lips(shut):
-    teeth = shut._mouth._palette.teeth
+    teeth = shut._mouth.palette.teeth
     assert teeth[0] > 1.08 * teeth[1]
     assert teeth[2] < teeth[1]
 
