@@ -55,6 +55,7 @@ from studio.services.projects import Projects
 from studio.services.provenance import Provenance
 from studio.services.sample import Sample, sample_portrait
 from studio.services.sources import Sources
+from studio.services.takedown import Takedowns
 from studio.services.training import runs
 from studio.services.training.history import RunHistory
 from studio.services.training.runs import Training
@@ -118,6 +119,7 @@ class OwnerServices:
         )
         self.generation = Generation(store, engines, queue, sources, self.bases, self.likeness)
         self.provenance = provenance = Provenance(store, studio.keys)
+        self.takedowns = Takedowns(store, provenance)
         self.expressions = Expressions(store, sources, portraits, provenance)
         self.templates = Templates(sources, portraits, self.expressions)
         self.action_units = ActionUnits(sources, self.templates, engines)

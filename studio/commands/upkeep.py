@@ -13,6 +13,7 @@ import typer
 from studio import settings
 from studio.cli_output import Output
 from studio.commands.shared import OPTIONS, AsJson, DataDir, opened
+from studio.errors import UserInputError
 
 commands = typer.Typer(**OPTIONS)
 assets = typer.Typer(help="The model files that come with the studio.", **OPTIONS)
@@ -51,6 +52,34 @@ def verify(
     Output(as_json).result({"verdict": verdict, "says": verdict.says}, "\n".join(lines))
     if verdict.credentials is not None and verdict.credentials.standing == "changed":
         raise typer.Exit(4)
+
+
+@commands.command()
+def takedown(
+    file: Annotated[Path, typer.Argument(help="A picture or clip that left this studio, also one that was changed.")],
+    trash: Annotated[
+        bool,
+        typer.Option("--trash", help="Put it and what was made of it into the trash: shown and handed out no more."),
+    ] = False,
+    erase: Annotated[bool, typer.Option("--erase", help="Delete all of that for good, now.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find what a file was made by, by any of its marks, with all that was made of it; take it down on demand."""
+    if trash and erase:
+        raise UserInputError("It goes into the trash or is erased, not both.", "Leave one of them out.")
+    with opened(data_dir) as studio:
+        takedowns = studio.takedowns
+        found = takedowns.take_down(file, erase=erase) if trash or erase else takedowns.find(file)
+    rows = [{"id": r.id, "title": r.title, "kind": r.kind, "created": r.created} for r in found.going]
+    did = "erased" if erase else "in the trash" if trash else "would go"
+    lines = [found.verdict.says, *(f"  {did}: {row['id']}  {row['kind']:5}  {row['title']}" for row in rows)]
+    lines += [f"  stays, it was made from it: {r.id}  {r.title}" for r in found.origins]
+    if not (trash or erase):
+        lines.append("Nothing was changed; --trash or --erase takes it down.")
+    body = {"says": found.verdict.says, "going": rows, "done": did if trash or erase else "",
+            "origins": [r.id for r in found.origins], "freed_bytes": found.freed_bytes}  # fmt: skip
+    Output(as_json).result(body, "\n".join(lines))
 
 
 @assets.command("build")

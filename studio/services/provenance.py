@@ -53,9 +53,14 @@ class Provenance:
             Where its credentials are; see `sign`.
 
         Raises:
-            NotFoundError: its file is gone.
+            NotFoundError: its file is gone, or it lies in the trash.
             EngineError, EngineUnavailableError, StoreError: as `sign`.
         """
+        if render.deleted is not None:
+            raise NotFoundError(
+                f"{render.title or 'It'} lies in the trash and is not handed out.",
+                "Bring it back in the Library first.",
+            )
         inputs = {}
         for role, sha256 in render.inputs.items():
             if role in WORKED_OUT or role.endswith(" analysis"):

@@ -140,6 +140,15 @@ class Renders:
         )
         return tuple(_render(r) for r in rows)
 
+    def made_from(self, render: Render) -> tuple[Render, ...]:
+        """Return the renders that are another one made once more, or that were made from its file; oldest first."""
+        rows = self._database.rows(
+            f"SELECT {_COLUMNS} WHERE r.owner = ? AND r.id != ? AND (r.parent_id = ? OR r.id IN "
+            "(SELECT render_id FROM render_inputs WHERE owner = ? AND sha256 = ?)) ORDER BY r.number",
+            [self._owner, render.id, render.id, self._owner, render.media_sha256],
+        )
+        return tuple(_render(r) for r in rows)
+
     def star(self, id: str, starred: bool = True) -> Render:
         """Mark as a favorite, or no longer.
 

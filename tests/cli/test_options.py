@@ -10,7 +10,8 @@ import typer
 from studio.cli import app
 
 EXPECTED = {
-    "doctor", "verify", "bench", "edit", "animate", "dub", "head", "demo", "controls", "units", "assets build",
+    "doctor", "verify", "takedown", "bench", "edit", "animate", "dub", "head", "demo", "controls", "units",
+    "assets build",
     "identity add", "identity list", "identity show", "identity delete", "identity curate", "identity consent",
     "identity variants", "identity report",
     "library list", "library show", "library rerun", "library verify", "library export",

@@ -225,6 +225,8 @@ ASKED = {
     "performances.request": lambda s, a: s(a.performance.id, MediaSource.photo(a.photo.id)),
     "performances.frame": lambda s, a: s(a.performance.id, MediaSource.photo(a.photo.id), 0.0),
     "performances.export": lambda s, a: s(a.performance.id, a.owner.store.data_dir / "x.performance.zip"),
+    "takedowns.find": lambda s, a: s(a.owner.library.path(a.render)),
+    "takedowns.take_down": lambda s, a: s(a.owner.library.path(a.render), erase=True),
     "library.rename": lambda s, a: s(a.render.id, "Bob's"),
     "library.timing": lambda s, a: s(a.render.id),
     "library.curves": lambda s, a: s(a.render.id),

@@ -104,10 +104,10 @@ class ClipStage:
 
     def _is_kept(self, job: Job) -> bool:
         try:
-            self.window.studio.library.show(str(job.outputs.get("render_id")))
+            render = self.window.studio.library.show(str(job.outputs.get("render_id")))
         except NotFoundError:  # deleted since
             return False
-        return True
+        return render.deleted is None
 
     def of_job(self, job: Job, shown: str | None) -> Updates:
         """Return the updates of `watch`: the job's card, and its clip once it is done."""
