@@ -178,7 +178,7 @@ def test_a_run_goes_on_from_the_weights_of_an_earlier_one(work: Path, trained: P
 
 def test_a_plan_of_more_effort_takes_more_steps() -> None:
     assert TINY.times(2.5).steps == dict.fromkeys(STAGES, 8)
-    assert MotionPlan().times(0.0001).steps == dict.fromkeys(STAGES, 1)
+    assert MotionPlan().times(0.00001).steps == dict.fromkeys(STAGES, 1)
 
 
 def test_the_anchors_loss_leaves_the_anchor_out_and_control_teaches_only_itself(work: Path) -> None:
