@@ -30,7 +30,7 @@ def test_the_sliders_stand_as_another_picture_looks(visit, server, portrait, rai
     v.page.click("#expression-like button")
     v.page.set_input_files("#like-upload input[type=file]", str(raised))
     v.page.wait_for_selector("#like-message >> text=Copied to the sliders")
-    v.page.wait_for_function("document.querySelector('#expression-set')?.textContent.includes('Brow inner up')")
+    v.page.wait_for_function("document.querySelector('#expression-set')?.textContent.includes(' more')")
     assert v.page.input_value(VALUE.format("headRoll")) == "0"
     v.page.click("#like-head input")
     v.page.wait_for_function(STANDS, arg=[VALUE.format("headRoll"), 5])
@@ -44,6 +44,7 @@ def test_the_sliders_stand_as_another_picture_looks(visit, server, portrait, rai
         library = studio.for_owner().library
         kept = next(r for r in library.page(kind="image").renders if "template" in r.inputs)
         assert kept.recipe["request"]["copied"]["head"] is True
+        assert kept.recipe["request"]["values"]["browInnerUp"] > 0.2
         assert set(library.inputs(kept)) == {"portrait", "template"}
 
 
