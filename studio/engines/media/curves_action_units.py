@@ -99,6 +99,22 @@ def _is_unit(column: str) -> bool:
         return False
 
 
+def _digit(times: NDArray[np.float64]) -> float:
+    """Return the last digit with which times are written, seconds."""
+    return 1e-3 if np.abs(times * 1e3 - np.round(times * 1e3)).max() < 1e-6 else 1e-6
+
+
+def _rate(times: NDArray[np.float64]) -> float:
+    """Return the frames per second of rising times: whole ones as far as the times' own digits allow it.
+
+    Times are written with three digits behind the point (OpenFace) or six (ours); over a few frames that is felt.
+    """
+    span, digit = float(times[-1] - times[0]), _digit(times)
+    rate = (len(times) - 1) / span
+    whole = float(round(rate))
+    return whole if whole and abs(whole / rate - 1) <= 1.1 * digit / span else round(rate, 3)
+
+
 def _performance(given: dict[str, NDArray[np.float64]], known: list[str], name: str) -> Performance:
     """Build the performance from checked columns."""
     times = given["timestamp"]
@@ -108,10 +124,14 @@ def _performance(given: dict[str, NDArray[np.float64]], known: list[str], name: 
         raise UnreadableMediaError(f"{name} has times that run backwards.", _HINT)
     if times[-1] - times[0] > _MOST_SECONDS:
         raise LimitExceededError("The curves are longer than an hour.", "Trim them to the part needed.")
-    rate = round((len(times) - 1) / float(times[-1] - times[0]), 3)
+    rate = _rate(times)
     if not 1.0 <= rate <= 240.0:
         raise UnreadableMediaError(f"{name} has a frame rate of {rate:g} per second.", "Use 1 to 240.")
     grid = times[0] + np.arange(len(times)) / rate
+    if np.abs(grid - times).max() <= 1.1 * _digit(
+        times
+    ):  # between rows a unit that begins where another ends would jump
+        grid = times
     index = {track.code: i for i, track in enumerate(TRACKS)}
     scores = np.zeros((len(times), len(TRACKS)))
     sided = {t.code for column in known if column[-3].isalpha() for t in tracks_of(column[:-2])}

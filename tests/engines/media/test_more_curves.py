@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 
 from studio.domain.action_units import NOT_COVERED
 from studio.domain.clip_format import CURVE_FORMATS, curve_format_of
 from studio.domain.expression import INDEX
+from studio.domain.performance import Performance
 from studio.engines.media.curves import read_curves, write_curves
 from studio.engines.media.curves_action_units import read_action_units, write_action_units
 from studio.engines.media.curves_audio2face import read_audio2face, write_audio2face
@@ -127,6 +128,16 @@ def test_bvh_that_cannot_be_used_is_named(tmp_path):
 
 @QUICK
 @given(performances(0))
+@example(  # three frames: their times, in millionths, tell a rate of 60.001
+    Performance(
+        60.0,
+        np.zeros((3, 52), np.float32),
+        np.array([[-13, 15, 15], [15, 15, 15], [15, 15, 15]], np.float32),
+        np.zeros(3, np.float32),
+        np.zeros(3, np.float32),
+        np.zeros(3, np.float32),
+    )
+)
 def test_action_units_give_back_all_that_units_are(tmp_path, performance):
     file = write_action_units(performance, tmp_path / "a.au.csv")
     if len(performance) < 2:
@@ -134,6 +145,7 @@ def test_action_units_give_back_all_that_units_are(tmp_path, performance):
             read_action_units(file)
         return
     back = read_action_units(file)
+    assert back.frame_rate_hz == performance.frame_rate_hz
     lost = [INDEX[name] for name in NOT_COVERED]
     kept = np.setdiff1d(np.arange(52), lost)
     assert np.abs(back.weights[:, kept] - performance.weights[:, kept]).max() < 1e-3
