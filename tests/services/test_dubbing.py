@@ -21,7 +21,7 @@ from studio.errors import (
     UnreadableMediaError,
     UserInputError,
 )
-from studio.services.clips import dubbing
+from studio.services.clips import driven, dubbing
 from studio.services.clips.dubbing import checked_dub, is_dubbed
 from studio.services.sources import MediaSource
 from studio.studio import OwnerServices
@@ -83,8 +83,9 @@ def test_a_rate_of_its_own_is_brought_to_one_that_clips_have(studio, speech, tmp
     _, result = studio.dubbing.dub(checked_dub(asked(fast, speech)))
     assert (result.frame_rate_hz, result.frames) == (60.0, 60)
     frames = [np.full((2, 2, 3), n, np.uint8) for n in range(50)]
-    halved = list(dubbing._at_rate(frames, 50.0, 25.0))
-    assert [int(f[0, 0, 0]) for f in halved] == list(range(0, 50, 2)) or len(halved) == 25
+    halved = [int(f[0, 0, 0]) for f in dubbing._at_rate(frames, 50.0, 25.0)]
+    assert len(halved) == 25
+    assert set(np.diff(halved)) == {2}, "every second frame"
     assert len(list(dubbing._at_rate(frames[:12], 12.0, 24.0))) == 24
 
 
@@ -142,7 +143,7 @@ def test_what_cannot_be_is_one_sentence(studio, portrait, clip, speech, tmp_path
         checked_dub({"clip": MediaSource.file(clip)})
     with pytest.raises(UserInputError, match="background"):
         checked_dub(asked(clip, speech, format="webm"))
-    monkeypatch.setattr(dubbing, "LONGEST_SECONDS", 1.0)
+    monkeypatch.setattr(driven, "LONGEST_SECONDS", 1.0)
     with pytest.raises(LimitExceededError, match="at most"):
         dub()
     assert not list((studio.store.data_dir / "scratch").rglob("dub-*")), "nothing is left over"

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from studio.domain.driving import one_euro
 from studio.domain.dubbing import SPOKEN, resting_look, spoken_share
 from studio.domain.expression import FaceState
-from studio.domain.face import DetectedFace, PhotoQuality, faces_to_choose
+from studio.domain.face import DetectedFace, PhotoQuality
 from studio.domain.performance import MouthResponse, Performance
 from studio.engines.base import Image, unheard
 from studio.engines.rig.asset import CHIN, FACE_OVAL, HAIRLINE, INNER_LIP_RING, HeadAsset, load_head
@@ -31,10 +31,9 @@ from studio.engines.rig.layers import smoothstep
 from studio.engines.rig.mouth_portrait import MouthPortrait
 from studio.engines.rig.palette import LUMA, MouthPalette
 from studio.engines.threads import one_thread
-from studio.engines.tracking.following import FaceFollower, FollowedFrame
+from studio.engines.tracking.following import FaceFollower, FollowedFrame, refuse
 from studio.engines.vision.analyser import VisionAnalyser
 from studio.engines.vision.pose import head_pose
-from studio.errors import NoFaceError, UserInputError
 
 Array = NDArray[Any]
 
@@ -96,7 +95,7 @@ class MouthDubber:
             on_frame(len(seen))
         first = next((frame for frame in seen if frame is not None), None)
         if first is None or not calm:
-            _refuse(follower.several, face_index)
+            refuse(follower.several, face_index)
         assert first is not None
         known = [frame or FollowedFrame(first.points, False, False) for frame in seen]
         with one_thread():
@@ -314,16 +313,6 @@ def _laid_back(
     mixed = part + (drawn.astype(np.float32) - part) * mask[..., None]
     out[place] = np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
     return out
-
-
-def _refuse(several: int, face_index: int | None) -> None:
-    if several and face_index is not None:
-        raise UserInputError(
-            f"There is no face {face_index + 1} in the video: it shows {several}.", faces_to_choose(several)
-        )
-    raise NoFaceError(
-        "No face was found in the video.", "Use a clip that shows one face from the front, well lit and large."
-    )
 
 
 def _notes(

@@ -8,14 +8,17 @@ the face is lost. Knows nothing of expressions.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.domain.face import faces_to_choose
 from studio.engines.base import Image
 from studio.engines.vision.analyser import VisionAnalyser
 from studio.engines.vision.landmarks import eye_distance
+from studio.errors import NoFaceError, UserInputError
 
 Array = NDArray[np.floating]
 
@@ -123,3 +126,23 @@ class FaceFollower:
         is_cut = change > _CUT_CHANGE and change > _CUT_RATIO * self._usual
         self._usual = change if self._usual == 0 else self._usual + 0.2 * (min(change, _CUT_CHANGE) - self._usual)
         return is_cut
+
+
+def refuse(several: int, face_index: int | None) -> NoReturn:
+    """Refuse a video in which nobody could be followed.
+
+    Args:
+        several: faces in the frame in which one was chosen.
+        face_index: the one that was asked for.
+
+    Raises:
+        UserInputError: there is no such face.
+        NoFaceError: there is none at all.
+    """
+    if several and face_index is not None:
+        raise UserInputError(
+            f"There is no face {face_index + 1} in the video: it shows {several}.", faces_to_choose(several)
+        )
+    raise NoFaceError(
+        "No face was found in the video.", "Use a clip that shows one face from the front, well lit and large."
+    )

@@ -9,17 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.domain.driving import TrackedFace
-from studio.domain.face import faces_to_choose
 from studio.engines.base import Image, unheard
 from studio.engines.rig.asset import load_head
 from studio.engines.rig.fit import HeadFitter
 from studio.engines.threads import one_thread
-from studio.engines.tracking.following import FaceFollower, FollowedFrame
+from studio.engines.tracking.following import FaceFollower, FollowedFrame, refuse
 from studio.engines.tracking.solving import ExpressionSolver, SolvedFrame, eyes_of
 from studio.engines.vision.analyser import VisionAnalyser
 from studio.engines.vision.landmarks import eye_distance
 from studio.engines.vision.pose import head_pose
-from studio.errors import NoFaceError, UserInputError
 
 _LONGEST_NOTES = 3
 _READINGS = 2
@@ -60,7 +58,7 @@ class LandmarkTracker:
             on_frame(len(seen))
         first = next((frame for frame in seen if frame is not None), None)
         if first is None:
-            _refuse(follower.several, face_index)
+            refuse(follower.several, face_index)
         assert first is not None
         known = [frame or FollowedFrame(first.points, False, False) for frame in seen]
         shot = np.cumsum([frame.is_cut for frame in known]).astype(np.int32)
@@ -122,16 +120,6 @@ def _calmest(shots: list[NDArray[np.float32]]) -> int:
     lids = np.array([(lambda pair: (pair[:, 0] - pair[:, 1]).mean())(eyes_of(p)[0]) for p in shots])
     away = np.abs(turn - np.clip(np.median(turn, 0), -10, 10)).sum(1) / 10
     return int(np.argmin(away + 12 * gap + 8 * np.abs(lids - np.percentile(lids, 70))))
-
-
-def _refuse(several: int, face_index: int | None) -> None:
-    if several and face_index is not None:
-        raise UserInputError(
-            f"There is no face {face_index + 1} in the video: it shows {several}.", faces_to_choose(several)
-        )
-    raise NoFaceError(
-        "No face was found in the video.", "Use a clip that shows one face from the front, well lit and large."
-    )
 
 
 def _notes(

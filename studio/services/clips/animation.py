@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from studio.domain.clip_format import clip_format, curve_format_of
 from studio.domain.job import Job
-from studio.domain.render import NewRender, Render, title_of_words
+from studio.domain.render import Render, title_of_words
 from studio.domain.speech_format import speech_format_of
 from studio.engines.base import Amounts, Image
 from studio.errors import UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.clips.composed import MotionShelf, check_composed
 from studio.services.clips.driven import check_driving
+from studio.services.clips.keeping import keep_clip
 from studio.services.clips.making import AnimationResult, ClipMaker
 from studio.services.clips.recorded import recorded_motion
 from studio.services.clips.request import (
@@ -228,43 +229,25 @@ class Animation:
     ) -> Render:
         """Put a finished clip into the library."""
         from studio.engines.media.recipe import read_recipe
-        from studio.engines.media.speech_files import write_analysis
 
-        assert result.curves is not None  # render() always asks for them
-        recipe = read_recipe(result.path) or {}
-        engine, version = str(recipe["engines"]["portrait"]).split(" ", 1)
-        inputs = dict(recipe["inputs"])
         photo = None
         if request.photo_id is not None:
             photo = self._store.photos.get(request.photo_id)
-        photo = photo or photo_of(self._store, inputs["portrait"], request.face_index)
-        with self._store.media.keeping():
-            put = self._store.media.put
-            inputs["curves"] = put(result.curves)
-            if result.speech is not None:
-                inputs["speech"] = put(write_analysis(result.speech, result.path.with_suffix(".speech.json")))
-            return self._store.renders.add(
-                NewRender(
-                    kind="clip",
-                    media_sha256=put(result.path),
-                    thumbnail_sha256=put(poster),
-                    recipe=recipe,
-                    engine=engine,
-                    engine_version=version,
-                    inputs=inputs,
-                    seconds=result.seconds["total"],
-                    title=_title(request),
-                    search_text=" ".join(filter(None, (request.transcript, request.text, *request.emotions))),
-                    project_id=request.project_id or (photo.project_id if photo else None),
-                    identity_id=photo.identity_id if photo else None,
-                    photo_id=photo.id if photo else None,
-                    parent_id=parent_id,
-                    job_id=job_id,
-                    width=result.width,
-                    height=result.height,
-                    duration_seconds=result.duration_seconds,
-                ),
-            )
+        shown = (read_recipe(result.path) or {})["inputs"]["portrait"]
+        photo = photo or photo_of(self._store, shown, request.face_index)
+        return keep_clip(
+            self._store,
+            result,
+            poster,
+            "portrait",
+            title=_title(request),
+            search_text=" ".join(filter(None, (request.transcript, request.text, *request.emotions))),
+            project_id=request.project_id or (photo.project_id if photo else None),
+            identity_id=photo.identity_id if photo else None,
+            photo_id=photo.id if photo else None,
+            parent_id=parent_id,
+            job_id=job_id,
+        )
 
     # -- the request made ready ----------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from studio.domain.driving import CALIBRATION_SECONDS, TrackedFace, drive
 from studio.domain.performance import MouthResponse, Performance
 from studio.engines import Engines
-from studio.errors import LimitExceededError, NotFoundError, UnreadableMediaError, UserInputError
+from studio.errors import LimitExceededError, UnreadableMediaError, UserInputError
 from studio.services.clips.recorded import with_amounts
 from studio.services.progress import OnProgress, Progress
 
@@ -25,11 +25,14 @@ TRACKED_SIDE = 640
 MOST_PER_SECOND = 60.0
 _TELL_EVERY = 12
 STILL_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp"})
-_HINT = "Use an mp4, mov, webm, mkv or avi video of a face."
+VIDEO_HINT = "Use an mp4, mov, webm, mkv or avi video of a face."
 
 
-def check_driving(request: AnimationRequest, path: Path) -> SoundInfo:
-    """Refuse a file that cannot drive, before anything long is begun.
+def video_part(path: Path, start_seconds: float, seconds: float | None) -> SoundInfo:
+    """Return what is known of a video after a look whether a part of it can be followed.
+
+    Args:
+        start_seconds, seconds: the part; None is to the end.
 
     Raises:
         NotFoundError: no such file.
@@ -41,21 +44,18 @@ def check_driving(request: AnimationRequest, path: Path) -> SoundInfo:
 
     try:
         info = probe(path)
-    except NotFoundError:
-        raise
     except UnreadableMediaError as exc:
         if path.suffix.lower() in STILL_PICTURES:
-            raise _still(path.name) from exc
+            raise still(path.name) from exc
         raise
     if not info.has_video:
-        raise UnreadableMediaError(f"{path.name} has no moving picture in it.", _HINT)
+        raise UnreadableMediaError(f"{path.name} has no moving picture in it.", VIDEO_HINT)
     length = info.duration_seconds
-    if length is not None and request.start_seconds >= length:
+    if length is not None and start_seconds >= length:
         raise UserInputError(
-            f"The part starts at {request.start_seconds:g} s, the video ends at {length:.1f} s.",
-            "Choose an earlier start.",
+            f"The part starts at {start_seconds:g} s, the video ends at {length:.1f} s.", "Choose an earlier start."
         )
-    asked = request.seconds if request.seconds is not None else (length or 0.0) - request.start_seconds
+    asked = seconds if seconds is not None else (length or 0.0) - start_seconds
     if asked > LONGEST_SECONDS:
         raise LimitExceededError(
             f"{path.name} is {asked / 60:.0f} minutes long; a face is followed for at most "
@@ -63,6 +63,20 @@ def check_driving(request: AnimationRequest, path: Path) -> SoundInfo:
             "Trim it, or ask for its first minutes only (--seconds 600).",
             window="Trim it to the part needed.",
         )
+    return info
+
+
+def check_driving(request: AnimationRequest, path: Path) -> SoundInfo:
+    """Refuse a file that cannot drive, before anything long is begun.
+
+    Raises:
+        NotFoundError: no such file.
+        UnreadableMediaError: no video, or damaged.
+        LimitExceededError: longer than LONGEST_SECONDS.
+        UserInputError: a picture, or a part behind its end.
+    """
+    info = video_part(path, request.start_seconds, request.seconds)
+    length = info.duration_seconds
     neutral = request.neutral_seconds
     if neutral is not None and length is not None and not request.start_seconds <= neutral <= length:
         raise UserInputError(
@@ -133,11 +147,12 @@ def _followed(
                 frames, frames.frame_rate_hz, face_index=request.driving_face, on_frame=on_frame
             )
         if len(face) < 2:
-            raise _still(path.name)
+            raise still(path.name)
         return face, (*face.notes, *frames.notes)
 
 
-def _still(name: str) -> UserInputError:
+def still(name: str) -> UserInputError:
+    """Return what is said of a video of one frame, or of a picture given for one."""
     return UserInputError(
         f"{name} is a single picture: nothing moves in it.",
         "Give a video of a face; the expression of a picture is set with sliders.",

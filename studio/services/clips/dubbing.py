@@ -14,108 +14,42 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from studio.domain.clip_format import USUAL_CLIP_FORMAT, clip_format
+from studio.domain.clip_format import clip_format
 from studio.domain.dubbing import mouth_only, offered_rate
 from studio.domain.job import Job
 from studio.domain.performance import Performance, take_seed
-from studio.domain.refusal import refusal
-from studio.domain.render import NewRender, Render, title_of_words
+from studio.domain.render import Render, title_of_words
 from studio.engines.base import DubbedClip, Image
-from studio.errors import LimitExceededError, UnreadableMediaError, UserInputError
+from studio.errors import UserInputError
 from studio.jobs.kinds import JobContext, JobKind
+from studio.services.clips.driven import LONGEST_SECONDS, still, video_part
+from studio.services.clips.dub_request import DubRequest, checked_dub
+from studio.services.clips.keeping import keep_clip
 from studio.services.clips.listening import Listener, Spoken
 from studio.services.clips.making import AnimationResult
-from studio.services.clips.request import FRAME_RATES_HZ, USUAL_VOICE, AnimationRequest, offered_format
+from studio.services.clips.request import FRAME_RATES_HZ
 from studio.services.people.identities import require_agreement
 from studio.services.portraits.expressions import THUMBNAIL_PIXELS
 from studio.services.portraits.prepared import LARGEST_SIDE, SMALLEST_SIDE, Portraits
 from studio.services.progress import OnProgress, Progress, told
 from studio.services.provenance import Provenance
 from studio.services.recipes import new_recipe
-from studio.services.sources import MediaSource, Sources
+from studio.services.sources import Sources
+
+__all__ = ["DubRequest", "Dubbing", "checked_dub"]
 
 if TYPE_CHECKING:
     from studio.engines.media.frames import FrameReader
-    from studio.engines.media.sound import SoundInfo
     from studio.jobs.queue import JobQueue
     from studio.store import OwnerStore
 
-LONGEST_SECONDS = 600.0
 PREVIEW_EVERY_SECONDS = 2.0
 _TELL_EVERY = 12
 _LOOKING_SHARE, _DRAWING_SHARE = 0.2, 0.98
-_HINT = "Use an mp4, mov, webm, mkv or avi video of a face."
 _CUT_OFF_SECONDS = 0.3
 """So much of a speech may be left out behind the video without a word."""
-
-
-class DubRequest(BaseModel):
-    """Everything a video with new speech is made from; round-trips through JSON.
-
-    Attributes:
-        clip: the video.
-        face_index: whose mouth speaks, 0 = the largest face; None is the largest too, and said.
-        sound, text, voice, transcript, language, seed: see `AnimationRequest`; the speech begins with the part.
-        start_seconds, seconds: the part of the video; None is as long as speech and video both last.
-        size: longer side in pixels, 256..2048; None is the video's own.
-        format: a key of CLIP_FORMATS without transparency.
-        identity_id: who is shown; None is whoever the library knows to be in it.
-        project_id: where the clip is kept.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    clip: MediaSource
-    face_index: Annotated[int, Field(ge=0)] | None = None
-    sound: MediaSource | None = None
-    text: str | None = None
-    voice: str = USUAL_VOICE
-    transcript: str | None = None
-    language: str = "en"
-    seed: int = 0
-    start_seconds: Annotated[float, Field(ge=0.0)] = 0.0
-    seconds: Annotated[float, Field(gt=0.0, le=LONGEST_SECONDS)] | None = None
-    size: Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)] | None = None
-    format: Annotated[str, AfterValidator(offered_format)] = USUAL_CLIP_FORMAT
-    identity_id: str | None = None
-    project_id: str | None = None
-
-    @model_validator(mode="after")
-    def _one_voice(self) -> DubRequest:
-        said = bool((self.text or "").strip())
-        if (self.sound is None) == (not said):
-            raise ValueError("give either a sound or a text to speak" + (", not both" if said else ""))
-        return self
-
-    @property
-    def speech(self) -> AnimationRequest:
-        """What is asked of the speech."""
-        return AnimationRequest(
-            portrait=self.clip, sound=self.sound, text=self.text, voice=self.voice, transcript=self.transcript,
-            language=self.language, seconds=self.seconds,
-        )  # fmt: skip
-
-
-def checked_dub(values: Mapping[str, Any]) -> DubRequest:
-    """Build a request, from a command line, a window or JSON.
-
-    Raises:
-        UserInputError: the first value that cannot be used.
-    """
-    try:
-        request = DubRequest.model_validate(dict(values))
-    except ValidationError as exc:
-        raise refusal(exc) from exc
-    if clip_format(request.format).has_alpha:
-        raise UserInputError(
-            f"A video keeps its background and cannot be {clip_format(request.format).title}.",
-            "Choose a format without transparency.",
-        )
-    return request
 
 
 class Dubbing:
@@ -232,7 +166,7 @@ class Dubbing:
 
         if request.sound is not None:
             probe(self._sources.path(request.sound))
-        self._check_clip(request, self._sources.path(request.clip))
+        video_part(self._sources.path(request.clip), request.start_seconds, request.seconds)
         clip = self._sources.settled(request.clip)
         shown = {r.identity_id for r in self._store.renders.of_media(clip.sha256 or "")} - {None}
         people = sorted(person for person in {request.identity_id, *shown} if person)
@@ -245,28 +179,6 @@ class Dubbing:
                 "identity_id": request.identity_id or next(iter(people), None),
             }
         )
-
-    def _check_clip(self, request: DubRequest, path: Path) -> SoundInfo:
-        """Refuse a file that is no video with the part that is asked for."""
-        from studio.engines.media.sound import probe
-
-        info = probe(path)
-        if not info.has_video:
-            raise UnreadableMediaError(f"{path.name} has no moving picture in it.", _HINT)
-        length = info.duration_seconds
-        if length is not None and request.start_seconds >= length:
-            raise UserInputError(
-                f"The part starts at {request.start_seconds:g} s, the video ends at {length:.1f} s.",
-                "Choose an earlier start.",
-            )
-        asked = request.seconds if request.seconds is not None else (length or 0.0) - request.start_seconds
-        if asked > LONGEST_SECONDS:
-            raise LimitExceededError(
-                f"{path.name} is {asked / 60:.0f} minutes long; at most {LONGEST_SECONDS / 60:g} are spoken anew.",
-                "Ask for a part of it (--start, --seconds).",
-                window="Trim it to the part needed.",
-            )
-        return info
 
     def _check_engine(self, made_by: Mapping[str, Any] | None) -> None:
         dubber = self._engines.dubber()
@@ -297,7 +209,7 @@ class Dubbing:
                 clip = self._studied(request, _at_rate(frames, frames.frame_rate_hz, rate), rate, tell)
                 notes = (*spoken.notes, *spoken.analysis.notes, *clip.notes, *frames.notes)
             if len(clip) < 2:
-                raise UserInputError(f"{path.name} is a single picture: nothing moves in it.", _HINT)
+                raise still(path.name)
             performance = self._performed(request, spoken, clip)
             missing = length - len(clip) / rate
             if missing > _CUT_OFF_SECONDS:
@@ -412,39 +324,18 @@ class Dubbing:
         self, request: DubRequest, result: AnimationResult, poster: Path, job_id: str | None, parent_id: str | None
     ) -> Render:
         """Put a finished clip into the library."""
-        from studio.engines.media.recipe import read_recipe
-        from studio.engines.media.speech_files import write_analysis
-
-        assert result.curves is not None  # `_made` always writes them
-        recipe = read_recipe(result.path) or {}
-        engine, version = str(recipe["engines"]["dubbing"]).split(" ", 1)
-        inputs = dict(recipe["inputs"])
-        with self._store.media.keeping():
-            put = self._store.media.put
-            inputs["curves"] = put(result.curves)
-            if result.speech is not None:
-                inputs["speech"] = put(write_analysis(result.speech, result.path.with_suffix(".speech.json")))
-            return self._store.renders.add(
-                NewRender(
-                    kind="clip",
-                    media_sha256=put(result.path),
-                    thumbnail_sha256=put(poster),
-                    recipe=recipe,
-                    engine=engine,
-                    engine_version=version,
-                    inputs=inputs,
-                    seconds=result.seconds["total"],
-                    title=_title(request),
-                    search_text=" ".join(filter(None, (request.transcript, request.text))),
-                    project_id=request.project_id,
-                    identity_id=request.identity_id,
-                    parent_id=parent_id,
-                    job_id=job_id,
-                    width=result.width,
-                    height=result.height,
-                    duration_seconds=result.duration_seconds,
-                ),
-            )
+        return keep_clip(
+            self._store,
+            result,
+            poster,
+            "dubbing",
+            title=_title(request),
+            search_text=" ".join(filter(None, (request.transcript, request.text))),
+            project_id=request.project_id,
+            identity_id=request.identity_id,
+            parent_id=parent_id,
+            job_id=job_id,
+        )
 
 
 def is_dubbed(recipe: Mapping[str, Any]) -> bool:

@@ -20,11 +20,12 @@ import numpy as np
 from studio.domain.clip_format import clip_format
 from studio.domain.job import Job
 from studio.domain.motion_model import MotionFiles
-from studio.domain.render import NewRender, Render, title_of_words
+from studio.domain.render import Render, title_of_words
 from studio.engines.base import Image
 from studio.engines.base_video import ClipOrder
 from studio.errors import NoFaceError, SeveralFacesError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
+from studio.services.clips.keeping import keep_clip
 from studio.services.clips.making import AnimationResult, ClipMaker
 from studio.services.people.identities import require_agreement, require_consent
 from studio.services.pictures.generation import Generation, PreparedDrawing, order_of, person_of, weights_of
@@ -367,39 +368,20 @@ class Video:
         parent_id: str | None,
     ) -> Render:
         """Put a finished clip into the library."""
-        from studio.engines.media.recipe import read_recipe
-        from studio.engines.media.speech_files import write_analysis
-
-        assert result.curves is not None  # video() always asks for them
-        recipe = read_recipe(result.path) or {}
-        name, version = str(recipe["engines"]["painter"]).split(" ", 1)
-        inputs = dict(recipe["inputs"])
         said = " ".join(filter(None, (request.transcript, request.text, *request.emotions)))
-        put = self._store.media.put
-        inputs |= {"curves": put(result.curves), "anchor": anchor.sha256}
-        if result.speech is not None:
-            inputs["speech"] = put(write_analysis(result.speech, result.path.with_suffix(".speech.json")))
-        return self._store.renders.add(
-            NewRender(
-                kind="clip",
-                media_sha256=put(result.path),
-                thumbnail_sha256=put(poster),
-                recipe=recipe,
-                engine=name,
-                engine_version=version,
-                inputs=inputs,
-                seconds=result.seconds["total"],
-                setup_seconds=_setup_seconds(result.seconds),
-                title=_title(request),
-                search_text=f"{request.prompt} {said}",
-                project_id=request.project_id,
-                identity_id=person_of(drawing),
-                parent_id=parent_id,
-                job_id=job_id,
-                width=result.width,
-                height=result.height,
-                duration_seconds=result.duration_seconds,
-            ),
+        return keep_clip(
+            self._store,
+            result,
+            poster,
+            "painter",
+            inputs={"anchor": anchor.sha256},
+            setup_seconds=_setup_seconds(result.seconds),
+            title=_title(request),
+            search_text=f"{request.prompt} {said}",
+            project_id=request.project_id,
+            identity_id=person_of(drawing),
+            parent_id=parent_id,
+            job_id=job_id,
         )
 
     # -- what the above share ----------------------------------------------------------------
