@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import cv2
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.engines.rig import ground
+from studio.engines.rig import ground, shift_kernels
 from studio.engines.rig.fill import pull_push, weigh
 from studio.engines.rig.labelling import IMPOSSIBLE, label
 
@@ -32,13 +31,11 @@ SEARCHED, FINER = 20.0, (40.0, 80.0)  # where shifts are chosen, and where they 
 DEEPEST = 0.55  # deeper behind the person the plate is never uncovered
 REACH = 1.8  # longest shift
 SHORTEST = 0.15
-HALF = 3  # windows along the rim are 7 x 7 where shifts are searched
 KEPT = 3  # shifts that are remembered for each of them
 MOST = 32  # shifts
 INSIDE = 0.05  # weight of what is inside against the rim when shifts are chosen: the wider of two that fit
 WITNESSES = 8  # windows by which a shift is made exact, at most
 EXACT = 0.1  # half their size
-CAP = 2500.0  # squared difference of two colors beyond which they are simply different
 THING = 4000.0  # what copying something that stands before a clear ground costs
 FAR = 40.0  # what the longest shift costs more than none
 STEP = (40.0, 240.0)  # gray levels that are evened out where pieces meet: on busy ground, on a clear one
@@ -151,9 +148,9 @@ def find(picture: Array, hole: Array, eye: float) -> ShiftMap | None:
         labels = _enlarged(labels, finer)
         ys, xs = np.where(labels >= 0)
         apart = _finer_things(thing, color, clear, finer)
-        _move_seams(
+        shift_kernels.move_seams(
             finer.colors, finer.known, finer.clear_of_rim(1), apart * np.float32(THING * seen.eye / finer.eye), ys, xs,
-            exact, CAP, labels,
+            exact, shift_kernels.CAP, labels,
         )  # fmt: skip
         _leave_out(labels, apart, exact)
         seen, shifts = finer, exact
@@ -171,7 +168,7 @@ def _exact(finer: Seen, coarser: Seen, shifts: Array, rim: Array, fits: Array) -
     rim = np.clip((rim + 0.5) * ratio, 0, np.array(finer.share.shape)[:, None] - 1).astype(np.int64)
     exact = np.round(shifts * ratio).astype(np.int64)
     half, apart = round(EXACT * finer.eye), max(round(finer.eye / FINER[-1]), 1)
-    _make_exact(finer.colors, finer.known, rim[0], rim[1], fits, exact.copy(), half, apart, exact)
+    shift_kernels.make_exact(finer.colors, finer.known, rim[0], rim[1], fits, exact.copy(), half, apart, exact)
     return rim, exact
 
 
@@ -205,7 +202,7 @@ def _shifts(seen: Seen, look: FloatArray, thing: Array) -> tuple[Array, Array, A
         Rows and columns of each shift  # (K, 2); its number per pixel, below 0 where none  # (h, w);
         rows and columns of windows along the rim  # (2, R); which shifts fit them  # (R, K).
     """
-    known, whole, reach = seen.known, seen.clear_of_rim(HALF), int(REACH * seen.eye)
+    known, whole, reach = seen.known, seen.clear_of_rim(shift_kernels.HALF), int(REACH * seen.eye)
     deep = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 5)
     ys, xs = np.where(~known & (deep <= DEEPEST * seen.eye))
     rim = np.array(np.where(known & (cv2.dilate((~known).astype(np.uint8), np.ones((3, 3))) > 0)))
@@ -214,15 +211,17 @@ def _shifts(seen: Seen, look: FloatArray, thing: Array) -> tuple[Array, Array, A
         return None
     tried = np.zeros((rim.shape[1], KEPT, 2), np.int64)
     misfit = np.full((rim.shape[1], KEPT), 1e30, np.float32)
-    _search_rim(look, known, whole, rim[0], rim[1], reach, max(round(SHORTEST * seen.eye), 2), tried, misfit)
+    shift_kernels.search_rim(
+        look, known, whole, rim[0], rim[1], reach, max(round(SHORTEST * seen.eye), 2), tried, misfit
+    )
     pool = np.unique(tried[misfit < 1e29].reshape(-1, 2), axis=0)
     if not len(pool):
         return None
     fit = np.empty((rim.shape[1], len(pool)), np.float32)
-    _fit_rim(look, known, whole, rim[0], rim[1], pool, CAP, fit)
+    shift_kernels.fit_rim(look, known, whole, rim[0], rim[1], pool, shift_kernels.CAP, fit)
     fit += FAR * np.linalg.norm(pool, axis=1).astype(np.float32) / reach
     few = slice(None, None, max(len(ys) // 400, 1))
-    inside = np.minimum(_costs(look, seen, thing, ys[few], xs[few], pool), CAP)
+    inside = np.minimum(_costs(look, seen, thing, ys[few], xs[few], pool), shift_kernels.CAP)
     chosen = _covering(np.concatenate([fit, np.float32(INSIDE * len(fit) / len(inside)) * inside]), MOST)
     shifts = np.ascontiguousarray(pool[chosen])
     costs = _costs(look, seen, thing, ys, xs, shifts)
@@ -235,12 +234,12 @@ def _shifts(seen: Seen, look: FloatArray, thing: Array) -> tuple[Array, Array, A
         height, width = known.shape
         from_y = np.clip(ys[:, None] + shifts[None, :, 0], 0, height - 1)
         from_x = np.clip(xs[:, None] + shifts[None, :, 1], 0, width - 1)
-        taken = label(costs, look[from_y, from_x], index, CAP)
+        taken = label(costs, look[from_y, from_x], index, shift_kernels.CAP)
         labels[ys, xs] = taken
         _leave_out(labels, thing, shifts)
     fit = fit[:, chosen]
     order = np.argsort(np.argsort(fit, 0, kind="stable"), 0)  # of every shift's windows
-    return shifts, labels, rim, (fit < CAP) & (order < WITNESSES)
+    return shifts, labels, rim, (fit < shift_kernels.CAP) & (order < WITNESSES)
 
 
 def _finer_things(thing: Array, color: Array, clear: Array, finer: Seen) -> FloatArray:
@@ -278,7 +277,9 @@ def _costs(look: Array, seen: Seen, thing: Array, ys: Array, xs: Array, shifts: 
     """Return what every shift costs at some hidden pixels.  # (N, K)"""
     out = np.empty((len(ys), len(shifts)), np.float32)
     known, whole = seen.known, seen.clear_of_rim(1)
-    _write_costs(look, known, whole, (THING * thing).astype(np.float32), ys, xs, shifts, CAP, FAR, out)
+    shift_kernels.write_costs(
+        look, known, whole, (THING * thing).astype(np.float32), ys, xs, shifts, shift_kernels.CAP, FAR, out
+    )
     return out
 
 
@@ -342,7 +343,7 @@ def _laid(seen: Seen, shifts: Array, labels: Array, bare: Array, clear: Array) -
     for far, sweeps in zip(LETS_GO, EVENED, strict=True):
         part = np.zeros_like(change)
         hold = (1 / (far * seen.eye)) ** 2
-        _even_out(seen.colors, copied, known, labels, ys, xs, shifts, least, most, hold, sweeps, part)
+        shift_kernels.even_out(seen.colors, copied, known, labels, ys, xs, shifts, least, most, hold, sweeps, part)
         change += part
         least, most = most, np.asarray(STEP[0] + (STEP[1] - STEP[0]) * clear, np.float32)
     laid = np.zeros(known.shape, np.float32)
@@ -350,348 +351,3 @@ def _laid(seen: Seen, shifts: Array, labels: Array, bare: Array, clear: Array) -
     filled = np.where(known, seen.share, laid).astype(np.float32)
     colors = copied + change
     return pull_push(change, laid), pull_push(colors, filled, eager=4.0)
-
-
-@nb.njit(cache=True, nogil=True, fastmath=True)
-def _unlike(look: Array, known: Array, y: int, x: int, sy: int, sx: int, half: int, limit: float) -> Any:
-    """Return the mean squared difference of two windows over what is known of the first; huge beyond `limit`.
-
-    Args:
-        look: (h, w, C)
-        known: (h, w)
-        y, x: middle of the first window.
-        sy, sx: middle of the second, known all around.
-    """
-    h, w = known.shape
-    total, count = np.float32(0.0), np.float32(1e-3)
-    for j in range(-half, half + 1):
-        for i in range(-half, half + 1):
-            ty, tx = y + j, x + i
-            if ty < 0 or tx < 0 or ty >= h or tx >= w or not known[ty, tx]:
-                continue
-            for k in range(look.shape[2]):
-                total += (look[ty, tx, k] - look[sy + j, sx + i, k]) ** 2
-            count += np.float32(1.0)
-        if total > limit * (2 * half + 1) ** 2:
-            return np.float32(1e30)
-    return total / count
-
-
-@nb.njit(cache=True, nogil=True, fastmath=True)
-def _search_rim(
-    look: Array, known: Array, whole: Array, ys: Array, xs: Array, reach: int, shortest: int, found: Array,
-    misfit: Array,
-) -> None:  # fmt: skip
-    """Find the shifts at which windows along the rim look most like others.
-
-    Args:
-        look: (h, w, C)
-        known, whole: True where it is seen, and where a whole window is.  # (h, w)
-        ys, xs: windows.  # (R,)
-        reach, shortest: of a shift, pixels.
-        found: the best few, no two next to each other, written.  # (R, KEPT, 2)
-        misfit: theirs, rising, written; huge at first.  # (R, KEPT)
-    """
-    h, w = known.shape
-    last = misfit.shape[1] - 1
-    for r in range(len(ys)):
-        for j in range(-reach, reach + 1):
-            for i in range(-reach, reach + 1):
-                sy, sx = ys[r] + j, xs[r] + i
-                if sy < 0 or sx < 0 or sy >= h or sx >= w or not whole[sy, sx]:
-                    continue
-                if j * j + i * i < shortest * shortest or j * j + i * i > reach * reach:
-                    continue
-                cost = _unlike(look, known, ys[r], xs[r], sy, sx, HALF, misfit[r, last])
-                if cost >= misfit[r, last]:
-                    continue
-                at = last
-                for k in range(last + 1):
-                    near = abs(found[r, k, 0] - j) <= 2 and abs(found[r, k, 1] - i) <= 2
-                    if misfit[r, k] < 1e29 and near:
-                        at = k if cost < misfit[r, k] else -1
-                        break
-                if at < 0:
-                    continue
-                while at > 0 and misfit[r, at - 1] > cost:
-                    misfit[r, at] = misfit[r, at - 1]
-                    found[r, at] = found[r, at - 1]
-                    at -= 1
-                misfit[r, at] = cost
-                found[r, at, 0], found[r, at, 1] = j, i
-
-
-@nb.njit(cache=True, nogil=True, fastmath=True)
-def _fit_rim(
-    look: Array, known: Array, whole: Array, ys: Array, xs: Array, shifts: Array, cap: float, out: Array
-) -> None:  # fmt: skip
-    """Write how well every shift fits at every window, at most `cap`.  # (R, K)"""
-    h, w = known.shape
-    for r in range(len(ys)):
-        for a in range(len(shifts)):
-            sy, sx = ys[r] + shifts[a, 0], xs[r] + shifts[a, 1]
-            out[r, a] = cap
-            if sy >= 0 and sx >= 0 and sy < h and sx < w and whole[sy, sx]:
-                out[r, a] = min(_unlike(look, known, ys[r], xs[r], sy, sx, HALF, cap), cap)
-
-
-@nb.njit(cache=True, nogil=True, fastmath=True)
-def _write_costs(
-    look: Array, known: Array, whole: Array, apart: Array, ys: Array, xs: Array, shifts: Array, cap: float, far: float,
-    out: Array,
-) -> None:  # fmt: skip
-    """Write what every shift costs: for what it brings, for its length, for how it meets what is seen nearby.
-
-    Args:
-        look: (h, w, C)
-        known: (h, w)
-        whole: True where a pixel may be copied.  # (h, w)
-        apart: what copying it costs.  # (h, w)
-        ys, xs: hidden pixels.  # (N,)
-        shifts: (K, 2)
-        cap, far: see CAP and FAR.
-        out: (N, K)
-    """
-    h, w = known.shape
-    reach = np.sqrt((shifts * shifts).sum(1).max()) + 1e-3
-    most = np.float32(cap)
-    for p in range(len(ys)):
-        for a in range(len(shifts)):
-            dy, dx = shifts[a, 0], shifts[a, 1]
-            sy, sx = ys[p] + dy, xs[p] + dx
-            if sy < 0 or sx < 0 or sy >= h or sx >= w or not whole[sy, sx]:
-                out[p, a] = IMPOSSIBLE
-                continue
-            cost = np.float32(apart[sy, sx] + far * np.sqrt(dy * dy + dx * dx) / reach)
-            for j in range(-2, 3):
-                for i in range(-2, 3):
-                    ty, tx = ys[p] + j, xs[p] + i
-                    if ty < 0 or tx < 0 or ty >= h or tx >= w or not known[ty, tx]:
-                        continue
-                    unlike = most
-                    if 0 <= ty + dy < h and 0 <= tx + dx < w and known[ty + dy, tx + dx]:
-                        unlike = np.float32(0.0)
-                        for k in range(look.shape[2]):
-                            unlike += (look[ty, tx, k] - look[ty + dy, tx + dx, k]) ** 2
-                    cost += min(unlike, most) * np.float32(0.5 if abs(j) + abs(i) == 1 else 0.25)
-            out[p, a] = cost
-
-
-@nb.njit(cache=True, nogil=True, fastmath=True)
-def _make_exact(
-    colors: Array, known: Array, ys: Array, xs: Array, fits: Array, rough: Array, half: int, apart: int, out: Array
-) -> None:  # fmt: skip
-    """Move every shift pixel by pixel, five at most, to where it best fits the windows that it fitted before.
-
-    Args:
-        colors: RGB.  # (h, w, 3)
-        known: (h, w)
-        ys, xs: windows.  # (R,)
-        fits: which shift fits which.  # (R, K) bool
-        rough: shifts.  # (K, 2)
-        half: of the windows, pixels.
-        apart: pixels between the rows and columns that are looked at.
-        out: shifts, written.  # (K, 2)
-    """
-    for a in range(len(rough)):
-        y, x = rough[a, 0], rough[a, 1]
-        best = _misfit(colors, known, ys, xs, fits[:, a], y, x, half, apart)
-        for _ in range(5):
-            to_y, to_x = y, x
-            for j in range(-1, 2):
-                for i in range(-1, 2):
-                    if j != 0 or i != 0:
-                        cost = _misfit(colors, known, ys, xs, fits[:, a], y + j, x + i, half, apart)
-                        if cost < best:
-                            best, to_y, to_x = cost, y + j, x + i
-            if to_y == y and to_x == x:
-                break
-            y, x = to_y, to_x
-        out[a, 0], out[a, 1] = y, x
-
-
-@nb.njit(cache=True, nogil=True, fastmath=True)
-def _misfit(
-    colors: Array, known: Array, ys: Array, xs: Array, fits: Array, dy: int, dx: int, half: int, apart: int
-) -> Any:  # fmt: skip
-    """Return the mean squared difference, at most CAP each, between windows and where a shift leads from them.
-
-    Args:
-        fits: which windows count.  # (R,) bool
-        dy, dx: the shift.
-    """
-    h, w = known.shape
-    cap = np.float32(CAP)
-    total, count = np.float32(0.0), np.float32(0.0)
-    for r in range(len(ys)):
-        if not fits[r]:
-            continue
-        for ty in range(max(ys[r] - half, 0, -dy), min(ys[r] + half + 1, h, h - dy), apart):
-            for tx in range(max(xs[r] - half, 0, -dx), min(xs[r] + half + 1, w, w - dx), apart):
-                if known[ty, tx] and known[ty + dy, tx + dx]:
-                    unlike = np.float32(0.0)
-                    for k in range(3):
-                        unlike += (colors[ty, tx, k] - colors[ty + dy, tx + dx, k]) ** 2
-                    total += min(unlike, cap)
-                    count += np.float32(1.0)
-    return total / count if count > 0 else np.float32(1e30)
-
-
-@nb.njit(cache=True, nogil=True, fastmath=True)
-def _seam(colors: Array, y: int, x: int, v: int, u: int, a: Array, b: Array, cap: float) -> Any:
-    """Return what shows where one piece ends beside another.
-
-    Args:
-        colors: RGB.  # (h, w, 3)
-        y, x: the last pixel of the first.
-        v, u: the first pixel of the second.
-        a, b: their shifts.  # (2,) each
-    """
-    h, w = colors.shape[0], colors.shape[1]
-    total = np.float32(12.0)
-    for place in range(2):
-        py, px = (y, x) if place == 0 else (v, u)
-        ay, ax, by, bx = py + a[0], px + a[1], py + b[0], px + b[1]
-        if min(ay, ax, by, bx) < 0 or max(ay, by) >= h or max(ax, bx) >= w:
-            total += np.float32(cap)
-            continue
-        unlike = np.float32(0.0)
-        for k in range(3):
-            unlike += (colors[ay, ax, k] - colors[by, bx, k]) ** 2
-        total += min(unlike, np.float32(cap))
-    return total
-
-
-@nb.njit(cache=True, nogil=True, fastmath=True)
-def _move_seams(
-    colors: Array, known: Array, whole: Array, apart: Array, ys: Array, xs: Array, shifts: Array, cap: float,
-    labels: Array,
-) -> None:  # fmt: skip
-    """Let pixels along seams change to the piece beside them where that shows less, four times over.
-
-    Args:
-        colors: RGB.  # (h, w, 3)
-        known, whole, apart, shifts, cap: as in `_write_costs`.
-        ys, xs: hidden pixels in reading order.  # (N,)
-        labels: changed.  # (h, w)
-    """
-    h, w = known.shape
-    tried = np.empty(9, np.int64)
-    for sweep in range(4):
-        for n in range(len(ys)):
-            p = n if sweep % 2 == 0 else len(ys) - 1 - n
-            y, x = ys[p], xs[p]
-            count = 0
-            for v in range(max(y - 1, 0), min(y + 2, h)):
-                for u in range(max(x - 1, 0), min(x + 2, w)):
-                    new = labels[v, u] >= 0
-                    for k in range(count):
-                        new = new and tried[k] != labels[v, u]
-                    if new:
-                        tried[count] = labels[v, u]
-                        count += 1
-            if count < 2:
-                continue
-            best = np.float32(1e30)
-            chosen = labels[y, x]
-            for k in range(count):
-                a = tried[k]
-                dy, dx = shifts[a, 0], shifts[a, 1]
-                if not (0 <= y + dy < h and 0 <= x + dx < w) or not whole[y + dy, x + dx]:
-                    continue
-                cost = apart[y + dy, x + dx]
-                for side in range(4):
-                    v, u = y + (side == 0) - (side == 1), x + (side == 2) - (side == 3)
-                    if v < 0 or u < 0 or v >= h or u >= w:
-                        continue
-                    if known[v, u]:
-                        unlike = np.float32(cap)
-                        if 0 <= v + dy < h and 0 <= u + dx < w:
-                            unlike = np.float32(0.0)
-                            for c in range(3):
-                                unlike += (colors[v, u, c] - colors[v + dy, u + dx, c]) ** 2
-                        cost += 2 * min(unlike, np.float32(cap))
-                    elif labels[v, u] >= 0 and labels[v, u] != a:
-                        cost += _seam(colors, y, x, v, u, shifts[a], shifts[labels[v, u]], cap)
-                if cost < best:
-                    best = cost
-                    chosen = a
-            labels[y, x] = chosen
-
-
-@nb.njit(cache=True, nogil=True, fastmath=True)
-def _even_out(
-    colors: Array, copied: Array, known: Array, labels: Array, ys: Array, xs: Array, shifts: Array, least: Array,
-    most: Array, hold: float, sweeps: int, out: Array,
-) -> None:  # fmt: skip
-    """Write what to add to the pieces so that their light meets what is seen and each other, letting go with distance.
-
-    A screened Poisson equation over the hidden pixels, by successive over-relaxation.
-
-    Args:
-        colors: RGB.  # (h, w, 3)
-        copied: the same with the pieces in their places.  # (h, w, 3)
-        known: (h, w)
-        labels: number of the shift, -2 for bare ground, -1 for nothing.  # (h, w)
-        ys, xs: pixels with a label or bare, in reading order.  # (N,)
-        shifts: (K, 2)
-        least, most: of a step, what lies between them is evened out.  # (h, w) each
-        hold: pull towards no change.
-        sweeps: through all pixels, there and back in turn.
-        out: zero at first.  # (h, w, 3)
-    """
-    h, w = known.shape
-    jumps = np.zeros((len(ys), 3), np.float32)
-    degree = np.full(len(ys), np.float32(hold), np.float32)
-    step_by = np.zeros(3, np.float32)
-    for p in range(len(ys)):
-        y, x = ys[p], xs[p]
-        a, low, high = labels[y, x], least[y, x], most[y, x]
-        for side in range(4):
-            v, u = y + (side == 0) - (side == 1), x + (side == 2) - (side == 3)
-            if v < 0 or u < 0 or v >= h or u >= w or (not known[v, u] and labels[v, u] == -1):
-                continue
-            b = labels[v, u]
-            if not known[v, u] and b == a and a >= 0:
-                degree[p] += 1
-                continue
-            # What either piece goes on with at the other's place; bare ground goes on as it is.
-            jumped = False
-            for place in range(2):
-                py, px = (y, x) if place == 0 else (v, u)
-                for k in range(3):
-                    step_by[k] = copied[v, u, k] - copied[y, x, k]
-                found = a < 0 or (not known[v, u] and b < 0)
-                if not found:
-                    ay, ax, by, bx = py + shifts[a, 0], px + shifts[a, 1], py, px
-                    if known[v, u]:
-                        by, bx = v, u
-                        ay, ax = v + shifts[a, 0], u + shifts[a, 1]
-                    else:
-                        by, bx = py + shifts[b, 0], px + shifts[b, 1]
-                    if min(ay, ax, by, bx) >= 0 and max(ay, by) < h and max(ax, bx) < w and known[ay, ax]:
-                        found = True
-                        for k in range(3):
-                            step_by[k] = colors[by, bx, k] - colors[ay, ax, k]
-                if found:
-                    jumped = True
-                    for k in range(3):
-                        size = min(abs(step_by[k]), high) - min(abs(step_by[k]), low)
-                        jumps[p, k] += np.float32(0.5) * (size if step_by[k] > 0 else -size)
-            if jumped or not known[v, u]:
-                degree[p] += 1
-    over = np.float32(1.85)
-    for sweep in range(sweeps):
-        for n in range(len(ys)):
-            p = n if sweep % 2 == 0 else len(ys) - 1 - n
-            y, x = ys[p], xs[p]
-            red = green = blue = np.float32(0.0)
-            for side in range(4):
-                v, u = y + (side == 0) - (side == 1), x + (side == 2) - (side == 3)
-                if v >= 0 and u >= 0 and v < h and u < w and labels[v, u] != -1 and not known[v, u]:
-                    red += out[v, u, 0]
-                    green += out[v, u, 1]
-                    blue += out[v, u, 2]
-            out[y, x, 0] += over * ((red + jumps[p, 0]) / degree[p] - out[y, x, 0])
-            out[y, x, 1] += over * ((green + jumps[p, 1]) / degree[p] - out[y, x, 1])
-            out[y, x, 2] += over * ((blue + jumps[p, 2]) / degree[p] - out[y, x, 2])
