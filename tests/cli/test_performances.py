@@ -20,6 +20,13 @@ def test_a_performance_is_made_edited_and_played(run, tmp_path) -> None:
     run(
         "performance", "layer", "Golden", "laugh", "--add", "expression", "--set", "smile=0.6", "--start", "0.4", *there
     )
+    said = run("performance", "sounds", "Golden", *there, "--json").json["phones"]
+    border = round((said[3][1] + said[4][1]) / 2, 3)  # sound 4 begins sooner, in the middle of sound 3
+    moved = run("performance", "sounds", "Golden", "--move", f"4={border}", *there, "--json").json["phones"]
+    assert moved[3][2] == moved[4][1] == pytest.approx(border, abs=0.02)
+    assert [*moved[:3], *moved[5:]] == [*said[:3], *said[5:]]
+    assert run("performance", "sounds", "Golden", "--move", "x=1", *there).code == 2
+    assert run("performance", "sounds", "Golden", "--move", "9999=1", *there).code == 2
     run("performance", "layer", "Golden", "speech", "--amount", "0.8", "--regions", "mouth,eyes", *there)
     run("performance", "key", "Golden", "0", "--set", "headYaw=-8", "--emotion", "joy:0.5", *there)
     run("performance", "key", "Golden", "1", "--set", "headYaw=8", *there)

@@ -13,6 +13,7 @@ from studio.domain.motion_model import MotionFiles
 from studio.domain.performance import Performance
 from studio.engines.base_video import ClipOrder, PaintedFrames
 from studio.errors import NotFoundError, UserInputError
+from studio.services.bases import read_base_card
 from studio.services.clips.making import FrameSource
 from studio.services.video.motions import Motions, motion_schema, read_motion_card
 from studio.services.video.painting import MOVING_PIECE, PIECE, Painting
@@ -94,6 +95,17 @@ def test_cards_and_folders_are_found_with_the_control_beside_them(motions, tmp_p
     assert motions.resolve(str(own), "sd15") == MotionFiles(
         name="mine", folder=own / "motion", control=own / "control", sha256="sha of motion"
     )
+
+
+def test_the_studios_own_moves_its_own_base_alone(motions, tmp_path) -> None:
+    cards = {card.stem: read_base_card(card) for card in sorted((MOTION_CARDS.parent / "bases").glob("*.json"))}
+    own = next(card for card in cards.values() if card.source == "embedded")
+    other = next(card for card in cards.values() if card.source != "embedded" and card.family == own.family)
+    assert motions.ready_for(own) == motions.ready_for(other) == ()
+    put(tmp_path / "assets" / "motion" / "motion")
+    put(tmp_path / "models" / "motion-animatediff-1-5-3")
+    assert [card.name for card in motions.ready_for(own)] == ["preview"]
+    assert [card.name for card in motions.ready_for(other)] == ["animatediff-1-5-3"]
 
 
 class Painter:

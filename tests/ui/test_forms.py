@@ -313,6 +313,21 @@ def test_a_drawn_clip_opens_with_its_person_words_and_sound(window, monkeypatch)
     assert "the sound" in told[0]
 
 
+def test_motion_is_offered_where_there_is_some_and_asked_for(window, monkeypatch):
+    tab = built(VideoTab(window))
+    base = window.studio.bases.list()[0].card
+    assert not said(tab._motions(base.name, "")[tab.motion], "visible"), "none ships"
+    motions = window.studio.video.motions
+    monkeypatch.setattr(motions, "_is_here", lambda card: card.source == "embedded")
+    offered = tab._motions(base.name, "preview")
+    assert said(offered[tab.motion]) == "preview"
+    assert said(offered[tab.moving], "visible")
+    assert not said(tab._motions(base.name, "gone since")[tab.moving], "visible")
+    said_so = [base.name, "", 1.0, "sks person", 1, "", 0.4, True, "preview", 0.5, 0.25, "", "mp4", 25]
+    request = tab._request(*said_so, None, None, "en", "Hello", None)
+    assert (request.motion, request.anchored, request.control) == ("preview", 0.5, 0.25)
+
+
 def test_a_drawn_picture_goes_on_to_speak(window):
     tab = built(VideoTab(window))
     base = window.studio.bases.list()[0].card

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from studio.domain.expression import ARKIT_NAMES, INDEX
 from studio.domain.performance import MouthResponse
-from studio.domain.speech import SILENCE, Phone, SpeechAnalysis, cover
+from studio.domain.speech import SILENCE, Phone, SpeechAnalysis, cover, with_boundary
 from studio.engines.base import Amounts, Sound
 from studio.engines.voice.closure import lip_gap_mm
 from studio.engines.voice.performing import write_performance
@@ -62,6 +62,20 @@ def test_each_layer_can_be_switched_off_alone(speech, golden):
     assert not np.array_equal(full.weights[:, INDEX["mouthStretchLeft"]], full.weights[:, INDEX["mouthStretchRight"]])
     for other in (no_blink, level):
         assert np.array_equal(other.lip_seal, full.lip_seal)
+
+
+def test_a_border_that_is_moved_changes_the_mouth_there_and_nothing_else(speech, golden):
+    phones = golden.aligned.phones
+    index = next(i for i, p in enumerate(phones) if p.start > 1.2 and SILENCE not in (p.label, phones[i - 1].label))
+    middle = (phones[index - 1].start + phones[index - 1].end) / 2
+    before = perform(golden, speech)
+    after = speech.perform(golden.sound, with_boundary(golden.aligned, index, middle), AVERAGE_MOUTH)
+    changed = np.abs(after.weights - before.weights).max(1)
+    away = np.abs(np.arange(len(changed)) / before.frame_rate_hz - phones[index].start) > 0.5
+    assert changed.max() > 0.1
+    assert changed[away].max() < 1e-3
+    assert np.array_equal(after.head_degrees, before.head_degrees)
+    assert np.array_equal(after.weights[:, BLINKS], before.weights[:, BLINKS])
 
 
 def test_amounts_scale_the_opening(speech, golden):
