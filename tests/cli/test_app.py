@@ -78,3 +78,10 @@ def test_a_bad_setting_is_said(tmp_path: Path) -> None:
     _, err = app.communicate(timeout=PATIENCE_SECONDS)
     assert (app.returncode, "Traceback" in err) == (2, False)
     assert "STUDIO_PORT" in err
+
+
+def test_a_process_that_is_spawned_does_not_start_the_program_again() -> None:
+    """As multiprocessing imports the main module in a process of a benchmark."""
+    import runpy
+
+    assert runpy.run_module("studio.__main__", run_name="__mp_main__")["__name__"] == "__mp_main__"
