@@ -36,6 +36,7 @@ from studio.services.clips.dubbing import Dubbing
 from studio.services.clips.performances import Performances
 from studio.services.jobs import Jobs
 from studio.services.library import Library
+from studio.services.marks import KEY_FILE, Marks
 from studio.services.people import curation, training_set, variants
 from studio.services.people.curation import Curation
 from studio.services.people.identities import Identities
@@ -117,8 +118,9 @@ class OwnerServices:
         self.bases = Bases(
             store, queue, engines, cards=BASE_CARDS, assets=assets, models=data_dir / "models", offline=studio.offline
         )
-        self.generation = Generation(store, engines, queue, sources, self.bases, self.likeness)
-        self.provenance = provenance = Provenance(store, studio.keys)
+        marks = Marks(data_dir / KEY_FILE)
+        self.generation = Generation(store, engines, queue, sources, self.bases, self.likeness, marks)
+        self.provenance = provenance = Provenance(store, studio.keys, marks)
         self.takedowns = Takedowns(store, provenance)
         self.expressions = Expressions(store, sources, portraits, provenance)
         self.templates = Templates(sources, portraits, self.expressions)

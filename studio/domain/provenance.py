@@ -90,10 +90,11 @@ class Credentials:
         return any("algorithmic" in word.lower() or "synthetic" in word.lower() for word in self.source_types)
 
 
-Layer = Literal["credentials", "recipe", "store"]
+Layer = Literal["credentials", "recipe", "mark", "store"]
 LAYERS: Mapping[Layer, str] = {
     "credentials": "Signed credentials",
     "recipe": "Recipe in the file",
+    "mark": "Invisible mark",
     "store": "Known in this studio",
 }
 """Where an answer can come from, in the order in which it is trusted, with titles."""

@@ -12,6 +12,7 @@ from studio.domain.provenance import OWN_NAME, Credentials, Finding, SourceType,
 from studio.domain.render import Render
 from studio.errors import NotFoundError, UnreadableMediaError
 from studio.outside import exists, plain_file
+from studio.services.marks import Marks, text_of
 from studio.services.recipes import FORMAT
 from studio.store import OwnerStore
 
@@ -42,9 +43,9 @@ _PROBLEMS: Mapping[str, str] = {
 class Provenance:
     """Signs for this installation and reads the signatures of all."""
 
-    def __init__(self, store: OwnerStore, keys: Path) -> None:
+    def __init__(self, store: OwnerStore, keys: Path, marks: Marks) -> None:
         """Remember where the signing key lies; it is made when something is signed for the first time."""
-        self._store, self._keys = store, keys
+        self._store, self._keys, self.marks = store, keys, marks
 
     def hand_out(self, render: Render, out: Path) -> Path:
         """Write a render's file, signed, to `out`.
@@ -158,29 +159,35 @@ class Provenance:
         changed = credentials is not None and credentials.standing == "changed"
         whole = self._known(sha256_of(found))
         # what others have signed may name any content
-        render = whole or (
-            self._known(credentials.content_sha256) if credentials and self._is_own(credentials) else None
+        signed = self._known(credentials.content_sha256) if credentials and self._is_own(credentials) else None
+        numbers = [text_of(mark.number) for mark in self.marks.read(found, self._store.renders.marks())]
+        # of a picture made from a marked one the marks of both are there: the last that was made is the file's own
+        marked = max(
+            (r for n in numbers for r in self._store.renders.of_mark(n)), key=lambda r: r.created, default=None
         )
+        render = whole or signed or marked
         synthetic: bool | None = None
-        if carried or render is not None:
+        if carried or numbers or render is not None:
             synthetic = True
         elif credentials is not None and not changed:
             synthetic = credentials.is_synthetic or None
         known = "No render of this studio has this content."
         if render is not None:
             known = f"“{render.title or render.kind}”, made here on {render.created:%Y-%m-%d}, "
-            known = f"It comes of {known}and was changed since." if changed else f"It is {known.rstrip(', ')}."
+            another = changed or (whole is None and signed is None)
+            known = f"It comes of {known}and was changed since." if another else f"It is {known.rstrip(', ')}."
         made = (
             f"It carries a recipe of Likeness Studio {carried.get('studio', '')}."
             if carried
             else ("It carries no recipe of this program.")
         )
-        signed = damaged or (_said_of(credentials) if credentials else "It carries no signed credentials.")
+        told = damaged or (_said_of(credentials) if credentials else "It carries no signed credentials.")
         return Verdict(
             is_synthetic=synthetic,
             findings=(
-                Finding(layer="credentials", found=credentials is not None, says=signed),
+                Finding(layer="credentials", found=credentials is not None, says=told),
                 Finding(layer="recipe", found=bool(carried), says=made),
+                Finding(layer="mark", found=bool(numbers), says=_said_of_marks(numbers)),
                 Finding(layer="store", found=render is not None, says=known),
             ),
             credentials=credentials,
@@ -245,6 +252,13 @@ def _carried(path: Path) -> dict[str, Any]:
     except UnreadableMediaError:
         return {}
     return recipe if recipe.get("format") == FORMAT else {}
+
+
+def _said_of_marks(numbers: Sequence[str]) -> str:
+    if not numbers:
+        return "No mark of this studio is read in it."
+    which = f"the invisible mark {numbers[0]}" if len(numbers) == 1 else f"the invisible marks {', '.join(numbers)}"
+    return f"It carries {which} of this studio."
 
 
 def _said_of(credentials: Credentials) -> str:

@@ -376,6 +376,11 @@ def m014_performances(db: Database) -> None:
     db.execute("CREATE INDEX performance_media_sha256 ON performance_media (owner, sha256)")
 
 
+def m015_marks(db: Database) -> None:
+    """Renders by the number of their invisible mark, which stands in the recipe."""
+    db.execute("CREATE INDEX recipes_mark ON recipes (owner, json_extract(recipe, '$.mark'))")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_projects,
     m002_media,
@@ -391,6 +396,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m012_variants,
     m013_setup_seconds,
     m014_performances,
+    m015_marks,
 )
 NAMES: tuple[str, ...] = tuple(step.__name__ for step in STEPS)
 

@@ -140,6 +140,28 @@ class Renders:
         )
         return tuple(_render(r) for r in rows)
 
+    def of_mark(self, number: str) -> tuple[Render, ...]:
+        """Return the renders whose invisible mark has a number, oldest first.
+
+        Args:
+            number: eight hexadecimal digits, as the recipe has it.
+        """
+        rows = self._database.rows(
+            f"SELECT {_COLUMNS} WHERE r.owner = ? AND r.id IN (SELECT render_id FROM recipes "
+            "WHERE owner = ? AND json_extract(recipe, '$.mark') = ?) ORDER BY r.number",
+            [self._owner, self._owner, number],
+        )
+        return tuple(_render(r) for r in rows)
+
+    def marks(self) -> tuple[str, ...]:
+        """Return the numbers of the invisible marks of all renders, each once, as `of_mark` takes them."""
+        rows = self._database.rows(
+            "SELECT DISTINCT json_extract(recipe, '$.mark') AS mark FROM recipes "
+            "WHERE owner = ? AND json_extract(recipe, '$.mark') IS NOT NULL",
+            [self._owner],
+        )
+        return tuple(str(r["mark"]) for r in rows)
+
     def made_from(self, render: Render) -> tuple[Render, ...]:
         """Return the renders that are another one made once more, or that were made from its file; oldest first."""
         rows = self._database.rows(

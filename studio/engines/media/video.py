@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -54,6 +54,7 @@ def open_writer(
     sound_start_seconds: float = 0.0,
     recipe: Mapping[str, Any] | None = None,
     parts: PartsFolder | None = None,
+    mark: Callable[[Frame], Frame] | None = None,
     **encoding: Any,
 ) -> FrameWriter:
     """Open a writer; use it in a `with` block.
@@ -67,6 +68,7 @@ def open_writer(
         sound_start_seconds: where in the sound frame 0 lies.
         recipe: JSON object carried in the file.
         parts: where the clip goes on after its process was killed; formats that cannot start anew.
+        mark: changes every frame before it is written, invisibly.
         encoding: the format's own options, e.g. crf, preset, threads for mp4.
 
     Raises:
@@ -86,6 +88,7 @@ def open_writer(
         sound_start_seconds=sound_start_seconds,
         recipe=recipe,
         parts=parts if row.is_resumable else None,
+        mark=mark,
     )
     return writer_of(row)(spec, **encoding)
 

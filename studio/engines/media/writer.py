@@ -9,7 +9,7 @@ exception, nothing stays. Knows nothing of containers or portraits.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,7 @@ class ClipSpec:
         sound_start_seconds: where in the sound frame 0 lies, >= 0.
         recipe: JSON object carried in the file's metadata.
         parts: lets the clip go on where another process was killed; None writes it in one go.
+        mark: changes every frame before it is written, invisibly; None writes frames as they are.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class ClipSpec:
     sound_start_seconds: float = 0.0
     recipe: Mapping[str, Any] | None = None
     parts: PartsFolder | None = None
+    mark: Callable[[Frame], Frame] | None = None
 
 
 class FrameWriter:
@@ -95,6 +97,7 @@ class FrameWriter:
         self._frame_rate_hz = float(spec.frame_rate_hz)
         self._sound_start_seconds = spec.sound_start_seconds
         self._recipe = spec.recipe
+        self._mark = spec.mark
         self._ended = False
         if self._frame_rate_hz not in FRAME_RATES_HZ:
             raise UserInputError(f"{self._frame_rate_hz:g} frames per second are not offered.", "Use 24, 25, 30 or 60.")
@@ -134,7 +137,7 @@ class FrameWriter:
         if self._ended:
             raise ValueError("the clip is already closed")
         try:
-            self._write(frame)
+            self._write(frame if self._mark is None else self._mark(frame))
         except BaseException:
             self.abort()
             raise

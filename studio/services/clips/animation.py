@@ -72,7 +72,7 @@ class Animation:
         shelf: MotionShelf | None = None,
     ) -> None:
         self._store = store
-        self._provenance = provenance
+        self._provenance, self._marks = provenance, provenance.marks
         self._sources = sources
         self._portraits = portraits
         self._queue = queue
@@ -166,7 +166,9 @@ class Animation:
         if request.portrait.photo_id is None:
             inputs = {role: self._sources.find(s).path for role, s in _files_of(request).items()}
             with self._provenance.signing(out, kind="clip", inputs=inputs) as part:
-                made = self._maker.make(self._with_face(request), part, curves=curves, on_progress=on_progress)
+                made = self._maker.make(
+                    self._with_face(request), part, curves=curves, on_progress=on_progress, marks=self._marks
+                )
             return _timed(replace(made, path=out), timing)
         render, result = self.render(request, on_progress=on_progress)
         self._provenance.hand_out(render, out)
@@ -210,7 +212,10 @@ class Animation:
         # Written in parts also when nothing could resume it: a rerun must give the same bytes.
         parts = (work_folder or out.with_suffix(".work")) / "parts"
         try:
-            result = self._maker.make(settled, out, curves=curves, on_progress=on_progress, poster=poster, parts=parts)
+            result = self._maker.make(
+                settled, out, curves=curves, on_progress=on_progress, poster=poster, parts=parts,
+                marks=self._marks, made_by=made_by,
+            )  # fmt: skip
             render = self._keep(settled, result, poster, job_id, parent_id)
         finally:
             for path in (out, curves, poster, said):

@@ -66,6 +66,7 @@ class Dubbing:
     ) -> None:
         self._store, self._sources, self._engines = store, sources, portraits.engines
         self._provenance, self._queue, self._scratch = provenance, queue, scratch
+        self._marks = provenance.marks
         self._listener = Listener(sources, portraits.engines, scratch)
 
     # -- for the window and the command line -----------------------------------------
@@ -132,7 +133,7 @@ class Dubbing:
         poster, curves, said = (out.with_suffix(suffix) for suffix in (".jpg", ".curves.json", ".speech.json"))
         parts = (work_folder or out.with_suffix(".work")) / "parts"
         try:
-            result = self._made(settled, out, poster, curves, parts, on_progress or (lambda progress: None))
+            result = self._made(settled, out, poster, curves, parts, on_progress or (lambda progress: None), made_by)
             render = self._keep(settled, result, poster, job_id, parent_id)
         finally:
             for path in (out, poster, curves, said):
@@ -192,7 +193,14 @@ class Dubbing:
     # -- making ------------------------------------------------------------------------------
 
     def _made(
-        self, request: DubRequest, out: Path, poster: Path, curves: Path, parts: Path, tell: OnProgress
+        self,
+        request: DubRequest,
+        out: Path,
+        poster: Path,
+        curves: Path,
+        parts: Path,
+        tell: OnProgress,
+        made_by: Mapping[str, Any] | None,
     ) -> AnimationResult:
         """Make the clip's file."""
         from studio.engines.media.curves import write_curves
@@ -215,7 +223,9 @@ class Dubbing:
             if missing > _CUT_OFF_SECONDS:
                 notes = (*notes, f"The speech goes on for {missing:.1f} s after the video, and is cut there.")
             written = time.perf_counter()
-            size, drawn = self._drawn(request, path, length, spoken, clip, performance, out, poster, parts, tell)
+            size, drawn = self._drawn(
+                request, path, length, spoken, clip, performance, out, poster, parts, tell, made_by
+            )
             write_curves(performance, curves)
         finally:
             if request.sound is None:  # what the offline voice said lies in the clip now
@@ -268,13 +278,14 @@ class Dubbing:
         poster: Path,
         parts: Path,
         tell: OnProgress,
+        made_by: Mapping[str, Any] | None,
     ) -> tuple[tuple[int, int], int]:
         """Draw every frame into the encoder; return width and height, and how many there are."""
         from studio.engines.media.pictures import thumbnail_jpeg
         from studio.engines.media.video import PartsFolder, open_writer
 
         rate, total = round(clip.frame_rate_hz), min(len(clip), len(performance))
-        recipe = self._recipe(request, spoken)
+        recipe = self._marks.noted(self._recipe(request, spoken), made_by)
         fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
         with self._frames(request, path, length) as frames:
             source = iter(_at_rate(frames, frames.frame_rate_hz, rate))
@@ -285,9 +296,10 @@ class Dubbing:
                     f"The video is {size[0]} x {size[1]} pixels large; {SMALLEST_SIDE} are the least.",
                     "Use a larger video.",
                 )
+            mark = self._marks.mark(recipe, size)
             with open_writer(
                 request.format, out, size, rate, sound_path=spoken.path, recipe=recipe,
-                parts=PartsFolder(parts, fingerprint),
+                parts=PartsFolder(parts, fingerprint), mark=None if mark is None else mark.apply,
             ) as writer:  # fmt: skip
                 first = writer.frames  # more than 0 where an earlier process was interrupted
                 waiting = _from(cover, source, first)

@@ -30,6 +30,7 @@ from studio.services.clips.driven import driven_motion
 from studio.services.clips.listening import Listener, Spoken
 from studio.services.clips.recorded import recorded_motion
 from studio.services.clips.request import MOVING_ROLES, AnimationRequest
+from studio.services.marks import Marks
 from studio.services.portraits.expressions import THUMBNAIL_PIXELS
 from studio.services.portraits.prepared import Portraits, PreparedPortrait
 from studio.services.progress import OnProgress, Progress
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from studio.engines.media.watermark import Mark
     from studio.engines.media.writer import FrameWriter
 
 PREVIEW_EVERY_SECONDS = 2.0
@@ -207,11 +209,15 @@ class ClipMaker:
         poster: Path | None = None,
         parts: Path | None = None,
         finish: FrameFinish | None = None,
+        marks: Marks | None = None,
+        made_by: Mapping[str, Any] | None = None,
     ) -> AnimationResult:
         """Make a clip into `out`; everything that makes clips comes through here.
 
         Args:
             finish: draws the frames anew; None keeps those of the portrait engine.
+            marks: put an invisible mark into every frame; None leaves a preview without.
+            made_by: the recipe that is made once more.
         """
         from studio.engines.media.curves import write_curves
 
@@ -235,9 +241,13 @@ class ClipMaker:
             recipe = self._recipe(request, prepared, moved)
             if finish is not None:
                 recipe = finish.recipe(recipe)
+            if marks is not None:
+                recipe = marks.noted(recipe, made_by)
             source = FrameSource(prepared.portrait, performance, moved.base)
             try:
-                hints = self._draw(request, prepared, source, moved.sound, out, recipe, tell, poster, parts, finish)
+                hints = self._draw(
+                    request, prepared, source, moved.sound, out, recipe, tell, poster, parts, finish, marks
+                )
             finally:
                 if spoken and request.sound is None:  # what the offline voice said lies in the clip now
                     spoken.path.unlink(missing_ok=True)
@@ -361,6 +371,7 @@ class ClipMaker:
         poster: Path | None,
         parts: Path | None,
         finish: FrameFinish | None,
+        marks: Marks | None,
     ) -> tuple[str, ...]:
         """Draw every frame into the encoder; return what the picture suffers from."""
         from studio.engines.media.pictures import thumbnail_jpeg
@@ -369,7 +380,8 @@ class ClipMaker:
         states = [source.state(i) for i in range(0, frames, HINT_FRAMES)]
         hints = dict.fromkeys(hint for state in states for hint in portrait.hints(state))
         draw_one = source.cut_out if clip_format(request.format).has_alpha else source.picture
-        with prepared.lock, _open_clip(request, portrait.size, sound, out, recipe, parts) as clip:
+        mark = None if marks is None else marks.mark(recipe, portrait.size)
+        with prepared.lock, _open_clip(request, portrait.size, sound, out, recipe, parts, mark) as clip:
             first = clip.frames  # more than 0 where an earlier process was interrupted
             if poster is not None:
                 cover = draw_one(frames // 3) if finish is None else finish.cover
@@ -441,6 +453,7 @@ def _open_clip(
     out: Path,
     recipe: Mapping[str, Any],
     parts: Path | None,
+    mark: Mark | None,
 ) -> FrameWriter:
     """Open the writer; with a folder for parts a clip that can go on survives the end of its process."""
     from studio.engines.media.video import PartsFolder, open_writer
@@ -455,4 +468,5 @@ def _open_clip(
         sound_start_seconds=request.start_seconds,
         recipe=recipe,
         parts=None if parts is None else PartsFolder(parts, fingerprint),
+        mark=None if mark is None else mark.apply,
     )

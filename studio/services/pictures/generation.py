@@ -24,6 +24,7 @@ from studio.engines.base_diffusion import PictureOrder, Wording
 from studio.errors import EngineUnavailableError, NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.bases import Bases
+from studio.services.marks import Marks
 from studio.services.people.identities import require_agreement
 from studio.services.people.likeness import Likeness
 from studio.services.pictures.request import AdapterUse, GenerationRequest, checked_generation
@@ -75,13 +76,14 @@ class Generation:
         sources: Sources,
         bases: Bases,
         likeness: Likeness,
+        marks: Marks,
     ) -> None:
         self._store = store
         self._engines = engines
         self._queue = queue
         self._starts = StartPictures(store, engines, sources)
         self._bases = bases
-        self._likeness = likeness
+        self._likeness, self._marks = likeness, marks
 
     def canvas(self, source: MediaSource, side: int) -> Image:
         """Return a picture that new ones start from, as it is painted on: upright, at most `side` pixels long.
@@ -129,12 +131,14 @@ class Generation:
         job_id: str | None = None,
         parent_id: str | None = None,
         skip: int = 0,
+        made_by: Mapping[str, Any] | None = None,
     ) -> tuple[Render, ...]:
         """Draw pictures here and now and keep each in the library as it is done.
 
         Args:
             on_progress: what it raises ends the drawing; finished pictures stay.
             skip: how many of the batch are there already.
+            made_by: the recipe of the one picture that is made once more.
 
         Raises:
             UserInputError: bad sizes or numbers, or an adapter for another family.
@@ -158,7 +162,7 @@ class Generation:
             one = left.model_copy(update={"seed": left.seed + number, "count": 1})
             seconds = time.perf_counter() - begun
             setup = 0.0 if kept else tell.pace.loading_seconds
-            kept.append(self._keep(prepared, one, image, seconds, setup, job_id, parent_id))
+            kept.append(self._keep(prepared, one, image, seconds, setup, job_id, parent_id, made_by))
             begun = time.perf_counter()
         tell.say(1.0, "Done")
         return tuple(kept)
@@ -187,7 +191,7 @@ class Generation:
                 "Make a new picture from the same settings; it will differ a little.",
             )
         request = checked_generation(recipe["request"]).model_copy(update={"adapters": self.brought_back(recipe)})
-        return self.generate(request, on_progress, job_id=job_id, parent_id=parent_id)[0]
+        return self.generate(request, on_progress, job_id=job_id, parent_id=parent_id, made_by=recipe)[0]
 
     def brought_back(self, recipe: Mapping[str, Any]) -> tuple[AdapterUse, ...]:
         """Return a recipe's adapters as they are found here by their hashes, after a look at its base.
@@ -298,6 +302,7 @@ class Generation:
         setup_seconds: float | None,
         job_id: str | None,
         parent_id: str | None,
+        made_by: Mapping[str, Any] | None,
     ) -> Render:
         """Put one picture into the library."""
         from studio.engines.media.pictures import png_bytes, thumbnail_jpeg
@@ -305,9 +310,10 @@ class Generation:
         generator = self._engines.generator()
         engines = {"generator": f"{generator.name} {generator.version}", **generator.libraries()}
         recipe = new_recipe("image", request.model_dump(mode="json"), engines, prepared.inputs)
-        recipe |= weights_of(prepared)
+        recipe = self._marks.noted(recipe | weights_of(prepared), made_by)
         names = (row["name"] for row in (recipe["base"], *recipe["adapters"]))
         recipe["measures"] = self._measured(image, prepared)
+        image = self._marks.marked(image, recipe)
         with self._store.media.keeping():
             put = self._store.media.put
             return self._store.renders.add(

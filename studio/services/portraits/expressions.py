@@ -100,7 +100,7 @@ class Expressions:
 
     def __init__(self, store: OwnerStore, sources: Sources, portraits: Portraits, provenance: Provenance) -> None:
         self._store = store
-        self._provenance = provenance
+        self._provenance, self._marks = provenance, provenance.marks
         self._sources = sources
         self._portraits = portraits
 
@@ -151,17 +151,20 @@ class Expressions:
         note: str = "",
         parent_id: str | None = None,
         copied: CopiedFrom = NOT_COPIED,
+        made_by: Mapping[str, Any] | None = None,
     ) -> Render:
         """Keep an edit in the library as a png that carries its whole recipe.
 
         Args:
             copied: where the edit comes from; it is kept as an input.
+            made_by: the recipe that is made once more.
 
         Raises:
             ConflictError: the portrait's file has changed since it was opened.
             NotFoundError: what it was copied from is gone.
         """
-        return self._keep(handle, self._drawn(handle, edit, copied), project_id, note, parent_id)
+        drawing = self._drawn(handle, edit, copied)
+        return self._keep(handle, drawing, project_id, note, parent_id, made_by)
 
     def write(
         self, handle: PortraitHandle, edit: ExpressionEdit, out: Path, *, copied: CopiedFrom = NOT_COPIED
@@ -222,7 +225,7 @@ class Expressions:
         there = {r: MediaSource.media(recipe["inputs"][r]) for r in roles if self._store.media.has(recipe["inputs"][r])}
         edit = ExpressionEdit.from_saved(request["values"], request["neutralise"])
         copied = CopiedFrom(there, request.get("copied") or {})
-        return self.save(handle, edit, parent_id=parent_id, copied=copied)
+        return self.save(handle, edit, parent_id=parent_id, copied=copied, made_by=recipe)
 
     # -- parts -----------------------------------------------------------------------
 
@@ -269,11 +272,13 @@ class Expressions:
         shown = () if photo is None or photo.identity_id is None else (photo.identity_id,)
         inputs = {"portrait": self._sources.find(handle.source).path}
         inputs |= {role: self._sources.path(source) for role, source in drawing.copied.sources.items()}
+        recipe = self._marks.noted(drawing.recipe)
+        image = self._marks.marked(drawing.image, recipe)
         with self._provenance.signing(out, kind="image", inputs=inputs, people=shown) as part:
             if out.suffix.lower() == ".png":
-                write_png(part, drawing.image, drawing.recipe)
+                write_png(part, image, recipe)
             else:
-                part.write_bytes(jpeg_bytes(drawing.image, drawing.recipe))
+                part.write_bytes(jpeg_bytes(image, recipe))
 
     def _keep(
         self,
@@ -282,6 +287,7 @@ class Expressions:
         project_id: str | None = None,
         note: str = "",
         parent_id: str | None = None,
+        made_by: Mapping[str, Any] | None = None,
     ) -> Render:
         """Put a drawn edit into the library."""
         from studio.engines.media.pictures import png_bytes, thumbnail_jpeg
@@ -289,9 +295,10 @@ class Expressions:
         sha256 = self._sources.settled(handle.source).sha256 or ""
         _check_same(handle, sha256)
         photo = self._sources.photo(handle.source) or photo_of(self._store, sha256, handle.face_index)
-        image, prepared = drawing.image, drawing.prepared
+        recipe, prepared = self._marks.noted(drawing.recipe, made_by), drawing.prepared
+        image = self._marks.marked(drawing.image, recipe)
         with self._store.media.keeping():
-            media = self._store.media.put(png_bytes(image, drawing.recipe), ".png")
+            media = self._store.media.put(png_bytes(image, recipe), ".png")
             thumbnail = self._store.media.put(thumbnail_jpeg(image, THUMBNAIL_PIXELS), ".jpg")
             templates = {role: self._sources.settled(s).sha256 or "" for role, s in drawing.copied.sources.items()}
             moved = [name for name, value in drawing.edit.values.items() if value]
@@ -300,7 +307,7 @@ class Expressions:
                     kind="image",
                     media_sha256=media,
                     thumbnail_sha256=thumbnail,
-                    recipe=drawing.recipe,
+                    recipe=recipe,
                     engine=prepared.engine,
                     engine_version=prepared.engine_version,
                     inputs={"portrait": sha256, **templates},

@@ -96,6 +96,7 @@ class Video:
         self._generation = generation
         self._queue = queue
         self._scratch = scratch
+        self._marks = provenance.marks
         self._maker = ClipMaker(sources, portraits, scratch)
 
     # -- for the window and the command line -----------------------------------------
@@ -174,7 +175,7 @@ class Video:
                 begun = time.perf_counter()
                 anchor = self._anchor(settled, drawing, tell)
                 spent = round(time.perf_counter() - begun, 3)
-                result = self._made(settled, drawing, moving, anchor, out, curves, poster, parts, tell)
+                result = self._made(settled, drawing, moving, anchor, out, curves, poster, parts, tell, made_by)
                 total = round(spent + result.seconds["total"], 3)
                 result = replace(result, seconds={**result.seconds, "anchor": spent, "total": total})
                 render = self._keep(settled, drawing, anchor, result, poster, job_id, parent_id)
@@ -290,6 +291,7 @@ class Video:
         poster: Path,
         parts: Path,
         tell: OnProgress,
+        made_by: Mapping[str, Any] | None,
     ) -> AnimationResult:
         """Make the clip's file."""
         size = request.size or min(LARGEST_SIDE, max(SMALLEST_SIDE, *_size(drawing)))
@@ -307,8 +309,9 @@ class Video:
         )
         try:
             result = self._maker.make(
-                clip, out, curves=curves, on_progress=tell, poster=poster, parts=parts, finish=painting
-            )
+                clip, out, curves=curves, on_progress=tell, poster=poster, parts=parts, finish=painting,
+                marks=self._marks, made_by=made_by,
+            )  # fmt: skip
         except (NoFaceError, SeveralFacesError) as exc:
             if request.picture is not None:
                 raise

@@ -1,0 +1,136 @@
+"""The invisible mark in pictures and clips: which number goes into which, and whose number a file carries.
+
+A number is drawn from the recipe with the installation's own key, so the same recipe has the same one, and it says
+nothing to whoever has no key. It stands in the recipe; what is made once more carries the number of the first.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio.engines.base import Image
+from studio.errors import EngineError, StudioError
+from studio.outside import exists
+
+if TYPE_CHECKING:
+    from studio.engines.media.watermark import FoundMark, Mark, Watermark
+
+FIELD = "mark"
+"""Of a recipe: the number, eight hexadecimal digits."""
+KEY_FILE = "watermark.key"
+_KEY_BYTES = 32
+_LOOKED_AT, _EVERY = 30, 4
+"""Frames of a clip that are read, and every which one."""
+_NOT_DRAWN = frozenset({FIELD, "studio", "measures"})
+"""Fields of a recipe that change nothing in the pixels."""
+
+
+class Marks:
+    """Marks what this installation makes and reads its marks again.
+
+    Args:
+        key_file: made when something is marked for the first time; for its owner alone.
+    """
+
+    def __init__(self, key_file: Path) -> None:
+        self._key_file = key_file
+
+    def noted(self, recipe: Mapping[str, Any], made_by: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return a recipe with the number of its mark.
+
+        Args:
+            made_by: the recipe that is made once more; its number is taken, and what it made without a mark is made
+                without one again, so that the pixels are the same.
+        """
+        if made_by is not None:
+            number = made_by.get(FIELD)
+            return {**recipe, FIELD: number} if number is not None else dict(recipe)
+        from studio.engines.media.recipe import recipe_text
+
+        drawn = recipe_text({k: v for k, v in recipe.items() if k not in _NOT_DRAWN})
+        return {**recipe, FIELD: text_of(self._watermark.number_of(drawn.encode()))}
+
+    def mark(self, recipe: Mapping[str, Any], size: tuple[int, int]) -> Mark | None:
+        """Return the mark that a recipe names, for pictures of one width and height; None where it names none."""
+        number = recipe.get(FIELD)
+        return None if number is None else self._watermark.mark(int(str(number), 16), *size)
+
+    def marked(self, image: Image, recipe: Mapping[str, Any]) -> Image:
+        """Return a picture with the mark that its recipe names.  # (H, W, 3)"""
+        mark = self.mark(recipe, (image.shape[1], image.shape[0]))
+        return image if mark is None else mark.apply(image)
+
+    def read(self, path: Path, known: Sequence[str] = ()) -> tuple[FoundMark, ...]:
+        """Return this installation's marks in a picture or video, the strongest first; none in any other file.
+
+        Args:
+            known: numbers that were given out; these are found where hardly anything is left of them.
+        """
+        if not exists(self._key_file):
+            return ()  # nothing was marked here yet
+        numbers = [int(n, 16) for n in known]
+        from studio.engines.media.frames import read_frames
+        from studio.engines.media.pictures import read_picture
+
+        try:
+            return self._watermark.read([read_picture(path).rgb], numbers)
+        except StudioError:
+            pass
+        try:
+            with read_frames(path) as frames:
+                return self._watermark.read(itertools.islice(frames, 0, _LOOKED_AT * _EVERY, _EVERY), numbers)
+        except StudioError:
+            return ()
+
+    @cached_property
+    def _watermark(self) -> Watermark:
+        """The installation's own.
+
+        Raises:
+            EngineError: its key cannot be read or written.
+        """
+        from studio.engines.media.watermark import Watermark
+
+        try:
+            if not exists(self._key_file):
+                _make(self._key_file)
+            key = self._key_file.read_bytes()
+        except OSError as exc:
+            raise EngineError(
+                f"{self._key_file.name} cannot be read or written; nothing is marked, and nothing made.",
+                f"Check the rights of {self._key_file.parent}.",
+            ) from exc
+        if len(key) != _KEY_BYTES:
+            raise EngineError(
+                f"{self._key_file.name} is damaged: {len(key)} bytes instead of {_KEY_BYTES}; nothing is marked.",
+                "Bring it back from a backup, or remove it: then the marks made so far are read no more.",
+            )
+        return Watermark(key)
+
+
+def text_of(number: int) -> str:
+    """Return a mark's number as it is written: eight hexadecimal digits."""
+    return f"{number:08x}"
+
+
+def _make(path: Path) -> None:
+    """Write a new key, whole or not at all; of two processes that do so at once, the first counts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".part-{secrets.token_hex(6)}.key")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(_KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            return
+    finally:
+        part.unlink(missing_ok=True)
