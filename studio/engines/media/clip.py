@@ -65,7 +65,7 @@ class _ContainerWriter(FrameWriter):
         if spec.parts is None:
             self._encoder = encoder(self._pictures, self.path)
         else:
-            parts = EncodedParts(spec.parts, self._pictures, self.container, encoder)
+            parts = EncodedParts(spec.parts, self._pictures, self.container, self._frame_rate_hz, encoder)
             self._encoder, self.frames = parts, parts.frames
 
     def _prepare_join(self) -> None:

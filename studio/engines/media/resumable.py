@@ -27,6 +27,7 @@ class EncodedParts:
         parts: where they are kept.
         joined: the file that `finish` leaves.
         container: ffmpeg's name, which is also the suffix of the parts.
+        frame_rate_hz: of the clip.
         encoder: (file, name in messages) -> an encoder of one part.
 
     Raises:
@@ -34,11 +35,17 @@ class EncodedParts:
     """
 
     def __init__(
-        self, parts: PartsFolder, joined: Path, container: str, encoder: Callable[[Path, Path], Encoder]
+        self,
+        parts: PartsFolder,
+        joined: Path,
+        container: str,
+        frame_rate_hz: float,
+        encoder: Callable[[Path, Path], Encoder],
     ) -> None:
         self._folder = parts.folder
         self._joined = joined
         self._container = container
+        self._seconds_each = PART_FRAMES / frame_rate_hz
         self._open = encoder
         self._encoder: Encoder | None = None
         self._open_frames = 0
@@ -76,8 +83,11 @@ class EncodedParts:
             parts.append(last)
         listed = self._folder / "parts.txt"
         try:
-            # Names of our own making, relative to the list: nothing to escape.
-            listed.write_text("".join(f"file '{p.name}'\n" for p in parts), "ascii", newline="\n")
+            # Names of our own making, relative to the list: nothing to escape. How long a part is is said, since its
+            # header knows milliseconds only: at 24, 30 and 60 frames a second picture and sound came apart by half a
+            # second in an hour.
+            lines = [f"file '{p.name}'\nduration {self._seconds_each:.6f}\n" for p in parts]
+            listed.write_text("".join(lines), "ascii", newline="\n")
         except OSError as exc:
             raise disk_error(exc, listed) from exc
         arguments = ["-v", "error", "-y", "-f", "concat", "-i", f"file:{listed}", "-c", "copy", "-f", self._container]

@@ -219,6 +219,18 @@ def test_a_resumed_clip_is_the_clip_in_one_go(tmp_path, format):
         clip.write(gradient(256, 192, 0, channels))
 
 
+@pytest.mark.parametrize("rate", [24, 25, 30, 60])
+def test_a_clip_of_many_parts_is_as_long_as_its_frames(tmp_path, rate):
+    """Picture and sound came apart by half a second in an hour at rates whose parts are no whole milliseconds."""
+    rng = np.random.default_rng(1)
+    with open_writer("mp4", tmp_path / "a.mp4", (256, 256), rate, parts=PartsFolder(tmp_path / "p", "x")) as clip:
+        still, noisy = rng.integers(0, 255, (2, 256, 256, 3), np.uint8)
+        for i in range(230):
+            clip.write(still if i % 3 else np.roll(noisy, i, 1))
+    info = probe_video(tmp_path / "a.mp4")
+    assert (info.frames, info.video_seconds) == (230, pytest.approx(230 / rate, abs=1e-4))
+
+
 def test_webm_has_real_alpha(tmp_path):
     alpha = np.zeros((256, 256), np.uint8)
     alpha[:, 64:128], alpha[:, 128:] = 128, 255
