@@ -44,6 +44,7 @@ from studio.services.people.likeness import Likeness
 from studio.services.people.report import Reports
 from studio.services.people.training_set import TrainingSets
 from studio.services.people.variants import Variants
+from studio.services.people.withdrawal import Withdrawals
 from studio.services.pictures import generation
 from studio.services.pictures.generation import Generation
 from studio.services.portraits.expressions import Expressions
@@ -111,6 +112,7 @@ class OwnerServices:
         self.projects = Projects(store)
         self.identities = Identities(store, portraits)
         self.reports = Reports(store)
+        self.withdrawals = Withdrawals(store, queue)
         self.curation = Curation(store, portraits, queue)
         self.training_sets = TrainingSets(store, portraits, queue)
         self.variants = Variants(store, portraits, self.training_sets, queue)

@@ -230,7 +230,12 @@ def identity_consent(
     scope: Annotated[list[str] | None, typer.Option(help="edit, animate, train, generate, publish; repeat.")] = None,
     until: Annotated[str, typer.Option(help=_UNTIL, show_default=False)] = "",
     evidence: Annotated[str, typer.Option(help="Where the agreement can be found.", show_default=False)] = "",
-    revoke: Annotated[bool, typer.Option("--revoke", help="Take every consent back now.")] = False,
+    revoke: Annotated[
+        bool, typer.Option("--revoke", help="Take every consent back now: jobs stop, what was made leaves no more.")
+    ] = False,
+    erase: Annotated[
+        bool, typer.Option("--erase", help="With --revoke: erase for good what was made of the person.")
+    ] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -239,8 +244,14 @@ def identity_consent(
         person = studio.identities.get(identity)
         if revoke and (by or scope or until):
             raise UserInputError("--revoke takes consent back and records none.", "Give it alone.")
+        if erase and not revoke:
+            raise UserInputError("What was made is erased when consent is taken back.", "Add --revoke.")
+        did = ""
         if revoke:
-            person = studio.identities.revoke_consent(person.id)
+            taken = studio.withdrawals.take_back(person.id)
+            person, did = taken.person, taken.sentence
+            if erase:
+                did += " " + studio.withdrawals.erase(person.id).sentence
         elif by:
             person = studio.identities.set_consent(person.id, _consent(by, scope, until, evidence))
         elif scope or until:
@@ -250,7 +261,7 @@ def identity_consent(
         text = (
             f"{person.name} agreed to: {', '.join(allowed)}." if allowed else f"No consent of {person.name} holds now."
         )
-        Output(as_json).result({"identity": person, "allowed": allowed}, text)
+        Output(as_json).result({"identity": person, "allowed": allowed, "done": did}, did or text)
 
 
 def _said(consent: Consent) -> str:

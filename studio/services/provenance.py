@@ -13,6 +13,7 @@ from studio.domain.render import Render
 from studio.errors import NotFoundError, UnreadableMediaError
 from studio.outside import exists, plain_file
 from studio.services.marks import Marks, text_of
+from studio.services.people.withdrawal import require_not_taken_back
 from studio.services.recipes import FORMAT
 from studio.store import OwnerStore
 
@@ -55,6 +56,7 @@ class Provenance:
 
         Raises:
             NotFoundError: its file is gone, or it lies in the trash.
+            ConsentMissingError: somebody in it took the consent back.
             EngineError, EngineUnavailableError, StoreError: as `sign`.
         """
         if render.deleted is not None:
@@ -71,10 +73,12 @@ class Provenance:
             except NotFoundError:  # deleted since; the statement still names its hash
                 continue
         shown = () if render.identity_id is None else (render.identity_id,)
+        people = (*shown, *self._people_of(render.inputs))
+        require_not_taken_back(self._store, people)
         path = self._store.media.get(render.media_sha256)
         return self.sign(
             path, out, kind=render.kind, recipe=render.recipe, inputs=inputs,
-            people=(*shown, *self._people_of(render.inputs)),
+            people=people,
         )  # fmt: skip
 
     def sign(

@@ -6,6 +6,7 @@ A request that waits in the queue must not depend on a file that may move, so
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,6 +90,18 @@ class Sources:
     def photo(self, source: MediaSource) -> Photo | None:
         """Return the photo a source names; None for media and files."""
         return self._photo(source) if source.photo_id is not None else None
+
+    def sha256(self, source: MediaSource) -> str:
+        """Return the hash of a source's bytes.
+
+        Raises:
+            NotFoundError: it is gone.
+        """
+        found = self.find(source)
+        if found.sha256:
+            return found.sha256
+        with found.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def settled(self, source: MediaSource) -> MediaSource:
         """Return the source as the sha256 of stored bytes; a file is copied into the media store."""

@@ -28,6 +28,7 @@ from studio.services.people.curation import Curation
 from studio.services.people.identities import Identities
 from studio.services.people.training_set import TrainingSets
 from studio.services.people.variants import Variants
+from studio.services.people.withdrawal import Withdrawals
 from studio.services.pictures.generation import Generation
 from studio.services.portraits.expressions import Expressions
 from studio.services.portraits.head_models import HeadModels
@@ -56,6 +57,7 @@ class OpenStudio(Protocol):
 
     projects: Projects
     identities: Identities
+    withdrawals: Withdrawals
     curation: Curation
     training_sets: TrainingSets
     variants: Variants

@@ -189,7 +189,7 @@ def test_a_person_who_takes_consent_back_is_carried_nowhere(studio, adapters, fi
     person = a_person(studio, tmp_path, "Ann", "train")
     kept(studio, files["ann"], "Ann", identity_id=person.id)
     other = kept(studio, files["bob"], "Bob")
-    studio.identities.revoke_consent(person.id)
+    studio.withdrawals.take_back(person.id)
     for call in (
         lambda: exchange.export("Ann", tmp_path),
         lambda: exchange.merge([("Ann", 1.0), (other.id, 1.0)], "Both"),

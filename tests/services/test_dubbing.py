@@ -118,7 +118,7 @@ def test_whoever_is_in_it_must_have_agreed(studio, portrait, clip, speech) -> No
     render, _ = studio.dubbing.dub(checked_dub(asked(clip, speech, identity_id=ann.id)))
     assert render.identity_id == ann.id
     # the clip is known to show her, whoever hands it in
-    studio.identities.revoke_consent(ann.id)
+    studio.withdrawals.take_back(ann.id)
     with pytest.raises(ConsentMissingError):
         studio.dubbing.dub(checked_dub({"clip": MediaSource.media(render.media_sha256), "text": "Hello"}))
 

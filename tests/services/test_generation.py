@@ -217,7 +217,7 @@ def test_the_person_on_the_source_must_have_agreed_also_when_named_by_bytes(stud
 def test_consent_taken_back_stops_a_waiting_job(studio, generator, ann, tmp_path) -> None:
     adapter = keep_adapter(studio, tmp_path, person=ann.id)
     studio.generation.submit_generate(request(adapters=[{"adapter_id": adapter.id}]))
-    studio.identities.revoke_consent(ann.id)
+    studio.withdrawals.take_back(ann.id)
     (job,) = off(studio)
     assert job.state == "failed"
     assert studio.library.page().total == 0

@@ -77,7 +77,7 @@ def test_a_clip_gives_its_head_with_its_motion(studio, photo, speech) -> None:
     still = studio.head_models.of_render(render.id, "ply")
     assert still.suffix == ".ply"
     kept = studio.expressions.save(studio.expressions.open(source), ExpressionEdit({}))
-    studio.identities.revoke_consent(ann.id)
+    studio.withdrawals.take_back(ann.id)
     with pytest.raises(ConsentMissingError):
         studio.head_models.of_render(render.id)
     with pytest.raises(NotFoundError):

@@ -150,7 +150,7 @@ def test_recorded_consent_is_the_law(studio, portrait) -> None:
         studio.expressions.open(source)
     studio.identities.set_consent(person.id, agreed("edit"))
     studio.expressions.open(source)
-    assert studio.identities.revoke_consent(person.id).consents[0].revoked_at is not None
+    assert studio.withdrawals.take_back(person.id).person.consents[0].revoked_at is not None
     with pytest.raises(ConsentMissingError, match="taken back"):
         studio.expressions.open(source)
 

@@ -226,7 +226,7 @@ def test_a_person_who_did_not_agree_is_not_moved(studio, portrait, speech) -> No
     photo = MediaSource.photo(studio.identities.photos(person.id)[0].id)
     kept = studio.performances.create("Hello", sound=MediaSource.file(speech))
     studio.performances.frame(kept.id, photo, 0.1)
-    studio.identities.revoke_consent(person.id)
+    studio.withdrawals.take_back(person.id)
     for act in (
         lambda: studio.performances.frame(kept.id, photo, 0.1),
         lambda: studio.animation.submit_render(studio.performances.request(kept.id, photo)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 
 import numpy as np
@@ -12,17 +13,18 @@ from studio.domain.consent import Consent
 from studio.domain.expression import ExpressionEdit
 from studio.engines.media.signing_key import KEY
 from studio.errors import EngineError, NotFoundError
+from studio.services.marks import KEY_FILE
 from studio.services.sources import MediaSource
 from studio.studio import Studio
 
-EDIT = ExpressionEdit({"smile": 1.0})
+AGREED = Consent(agreed_by="Ada Lovelace", scopes=("edit",), granted_at=datetime.now(UTC))
+EDIT = ExpressionEdit({"jawOpen": 0.5})
 
 
 @pytest.fixture
 def ada(studio, portrait):
     """Somebody who agreed, with one picture in the library."""
-    agreed = Consent(agreed_by="Ada Lovelace", scopes=("edit",), granted_at=datetime.now(UTC))
-    person = studio.identities.add("Ada", [portrait], consent=agreed)
+    person = studio.identities.add("Ada", [portrait], consent=AGREED)
     photo = studio.identities.photos(person.id)[0]
     render = studio.expressions.save(studio.expressions.open(MediaSource.photo(photo.id)), EDIT)
     return studio, person, photo, render
@@ -34,7 +36,7 @@ def test_an_export_is_signed_and_known_again(ada, tmp_path):
     verdict = studio.provenance.verify(out)
     assert verdict.is_synthetic
     assert verdict.render_id == render.id
-    assert [f.found for f in verdict.findings] == [True, True, True]
+    assert [f.found for f in verdict.findings] == [True, True, True, True]
     assert verdict.credentials.standing == "ours"
     assert verdict.credentials.consents == tuple(c.id for c in studio.identities.get(person.id).consents)
     assert b"Lovelace" not in out.read_bytes()
@@ -61,7 +63,7 @@ def test_a_changed_export_is_told_and_still_known(ada, tmp_path):
     out.write_bytes(data)
     verdict = studio.provenance.verify(out)
     assert verdict.says == "This file was changed after it was signed."
-    assert "was changed since" in verdict.findings[2].says
+    assert "was changed since" in verdict.findings[3].says
     assert verdict.render_id == render.id
 
 
@@ -123,3 +125,67 @@ def test_nothing_leaves_unsigned(ada, portrait, tmp_path):
     with pytest.raises(EngineError, match="nothing is signed"):
         studio.expressions.edit_file(MediaSource.file(portrait), EDIT, tmp_path / "third.png")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ann.png", "data", "first.png"]
+
+
+def written_anew(path, out, quality=75):
+    """What another program leaves of a file: pixels alone, cropped, smaller and compressed."""
+    with Image.open(path) as opened:
+        whole = opened.convert("RGB")
+    width, height = whole.size
+    part = whole.crop((width // 20, height // 30, width - width // 25, height - height // 25))
+    part.resize((round(part.width * 0.8), round(part.height * 0.8)), Image.Resampling.LANCZOS).save(
+        out, quality=quality
+    )
+    return out
+
+
+def test_a_picture_is_known_by_its_mark_where_all_else_was_taken_away(ada, tmp_path):
+    studio, _, _, render = ada
+    bare = written_anew(studio.library.export(render.id, tmp_path / "ada.png"), tmp_path / "bare.jpg")
+    verdict = studio.provenance.verify(bare)
+    assert [f.found for f in verdict.findings] == [False, False, True, True]
+    assert verdict.render_id == render.id
+    assert verdict.is_synthetic
+    assert render.recipe["mark"] in verdict.findings[2].says
+    assert studio.takedowns.find(bare).render.id == render.id
+    assert "was changed since" in verdict.findings[3].says
+    with Studio(tmp_path / "elsewhere") as other:
+        unknown = other.for_owner().provenance.verify(bare)
+    assert not any(f.found for f in unknown.findings)
+    assert not (tmp_path / "elsewhere" / KEY_FILE).exists(), "looking makes no key"
+
+
+def test_of_a_picture_with_two_marks_the_last_that_was_made_is_meant(ada, tmp_path):
+    studio, _, photo, first = ada
+    opened = studio.expressions.open(MediaSource.photo(photo.id))
+    second = studio.expressions.save(opened, ExpressionEdit({"jawOpen": 0.6}))
+    shown = np.asarray(Image.open(studio.library.path(second)))
+    both = tmp_path / "both.png"
+    Image.fromarray(studio.provenance.marks.marked(shown, first.recipe)).save(both)
+    assert len(studio.provenance.marks.read(both)) == 2
+    assert studio.provenance.verify(both).render_id == second.id
+
+
+def test_a_picture_made_again_carries_the_mark_of_the_first_and_an_older_one_none(ada, tmp_path):
+    studio, _, _, render = ada
+    again = studio.library.rerun(render.id)
+    assert again.same_frames
+    assert again.render.recipe["mark"] == render.recipe["mark"]
+    older = {k: v for k, v in render.recipe.items() if k != "mark"}
+    unmarked = studio.expressions.redraw(older)
+    assert "mark" not in unmarked.recipe
+    assert studio.provenance.marks.read(studio.library.path(unmarked)) == ()
+    assert studio.provenance.marks.read(studio.library.path(render)) != ()
+
+
+def test_the_key_of_the_marks_is_its_owners_and_damage_is_said(ada):
+    studio, _, photo, _ = ada
+    key = studio.store.data_dir / KEY_FILE
+    assert key.stat().st_mode & 0o077 == 0 or sys.platform == "win32"
+    key.write_bytes(b"short")
+    with Studio(key.parent) as later:
+        expressions = later.for_owner().expressions
+        opened = expressions.open(MediaSource.photo(photo.id))
+        with pytest.raises(EngineError, match="damaged"):
+            expressions.save(opened, EDIT)
+        assert later.for_owner().library.page().total == 1

@@ -93,7 +93,7 @@ def test_training_always_needs_a_consent(studio, trainer, portrait) -> None:
     with pytest.raises(ConsentMissingError, match="No consent"):
         studio.training.submit_train(bare.id, PLAN)
     for given, why in ((consent("edit", days=100), "not to train"), (consent("train"), "ended")):
-        studio.identities.revoke_consent(bare.id)
+        studio.withdrawals.take_back(bare.id)
         studio.identities.set_consent(bare.id, given)
         with pytest.raises(ConsentMissingError, match=why):
             studio.training.submit_train(bare.id, PLAN)
@@ -102,7 +102,7 @@ def test_training_always_needs_a_consent(studio, trainer, portrait) -> None:
 
 def test_a_consent_taken_back_while_the_job_waits_stops_it(studio, ann) -> None:
     run = submitted(studio, ann.id, PLAN)
-    studio.identities.revoke_consent(ann.id)
+    studio.withdrawals.take_back(ann.id)
     (job,) = off(studio)
     assert (job.state, job.failure.error) == ("failed", "ConsentMissingError")
     assert "taken back" in studio.runs.state(run.id).sentence

@@ -126,7 +126,13 @@ def test_a_queued_clip_is_drawn_in_pieces_from_one_noise_and_kept(studio, painte
     assert render.inputs["curves"]
 
 
-def test_frames_are_those_that_were_painted(studio, painter, speech):
+@pytest.fixture
+def unmarked(studio, monkeypatch):
+    """Frames without the invisible mark, to be compared."""
+    monkeypatch.setattr(studio.provenance.marks, "mark", lambda recipe, size: None)
+
+
+def test_frames_are_those_that_were_painted(studio, painter, speech, unmarked):
     render, result = studio.video.video(ask(speech, own_lips=False, format="png"))
     painted = _zipped(result.path)
     drawn = studio.animation.render(ask(speech).of_clip(_anchor_of(studio, render), 256, None).model_copy(
@@ -145,7 +151,7 @@ def test_nothing_is_said_of_photos_where_every_frame_is_drawn(studio, painter, s
     assert lacking in moved.hints
 
 
-def test_mouth_and_eyes_of_the_rig_are_laid_back(studio, painter, engines, speech):
+def test_mouth_and_eyes_of_the_rig_are_laid_back(studio, painter, engines, speech, unmarked):
     _, plain = studio.video.video(ask(speech, own_lips=False, format="png"))
     _, laid = studio.video.video(ask(speech, own_lips=True, format="png"))
     without, with_lips = _zipped(plain.path), _zipped(laid.path)

@@ -33,6 +33,7 @@ CREATE INDEX photos_identity ON photos (owner, identity_id);
 CREATE UNIQUE INDEX photos_once ON photos (owner, sha256, coalesce(identity_id, ''), coalesce(face_index, -1));
 CREATE INDEX photos_project ON photos (project_id);
 CREATE INDEX presets_thumbnail ON presets (thumbnail_sha256);
+CREATE INDEX recipes_mark ON recipes (owner, json_extract(recipe, '$.mark'));
 CREATE INDEX render_inputs_sha256 ON render_inputs (owner, sha256);
 CREATE INDEX renders_deleted ON renders (owner, deleted) WHERE deleted IS NOT NULL;
 CREATE INDEX renders_identity_id ON renders (owner, identity_id, number) WHERE deleted IS NULL;

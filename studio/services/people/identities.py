@@ -297,11 +297,6 @@ class Identities:
         self._store.identities.add_consent(identity_id, consent)
         return self._store.identities.get(identity_id)
 
-    def revoke_consent(self, identity_id: str) -> Identity:
-        """Record that all consents were taken back now."""
-        self._store.identities.revoke_consents(identity_id, datetime.now(UTC))
-        return self._store.identities.get(identity_id)
-
     # -- deleting ------------------------------------------------------------------
 
     def delete_plan(self, identity_id: str) -> DeletePlan:
@@ -331,6 +326,22 @@ def require_consent(store: OwnerStore, photo: Photo | None, scope: Scope) -> Non
     person = store.identities.get(photo.identity_id)
     if person.consents:
         require_agreement(person, scope)
+
+
+def require_of_media(store: OwnerStore, sha256: str, face_index: int | None, scope: Scope) -> None:
+    """Refuse bytes that show somebody whose consents do not cover an action, however they came: as a file, a render.
+
+    Args:
+        face_index: the face that is meant; None means any.
+
+    Raises:
+        ConsentMissingError: a stored photo or a render has these bytes, and nobody in them agrees now.
+    """
+    photos = [p for p in store.photos.list(sha256=sha256) if face_index is None or p.face_index in (None, face_index)]
+    ids = {photo.identity_id for photo in photos} | {render.identity_id for render in store.renders.of_media(sha256)}
+    people = [person for person in map(store.identities.get, sorted(filter(None, ids))) if person.consents]
+    if people and not any(person.allows(scope, datetime.now(UTC)) for person in people):
+        require_agreement(people[0], scope)
 
 
 def _outsiders(embeddings: Sequence[FaceEmbedding]) -> builtins.list[int]:

@@ -13,7 +13,7 @@ from studio.domain.face import Likely
 from studio.domain.render import NewRender, Render
 from studio.engines.base import Image
 from studio.errors import ConflictError, UserInputError
-from studio.services.people.identities import photo_of, require_consent
+from studio.services.people.identities import photo_of, require_consent, require_of_media
 from studio.services.portraits.close_up import stamp
 from studio.services.portraits.prepared import Portraits, PreparedPortrait
 from studio.services.provenance import Provenance
@@ -122,6 +122,8 @@ class Expressions:
             face_index = photo.face_index
         found = self._sources.find(source)
         prepared = self._portraits.prepare(found.path, sha256=found.sha256, face_index=face_index, size=size)
+        if photo is None:
+            require_of_media(self._store, prepared.sha256, prepared.face_index, "edit")
         width, height = prepared.portrait.size
         own = {n: round(float(w), 4) for n, w in zip(ARKIT_NAMES, prepared.portrait.own_weights, strict=True)}
         return PortraitHandle(

@@ -179,6 +179,8 @@ class IdentitiesTab:
             with gr.Row(elem_classes=["actions"]):
                 self.record = gr.Button("Record consent", elem_id="consent-record")
                 self.revoke = gr.Button("Take consent back", variant="stop", elem_id="consent-revoke")
+            self.erase = gr.Button(visible=False, variant="stop", elem_id="consent-erase")
+            self.erase_asked = gr.State("")
         with gr.Accordion("Rename or delete", open=False, elem_id="person-danger") as self.danger:
             with gr.Row(elem_classes=["inline"]):
                 self.new_name = gr.Textbox(label="New name", info="Changes the name everywhere.", max_length=80)
@@ -201,6 +203,8 @@ class IdentitiesTab:
             self.person_photos,
             self.consents,
             self.revoke,
+            self.erase,
+            self.erase_asked,
             self.danger,
             self.plan,
             self.new_name,
@@ -244,6 +248,7 @@ class IdentitiesTab:
         )
         listen(self.record.click, self._record, [self.selected, *self.page_consent.all()], self.view, **in_turn)
         listen(self.revoke.click, self._revoke, self.selected, self.view, **in_turn)
+        listen(self.erase.click, self._erase, [self.selected, self.erase_asked], self.view, **in_turn)
         listen(self.rename.click, self._rename, [self.selected, self.new_name], self.view, **in_turn)
         listen(self.danger.expand, self._plan, self.selected, self.plan)
         deleted = listen(self.delete.click, self._delete, [self.selected, self.typed], shown, **in_turn)
@@ -343,6 +348,8 @@ class IdentitiesTab:
             self.person_photos: self._photo_cards(photos),
             self.consents: self._consent_rows(person),
             self.revoke: gr.Button(visible=any(c.revoked_at is None for c in person.consents)),
+            self.erase: self._erase_button(person),
+            self.erase_asked: "",
             self.danger: gr.Accordion(open=False),
             self.new_name: person.name,
         }
@@ -527,8 +534,22 @@ class IdentitiesTab:
         return self.show(selected)
 
     def _revoke(self, selected: str | None) -> Updates:
-        self.people.revoke_consent(self.shown(selected))
-        say("The consent was taken back. Nothing new can be made of this person.", 6)
+        say(self.window.studio.withdrawals.take_back(self.shown(selected)).sentence, 10)
+        return self.show(selected)
+
+    def _erase_button(self, person: Identity, asked: bool = False) -> gr.Button:
+        """Offer to erase what was made of somebody whose consent was taken back; the second press does it."""
+        taken_back = standing(person.consents, datetime.now(UTC)) == "taken back"
+        made = self.window.studio.withdrawals.made_of(person.id) if taken_back else ""
+        return gr.Button(f"{'Press again: erase' if asked else 'Erase'} {made} for good", visible=bool(made))
+
+    def _erase(self, selected: str | None, asked: str) -> Updates:
+        person = self.people.get(self.shown(selected))
+        if asked != person.id:
+            return {self.erase: self._erase_button(person, asked=True), self.erase_asked: person.id}
+        done = self.window.studio.withdrawals.erase(person.id)
+        self.window.shelf.sweep()
+        say(done.sentence, 8)
         return self.show(selected)
 
     def _plan(self, selected: str | None) -> str:
