@@ -67,6 +67,14 @@ def test_what_was_made_leaves_no_more_until_a_new_consent(studio, ann, tmp_path)
     assert studio.library.export(render.id, tmp_path / "again.png").exists()
 
 
+def test_an_open_portrait_is_drawn_no_more(studio, ann):
+    person, photo, *_ = ann
+    opened = studio.expressions.open(MediaSource.photo(photo.id))
+    studio.withdrawals.take_back(person.id)
+    with pytest.raises(ConsentMissingError, match="taken back"):
+        studio.expressions.render(opened, ExpressionEdit({"jawOpen": 0.3}))
+
+
 def test_the_same_picture_is_refused_however_it_comes(studio, ann, portrait, speech):
     person, _, render, _, _ = ann
     studio.withdrawals.take_back(person.id)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ui.conftest import ROOT, fetch
+from tests.ui.conftest import ROOT, SCREENSHOTS, fetch
 from tests.ui.test_story import wait_for_new_picture
 
 
@@ -121,9 +121,27 @@ def test_consent_is_recorded_taken_back_and_deleting_wants_the_name(visit, portr
     v.page.fill("#page-agreed textarea, #page-agreed input", "Grace herself")
     v.page.click("#consent-record")
     v.page.wait_for_selector("#person-summary:has-text('Agreed: edit expressions')")
-    v.page.click("#consent-revoke")
-    v.page.wait_for_selector("#person-summary:has-text('taken back')")
     v.page.click("#person-to-expression")
+    v.page.wait_for_selector("#expression-picture img")
+    before = v.picture_source()
+    v.page.locator("#control-smile input[type=range]").focus()
+    v.page.keyboard.press("End")
+    wait_for_new_picture(v, before)
+    v.page.click("#expression-save")
+    v.toast("in the Library")
+    v.tab("identities")
+    v.page.click("#consent-revoke")
+    v.toast("1 picture or clip can no longer leave")
+    v.page.wait_for_selector("#person-summary:has-text('taken back')")
+    v.page.click("#consent-erase:has-text('Erase 1 picture or clip for good')")
+    v.page.wait_for_selector("#consent-erase:has-text('Press again')")
+    v.page.screenshot(path=str(SCREENSHOTS / "consent-taken-back.png"))
+    v.page.click("#consent-erase")
+    v.toast("1 picture or clip erased")
+    v.page.wait_for_selector("#consent-erase", state="hidden")
+    v.page.click("#person-to-expression")
+    v.page.locator("#control-smile input[type=range]").focus()
+    v.page.keyboard.press("Home")  # the portrait is open still, and is drawn no more
     v.toast("consent of Grace")
 
     v.tab("identities")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from studio.domain.expression import ARKIT_NAMES, CONTROL, ExpressionEdit, resolve, title_of
 from studio.domain.face import Likely
+from studio.domain.photo import Photo
 from studio.domain.render import NewRender, Render
 from studio.engines.base import Image
 from studio.errors import ConflictError, UserInputError
@@ -117,13 +118,12 @@ class Expressions:
             ConsentMissingError.
         """
         photo = self._sources.photo(source)
-        require_consent(self._store, photo, "edit")
+        require_consent(self._store, photo, "edit")  # before anything is read
         if face_index is None and photo is not None:
             face_index = photo.face_index
         found = self._sources.find(source)
         prepared = self._portraits.prepare(found.path, sha256=found.sha256, face_index=face_index, size=size)
-        if photo is None:
-            require_of_media(self._store, prepared.sha256, prepared.face_index, "edit")
+        self._require_consent(photo, prepared.sha256, prepared.face_index)
         width, height = prepared.portrait.size
         own = {n: round(float(w), 4) for n, w in zip(ARKIT_NAMES, prepared.portrait.own_weights, strict=True)}
         return PortraitHandle(
@@ -231,14 +231,22 @@ class Expressions:
 
     # -- parts -----------------------------------------------------------------------
 
+    def _require_consent(self, photo: Photo | None, sha256: str, face_index: int) -> None:
+        if photo is None:
+            require_of_media(self._store, sha256, face_index, "edit")
+        else:
+            require_consent(self._store, photo, "edit")
+
     def prepared(self, handle: PortraitHandle) -> PreparedPortrait:
         """Return the portrait behind a handle.
 
         Raises:
             NotFoundError: its source was deleted since.
+            ConsentMissingError: the consent was taken back since.
             ConflictError: its file has changed.
         """
         found = self._sources.find(handle.source)  # what was deleted since is drawn no more
+        self._require_consent(self._sources.photo(handle.source), handle.sha256, handle.face_index)
         kept = self._portraits.kept(handle.key)
         if kept is None:  # the shelf has let it go
             kept = self._portraits.prepare(
