@@ -51,6 +51,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("sample", True, "Make the sample project at the first start."),
     Setting("offline", False, "Never go to the network; base models are not downloaded."),
     Setting("keys", "", "Folder with key.pem and chain.pem that sign what leaves; default made in the data folder."),
+    Setting("ai_label", False, "Write the letters AI into a corner of every picture and clip that is made."),
     Setting("theme", "system", "Colors of the window.", choices=("system", "light", "dark")),
     Setting("log_level", "info", "How much is written to the log.", choices=("debug", "info", "warning", "error")),
 )
@@ -74,6 +75,7 @@ class Settings:
     sample: bool
     offline: bool
     keys: str
+    ai_label: bool
     theme: Literal["system", "light", "dark"]
     log_level: str
 

@@ -120,7 +120,7 @@ class OwnerServices:
         self.bases = Bases(
             store, queue, engines, cards=BASE_CARDS, assets=assets, models=data_dir / "models", offline=studio.offline
         )
-        marks = Marks(data_dir / KEY_FILE)
+        marks = Marks(data_dir / KEY_FILE, label=studio.ai_label)
         self.generation = Generation(store, engines, queue, sources, self.bases, self.likeness, marks)
         self.provenance = provenance = Provenance(store, studio.keys, marks)
         self.takedowns = Takedowns(store, provenance)
@@ -170,24 +170,31 @@ class Studio:
         assets: head, models, speech.
         offline: never go to the network, also not when a download is asked for.
         keys: folder of the key that signs what leaves; default one in the data folder, made when it is needed.
+        ai_label: write AI into a corner of everything that is made.
 
     Raises:
         StoreError: the folder cannot be written, or the database is newer than this studio.
     """
 
     def __init__(
-        self, data_dir: Path, assets: Path = ASSETS, *, offline: bool = False, keys: Path | None = None
+        self,
+        data_dir: Path,
+        assets: Path = ASSETS,
+        *,
+        offline: bool = False,
+        keys: Path | None = None,
+        ai_label: bool = False,
     ) -> None:
         self.data_dir = data_dir
         self.keys = keys or data_dir / "keys"
         self.assets = assets
-        self.offline = offline
+        self.offline, self.ai_label = offline, ai_label
         self.store = Store(data_dir)
         self.engines = Engines(assets)
         self.portraits = Portraits(self.engines)
         self.layer_motions = MotionShelf()
         self.upkeep = Upkeep(self.store, data_dir / "scratch", assets)
-        place = ("studio.studio:workplace", {"data_dir": str(data_dir), "offline": offline})
+        place = ("studio.studio:workplace", {"data_dir": str(data_dir), "offline": offline, "ai_label": ai_label})
         self._supervisors = tuple(
             WorkerSupervisor(self.store, *place, lane=lane, long_kinds=long_kinds(JOB_KINDS)) for lane in LANES
         )
@@ -203,7 +210,10 @@ class Studio:
         Raises:
             StoreError: see the class.
         """
-        return cls(settings.data_dir, offline=settings.offline, keys=Path(settings.keys) if settings.keys else None)
+        return cls(
+            settings.data_dir, offline=settings.offline, keys=Path(settings.keys) if settings.keys else None,
+            ai_label=settings.ai_label,
+        )  # fmt: skip
 
     def start(self, *, worker: bool = True, sample: bool = True, after: threading.Event | None = None) -> None:
         """Do what a window does first: note interrupted jobs, set up a new studio, start the worker.
@@ -250,9 +260,9 @@ class Studio:
         self.close()
 
 
-def workplace(data_dir: str, offline: bool = False) -> Workplace:
+def workplace(data_dir: str, offline: bool = False, ai_label: bool = False) -> Workplace:
     """Build what the worker process needs: a studio of its own on the same data folder."""
-    studio = Studio(Path(data_dir), offline=offline)
+    studio = Studio(Path(data_dir), offline=offline, ai_label=ai_label)
     return Workplace(studio.store, JOB_KINDS, services=studio.for_owner)
 
 

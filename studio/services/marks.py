@@ -1,4 +1,4 @@
-"""The invisible mark in pictures and clips: which number goes into which, and whose number a file carries.
+"""The marks in pictures and clips: the invisible number, which goes into which and is read again, and the label AI.
 
 A number is drawn from the recipe with the installation's own key, so the same recipe has the same one, and it says
 nothing to whoever has no key. It stands in the recipe; what is made once more carries the number of the first.
@@ -6,10 +6,11 @@ nothing to whoever has no key. It stands in the recipe; what is made once more c
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,10 @@ from studio.errors import EngineError, StudioError
 from studio.outside import exists
 
 if TYPE_CHECKING:
-    from studio.engines.media.watermark import FoundMark, Mark, Watermark
+    from studio.engines.media.watermark import FoundMark, Watermark
 
-FIELD = "mark"
-"""Of a recipe: the number, eight hexadecimal digits."""
+FIELD, LABEL_FIELD = "mark", "label"
+"""Of a recipe: the number, eight hexadecimal digits; whether the label AI is in the picture."""
 KEY_FILE = "watermark.key"
 _KEY_BYTES = 32
 _LOOKED_AT, _EVERY = 30, 4
@@ -36,35 +37,46 @@ class Marks:
 
     Args:
         key_file: made when something is marked for the first time; for its owner alone.
+        label: write AI into a corner of everything that is kept.
     """
 
-    def __init__(self, key_file: Path) -> None:
-        self._key_file = key_file
+    def __init__(self, key_file: Path, *, label: bool = False) -> None:
+        self._key_file, self._label = key_file, label
 
     def noted(self, recipe: Mapping[str, Any], made_by: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return a recipe with the number of its mark.
+        """Return a recipe with the number of its mark, and with the label where it is due.
 
         Args:
-            made_by: the recipe that is made once more; its number is taken, and what it made without a mark is made
-                without one again, so that the pixels are the same.
+            made_by: the recipe that is made once more; its marks are taken, and what it made without is made without
+                again, so that the pixels are the same.
         """
         if made_by is not None:
-            number = made_by.get(FIELD)
-            return {**recipe, FIELD: number} if number is not None else dict(recipe)
+            return {**recipe, **{field: made_by[field] for field in (FIELD, LABEL_FIELD) if field in made_by}}
+        if self._label:
+            recipe = {**recipe, LABEL_FIELD: True}
         from studio.engines.media.recipe import recipe_text
 
         drawn = recipe_text({k: v for k, v in recipe.items() if k not in _NOT_DRAWN})
         return {**recipe, FIELD: text_of(self._watermark.number_of(drawn.encode()))}
 
-    def mark(self, recipe: Mapping[str, Any], size: tuple[int, int]) -> Mark | None:
-        """Return the mark that a recipe names, for pictures of one width and height; None where it names none."""
+    def marker(self, recipe: Mapping[str, Any], size: tuple[int, int]) -> Callable[[Image], Image] | None:
+        """Return what puts the marks that a recipe names into pictures of one width and height; None for no mark."""
+        steps: list[Callable[[Image], Image]] = []
+        if recipe.get(LABEL_FIELD):
+            from studio.engines.media.label import Label
+
+            steps.append(Label(*size).apply)
         number = recipe.get(FIELD)
-        return None if number is None else self._watermark.mark(int(str(number), 16), *size)
+        if number is not None:
+            steps.append(self._watermark.mark(int(str(number), 16), *size).apply)
+        if not steps:
+            return None
+        return lambda picture: functools.reduce(lambda made, step: step(made), steps, picture)
 
     def marked(self, image: Image, recipe: Mapping[str, Any]) -> Image:
-        """Return a picture with the mark that its recipe names.  # (H, W, 3)"""
-        mark = self.mark(recipe, (image.shape[1], image.shape[0]))
-        return image if mark is None else mark.apply(image)
+        """Return a picture with the marks that its recipe names.  # (H, W, 3)"""
+        marker = self.marker(recipe, (image.shape[1], image.shape[0]))
+        return image if marker is None else marker(image)
 
     def read(self, path: Path, known: Sequence[str] = ()) -> tuple[FoundMark, ...]:
         """Return this installation's marks in a picture or video, the strongest first; none in any other file.

@@ -189,3 +189,20 @@ def test_the_key_of_the_marks_is_its_owners_and_damage_is_said(ada):
         with pytest.raises(EngineError, match="damaged"):
             expressions.save(opened, EDIT)
         assert later.for_owner().library.page().total == 1
+
+
+def test_a_studio_with_the_label_writes_it_into_what_is_made_and_into_what_is_made_again(ada, tmp_path):
+    studio, _, photo, plain = ada
+    with Studio(studio.store.data_dir, ai_label=True) as labelled:
+        own = labelled.for_owner()
+        render = own.expressions.save(own.expressions.open(MediaSource.photo(photo.id)), EDIT)
+        kept = np.asarray(Image.open(own.library.path(render))).astype(int)
+        assert own.library.rerun(plain.id).same_frames, "what was made without it is made without it again"
+    before = np.asarray(Image.open(studio.library.path(plain))).astype(int)
+    differs = np.argwhere(np.abs(kept - before).max(2) > 30)
+    assert (differs[:, 0].max(), differs[:, 1].min()) < (before.shape[0] / 4, before.shape[1] / 2)
+    assert render.recipe["label"] is True
+    assert render.recipe["mark"] != plain.recipe["mark"]
+    again = studio.library.rerun(render.id)
+    assert again.same_frames, "also where it is not asked for any more"
+    assert again.render.recipe["label"] is True

@@ -129,7 +129,7 @@ def test_a_queued_clip_is_drawn_in_pieces_from_one_noise_and_kept(studio, painte
 @pytest.fixture
 def unmarked(studio, monkeypatch):
     """Frames without the invisible mark, to be compared."""
-    monkeypatch.setattr(studio.provenance.marks, "mark", lambda recipe, size: None)
+    monkeypatch.setattr(studio.provenance.marks, "marker", lambda recipe, size: None)
 
 
 def test_frames_are_those_that_were_painted(studio, painter, speech, unmarked):

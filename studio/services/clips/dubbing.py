@@ -296,10 +296,10 @@ class Dubbing:
                     f"The video is {size[0]} x {size[1]} pixels large; {SMALLEST_SIDE} are the least.",
                     "Use a larger video.",
                 )
-            mark = self._marks.mark(recipe, size)
+            mark = self._marks.marker(recipe, size)
             with open_writer(
                 request.format, out, size, rate, sound_path=spoken.path, recipe=recipe,
-                parts=PartsFolder(parts, fingerprint), mark=None if mark is None else mark.apply,
+                parts=PartsFolder(parts, fingerprint), mark=mark,
             ) as writer:  # fmt: skip
                 first = writer.frames  # more than 0 where an earlier process was interrupted
                 waiting = _from(cover, source, first)

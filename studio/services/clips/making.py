@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from studio.engines.media.watermark import Mark
     from studio.engines.media.writer import FrameWriter
 
 PREVIEW_EVERY_SECONDS = 2.0
@@ -380,7 +379,7 @@ class ClipMaker:
         states = [source.state(i) for i in range(0, frames, HINT_FRAMES)]
         hints = dict.fromkeys(hint for state in states for hint in portrait.hints(state))
         draw_one = source.cut_out if clip_format(request.format).has_alpha else source.picture
-        mark = None if marks is None else marks.mark(recipe, portrait.size)
+        mark = None if marks is None else marks.marker(recipe, portrait.size)
         with prepared.lock, _open_clip(request, portrait.size, sound, out, recipe, parts, mark) as clip:
             first = clip.frames  # more than 0 where an earlier process was interrupted
             if poster is not None:
@@ -453,7 +452,7 @@ def _open_clip(
     out: Path,
     recipe: Mapping[str, Any],
     parts: Path | None,
-    mark: Mark | None,
+    mark: Callable[[Image], Image] | None,
 ) -> FrameWriter:
     """Open the writer; with a folder for parts a clip that can go on survives the end of its process."""
     from studio.engines.media.video import PartsFolder, open_writer
@@ -468,5 +467,5 @@ def _open_clip(
         sound_start_seconds=request.start_seconds,
         recipe=recipe,
         parts=None if parts is None else PartsFolder(parts, fingerprint),
-        mark=None if mark is None else mark.apply,
+        mark=mark,
     )
