@@ -12,7 +12,7 @@ import typer
 
 from studio import settings
 from studio.cli_output import Output
-from studio.commands.shared import OPTIONS, AsJson, DataDir, opened
+from studio.commands.shared import OPTIONS, AsJson, DataDir, opened, opened_studio
 from studio.errors import UserInputError
 
 commands = typer.Typer(**OPTIONS)
@@ -80,6 +80,42 @@ def takedown(
     body = {"says": found.verdict.says, "going": rows, "done": did if trash or erase else "",
             "origins": [r.id for r in found.origins], "freed_bytes": found.freed_bytes}  # fmt: skip
     Output(as_json).result(body, "\n".join(lines))
+
+
+@commands.command()
+def backup(
+    out: Annotated[Path, typer.Argument(help="A zip that is not there yet, or a folder.")],
+    models: Annotated[bool, typer.Option("--models", help="Base models that were downloaded or added, too.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the whole studio into one file, with its keys; work may go on meanwhile."""
+    output = Output(as_json)
+    with opened_studio(data_dir) as studio:
+        report = studio.upkeep.back_up(out, models=models, on_progress=lambda p: output.progress(p.fraction, p.stage))
+    lines = [f"{report.path}: {report.files} files, {report.bytes / 1e6:.1f} MB. Keep it safe: the keys are in it."]
+    lines += [f"deleted meanwhile: {name}" for name in report.gone]
+    output.result(report, "\n".join(lines))
+
+
+@commands.command()
+def restore(
+    archive: Annotated[Path, typer.Argument(help="A file that `studio backup` wrote.")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a backup back into a data folder that is new or empty."""
+    from studio.services.backups import restore as bring_back
+
+    output = Output(as_json)
+    place = settings.load({"data_dir": data_dir}).data_dir
+    report = bring_back(archive, place, on_progress=lambda p: output.progress(p.fraction, p.stage))
+    with opened_studio(data_dir) as studio:
+        found = studio.upkeep.verify()
+    output.result(
+        {"report": report, "ok": found.ok},
+        f"{report.path}: {report.files} files of {report.written[:16].replace('T', ' ')} are back. {found.sentence}",
+    )
 
 
 @assets.command("build")

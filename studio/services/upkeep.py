@@ -9,7 +9,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from studio.services.backups import BackupReport, back_up
 from studio.services.health import checkup
+from studio.services.progress import OnProgress
 from studio.store import Store, VerifyReport
 
 __all__ = ["TRASH_DAYS", "Upkeep", "VerifyReport"]
@@ -39,6 +41,10 @@ class Upkeep:
     def verify(self) -> VerifyReport:
         """Find missing, changed and orphan files, by reading every one."""
         return self._store.files.verify()
+
+    def back_up(self, out: Path, *, models: bool = False, on_progress: OnProgress | None = None) -> BackupReport:
+        """Write the whole studio into one zip; see `backups.back_up`."""
+        return back_up(self._store, out, models=models, on_progress=on_progress)
 
     def sweep(self) -> int:
         """Tidy the disk; return the bytes set free.

@@ -358,11 +358,7 @@ class Database:
         try:
             folder.mkdir(exist_ok=True)
             with translated(self.path):
-                copy = sqlite3.connect(part)
-                try:
-                    self._connection().backup(copy)
-                finally:
-                    copy.close()
+                self._copy(part)
             part.replace(out)
         except OSError as exc:
             raise StoreError(*_READ_ONLY) from exc
@@ -372,6 +368,22 @@ class Database:
         for old in [b for b in self.backups() if _kind(b) == _kind(out)][:-KEPT_BACKUPS]:
             old.unlink(missing_ok=True)
         return out
+
+    def copy_to(self, path: Path) -> None:
+        """Write a copy of the whole database, as it is at one moment, into a file.
+
+        Raises:
+            StoreError: the disk is full or read-only.
+        """
+        with translated(self.path):
+            self._copy(path)
+
+    def _copy(self, path: Path) -> None:
+        copy = sqlite3.connect(path)
+        try:
+            self._connection().backup(copy)
+        finally:
+            copy.close()
 
     def back_up_daily(self) -> Path | None:
         """Copy the database unless that was done within a day; return the copy, or None.

@@ -120,7 +120,8 @@ def launch(
         if probe.connect_ex((host, port)) == 0:
             raise UserInputError(f"Port {port} is taken by another program.", "Close it, or set STUDIO_PORT.")
     closed = [str(p) for p in data_dir.iterdir() if p.name != "cache"]
-    closed += [str(data_dir / name) for name in ("media", "studio.db", "settings.toml")]
+    made_later = ("media", "studio.db", "settings.toml", "keys", "watermark.key", "backups", "runs", "trash", "work")
+    closed += [str(data_dir / name) for name in made_later]
     try:
         with quick_start.without_hurry():
             _, address, _ = page.launch(

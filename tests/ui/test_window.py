@@ -13,7 +13,7 @@ from studio.domain.expression import ExpressionEdit
 from studio.services.sources import MediaSource
 from studio.studio import Studio
 from studio.ui import guard
-from tests.ui.conftest import PHONE, ROOT, fetch, free_port
+from tests.ui.conftest import PHONE, ROOT, SCREENSHOTS, fetch, free_port
 
 """Rooms whose errors reach the page."""
 LONG_SPEECH_COPIES = 30
@@ -326,6 +326,25 @@ def test_every_input_has_a_name_and_help(server):
     assert bare == [], f"without help: {bare}"
 
 
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_a_backup_is_made_and_fetched(visit, tmp_path, size):
+    import zipfile
+
+    v = visit(PHONE) if size == "phone" else visit()
+    v.open("settings")
+    v.page.click("#settings-backup")
+    v.toast("Download it now")
+    with v.page.expect_download() as download:
+        v.page.click("#settings-backup-file")
+    v.page.screenshot(path=str(SCREENSHOTS / f"settings-backup-{size}.png"))
+    kept = tmp_path / "backup.zip"
+    download.value.save_as(kept)
+    assert download.value.suggested_filename.startswith("likeness-studio-")
+    with zipfile.ZipFile(kept) as box:
+        assert {"studio.db", "manifest.json"} <= set(box.namelist())
+        assert box.testzip() is None
+
+
 def test_colors_are_chosen_in_settings_and_kept(visit):
     v = visit()
     v.open("settings")
@@ -577,7 +596,9 @@ def test_api_answers_and_refuses_files_it_was_not_given(server, tmp_path):
         client.close()
 
 
-@pytest.mark.parametrize("path", ["studio.db", "media", "settings.toml", "../../../etc/passwd"])
+@pytest.mark.parametrize(
+    "path", ["studio.db", "media", "settings.toml", "watermark.key", "keys/key.pem", "../../../etc/passwd"]
+)
 def test_database_and_media_cannot_be_fetched(server, path):
     target = (server.data_dir / path).as_posix()
     assert fetch(f"{server.url}gradio_api/file={target}")[0] in (403, 404)

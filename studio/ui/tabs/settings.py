@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,16 @@ class SettingsTab:
                 )
                 html(text.heading("Storage", "Everything stays in one folder on this computer."))
                 self.storage = html(elem_id="settings-storage")
-                self.sweep = gr.Button("Empty the page's cache", size="sm", elem_id="settings-sweep")
+                with gr.Row(elem_classes=["actions"]):
+                    self.sweep = gr.Button("Empty the page's cache", size="sm", elem_id="settings-sweep")
+                    self.backup = gr.Button("Make a backup", size="sm", elem_id="settings-backup")
+                    self.backup_file = gr.DownloadButton(
+                        "Download it", size="sm", visible=False, elem_id="settings-backup-file"
+                    )
+                html(
+                    '<p class="fine">A backup holds everything but base models, with the keys that sign what leaves: '
+                    "keep it safe. It is brought back into a new data folder.</p>"
+                )
             with gr.Column(scale=1, min_width=320, elem_classes=["sheet"]):
                 html(text.heading("Health", "Engines with their licences, libraries, model files and the disk."))
                 self.health = html(elem_id="settings-health")
@@ -65,6 +75,17 @@ class SettingsTab:
         listen(item.select, self._show, None, shown, show_progress="hidden")
         listen(self.check.click, self._show, None, shown)
         listen(self.sweep.click, self._sweep, None, self.storage)
+        listen(self.backup.click, self._back_up, None, [self.storage, self.backup_file])
+
+    def _back_up(self) -> tuple[str, Any]:
+        """Write a backup onto the shelf, from where it is fetched; the shelf forgets it within a day."""
+        name = f"likeness-studio-{datetime.now(UTC):%Y-%m-%d}.zip"
+        report = self.window.upkeep.back_up(self.window.shelf.place(name))
+        say(
+            f"The backup holds {report.files} file{'' if report.files == 1 else 's'}, {text.size(report.bytes)}. Download it now.",
+            6,
+        )
+        return self._storage(), gr.DownloadButton(value=str(report.path), visible=True)
 
     def _show(self) -> tuple[str, str]:
         rows = self.window.upkeep.doctor()
@@ -82,7 +103,7 @@ class SettingsTab:
         }
         return text.facts(rows) + '<p class="fine">Set STUDIO_DATA_DIR to keep the data elsewhere.</p>'
 
-    def _sweep(self) -> str:
+    def _sweep(self) -> Any:
         freed = self.window.shelf.sweep(60.0)
         say(f"The page's cache was emptied: {text.size(freed)} were set free.", 4)
         return self._storage()
