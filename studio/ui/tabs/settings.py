@@ -81,10 +81,8 @@ class SettingsTab:
         """Write a backup onto the shelf, from where it is fetched; the shelf forgets it within a day."""
         name = f"likeness-studio-{datetime.now(UTC):%Y-%m-%d}.zip"
         report = self.window.upkeep.back_up(self.window.shelf.place(name))
-        say(
-            f"The backup holds {report.files} file{'' if report.files == 1 else 's'}, {text.size(report.bytes)}. Download it now.",
-            6,
-        )
+        files = "1 file" if report.files == 1 else f"{report.files} files"
+        say(f"The backup holds {files}, {text.size(report.bytes)}. Download it now.", 6)
         return self._storage(), gr.DownloadButton(value=str(report.path), visible=True)
 
     def _show(self) -> tuple[str, str]:
