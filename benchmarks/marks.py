@@ -34,9 +34,11 @@ from benchmarks.driver_clip import drawn, known_motion  # noqa: E402
 from benchmarks.looks import PICTURES  # noqa: E402
 from studio.domain.provenance import Statement  # noqa: E402
 from studio.engines.base import Image  # noqa: E402
+from studio.engines.media import ffmpeg  # noqa: E402
 from studio.engines.media.clip import ClipWriter  # noqa: E402
 from studio.engines.media.credentials import read_credentials, sha256_of, sign_file  # noqa: E402
 from studio.engines.media.signing_key import SigningKey, last_certificate, signing_key, utc_now  # noqa: E402
+from studio.engines.media.sound import read_sound, trim, write_wav  # noqa: E402
 from studio.engines.media.video import open_writer, read_clip, read_frames  # noqa: E402
 from studio.engines.media.watermark import BY_CHECK, BY_KNOWN, FoundMark, Watermark  # noqa: E402
 from studio.engines.media.writer import ClipSpec  # noqa: E402
@@ -114,6 +116,7 @@ def run(portraits: Path | None = None, clips: Path | None = None, unmarked: int 
         figures |= _costs(pictures[0])
         figures |= _pictures_read(pictures)
         figures |= _clips_read(_clips(clips, pictures), folder)
+        figures |= _sounds_read(folder)
     return {**figures, **_wrongly_read(pictures, unmarked), "goals": GOALS}
 
 
@@ -272,6 +275,35 @@ def _clips_read(clips: Iterator[list[Image]], folder: Path) -> dict[str, Any]:
     figures: dict[str, Any] = {"clips of 3 s": len(found[28])}
     named = {f"clip cropped by 15 %, scaled by .75, crf {crf}": _shares(rows) for crf, rows in found.items() if rows}
     return figures | named
+
+
+def _sounds_read(folder: Path) -> dict[str, Any]:
+    """Read the mark of the sample speech after each packing, whole and in pieces of three seconds."""
+    watermark = Watermark(b"benchmark of marks")
+    speech = read_sound(ROOT / "assets" / "speech" / "golden.wav")
+    start = time.perf_counter()
+    said = watermark.mark_sound(speech, 7)
+    took = time.perf_counter() - start
+    change = said.samples - speech.samples
+    figures: dict[str, Any] = {
+        "voice, change below it, dB": round(float(10 * np.log10(np.sum(speech.samples**2) / np.sum(change**2))), 1),
+        "voice, ms for each second": round(1000 * took / speech.duration_seconds, 1),
+    }
+    for suffix, *arguments in (
+        (".m4a", "-b:a", "64k"),
+        (".mp3", "-b:a", "64k"),
+        (".ogg", "-c:a", "libopus", "-b:a", "32k"),
+    ):
+        plain, packed = write_wav(folder / "said.wav", said), folder / f"packed{suffix}"
+        ffmpeg.run(["-v", "error", "-y", "-i", str(plain), *arguments, str(packed)])
+        back = read_sound(packed)
+        pieces = [trim(back, at, at + 3) for at in np.arange(0, back.duration_seconds - 3, 1.0)]
+        known = [[m.number for m in watermark.read_sound(piece, [*OTHERS, 7])] == [7] for piece in pieces]
+        figures[f"voice {arguments[-1]} {suffix}"] = {
+            "by its check": float([m.number for m in watermark.read_sound(back)] == [7]),
+            "three seconds, as a known number": round(float(np.mean(known)), 2),
+        }
+    return figures
 
 
 def _wrongly_read(pictures: list[Image], count: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import itertools
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ KEY_FILE = "watermark.key"
 _KEY_BYTES = 32
 _LOOKED_AT, _EVERY = 30, 4
 """Frames of a clip that are read, and every which one."""
+_HEARD_SECONDS = 60.0
 _NOT_DRAWN = frozenset({FIELD, "studio", "measures"})
 """Fields of a recipe that change nothing in the pixels."""
 
@@ -78,8 +80,17 @@ class Marks:
         marker = self.marker(recipe, (image.shape[1], image.shape[0]))
         return image if marker is None else marker(image)
 
+    def mark_voice(self, path: Path, recipe: Mapping[str, Any]) -> None:
+        """Put the mark that a recipe names into a wav of what the offline voice said; the file is replaced."""
+        number = recipe.get(FIELD)
+        if number is None:
+            return
+        from studio.engines.media.sound import read_wav, write_wav
+
+        write_wav(path, self._watermark.mark_sound(read_wav(path), int(str(number), 16)))
+
     def read(self, path: Path, known: Sequence[str] = ()) -> tuple[FoundMark, ...]:
-        """Return this installation's marks in a picture or video, the strongest first; none in any other file.
+        """Return this installation's marks in a picture, a video or a sound, each once; none in any other file.
 
         Args:
             known: numbers that were given out; these are found where hardly anything is left of them.
@@ -89,16 +100,16 @@ class Marks:
         numbers = [int(n, 16) for n in known]
         from studio.engines.media.frames import read_frames
         from studio.engines.media.pictures import read_picture
+        from studio.engines.media.sound import read_sound, trim
 
-        try:
+        with suppress(StudioError):
             return self._watermark.read([read_picture(path).rgb], numbers)
-        except StudioError:
-            pass
-        try:
-            with read_frames(path) as frames:
-                return self._watermark.read(itertools.islice(frames, 0, _LOOKED_AT * _EVERY, _EVERY), numbers)
-        except StudioError:
-            return ()
+        found: list[FoundMark] = []
+        with suppress(StudioError), read_frames(path) as frames:
+            found += self._watermark.read(itertools.islice(frames, 0, _LOOKED_AT * _EVERY, _EVERY), numbers)
+        with suppress(StudioError):
+            found += self._watermark.read_sound(trim(read_sound(path), 0.0, _HEARD_SECONDS), numbers)
+        return tuple({mark.number: mark for mark in reversed(found)}.values())[::-1]
 
     @cached_property
     def _watermark(self) -> Watermark:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -206,3 +207,27 @@ def test_a_studio_with_the_label_writes_it_into_what_is_made_and_into_what_is_ma
     again = studio.library.rerun(render.id)
     assert again.same_frames, "also where it is not asked for any more"
     assert again.render.recipe["label"] is True
+
+
+def test_what_the_offline_voice_says_is_known_by_its_sound_alone(studio, engines, portrait, monkeypatch, tmp_path):
+    from studio.engines.media import ffmpeg
+    from studio.engines.media.sound import read_sound
+    from studio.services.clips.animation import AnimationRequest
+    from studio.studio import ASSETS
+
+    sound = read_sound(ASSETS / "speech" / "golden.wav")
+    voice = SimpleNamespace(speak=lambda text, *, voice: (sound, engines.listener.analyse(sound, None, None)))
+    monkeypatch.setattr(engines, "synthesiser", lambda: voice, raising=False)
+    source = MediaSource.file(portrait)
+    render, _ = studio.animation.render(AnimationRequest(portrait=source, text="Hello", size=256))
+    heard = tmp_path / "heard.mp3"
+    ran = ["-v", "error", "-i", str(studio.library.path(render)), "-vn", "-b:a", "64k", str(heard)]
+    assert ffmpeg.run(ran)[0] == 0
+    verdict = studio.provenance.verify(heard)
+    assert (verdict.render_id, verdict.is_synthetic) == (render.id, True)
+    assert studio.library.rerun(render.id).same_frames
+    recorded = AnimationRequest(portrait=source, sound=MediaSource.file(ASSETS / "speech" / "golden.wav"), size=256)
+    of_somebody, _ = studio.animation.render(recorded)
+    out = tmp_path / "recorded.mp3"
+    assert ffmpeg.run(["-v", "error", "-i", str(studio.library.path(of_somebody)), "-vn", str(out)])[0] == 0
+    assert studio.provenance.verify(out).render_id == "", "a recording is nobody's machine"

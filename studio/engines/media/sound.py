@@ -25,7 +25,7 @@ from studio.engines.base import Sound
 from studio.engines.media import ffmpeg
 from studio.engines.media.atomic import atomic_file
 from studio.errors import LimitExceededError, UnreadableMediaError
-from studio.outside import plain_file
+from studio.outside import named, plain_file
 
 ANALYSIS_RATE_HZ = 16_000
 MAX_SECONDS = 1_800.0
@@ -221,6 +221,17 @@ def trim(sound: Sound, start_seconds: float = 0.0, end_seconds: float | None = N
     if first == 0 and last >= len(sound.samples):
         return sound  # the same one: what was measured of it still holds
     return Sound(sound.samples[first:last].copy(), sound.rate_hz)
+
+
+def read_wav(path: Path) -> Sound:
+    """Read a file that `write_wav` wrote, at its own rate.
+
+    Raises:
+        NotFoundError: no such file.
+    """
+    with named(path), wave.open(str(path), "rb") as file:
+        pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+        return Sound((pcm / np.float32(32767)).astype(np.float32), file.getframerate())
 
 
 def write_wav(path: str | os.PathLike[str], sound: Sound) -> Path:

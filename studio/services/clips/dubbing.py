@@ -286,6 +286,8 @@ class Dubbing:
 
         rate, total = round(clip.frame_rate_hz), min(len(clip), len(performance))
         recipe = self._marks.noted(self._recipe(request, spoken), made_by)
+        if request.sound is None:
+            self._marks.mark_voice(spoken.path, recipe)
         fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
         with self._frames(request, path, length) as frames:
             source = iter(_at_rate(frames, frames.frame_rate_hz, rate))

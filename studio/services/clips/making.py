@@ -242,6 +242,8 @@ class ClipMaker:
                 recipe = finish.recipe(recipe)
             if marks is not None:
                 recipe = marks.noted(recipe, made_by)
+                if spoken is not None and request.sound is None:
+                    marks.mark_voice(spoken.path, recipe)
             source = FrameSource(prepared.portrait, performance, moved.base)
             try:
                 hints = self._draw(

@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
+from studio.engines.base import Sound
+from studio.engines.media import ffmpeg
+from studio.engines.media.sound import read_sound, trim, write_wav
 from studio.engines.media.video import open_writer, read_clip
-from studio.engines.media.watermark import BY_CHECK, BY_KNOWN, MOST, FoundMark, Watermark
+from studio.engines.media.watermark import BY_CHECK, BY_KNOWN, MOST, FoundMark, Watermark, resampled
 from studio.services.sample import sample_portrait
+from studio.studio import ASSETS
 
 KEY = bytes(range(32))
 PATTERN = [[1.01, 0.82, 0.29, -0.52], [1.3, 1.11, 0.52, -0.37], [1.82, 1.65, 1.01, 0.03], [2.42, 2.26, 1.58, 0.54]]
@@ -122,7 +126,7 @@ def test_the_number_for_a_thing_is_its_own_and_the_keys(marks):
 
 def test_the_pattern_of_a_key_stays(marks):
     """Marks are to be read in years: a change of the pattern would make all earlier ones unreadable."""
-    tile = marks.mark(1, 512, 512)._canvas[:4, :4]
+    tile = marks.mark(1, 512, 512).pattern[:4, :4]
     assert tile == pytest.approx(np.array(PATTERN), abs=0.006)
 
 
@@ -180,3 +184,61 @@ def test_a_clip_is_known_after_it_was_cropped_made_smaller_and_compressed_hard(m
     assert numbers(found) == [99]
     assert isinstance(found[0], FoundMark)
     assert found[0].scale == pytest.approx(512 / 435, abs=0.01) or found[0].scale == pytest.approx(435 / 512, abs=0.01)
+
+
+# -- sound -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def speech():
+    return read_sound(ASSETS / "speech" / "golden.wav")
+
+
+@pytest.fixture(scope="module")
+def said(marks, speech):
+    return marks.mark_sound(speech, 0xBEEF)
+
+
+def compressed(sound, folder, suffix, *arguments):
+    plain, out = write_wav(folder / "plain.wav", sound), folder / f"packed{suffix}"
+    code, _, log = ffmpeg.run(["-v", "error", "-y", "-i", str(plain), *arguments, str(out)])
+    assert code == 0, log
+    return read_sound(out)
+
+
+PACKINGS = {
+    "aac": (".m4a", "-b:a", "64k"),
+    "mp3": (".mp3", "-b:a", "64k"),
+    "opus": (".ogg", "-c:a", "libopus", "-b:a", "32k"),
+}
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_a_voice_is_read_by_its_check_after(marks, said, tmp_path, packing):
+    suffix, *arguments = PACKINGS[packing]
+    assert numbers(marks.read_sound(compressed(said, tmp_path, suffix, *arguments))) == [0xBEEF]
+
+
+@pytest.mark.parametrize("start", [0.4, 4.0, 9.0])
+def test_three_seconds_of_a_voice_are_enough_for_a_known_number(marks, said, start):
+    part = trim(said, start, start + 3)
+    assert numbers(marks.read_sound(part, [*range(1000), 0xBEEF])) == [0xBEEF]
+    assert marks.read_sound(part, range(1000)) == ()
+
+
+def test_a_voice_at_another_rate_and_a_plain_one(marks, speech, tmp_path):
+    faster = Sound(resampled(speech.samples, 16_000, 22_050), 22_050)
+    marked = marks.mark_sound(faster, 5)
+    assert marked.rate_hz == 22_050
+    assert len(marked.samples) == len(faster.samples)
+    assert numbers(marks.read_sound(read_sound(write_wav(tmp_path / "a.wav", marked)))) == [5]
+    for plain in (speech, Sound(np.zeros(16_000, np.float32), 16_000), Sound(np.ones(100, np.float32), 16_000)):
+        assert marks.read_sound(plain, range(1000)) == ()
+
+
+def test_nobody_hears_it(speech, said):
+    change = said.samples - speech.samples
+    assert 10 * np.log10(np.sum(speech.samples**2) / np.sum(change**2)) >= 18
+    assert np.abs(said.samples).max() <= 1.0
+    quiet = np.abs(speech.samples) < 1e-4
+    assert np.abs(change[quiet]).mean() < 1e-3
