@@ -277,6 +277,9 @@ def _clips_read(clips: Iterator[list[Image]], folder: Path) -> dict[str, Any]:
     return figures | named
 
 
+PACKINGS = ((".m4a", "-b:a", "64k"), (".mp3", "-b:a", "64k"), (".ogg", "-c:a", "libopus", "-b:a", "32k"))
+
+
 def _sounds_read(folder: Path) -> dict[str, Any]:
     """Read the mark of the sample speech after each packing, whole and in pieces of three seconds."""
     watermark = Watermark(b"benchmark of marks")
@@ -289,11 +292,7 @@ def _sounds_read(folder: Path) -> dict[str, Any]:
         "voice, change below it, dB": round(float(10 * np.log10(np.sum(speech.samples**2) / np.sum(change**2))), 1),
         "voice, ms for each second": round(1000 * took / speech.duration_seconds, 1),
     }
-    for suffix, *arguments in (
-        (".m4a", "-b:a", "64k"),
-        (".mp3", "-b:a", "64k"),
-        (".ogg", "-c:a", "libopus", "-b:a", "32k"),
-    ):
+    for suffix, *arguments in PACKINGS:
         plain, packed = write_wav(folder / "said.wav", said), folder / f"packed{suffix}"
         ffmpeg.run(["-v", "error", "-y", "-i", str(plain), *arguments, str(packed)])
         back = read_sound(packed)
