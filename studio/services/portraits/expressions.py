@@ -265,14 +265,8 @@ class Expressions:
         recipe = _recipe(prepared, edit, handle.size)
         if copied.sources:
             recipe["request"]["copied"] = dict(copied.how)
-            recipe["inputs"] |= {role: self._sha256(source) for role, source in copied.sources.items()}
+            recipe["inputs"] |= {role: self._sources.sha256(source) for role, source in copied.sources.items()}
         return _Drawing(prepared, edit, image, hints, recipe, start, copied)
-
-    def _sha256(self, source: MediaSource) -> str:
-        from studio.engines.media.pictures import read_file
-
-        found = self._sources.find(source)
-        return found.sha256 or read_file(found.path).sha256
 
     def _write(self, handle: PortraitHandle, drawing: _Drawing, out: Path) -> None:
         """Write a drawn edit, with its recipe inside and signed, in the format that the name asks for."""
