@@ -197,10 +197,21 @@ class Identities:
                     f"{plan.name} still has {len(plan.busy_jobs)} waiting or running job(s).",
                     "Cancel them on the Jobs tab, then delete.",
                 )
-        self._refuse_leftovers(plan.name, self._erase(jobs, plan))
+        self._refuse_leftovers(plan.name, self._erase(jobs))
         return plan
 
-    def _erase(self, jobs: Sequence[str], plan: DeletionPlan) -> builtins.list[str]:
+    def erase_traces(self, id: str) -> None:
+        """Take off the disk what may still show something of a person that was deleted.
+
+        Copies for the page, half-made clips, the trash, and copies of the database.
+
+        Raises:
+            NotFoundError: no such person for this owner.
+            StoreError: files could not be deleted.
+        """
+        self._refuse_leftovers(f"What was made of {self.get(id).name}", self._erase(()))
+
+    def _erase(self, jobs: Sequence[str]) -> builtins.list[str]:
         """Take everything that may show a deleted person off the disk; return what could not be."""
         left = []
         try:
@@ -224,7 +235,7 @@ class Identities:
             left.append(f"{self._database.path}-wal")
         return left
 
-    def _refuse_leftovers(self, name: str, left: Sequence[str]) -> None:
+    def _refuse_leftovers(self, what: str, left: Sequence[str]) -> None:
         """Say which files of a deleted person are still on the disk.
 
         Raises:
@@ -232,7 +243,7 @@ class Identities:
         """
         if left:
             raise StoreError(
-                f"{name} is deleted from the studio, but {len(left)} file(s) or folder(s) could not be removed,"
+                f"{what} is deleted from the studio, but {len(left)} file(s) or folder(s) could not be removed,"
                 f" such as {left[0]}.",
                 "Make the data folder writable and close what has them open; the next start tries again.",
             )

@@ -94,12 +94,14 @@ def test_the_other_one_in_a_picture_may_still_be_drawn(studio, ann, portrait, tm
 
 def test_what_was_made_is_erased_and_photos_and_agreements_stay(studio, ann):
     person, photo, render, adapter, _ = ann
+    copy = studio.whole.store.database.back_up("daily")
     studio.withdrawals.take_back(person.id)
     assert studio.withdrawals.made_of(person.id) == "1 picture or clip and 1 adapter"
     erased = studio.withdrawals.erase(person.id)
     assert (erased.renders, erased.adapters, erased.runs) == (1, 1, 0)
     assert erased.freed_bytes > 0
     assert not studio.store.media.has(render.media_sha256)
+    assert not copy.exists(), "a copy of the database"
     with pytest.raises(NotFoundError):
         studio.store.adapters.get(adapter.id)
     assert [p.id for p in studio.identities.photos(person.id)] == [photo.id]

@@ -102,7 +102,8 @@ class Withdrawals:
     def erase(self, identity_id: str) -> ErasedWork:
         """Erase for good what was made of a person: pictures, clips, adapters, trainings; photos and agreements stay.
 
-        An adapter that learned others too goes as well. Copies that were written to files elsewhere are beyond reach;
+        An adapter that learned others too goes as well, and so do the page's copies, the trash and the copies of the
+        database. Copies that were written to files elsewhere are beyond reach;
         `studio identity report` names them.
 
         Raises:
@@ -117,6 +118,7 @@ class Withdrawals:
         freed += sum(self._store.renders.delete(id) for id in renders)
         adapters = [a for a in self._store.adapters.list() if person.id in self._store.adapters.people(a.id)]
         freed += sum(self._store.adapters.delete(a.id) for a in adapters)
+        self._store.identities.erase_traces(person.id)
         return ErasedWork(len(renders), len(adapters), len(runs), freed)
 
     def _about(self, identity_id: str) -> set[str]:
