@@ -37,6 +37,8 @@ _REACH = np.array([0.95, 0.85])  # half the patch, in eye lengths
 _BROW_GAP = 0.12  # least distance between lid and brow
 _BLUR = ((0.28, 0.36, 0.46, 0.56), (2.6, 1.7, 0.8, 0.3))  # share of fine detail -> blur of the photo in pixels
 _VERY_SOFT = 0.36
+_LOWER_RISE = 0.13  # of the opening: what the lower lid contributes to a blink
+_MOST_SAG = 0.62  # of the eye length, four times the depth of the arc in which shut lids meet, approached
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,24 @@ def eye_frame(image: Array, landmarks: Array, side: int) -> EyeFrame:
         iris_radius=max(float(np.linalg.norm(iris[1:] - iris[0], axis=1).mean()), 1.0), blur=_softness(photo),
     )  # fmt: skip
     return _on_the_edge(frame)
+
+
+def lid_seam(eye: EyeFrame) -> FloatArray:
+    """Return where the lower margin lies under shut lids.  # (SAMPLES,)
+
+    It rises to meet the upper one, and flattens: an open eye is a bowl with steep ends, shut ones meet in a shallow
+    arc. Such a line drawn along the bowl has hooks at its ends.
+    """
+    u = curve_grid()
+    risen = eye.lower - _LOWER_RISE * np.maximum(eye.lower - eye.upper, 0)
+    inside = (u > 0) & (u < 1)
+    chord = u * (eye.lower[-1] - eye.lower[0]) + eye.lower[0]
+    bow = u * (1 - u)
+    design = np.stack([bow, bow * (u - 0.5)], 1)[inside]
+    depth, lean = np.linalg.lstsq(design, (risen - chord)[inside], rcond=None)[0]
+    depth = _MOST_SAG * float(np.tanh(depth / _MOST_SAG)) if depth > 0 else depth
+    arc = chord + depth * bow + np.clip(lean, -0.5 * abs(depth), 0.5 * abs(depth)) * bow * (u - 0.5)
+    return np.where(inside, np.minimum(arc, eye.lower), eye.lower).astype(np.float32)
 
 
 def paleness(photo: Array) -> FloatArray:

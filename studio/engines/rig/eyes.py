@@ -17,18 +17,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.engines.rig.eye_frame import EyeFrame, FloatArray, band, curve_grid, eye_frame
+from studio.engines.rig.eye_frame import EyeFrame, FloatArray, band, curve_grid, eye_frame, lid_seam
 from studio.engines.rig.fill import most_of
 from studio.engines.rig.gaze import LEAST_WHITE, Eyeball, eyeball_of
 from studio.engines.rig.glasses import frame_mask, lens_glare
 from studio.engines.rig.lashes import Lashes, lash_height, lashes_of
 from studio.engines.rig.layers import smoothstep
-from studio.engines.rig.lid_drawing import Ground, LashSheets, Place, Pose, Sheets, cover_with_lashes, draw_eye
+from studio.engines.rig.lid_drawing import OVERLAP, Ground, LashSheets, Place, Pose, Sheets, cover_with_lashes, draw_eye
 from studio.engines.rig.lid_skin import STRIP_D, STRIP_U, LidShade, Skin, fold_height, lid_shade, skin_around, strip_of
 
 Array = NDArray[Any]
 
 _WIDEN = 0.27  # of the opening: how far a wide eye raises its upper lid
+_WHITE_ABOVE, _LEAST_LIFT = 0.075, 0.05  # eye lengths of white over the iris that a wide eye approaches
 _SQUINT, _SQUINT_UPPER = 0.35, 0.12  # of the opening: how far a squint raises the lower lid and lowers the upper one
 _LEAST_OPENING = 0.26  # eye lengths: a half-shut eye widens as if it were this open
 _FOLLOW_UP, _FOLLOW_DOWN = 0.75, 0.30  # of the iris' way up or down that upper and lower lid go along
@@ -81,6 +82,7 @@ class EyePatch:
         self._ground = _ground(eye, shade, glasses)
         self._lashes = LashSheets(lashes.rim, lashes.hair, lashes.down)
         self._place = _place(eye, strip.step, lashes)
+        self._most_lift = _most_lift(eye, ball.radius)
         self._sheets = _sheets(eye, skin, ball, shade)
         rest = self._draw(LidMotion(close=1e-4), self._sheets, whole=True)
         self._sheets = self._sheets._replace(missed=np.ascontiguousarray(eye.photo - rest))
@@ -114,7 +116,10 @@ class EyePatch:
         close = float(np.clip(motion.close, 0, 1))
         opening = max(eye.opening, _LEAST_OPENING)
         turn = motion.gaze_y * self.iris_radius / self.length
-        lift = _WIDEN * float(np.clip(motion.widen, -0.5, 1)) * opening - _FOLLOW_UP * turn
+        lift = _WIDEN * float(np.clip(motion.widen, -0.5, 1)) * opening
+        if lift > 0:
+            lift = self._most_lift * float(np.tanh(lift / self._most_lift))
+        lift -= _FOLLOW_UP * turn
         squint = float(np.clip(motion.squint, -0.5, 1))
         lift -= _SQUINT_UPPER * squint * eye.opening
         rise, sink = _SQUINT * squint, _FOLLOW_DOWN * turn
@@ -132,7 +137,8 @@ class EyePatch:
         eye = self._eye
         gap, middle = eye.lower - eye.upper, _middle(curve_grid())
         top = eye.upper - pose.lift * middle
-        shut = eye.lower - gap * (0.13 * pose.close + pose.rise) + pose.sink * middle + 0.03 * np.sqrt(middle)
+        low = eye.lower - pose.close * (eye.lower - lid_seam(eye)) - gap * pose.rise + pose.sink * middle
+        shut = low + OVERLAP * np.sqrt(middle)
         way = top + pose.close * (shut - top) - eye.upper
         return float(np.clip(way / max(eye.opening, 1e-3), -1, 1).max())
 
@@ -172,6 +178,14 @@ def _same_grain(skins: list[Skin]) -> list[Skin]:
     ]
 
 
+def _most_lift(eye: EyeFrame, iris_radius: float) -> float:
+    """Return how far a wide eye's lid rises at most, eye lengths: a little above the iris, not a slab of white."""
+    top = eye.iris_center - iris_radius * eye.across - eye.origin
+    u, v = np.array([top @ eye.along]) / eye.length, float(top @ eye.across) / eye.length
+    seen = v - float(eye.at(eye.upper, u)[0])
+    return max(_WHITE_ABOVE - seen, _LEAST_LIFT)
+
+
 def _middle(u: Array) -> Array:
     """Return 0 at the corners and beyond, 1 half way."""
     return np.asarray(np.clip(np.sin(np.pi * np.clip(u, 0, 1)), 0, 1))
@@ -181,7 +195,7 @@ def _ground(eye: EyeFrame, shade: LidShade, glasses: FloatArray) -> Ground:
     outer = eye.from_outside(eye.u)
     reach = band(outer, -0.31, -0.12) * band(outer, 1.14, 1.02) * (1 - glasses)
     return Ground(
-        u=eye.u, v=eye.v, upper=eye.at(eye.upper), lower=eye.at(eye.lower), brow=eye.at(eye.brow),
+        u=eye.u, v=eye.v, upper=eye.at(eye.upper), lower=eye.at(eye.lower), seam=eye.at(lid_seam(eye)), brow=eye.at(eye.brow),
         hairs=lash_height(eye, eye.u), fold=eye.at(fold_height(eye)), shade=eye.at(shade.above_fold),
         middle=_middle(eye.u).astype(np.float32),
         outer=np.ascontiguousarray(outer, np.float32), reach=reach.astype(np.float32),

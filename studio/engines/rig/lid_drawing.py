@@ -23,8 +23,8 @@ from studio.engines.rig.kernels import read_between
 Array = NDArray[Any]
 
 LIFT_REACH = 0.5  # below the lower lid: skin beyond it does not follow
-_LOWER_RISE = 0.13  # of the opening: what the lower lid contributes to a blink
-_OVERLAP = 0.030  # the upper lid ends this far over the lower margin
+_CONTACT, _CONTACT_HALF = 0.45, 0.013  # cover by ink, and half width, of the line in which bare lids meet
+OVERLAP = 0.030  # the upper lid ends this far over the lower margin
 
 
 class Ground(NamedTuple):
@@ -34,6 +34,7 @@ class Ground(NamedTuple):
     v: Array
     upper: Array  # lash line at this u
     lower: Array
+    seam: Array  # where the lower margin lies under shut lids
     brow: Array
     hairs: Array  # height above the lash line that lashes may reach
     fold: Array  # height of the crease above the lash line
@@ -140,17 +141,16 @@ def _ratio(x: float) -> Any:
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def lower_edge(upper: float, lower: float, middle: float, pose: Pose) -> Any:
+def lower_edge(upper: float, lower: float, seam: float, middle: float, pose: Pose) -> Any:
     """Return where the lower margin has come to."""
-    gap = max(lower - upper, 0.0)
-    return lower - gap * (_LOWER_RISE * pose.close + pose.rise) + pose.sink * middle
+    return lower - pose.close * (lower - seam) - max(lower - upper, 0.0) * pose.rise + pose.sink * middle
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def upper_edge(upper: float, lower: float, middle: float, pose: Pose) -> Any:
+def upper_edge(upper: float, lower: float, seam: float, middle: float, pose: Pose) -> Any:
     """Return where the upper lash line has come to; shut it lies on the lower margin."""
     top = upper - pose.lift * middle
-    shut = lower_edge(upper, lower, middle, pose) + _OVERLAP * np.sqrt(middle)
+    shut = lower_edge(upper, lower, seam, middle, pose) + OVERLAP * np.sqrt(middle)
     return top + pose.close * (shut - top)
 
 
@@ -202,13 +202,14 @@ def cover_with_lashes(ground: Ground, lashes: LashSheets, place: Place, pose: Po
     up = min(max(1.0 - 1.6 * pose.travel, 0.3), 1.1)
     down = min(max(1.6 * pose.travel - 0.8, 0.3), 0.7)
     standing, hanging = 1.0 - _step(pose.travel, 0.35, 0.65), _step(pose.travel, 0.45, 0.75)
-    rim_share = 1.0 - (0.12 + 0.22 * min(place.blur / 2, 1.0)) * pose.close
+    rim_share = 1.0 - (0.28 + 0.16 * min(place.blur / 2, 1.0)) * pose.close
     for y in range(height):
         for x in range(width):
             out[y, x] = 0.0
             if ground.reach[y, x] <= 0.0:
                 continue
-            edge = upper_edge(ground.upper[y, x], ground.lower[y, x], ground.middle[y, x], pose)
+            upper, lower, seam = ground.upper[y, x], ground.lower[y, x], ground.seam[y, x]
+            edge = upper_edge(upper, lower, seam, ground.middle[y, x], pose)
             d = edge - ground.v[y, x]
             if d > 0.3 or d < -0.3:
                 continue
@@ -221,6 +222,9 @@ def cover_with_lashes(ground: Ground, lashes: LashSheets, place: Place, pose: Po
                 cover = max(cover, hanging * read_between(lashes.down, column, row))
             if place.strip_d < d < 0.10:
                 cover += rim_share * read_between(lashes.rim, column, (d - place.strip_d) / place.strip_step)
+            if pose.close > 0.6 and -0.05 < d < 0.05:  # lids that meet show a line, whatever the lashes are
+                line = _CONTACT * _step(pose.close, 0.6, 1.0) * np.exp(-((d / max(_CONTACT_HALF, 1.2 * place.soft)) ** 2))
+                cover = max(cover, line * ground.middle[y, x] ** 0.4)
             out[y, x] = min(max(cover, 0.0), 0.97)
 
 
@@ -376,12 +380,13 @@ def draw_eye(
                 share *= max(touched, max(sheets.own[y, x], sheets.bare_share[y, x]) * pose.turned)
             upper, v, brow = ground.upper[y, x], ground.v[y, x], ground.brow[y, x]
             middle = ground.middle[y, x]
-            low = lower_edge(upper, ground.lower[y, x], middle, pose)
+            seam = ground.seam[y, x]
+            low = lower_edge(upper, ground.lower[y, x], seam, middle, pose)
             if share <= 0.0 or v < brow or v > max(low, ground.lower[y, x]) + LIFT_REACH:
                 for k in range(3):
                     out[y, x, k] = photo[y, x, k]
                 continue
-            edge = upper_edge(upper, ground.lower[y, x], middle, pose)
+            edge = upper_edge(upper, ground.lower[y, x], seam, middle, pose)
             above = _covered((edge - v) / place.soft)
             below = _covered((v - low + 0.035 * shut) / place.soft)
             s, d, shift, stretch = _unroll(v, upper, brow, ground.fold[y, x], edge)
@@ -403,7 +408,7 @@ def draw_eye(
             hair = lashes[y, x]
             for k in range(3):
                 value = lid[k] * above + (ball[k] * (1 - below) + lower[k] * below) * (1 - above)
-                out[y, x, k] = value * (1 - hair) + place.ink[k] * (1 - 0.35 * pose.close) * hair
+                out[y, x, k] = value * (1 - hair) + place.ink[k] * (1 - 0.12 * pose.close) * hair
             if whole:
                 continue
             # What the layers miss rides along and fades, on either side of the edge by itself.

@@ -32,6 +32,7 @@ Array = NDArray[Any]
 _PLATE_LENGTH = 34  # pixels per eye length at which the plate is solved; it holds nothing finer
 _STIFFNESS = 6.0  # of the membrane: pixels of that grid it averages over, squared
 _HOLE_ABOVE, _HOLE_BELOW = 0.25, 0.085  # what lashes, crease and eye take of the skin
+_STREAK = 0.10  # what is narrower along the lid, where lashes stand, is a lash's trace
 _NOISE = 128  # pixels of the tile of grain
 STRIP_U = (-0.35, 1.35)
 STRIP_D = (-0.06, 0.50)
@@ -207,7 +208,7 @@ def _grain(eye: EyeFrame, trust: Array) -> tuple[FloatArray, float]:
     """Return noise with the spectrum and color of the photo's nearby skin, and its level."""
     height, width = trust.shape
     clean = (trust > 0.9).astype(np.float32)
-    sigma = max(1.2, 0.035 * eye.length)
+    sigma = max(1.2, 0.05 * eye.length)
     base = cv2.GaussianBlur(eye.photo * clean[..., None], (0, 0), sigma)
     fine = (eye.photo - base / (cv2.GaussianBlur(clean, (0, 0), sigma)[..., None] + 1e-3)) * clean[..., None]
     found = _calm_skin(eye, clean, fine)
@@ -304,9 +305,27 @@ def lid_shade(eye: EyeFrame, strip: Strip, lashes: Array, ink: Array) -> LidShad
     above = (low * weight[..., None]).sum(0) / weight.sum()
     low = low * known + above[None] * (1 - known)
     high = np.clip(ratio - low, -0.4, 0.3) * good[..., None] * known
+    high += _lost_hairs(high, lashes, cells)
     return LidShade(
         np.ascontiguousarray(low, np.float32), np.ascontiguousarray(high, np.float32), _shade_above(eye, strip, low)
     )
+
+
+def _lost_hairs(high: Array, lashes: Array, cells: float) -> FloatArray:
+    """Return what takes the rest of the lashes out of a lid's lines: thin upright streaks where lashes stand.
+
+    Lashes that are found are taken off; their soft sides and tips are not, and would stay on the lid like a rake's
+    traces when the lashes have come down. Lines along the lid are longer than a streak is wide, and stay.
+
+    Args:
+        high: lines and pores.  # (nd, nu, 3)
+        lashes: found coverage.  # (nd, nu)
+        cells: per eye length.
+    """
+    gray = np.ascontiguousarray(high @ LUMA, np.float32)
+    filled = cv2.morphologyEx(gray, cv2.MORPH_CLOSE, np.ones((1, max(3, int(_STREAK * cells) | 1))))
+    beside = cv2.GaussianBlur(lashes.astype(np.float32), (0, 0), sigmaX=0.06 * cells, sigmaY=0.05 * cells)
+    return np.asarray(((filled - gray) * band(beside, 0.01, 0.06))[..., None], np.float32)
 
 
 def fold_height(eye: EyeFrame) -> FloatArray:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from studio.domain.expression import INDEX, ExpressionEdit, FaceState, resolve
+from studio.engines.rig.eye_frame import lid_seam
 from studio.engines.rig.eyes import LidMotion, eye_patches
 from studio.engines.rig.lid_drawing import lower_edge, upper_edge
 from studio.engines.voice.liveliness import blinks
@@ -99,8 +100,8 @@ def seen_between_lids(portrait, side, weights):
     eye = portrait._eyes[0 if side == "Right" else 1]
     pose = eye._pose(portrait._lid_motion(weights, side))
     half = len(eye._eye.upper) // 2
-    upper, lower = float(eye._eye.upper[half]), float(eye._eye.lower[half])
-    return (lower_edge(upper, lower, 1.0, pose) - upper_edge(upper, lower, 1.0, pose)) / (lower - upper)
+    upper, lower, seam = (float(curve[half]) for curve in (eye._eye.upper, eye._eye.lower, lid_seam(eye._eye)))
+    return (lower_edge(upper, lower, seam, 1.0, pose) - upper_edge(upper, lower, seam, 1.0, pose)) / (lower - upper)
 
 
 @pytest.mark.parametrize("side", ["Left", "Right"])
