@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.engines.rig.eye_frame import EyeFrame, FloatArray, band, curve_grid, eye_frame, lid_seam
+from studio.engines.rig.eye_frame import LUMA, EyeFrame, FloatArray, band, curve_grid, eye_frame, lid_seam
 from studio.engines.rig.fill import most_of
 from studio.engines.rig.gaze import LEAST_WHITE, Eyeball, eyeball_of
 from studio.engines.rig.glasses import frame_mask, lens_glare
@@ -34,6 +34,7 @@ _SQUINT, _SQUINT_UPPER = 0.35, 0.12  # of the opening: how far a squint raises t
 _LEAST_OPENING = 0.26  # eye lengths: a half-shut eye widens as if it were this open
 _FOLLOW_UP, _FOLLOW_DOWN = 0.75, 0.30  # of the iris' way up or down that upper and lower lid go along
 _LOOKED = 0.4  # iris radii of turning over which the photo's own eyeball gives way to the drawn one
+_MOST_GRAIN = 0.05  # of the lid's light: what is coarser is hair or a scene behind a lens
 _OUT_OF_FOCUS = 2.0  # pixels of blur
 _SOFT = 0.007  # least width of a lid's edge, eye lengths
 
@@ -168,14 +169,19 @@ def eye_patches(image: Array, landmarks: Array) -> tuple[EyePatch, EyePatch]:
 
 
 def _same_grain(skins: list[Skin]) -> list[Skin]:
-    """Let the calmer side's grain level serve both: lines of a fold are no grain."""
-    levels = [skin.grain_level for skin in skins if skin.grain_level > 0]
-    return [
-        replace(skin, grain=skin.grain * np.float32(min(1.0, 1.15 * min(levels) / skin.grain_level)))
-        if skin.grain_level > 0
-        else skin
-        for skin in skins
-    ]
+    """Let the calmer side's grain serve both: lines of a fold are no grain. A side without calm skin borrows it."""
+    known = [skin for skin in skins if skin.grain_level > 0]
+    if not known:
+        return skins
+    calmer = min(known, key=lambda skin: skin.grain_level)
+    same = []
+    for skin in skins:
+        grain, level = (skin.grain, skin.grain_level) if skin.grain_level > 0 else (calmer.grain, calmer.grain_level)
+        wanted = min(1.15 * calmer.grain_level, level, _MOST_GRAIN * float(np.median(skin.plate @ LUMA)))
+        height, width = skin.plate.shape[:2]
+        fitting = np.pad(grain, ((0, max(height - len(grain), 0)), (0, max(width - grain.shape[1], 0)), (0, 0)), "wrap")
+        same.append(replace(skin, grain=np.ascontiguousarray(fitting[:height, :width] * np.float32(wanted / level))))
+    return same
 
 
 def _most_lift(eye: EyeFrame, iris_radius: float) -> float:

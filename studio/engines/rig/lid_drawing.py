@@ -223,7 +223,9 @@ def cover_with_lashes(ground: Ground, lashes: LashSheets, place: Place, pose: Po
             if place.strip_d < d < 0.10:
                 cover += rim_share * read_between(lashes.rim, column, (d - place.strip_d) / place.strip_step)
             if pose.close > 0.6 and -0.05 < d < 0.05:  # lids that meet show a line, whatever the lashes are
-                line = _CONTACT * _step(pose.close, 0.6, 1.0) * np.exp(-((d / max(_CONTACT_HALF, 1.2 * place.soft)) ** 2))
+                line = (
+                    _CONTACT * _step(pose.close, 0.6, 1.0) * np.exp(-((d / max(_CONTACT_HALF, 1.2 * place.soft)) ** 2))
+                )
                 cover = max(cover, line * ground.middle[y, x] ** 0.4)
             out[y, x] = min(max(cover, 0.0), 0.97)
 

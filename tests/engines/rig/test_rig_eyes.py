@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from studio.domain.expression import INDEX, ExpressionEdit, FaceState, resolve
-from studio.engines.rig.eye_frame import lid_seam
+from studio.engines.rig.eye_frame import curve_grid, eye_frame, lid_seam
 from studio.engines.rig.eyes import LidMotion, eye_patches
 from studio.engines.rig.lid_drawing import lower_edge, upper_edge
+from studio.engines.rig.lid_skin import lid_shade, strip_of
 from studio.engines.voice.liveliness import blinks
 
 LUMA = np.array([0.30, 0.59, 0.11], np.float32)
@@ -260,3 +261,75 @@ def test_a_highlight_stays_half_with_the_lamp(large, large_face):
         reach = slice(start - round(0.3 * radius), start + round(radius))
         shift = (np.argmax(cv2.GaussianBlur(row[None, reach], (5, 1), 0)) - round(0.3 * radius)) / eye.iris_radius
         assert 0.1 < shift < 0.5
+
+
+def drawn_edges(eye, motion):
+    """Return u and v of the upper and the lower lid's edge between the corners, eye lengths."""
+    curves = eye._eye
+    u = curve_grid()
+    middle = np.clip(np.sin(np.pi * np.clip(u, 0, 1)), 0, 1)
+    pose = eye._pose(motion)
+    parts = list(zip(curves.upper, curves.lower, lid_seam(curves), middle, strict=True))
+    upper, lower = (np.array([edge(*part, pose) for part in parts]) for edge in (upper_edge, lower_edge))
+    inside = (u > 0.02) & (u < 0.98)
+    return u[inside], upper[inside], lower[inside]
+
+
+def with_low_lower_lids(face):
+    """Return the face with lower lids as of very round eyes."""
+    marks = face.landmarks.copy()
+    for lower in LOWER:
+        marks[list(lower[1:-1]), 1] += 0.12 * np.linalg.norm(marks[lower[0], :2] - marks[lower[-1], :2])
+    return marks
+
+
+def test_shut_lids_meet_in_a_shallow_arc(large, large_face):
+    """An open eye's lower lid is a bowl; lashes along it would end in hooks."""
+    for eye in eye_patches(large.astype(np.float32), with_low_lower_lids(large_face)):
+        u, upper, _ = drawn_edges(eye, LidMotion(close=1.0))
+        assert np.abs(np.diff(upper) / np.diff(u)).max() < 0.95  # 1.7 along the bowl
+
+
+def test_bare_lids_meet_in_a_line(large, large_face):
+    eye = eye_patches(large.astype(np.float32), large_face.landmarks)[0]
+    eye._lashes = eye._lashes._replace(**{name: np.zeros_like(sheet) for name, sheet in eye._lashes._asdict().items()})
+    picture = light(eye.draw(LidMotion(close=1.0)))
+    u, upper, _ = drawn_edges(eye, LidMotion(close=1.0))
+    row = np.float32([[eye._eye.origin + eye._eye.length * (s * eye._eye.along + v * eye._eye.across) for s, v in
+                       zip(u, upper - lift, strict=True)] for lift in (0.0, 0.08)])  # fmt: skip
+    line, lid = (cv2.remap(picture, points[:, 0], points[:, 1], cv2.INTER_LINEAR).ravel() for points in row)
+    middle = slice(len(u) // 4, -len(u) // 4)
+    assert np.median(line[middle]) < 0.85 * np.median(lid[middle])
+
+
+def test_heavy_lashes_leave_no_traces_in_the_lid_s_lines(large, large_face):
+    """What is found of a lash is narrower than it is; its sides are no lines of the skin, but a crease is one."""
+    eye = eye_frame(large.astype(np.float32), large_face.landmarks, 0)
+    strip = strip_of(eye, np.full_like(eye.photo, 180))
+    period = np.abs((strip.u * 11) % 1 - 0.5)  # 0 on a lash, half way between two of them .5
+    standing = (strip.d > 0) & (strip.d < 0.2) & (strip.u > 0.1) & (strip.u < 0.9)
+    found = np.where(standing & (period < 0.12), 0.5, 0).astype(np.float32)
+    dark = 0.35 * np.where(standing, np.clip(1.6 - period / 0.16, 0, 1), 0)
+    crease = 0.2 * np.exp(-(((strip.d - 0.26) / strip.step) ** 2))
+    photo = (strip.plate * (1 - np.maximum(dark, crease))[..., None]).astype(np.float32)
+    high = lid_shade(eye, replace(strip, photo=photo), found, np.full(3, 30, np.float32)).high @ LUMA
+    along = (strip.u[0] > 0.2) & (strip.u[0] < 0.8)
+    traces = high[(strip.d[:, 0] > 0.06) & (strip.d[:, 0] < 0.16)][:, along]
+    assert traces.min() > -0.03
+    assert high[np.abs(strip.d[:, 0] - 0.26).argmin()][along].max() < -0.05
+
+
+def test_a_wide_eye_shows_no_slab_of_white(large, large_face):
+    for eye in eye_patches(large.astype(np.float32), with_low_lower_lids(large_face)):
+        u, upper, _ = drawn_edges(eye, LidMotion(widen=1.0))
+        top = eye._eye.iris_center - eye.iris_radius * eye._eye.across - eye._eye.origin
+        edge = np.interp(top @ eye._eye.along / eye._eye.length, u, upper)
+        assert top @ eye._eye.across / eye._eye.length - edge < 0.08
+
+
+def test_a_lid_without_calm_skin_borrows_the_other_one_s_grain(large, large_face):
+    noisy = np.clip(large + np.random.default_rng(4).normal(0, 6, large.shape), 0, 255).astype(np.float32)
+    side = round(float(large_face.landmarks[6, 0]))
+    noisy[:, :side] = np.where(np.arange(len(noisy))[:, None, None] % 9 < 4, 60, noisy[:, :side])  # folds all over
+    levels = [float(eye._sheets.grain.std()) for eye in eye_patches(noisy, large_face.landmarks)]
+    assert min(levels) > 1
