@@ -37,6 +37,8 @@ _REACH = np.array([0.95, 0.85])  # half the patch, in eye lengths
 _BROW_GAP = 0.12  # least distance between lid and brow
 _BLUR = ((0.28, 0.36, 0.46, 0.56), (2.6, 1.7, 0.8, 0.3))  # share of fine detail -> blur of the photo in pixels
 _VERY_SOFT = 0.36
+_REDDER = 0.06  # by which an eye's rim is redder than the white, as a share of all its light
+_GROWN = 0.04  # eye lengths of white beyond the landmarks
 _LOWER_RISE = 0.13  # of the opening: what the lower lid contributes to a blink
 _MOST_SAG = 0.62  # of the eye length, four times the depth of the arc in which shut lids meet, approached
 
@@ -131,8 +133,34 @@ def eye_frame(image: Array, landmarks: Array, side: int) -> EyeFrame:
         landmarks: MediaPipe's 478 points.  # (478, 3)
         side: 0 the eye on the left of the picture, 1 the other.
     """
-    upper = landmarks[list(UPPER_LIDS[side]), :2].astype(float)
-    lower = landmarks[list(LOWER_LIDS[side]), :2].astype(float)
+    upper, lower = (landmarks[list(lids[side]), :2].astype(float) for lids in (UPPER_LIDS, LOWER_LIDS))
+    brow, iris = landmarks[list(BROWS[side]), :2].astype(float), landmarks[IRISES[side], :2].astype(float)
+    frame = _laid(image, upper, lower, brow, iris, side)
+    return _on_the_edge(frame)
+
+
+def eye_frames(image: Array, landmarks: Array) -> list[EyeFrame]:
+    """Lay a frame around either eye, around all of its white where that is larger than the landmarks say.
+
+    Eyes of drawn faces are. Both must agree on it: one alone is a light behind a lens, or a brow.
+
+    Args:
+        image: RGB.  # (H, W, 3) float32
+        landmarks: MediaPipe's 478 points.  # (478, 3)
+    """
+    frames = [eye_frame(image, landmarks, side) for side in (0, 1)]
+    found = [_all_of_the_white(frame) for frame in frames]
+    for side, (frame, lids) in enumerate(zip(frames, found, strict=True)):
+        if lids is not None and found[1 - side] is not None:
+            corner = frame.origin + np.array(frame.box[:2])
+            points = [corner + frame.length * (u[:, None] * frame.along + v[:, None] * frame.across) for u, v in lids]
+            brow, iris = landmarks[list(BROWS[side]), :2].astype(float), landmarks[IRISES[side], :2].astype(float)
+            frames[side] = _laid(image, points[0], points[1], brow, iris, side)
+    return frames
+
+
+def _laid(image: Array, upper: Array, lower: Array, brow: Array, iris: Array, side: int) -> EyeFrame:
+    """Lay a frame through points of the lids, corner to corner.  # (N, 2) each, pixels of the image"""
     start, end = upper[0], upper[-1]
     length = max(float(np.linalg.norm(end - start)), 4.0)
     along = (end - start) / length
@@ -146,17 +174,62 @@ def eye_frame(image: Array, landmarks: Array, side: int) -> EyeFrame:
     dy = (np.arange(y0, y1) - start[1])[:, None].astype(np.float32) / np.float32(length)
     upper_curve = _smooth(_curve(upper, start, along, across, length), 2.0)
     lower_curve = np.maximum(_smooth(_curve(lower, start, along, across, length), 2.0), upper_curve)
-    brow = _curve(landmarks[list(BROWS[side]), :2].astype(float), start, along, across, length)
-    iris = landmarks[IRISES[side], :2].astype(float)
-    frame = EyeFrame(
+    over = _curve(brow, start, along, across, length)
+    return EyeFrame(
         side=side, photo=photo, box=(x0, y0, x1, y1), length=length,
         origin=np.asarray(start - [x0, y0], np.float32), along=along.astype(np.float32),
         across=across.astype(np.float32), u=dx * np.float32(along[0]) + dy * np.float32(along[1]),
         v=dx * np.float32(across[0]) + dy * np.float32(across[1]), upper=upper_curve, lower=lower_curve,
-        brow=np.minimum(brow, upper_curve - _BROW_GAP), iris_center=np.asarray(iris[0] - [x0, y0], np.float32),
+        brow=np.minimum(over, upper_curve - _BROW_GAP), iris_center=np.asarray(iris[0] - [x0, y0], np.float32),
         iris_radius=max(float(np.linalg.norm(iris[1:] - iris[0], axis=1).mean()), 1.0), blur=_softness(photo),
     )  # fmt: skip
-    return _on_the_edge(frame)
+
+
+def _all_of_the_white(frame: EyeFrame) -> tuple[tuple[Array, Array], tuple[Array, Array]] | None:
+    """Find the lids of an eye that is larger than its landmarks, as eyes of drawn faces are.
+
+    Only where a rim of redder skin or lashes goes all around it; landmarks of photos are better than any threshold.
+
+    Returns:
+        u and v of points of the upper and of the lower lid, corner to corner; None where the landmarks reach around
+        all of the white.
+    """
+    step = 0.02
+    u = np.arange(-0.30, 1.30, step, dtype=np.float32)
+    v = np.arange(-0.50, 0.50, step, dtype=np.float32)
+    uu, vv = np.broadcast_to(u[None], (len(v), len(u))), np.broadcast_to(v[:, None], (len(v), len(u)))
+    soft = cv2.GaussianBlur(frame.photo, (0, 0), max(0.6, 0.012 * frame.length))
+    color = frame.sample(soft, uu, vv, cv2.INTER_LINEAR)
+    warm = (color[..., 0] - color[..., 2]) / (color.sum(2) + 10)  # skin and lashes are, in any light; an eye is not
+    upper, lower = frame.at(frame.upper, u), frame.at(frame.lower, u)
+    center = frame.iris_center - frame.origin
+    iu, iv = float(center @ frame.along) / frame.length, float(center @ frame.across) / frame.length
+    away = np.hypot(uu - iu, vv - iv) / (frame.iris_radius / frame.length)
+    inside = (vv > upper + 0.02) & (vv < lower - 0.02) & (uu > 0) & (uu < 1)
+    seen = inside & (away > 1.1)
+    if seen.sum() < 12:
+        return None
+    white = float(np.percentile(warm[seen], 75)) + _REDDER
+    eye = ((warm < white) | (away < 1.05) | inside).astype(np.uint8)
+    _, parts = cv2.connectedComponents(eye, connectivity=4)
+    part = parts == parts[int(np.argmin(np.abs(v - iv))), int(np.argmin(np.abs(u - iu)))]
+    if part[[0, -1]].any() or part[:, [0, -1]].any():  # the white runs out into something else
+        return None
+    rows, columns = np.where(part)
+    corners = np.array([[u.searchsorted(0), v.searchsorted(0)], [u.searchsorted(1), v.searchsorted(0)]])
+    hull = cv2.convexHull(np.concatenate([np.stack([columns, rows], 1), corners]).astype(np.int32))
+    part = cv2.dilate(cv2.fillConvexPoly(np.zeros(part.shape, np.uint8), hull, 1), np.ones((5, 3), np.uint8))
+    columns = np.where(part.any(0))[0]
+    span = slice(columns[0], columns[-1] + 1)
+    top, bottom = v[part.argmax(0)], v[len(v) - 1 - part[::-1].argmax(0)]
+    outside = -float(u[span][0]) if frame.side == 0 else float(u[span][-1]) - 1
+    below = float(np.median((bottom - lower)[(u > 0.1) & (u < 0.9)]))
+    if min(outside, below) < 0.4 * _GROWN or max(outside, below) < _GROWN:
+        return None
+    lids = [smoothed(edge[span], 1) for edge in (top, bottom)]
+    for k in (0, -1):
+        lids[0][k] = lids[1][k] = (lids[0][k] + lids[1][k]) / 2
+    return (u[span], lids[0]), (u[span], lids[1])
 
 
 def lid_seam(eye: EyeFrame) -> FloatArray:

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.engines.rig.eye_frame import LUMA, EyeFrame, FloatArray, band, curve_grid, eye_frame, lid_seam
+from studio.engines.rig.eye_frame import LUMA, EyeFrame, FloatArray, band, curve_grid, eye_frames, lid_seam
 from studio.engines.rig.fill import most_of
 from studio.engines.rig.gaze import LEAST_WHITE, Eyeball, eyeball_of
 from studio.engines.rig.glasses import frame_mask, lens_glare
@@ -154,7 +154,7 @@ def eye_patches(image: Array, landmarks: Array) -> tuple[EyePatch, EyePatch]:
     Returns:
         The eye on the left of the picture, the other one.
     """
-    eyes = [eye_frame(image, landmarks, side) for side in (0, 1)]
+    eyes = eye_frames(image, landmarks)
     glasses = [frame_mask(eye) for eye in eyes]
     skins = _same_grain([skin_around(eye, mask) for eye, mask in zip(eyes, glasses, strict=True)])
     glares = [lens_glare(*parts) for parts in zip(eyes, glasses, [skin.plate for skin in skins], strict=True)]
@@ -201,7 +201,8 @@ def _ground(eye: EyeFrame, shade: LidShade, glasses: FloatArray) -> Ground:
     outer = eye.from_outside(eye.u)
     reach = band(outer, -0.31, -0.12) * band(outer, 1.14, 1.02) * (1 - glasses)
     return Ground(
-        u=eye.u, v=eye.v, upper=eye.at(eye.upper), lower=eye.at(eye.lower), seam=eye.at(lid_seam(eye)), brow=eye.at(eye.brow),
+        u=eye.u, v=eye.v, upper=eye.at(eye.upper), lower=eye.at(eye.lower), seam=eye.at(lid_seam(eye)),
+        brow=eye.at(eye.brow),
         hairs=lash_height(eye, eye.u), fold=eye.at(fold_height(eye)), shade=eye.at(shade.above_fold),
         middle=_middle(eye.u).astype(np.float32),
         outer=np.ascontiguousarray(outer, np.float32), reach=reach.astype(np.float32),

@@ -333,3 +333,24 @@ def test_a_lid_without_calm_skin_borrows_the_other_one_s_grain(large, large_face
     noisy[:, :side] = np.where(np.arange(len(noisy))[:, None, None] % 9 < 4, 60, noisy[:, :side])  # folds all over
     levels = [float(eye._sheets.grain.std()) for eye in eye_patches(noisy, large_face.landmarks)]
     assert min(levels) > 1
+
+
+def test_drawn_eyes_larger_than_their_landmarks_shut_whole(animator, large, large_face):
+    """Eyes of drawn faces are; what the landmarks leave out stayed as a white sickle in the corner."""
+    big = cv2.resize(large, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    face = scaled_face(large_face, 2.0)
+    white = np.zeros(big.shape[:2], np.uint8)
+    for lids, iris in zip(UPPER, (468, 473), strict=True):
+        corners = face.landmarks[[lids[0], lids[-1]], :2]
+        length = float(np.linalg.norm(corners[0] - corners[1]))
+        outer = np.sign(corners[0 if iris == 468 else 1, 0] - corners[:, 0].mean())
+        x, y = corners.mean(0) + (0.05 * length * outer, 0.05 * length)
+        center, axes = (round(x), round(y)), (round(0.58 * length), round(0.3 * length))
+        cv2.ellipse(big, center, (axes[0] + 5, axes[1] + 5), 0, 0, 360, (120, 50, 40), -1, cv2.LINE_AA)
+        cv2.ellipse(big, center, axes, 0, 0, 360, (228, 226, 222), -1, cv2.LINE_AA)
+        cv2.ellipse(white, center, axes, 0, 0, 360, 1, -1)
+        at = tuple(int(round(float(k))) for k in face.landmarks[iris, :2])
+        cv2.circle(big, at, round(0.2 * length), (60, 90, 150), -1, cv2.LINE_AA)
+    picture = shut(animator.prepare(big, face))
+    left = (picture.min(2) > 190) & (white > 0)
+    assert left.sum() < 0.05 * white.sum()  # .40 where the landmarks end
