@@ -114,8 +114,8 @@ class Mouth:
             return
         rows = [place(row) for row in self.teeth.pose(weights)]
         edges = self._settle(rows, opening, weights)
-        painted = self._paint(box, opening, rows, edges, weights, self._drawn_rows(moved_mm))
-        color, cover = self._colored(painted, box, opening, rows, weights, moved_mm)
+        painted, tongue = self._paint(box, opening, rows, edges, weights, self._drawn_rows(moved_mm))
+        color, cover = self._colored(painted, tongue, box, opening, rows, weights, moved_mm)
         self._lay_into(picture, offset, box, opening, color, cover)
 
     def _lips(self, vertices: Array) -> FloatArray:
@@ -123,6 +123,11 @@ class Mouth:
         ring = list(INNER_LIP_RING)
         points = vertices[self._asset.landmark_vertices[ring]] * self._asset.landmark_weights[ring][..., None]
         return np.asarray(points.sum(1), np.float32)
+
+    @property
+    def shows_own_teeth(self) -> bool:
+        """Say whether the photo shows a row of teeth, which is drawn on."""
+        return self._own is not None and self._own.shows_upper
 
     # -- parts ---------------------------------------------------------------
 
@@ -139,8 +144,8 @@ class Mouth:
     def _paint(
         self, box: Box, opening: Opening, rows: list[FloatArray], edges: tuple[float, float, float], weights: Weights,
         drawn: tuple[float, float],
-    ) -> FloatArray:  # fmt: skip
-        """Return the drawn inside, premultiplied.  # (h, w, 4)"""
+    ) -> tuple[FloatArray, FloatArray | None]:  # fmt: skip
+        """Return the drawn inside, and a tongue that is put out before it, both premultiplied.  # (h, w, 4) each"""
         x0, y0, x1, y1 = box
         n = self._samples
         (upper_tag, upper), (lower_tag, lower) = (self.teeth.rasterize(row, box, n) for row in rows)
@@ -152,13 +157,19 @@ class Mouth:
         shaded = np.zeros(((y1 - y0) * n, (x1 - x0) * n, 4), np.float32)
         mouth_shading.paint(frame, o.top, o.bottom, upper_tag, upper, lower_tag, lower, UPPER, LOWER, self._colors,
                             state, shaded)  # fmt: skip
+        tongue: FloatArray | None = None
         out = float(weights[INDEX["tongueOut"]])
         if out > 0.02:
             tip = edges[1] + (_TONGUE_IN_MM + (_TONGUE_OUT_MM - _TONGUE_IN_MM) * out) * self._mm
             root = min(edges[1], tip) - _TONGUE_ROOT_MM * self._mm
             half = min(_TONGUE_HALF_MM * self._mm, 0.39 * (o.u[-1] - o.u[0]))
-            mouth_shading.paint_tongue(frame, o.top, root, tip, half, self.palette.tongue, shaded)
-        small = cv2.resize(shaded, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
+            laid = np.zeros_like(shaded)
+            mouth_shading.paint_tongue(frame, o.top, root, tip, half, self.palette.tongue, laid)
+            tongue = self._as_soft_as_the_photo(laid, (x1 - x0, y1 - y0))
+        return self._as_soft_as_the_photo(shaded, (x1 - x0, y1 - y0)), tongue
+
+    def _as_soft_as_the_photo(self, samples: FloatArray, size: tuple[int, int]) -> FloatArray:
+        small = cv2.resize(samples, size, interpolation=cv2.INTER_AREA)
         sigma = float(np.sqrt(max(self.palette.blur_pixels**2 - 0.3, 0.04)))  # the samples blur by .55 themselves
         if sigma > 0.35:
             small = cv2.GaussianBlur(small, (0, 0), 0.85 * sigma)
@@ -169,25 +180,37 @@ class Mouth:
         own = self._own
         if own is None:
             return 1.0, 1.0
-        if own.shows_upper:
-            return 0.0, 0.0 if own.shows_lower else 1.0
-        missing = 1.0 - own.share(moved_mm)
-        return missing, 0.0 if own.shows_lower else missing
+        missing = 0.0 if own.shows_upper else 1.0 - own.share(moved_mm)
+        return missing, 1.0 - own.lower_share(moved_mm)
 
     def _colored(
-        self, painted: FloatArray, box: Box, opening: Opening, rows: list[FloatArray], weights: Weights, moved_mm: float
+        self, painted: FloatArray, tongue: FloatArray | None, box: Box, opening: Opening, rows: list[FloatArray],
+        weights: Weights, moved_mm: float,
     ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
-        """Return color (h, w, 3) and coverage (h, w, 1) with own teeth and grain."""
+        """Return color (h, w, 3) and coverage (h, w, 1) with own teeth, tongue and grain."""
         color: Array = painted[..., :3] / np.maximum(painted[..., 3:], 1e-3)
         cover: Array = painted[..., 3:]
         skull = affine_between(rows[0], self._rest[0])
         if self._own is not None:
             cover = cover * np.float32(smoothstep(np.array(moved_mm), 0.0, _NEAR_OWN_MM))
             jaw = affine_between(rows[1], self._rest[1])
-            color = self._own.lay_over(color, box, skull, jaw, moved_mm, rounding_of(weights))
+            color = self._own.lay_lower(color, box, jaw, moved_mm, rounding_of(weights))
+        if tongue is not None:
+            share = tongue[..., 3:]
+            color = color * (1 - share) + tongue[..., :3]
+            cover = np.maximum(cover, share)
+        if self._own is not None:
+            under = self._below_the_upper_lip(opening, box)
+            color = self._own.lay_upper(color, box, skull, moved_mm, rounding_of(weights), under)
         bright = color @ LUMA / max(float(self.palette.teeth @ LUMA), 1.0)
         grain = self._grain(skull, box) * np.sqrt(np.clip(bright, 0.02, 1.0))  # the dark has less of it
         return np.asarray(color + grain[..., None], np.float32), cover
+
+    def _below_the_upper_lip(self, opening: Opening, box: Box) -> FloatArray:
+        """Return how far below the upper lip's edge each pixel is, mm.  # (h, w)"""
+        x0, y0, x1, y1 = box
+        u, v = opening.axes_at(np.arange(x0, x1, dtype=np.float32)[None], np.arange(y0, y1, dtype=np.float32)[:, None])
+        return np.asarray((v - np.interp(u, opening.u, opening.top)) / self._mm, np.float32)
 
     def _grain(self, skull: Array, box: Box) -> FloatArray:
         x, y = mapped(skull, box)

@@ -32,6 +32,9 @@ _UPPER_TEETH, _LOWER_TEETH = 0.55, 0.45  # brightness of the rows as a share of 
 _LINE = 0.16  # how much darker than both rows the line between them is, likewise
 _RING_SHADE = np.float32(0.20)  # light that teeth lose behind lips pushed out to a ring,
 _RING_WARMTH = np.float32(0.45)  # and how much more of it in the colors that the mouth's flesh lacks
+_ROOF, _ROOF_MM = 0.62, 2.6  # and right under the upper lip, a ring's roof, running out downward
+_FLESH = np.float32(0.9)  # what lies in its shade is lit by the flesh around: by so much more it loses other colors
+_LOWER_GONE_MM = (1.0, 3.5)  # of the lips' way over which the photo's own lower row gives way to a drawn one
 _CONTINUED_MM = 9.0  # own teeth and the gum above them go on this far upward under a raised lip
 _TOOTH_MM = 9.5  # from edge to gum: what the photo shows less of it, a raised lip uncovers
 _GUM_FROM_MM = (0.5, 2.2)  # so far above the photo's own lip the gum begins, at least and at most
@@ -55,6 +58,7 @@ class OwnMouth:
         self._image, self._opening, self._mm = image, opening, pixels_per_mm
         self._blur = palette.blur_pixels
         self._ring_shade = _RING_SHADE * (palette.tongue / palette.tongue.max()) ** -_RING_WARMTH
+        self._flesh = 1 + _FLESH * (1 - palette.tongue / palette.tongue.max())
         self._gum = palette.gum
         box = opening.box(4 * pixels_per_mm, image.shape[:2])
         self.shows_upper = self.shows_lower = False
@@ -156,49 +160,75 @@ class OwnMouth:
         """Return how much of the photo's own inside is still to be seen once the lips have moved, 0..1."""
         return 1.0 if self.shows_upper else 1.0 - float(smoothstep(np.array(moved_mm), 0.2, 2.0))
 
-    def lay_over(
-        self,
-        color: FloatArray,
-        box: tuple[int, int, int, int],
-        skull: Affine,
-        jaw: Affine,
-        moved_mm: float,
-        rounded: float,
+    def lower_share(self, moved_mm: float) -> float:
+        """Return how much of the photo's own lower row is still to be seen, 0..1.
+
+        The photo shows its tips at most: as soon as the lips leave them, what lies below must be drawn, and a row that
+        is half drawn has a line along it.
+        """
+        if not self.shows_lower:
+            return 0.0
+        return self.share(moved_mm) * (1.0 - float(smoothstep(np.array(moved_mm), *_LOWER_GONE_MM)))
+
+    def lay_lower(
+        self, color: FloatArray, box: tuple[int, int, int, int], jaw: Affine, moved_mm: float, rounded: float
     ) -> FloatArray:
-        """Lay the photo's own inside over the drawn one.
+        """Lay the photo's own lower row over the drawn inside.
 
         Args:
             color: RGB.  # (h, w, 3)
             box: x0, y0, x1, y1 of `color` in the picture.
-            skull, jaw: picture to photo, as upper and lower teeth have moved.
+            jaw: picture to photo, as the lower teeth have moved.
             moved_mm: how far the lips are from where the photo has them.
             rounded: how far the lips are pushed out into a ring that hides the teeth, 0..1.
+        """
+        share = self.lower_share(moved_mm)
+        if share < 0.01:
+            return color
+        erode, feather, hidden = self._cut(moved_mm, rounded)
+        x, y = mapped(jaw, box)
+        alpha = self._inside(self._lower, x, y, erode, feather) * (share * (1 - 0.2 * hidden))
+        photo: Array = cv2.remap(self._image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(color + (photo * (1 - hidden * self._ring_shade) - color) * alpha[..., None], np.float32)
+
+    def lay_upper(
+        self, color: FloatArray, box: tuple[int, int, int, int], skull: Affine, moved_mm: float, rounded: float,
+        under: FloatArray,
+    ) -> FloatArray:  # fmt: skip
+        """Lay the photo's own upper row, or all of its inside, over the drawn one.
+
+        Args:
+            color, box, moved_mm, rounded: as in `lay_lower`.
+            skull: picture to photo, as the upper teeth have moved.
+            under: distance from the upper lip's edge downward, mm.  # (h, w)
         """
         share = self.share(moved_mm)
         if share < 0.01:
             return color
         mm = self._mm
+        erode, feather, hidden = self._cut(moved_mm, rounded)
+        x, y = mapped(skull, box)
+        x, y, up, gum, ends = self._continued(x, y, erode + 1.1 * feather)
+        deeper = 0.45 - 0.35 * gum  # of the light, under the lip; gum is dark by itself
+        shade: Array = (1 - deeper * smoothstep(up / mm, 0.3, 4.0) - ends)[..., None]
+        # Lips that are pushed out stand before the teeth like a roof.
+        roof = 1 - hidden * _ROOF * np.exp(-np.maximum(under, 0) / _ROOF_MM)
+        shade = shade * (1 - hidden * self._ring_shade) * roof[..., None] ** self._flesh
+        alpha = self._inside(self._upper, x, y, erode, feather) * (share * (1 - 0.2 * hidden))
+        photo: Array = cv2.remap(self._image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        photo += (self._gum - photo) * gum[..., None]
+        return np.asarray(color + (photo * shade - color) * alpha[..., None], np.float32)
+
+    def _cut(self, moved_mm: float, rounded: float) -> tuple[float, float, float]:
+        """Return how far inside the ring the photo is cut and how softly, pixels, and how far a ring hides it."""
         away = min(moved_mm / 1.5, 1.0)
-        hidden = rounded * away
-        erode, feather = (0.15 + 0.55 * away) * mm, max(0.7 * mm, 1.5 * self._blur)
+        return (0.15 + 0.55 * away) * self._mm, max(0.7 * self._mm, 1.5 * self._blur), rounded * away
+
+    def _inside(self, part: FloatArray, x: FloatArray, y: FloatArray, erode: float, feather: float) -> Array:
+        """Return how much of a part of the photo's inside is at each place of the photo, 0..1.  # (h, w)"""
         x0, y0 = self._corner
-        for part, affine in ((self._lower, jaw), (self._upper, skull)):
-            if part is self._lower and not self.shows_lower:
-                continue
-            x, y = mapped(affine, box)
-            shade = 1 - hidden * self._ring_shade
-            gum: Array | None = None
-            if part is self._upper:
-                x, y, up, gum, ends = self._continued(x, y, erode + 1.1 * feather)
-                deeper = 0.45 - 0.35 * gum  # of the light, under the lip; gum is dark by itself
-                shade = shade * (1 - deeper * smoothstep(up / mm, 0.3, 4.0) - ends)[..., None]
-            inside = np.clip((cv2.remap(self._depth, x - x0, y - y0, cv2.INTER_LINEAR) - erode) / feather, 0, 1)
-            alpha = inside * cv2.remap(part, x - x0, y - y0, cv2.INTER_LINEAR) * (share * (1 - 0.2 * hidden))
-            photo: Array = cv2.remap(self._image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-            if gum is not None:
-                photo += (self._gum - photo) * gum[..., None]
-            color = color + (photo * shade - color) * alpha[..., None]
-        return np.asarray(color, np.float32)
+        inside = np.clip((cv2.remap(self._depth, x - x0, y - y0, cv2.INTER_LINEAR) - erode) / feather, 0, 1)
+        return np.asarray(inside * cv2.remap(part, x - x0, y - y0, cv2.INTER_LINEAR))
 
     def _continued(
         self, x: FloatArray, y: FloatArray, rim: float
