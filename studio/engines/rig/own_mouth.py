@@ -30,9 +30,9 @@ _SEARCHED = slice(5, 21)  # rows among which the line between the teeth may lie
 _CENTRAL = slice(9, 32)  # columns that decide
 _UPPER_TEETH, _LOWER_TEETH = 0.55, 0.45  # brightness of the rows as a share of the teeth expected of this photo
 _LINE = 0.16  # how much darker than both rows the line between them is, likewise
-_RING_SHADE = np.float32(0.20)  # light that teeth lose behind lips pushed out to a ring,
-_RING_WARMTH = np.float32(0.45)  # and how much more of it in the colors that the mouth's flesh lacks
-_ROOF, _ROOF_MM = 0.62, 2.6  # and right under the upper lip, a ring's roof, running out downward
+_RING_SHADE = np.float32(0.12)  # light that teeth lose behind lips pushed out to a ring,
+_RING_WARMTH = np.float32(0.6)  # and how much more of it in the colors that the mouth's flesh lacks
+_ROOF, _ROOF_MM = 0.72, 2.1  # and right under the upper lip, a ring's roof, running out downward
 _FLESH = np.float32(0.9)  # what lies in its shade is lit by the flesh around: by so much more it loses other colors
 _LOWER_GONE_MM = (1.0, 3.5)  # of the lips' way over which the photo's own lower row gives way to a drawn one
 _CONTINUED_MM = 9.0  # own teeth and the gum above them go on this far upward under a raised lip
@@ -187,7 +187,7 @@ class OwnMouth:
             return color
         erode, feather, hidden = self._cut(moved_mm, rounded)
         x, y = mapped(jaw, box)
-        alpha = self._inside(self._lower, x, y, erode, feather) * (share * (1 - 0.2 * hidden))
+        alpha = self._inside(self._lower, x, y, erode, feather) * share
         photo: Array = cv2.remap(self._image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(color + (photo * (1 - hidden * self._ring_shade) - color) * alpha[..., None], np.float32)
 
@@ -214,7 +214,7 @@ class OwnMouth:
         # Lips that are pushed out stand before the teeth like a roof.
         roof = 1 - hidden * _ROOF * np.exp(-np.maximum(under, 0) / _ROOF_MM)
         shade = shade * (1 - hidden * self._ring_shade) * roof[..., None] ** self._flesh
-        alpha = self._inside(self._upper, x, y, erode, feather) * (share * (1 - 0.2 * hidden))
+        alpha = self._inside(self._upper, x, y, erode, feather) * share
         photo: Array = cv2.remap(self._image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         photo += (self._gum - photo) * gum[..., None]
         return np.asarray(color + (photo * shade - color) * alpha[..., None], np.float32)
