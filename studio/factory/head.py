@@ -57,6 +57,10 @@ _LOWER_LIP = (95, 88, 178, 87, 14, 317, 402, 318, 324, 146, 91, 181, 84, 17, 314
               315, 404, 320, 307, 96, 89, 179, 86, 15, 316, 403, 319, 325)  # fmt: skip
 _UPPER_LID = (246, 161, 160, 159, 158, 157, 173, 466, 388, 387, 386, 385, 384, 398)
 _LOWER_LID = (7, 163, 144, 145, 153, 154, 155, 249, 390, 373, 374, 380, 381, 382)
+_PUFF_MM = (7.0, 11.0)  # a cheek full of air: aside and forward, in the middle of the cushion
+_PUFF_RADIUS_MM = (24.0, 18.0)  # of the cushion, across and along the face
+_PUFF_ABOVE_MM = 8.0  # its middle lies above the landmark beside the corners of the mouth
+_PUFF_NARROWS, _PUFF_LIPS_MM = 0.16, 2.5  # the mouth between full cheeks is narrower, by that share, and stands out
 _FUNNEL_MM = (2.2, 7.2)  # how far the funnel raises the upper and drops the lower lip
 _FUNNEL_CORNERS_MM = 2.2  # its corners come down, else the ring is a bowl with a flat top
 _FUNNEL_NARROWS, _FUNNEL_FORWARD_MM = 0.20, 2.0  # more of either makes another person of half the faces
@@ -502,7 +506,7 @@ def _corrected(asset: HeadAsset) -> Array:
     cheeks move too little, or only towards the viewer, where a front view shows nothing.
     """
     actions = asset.actions.copy()
-    for change in (_press_without_grin, _wider_travel, _round_openings, _ring, _even_closing):
+    for change in (_press_without_grin, _wider_travel, _puff, _round_openings, _ring, _even_closing):
         change(actions, asset)
     return actions
 
@@ -524,15 +528,36 @@ def _wider_travel(actions: Array, asset: HeadAsset) -> None:
         actions[INDEX[name]] *= 1.45  # 10 mm at the chin, what people reach
     forward = actions[INDEX["jawForward"]]
     forward[:, 1] += 0.45 * np.maximum(forward[:, 2], 0)  # an underbite lifts chin and lower lip
-    puff = actions[INDEX["cheekPuff"]]
-    outward = np.sign(asset.mean[:, 0]) * 0.35 * np.maximum(puff[:, 2] - 0.05, 0)
-    puff[:, 0] += outward  # air pushes the cheeks aside, too,
-    puff[:, 2] *= 0.75
     bridge = np.clip((asset.mean[:, 1] + 0.25) / 0.2, 0, 1)[:, None]  # above the nostrils the brow goes along, less
     for side in ("Left", "Right"):
         actions[INDEX[f"noseSneer{side}"]] *= 1.5 - 0.8 * bridge
     # The jaw's way down draws the corners in.
     actions[INDEX["jawOpen"]][:, 0] += 0.7 * actions[INDEX["mouthPucker"]][:, 0]
+
+
+def _puff(actions: Array, asset: HeadAsset) -> None:
+    """Make the puffed cheek anew: a round cushion beside the mouth that runs out before the jaw.
+
+    MakeHuman's is a pouch at the corner of the jaw; seen from the front it makes a square face of an oval one, and
+    pouches of its outline.
+    """
+    marks, mean, mm = asset.mean_at_landmarks, asset.mean, asset.millimetres_per_unit
+    corners = (marks[61] + marks[291]) / 2
+    puff = np.zeros_like(mean)
+    skin = np.zeros(len(mean), np.float32)
+    skin[asset.vertices_of("skin", "mouth_interior")] = 1
+    for sign in (-1.0, 1.0):
+        centre = marks[434 if sign > 0 else 214] + np.array([0.0, _PUFF_ABOVE_MM, 0.0], np.float32) / mm
+        away = (mean - centre) * mm / np.array([_PUFF_RADIUS_MM[0], _PUFF_RADIUS_MM[1], _PUFF_RADIUS_MM[0]])
+        cushion = np.exp(-((away**2).sum(1))) * skin
+        puff[:, 0] += sign * _PUFF_MM[0] / mm * cushion
+        puff[:, 2] += _PUFF_MM[1] / mm * cushion
+    # The lips press together against the air, and the corners give way to it.
+    near = np.exp(-(((mean[:, :2] - corners[:2]) * mm / [34.0, 16.0]) ** 2).sum(1)) * skin
+    near *= mean[:, 2] > corners[2] - 0.25
+    puff[:, 0] -= _PUFF_NARROWS * mean[:, 0] * near
+    puff[:, 2] += _PUFF_LIPS_MM / mm * near
+    actions[INDEX["cheekPuff"]] = puff
 
 
 def _round_openings(actions: Array, asset: HeadAsset) -> None:

@@ -184,7 +184,7 @@ DELIVERED: dict[str, Delivered] = {
     **_both_sides("browDown", "{} outer brow up", -4.8),
     "browInnerUp": Delivered("left inner brow up", 4.1),
     **_both_sides("browOuterUp", "{} outer brow up", 5.3),
-    "cheekPuff": Delivered("face width at the mouth", 12.5, ("mouth",)),
+    "cheekPuff": Delivered("face width at the mouth", 8.5, ("mouth",)),
     **_both_sides("cheekSquint", "{} cheek up", 6.7, "eye"),
     **_both_sides("noseSneer", "{} nostril up", 6.3, "brow", "eye"),
 }

@@ -61,6 +61,7 @@ _LAUGHING = [
     for part in ("Smile", "Dimple", "Stretch", "UpperUp", "LowerDown")
     for side in ("Left", "Right")
 ]
+_RAISING = [INDEX[f"mouth{part}{side}"] for part in ("Smile", "UpperUp") for side in ("Left", "Right")]
 _LID_WEIGHTS = tuple(
     INDEX[f"eye{part}{side}"] for part in ("Blink", "Squint", "Wide", "LookDown", "LookUp", "LookIn", "LookOut")
     for side in ("Left", "Right")
@@ -389,10 +390,10 @@ class RigPortrait:
         """Raise the lips of a photo that laughs already by less, in place: there is only gum above its teeth."""
         if not self._mouth.shows_own_teeth:
             return
-        own = self.own_weights[_LAUGHING]
+        own = self.own_weights[_RAISING]
         laughs = (self.own_weights[INDEX["mouthSmileLeft"]] + self.own_weights[INDEX["mouthSmileRight"]]) / 2
-        more = np.maximum(weights[_LAUGHING] - own, 0)
-        weights[_LAUGHING] -= (1 - LEFT_OF_LAUGH) * float(layers.smoothstep(laughs, 0.1, 0.4)) * more
+        more = np.maximum(weights[_RAISING] - own, 0)
+        weights[_RAISING] -= (1 - LEFT_OF_LAUGH) * float(layers.smoothstep(laughs, 0.1, 0.4)) * more
 
     def _round_off_laugh(self, weights: Weights) -> None:
         """Take back a laugh as far as the lips are pushed out into a ring, in place."""

@@ -492,6 +492,19 @@ def test_a_tongue_comes_out_of_a_laugh(animator, analyser, portrait):
     assert np.abs(tongue / tongue.sum() - wanted / wanted.sum()).max() < 0.06
 
 
+def test_a_full_cheek_is_no_pouch_at_the_jaw(shut, shut_face):
+    """Seen from the front the cheeks come forward; a square jaw is another person's."""
+    chin, nose = (int(shut_face.landmarks[k, 1]) for k in (152, 1))
+    eye = float(np.linalg.norm(shut_face.landmarks[33, :2] - shut_face.landmarks[263, :2]))
+
+    def outline(weights):
+        person = shut.render_with_alpha(FaceState(weights))[nose:chin, :, 3] > 127
+        return np.stack([person.argmax(1), person[:, ::-1].argmax(1)])
+
+    full = resolve(ExpressionEdit({"cheekPuff": 1.0}), shut.own_weights).weights
+    assert (outline(shut.own_weights) - outline(full)).max() < 0.06 * eye  # .14 with pouches
+
+
 def test_a_laughing_photos_teeth_stay_on_the_skull_while_the_jaw_drops(portrait, photo, face):
     """The teeth of the photo are seen once, where they were, with dark below them."""
     marks = face.landmarks
