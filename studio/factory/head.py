@@ -57,7 +57,7 @@ _LOWER_LIP = (95, 88, 178, 87, 14, 317, 402, 318, 324, 146, 91, 181, 84, 17, 314
               315, 404, 320, 307, 96, 89, 179, 86, 15, 316, 403, 319, 325)  # fmt: skip
 _UPPER_LID = (246, 161, 160, 159, 158, 157, 173, 466, 388, 387, 386, 385, 384, 398)
 _LOWER_LID = (7, 163, 144, 145, 153, 154, 155, 249, 390, 373, 374, 380, 381, 382)
-_PUFF_MM = (7.0, 11.0)  # a cheek full of air: aside and forward, in the middle of the cushion
+_PUFF_MM = (6.5, 9.0)  # a cheek full of air: aside and forward, in the middle of the cushion
 _PUFF_RADIUS_MM = (24.0, 18.0)  # of the cushion, across and along the face
 _PUFF_ABOVE_MM = 8.0  # its middle lies above the landmark beside the corners of the mouth
 _PUFF_NARROWS, _PUFF_LIPS_MM = 0.16, 2.5  # the mouth between full cheeks is narrower, by that share, and stands out

@@ -196,9 +196,9 @@ class Mouth:
             jaw = affine_between(rows[1], self._rest[1])
             color = self._own.lay_lower(color, box, jaw, moved_mm, rounding_of(weights))
         if tongue is not None:
-            share = tongue[..., 3:]
-            color = color * (1 - share) + tongue[..., :3]
-            cover = np.maximum(cover, share)
+            behind = painted[..., 3:] * (1 - tongue[..., 3:])  # beyond the lips there is no mouth, and no dark of it
+            color = (color * behind + tongue[..., :3]) / np.maximum(behind + tongue[..., 3:], 1e-3)
+            cover = cover * (1 - tongue[..., 3:]) + tongue[..., 3:]
         if self._own is not None:
             under = self._below_the_upper_lip(opening, box)
             color = self._own.lay_upper(color, box, skull, moved_mm, rounding_of(weights), under)

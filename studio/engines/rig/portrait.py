@@ -42,7 +42,8 @@ FACING = 0.26  # what turns further away is left to the card, which cannot fold 
 FEATHER = 0.07  # of the eye distance: how far inside its outline the face passes over into the card
 FOLD = 0.04  # of the eye distance: neighbors from further apart in the photo are two sides of a fold
 LIP_FOLD, LEAST_FOLD = 0.014, 2.4  # likewise between the lips, and in pixels at least: skin drawn in is no fold
-LIP_MARGIN = 0.06  # of the eye distance, around the inner lips
+LIP_MARGIN = 0.06  # of the eye distance, around the inner lips and the nose
+NOSE_BASE = (2, 98, 327, 129, 358, 94)  # landmarks: under its tip, the nostrils, the wings
 MOUTH_CORNER = 0.07  # of the eye distance: around a corner of the mouth, where lips fold into slivers
 STRAY = 0.006  # of the eye distance: a pixel that comes from further away than its neighbors is a sliver's
 SETTLED = 3.0  # degrees of head turn over which the photo's own ground gives way to the completed one
@@ -351,7 +352,7 @@ class RigPortrait:
         self._edit_eyes(state.weights)
         kernels.look_up(self._maps, self._tag, self._source, self._layers.pad, np.ascontiguousarray(plate), self._rgba)
         kernels.soften_folds(self._maps, self._tag, FOLD * self._fit.eye_distance, self._rgba)
-        self._soften_lips(mesh[:, :2] - [x0, y0])
+        self._soften_lips_and_nose(mesh[:, :2] - [x0, y0])
         self._mouth.draw(
             vertices, mesh, state.weights, lambda points: self._place(points, head, breath), self._rgba[..., :3],
             (x0, y0),
@@ -465,16 +466,21 @@ class RigPortrait:
         kernels.rasterize_over(mesh - corner, self._drawn, 2, source, self._cover, self._depth, self._tag, self._maps)
         self._calm_corners(mesh[:, :2] - corner[:2])
 
-    def _soften_lips(self, points: Array) -> None:
-        """Smooth where one lip lies before the other: the fold is short, but it lies between light and dark.
+    def _soften_lips_and_nose(self, points: Array) -> None:
+        """Smooth where one lip lies before the other, or the nose before it: folds that are short, but light on dark.
 
         Args:
             points: the mesh in the maps, pixels.  # (V, 2)
         """
-        lips = self._asset.landmarks(points)[list(INNER_LIP_RING)]
+        marks = self._asset.landmarks(points)
+        for ring in (INNER_LIP_RING, NOSE_BASE):
+            self._soften_near(marks[list(ring)])
+
+    def _soften_near(self, points: Array) -> None:
+        """Smooth short folds around points of the maps.  # (N, 2) pixels"""
         margin = LIP_MARGIN * self._fit.eye_distance
-        x0, y0 = np.clip(np.floor(lips.min(0) - margin).astype(int), 0, None)
-        x1, y1 = np.clip(np.ceil(lips.max(0) + margin).astype(int), 0, None)
+        x0, y0 = np.clip(np.floor(points.min(0) - margin).astype(int), 0, None)
+        x1, y1 = np.clip(np.ceil(points.max(0) + margin).astype(int), 0, None)
         parts = (self._maps, self._tag, self._rgba)
         maps, tag, rgba = (np.ascontiguousarray(part[y0:y1, x0:x1]) for part in parts)
         if min(tag.shape) < 5:
