@@ -342,19 +342,20 @@ def test_a_smile_folds_the_cheek_without_a_streak_of_light(shut):
     assert 0.90 < light.min() < 0.98  # .86 before; a fold there is
 
 
-def test_one_lip_before_the_other_ends_softly(shut):
-    """Pursed lips fold by a few pixels of the photo only: drawn with one sample per pixel they met in steps."""
+@pytest.mark.parametrize("mark", [13, 2])  # the upper lip before the lower one, the nose before the lip
+def test_a_short_fold_ends_softly(shut, mark):
+    """Lips and nose fold by a few pixels of the photo only: drawn with one sample per pixel they met in steps."""
     drawn(shut, mouthPucker=0.8)
     eye = shut._fit.eye_distance
     points = shut._mesh[:, :2] - shut._box[:2]
-    x, y = shut._asset.landmarks(points)[13].round().astype(int)
+    x, y = shut._asset.landmarks(points)[mark].round().astype(int)
     shut._tag[:] = 1
     shut._maps[..., 0], shut._maps[..., 1] = np.meshgrid(*(np.arange(n) for n in shut._tag.shape[::-1]))
-    shut._maps[y:, :, 1] += 0.025 * eye  # the lower lip comes from further down
+    shut._maps[y:, :, 1] += 0.025 * eye  # what is below comes from further down
     shut._rgba[:y], shut._rgba[y:] = 40.0, 200.0
-    shut._soften_lips(points)
+    shut._soften_lips_and_nose(points)
     assert 60 < shut._rgba[y - 1, x, 0] < shut._rgba[y, x, 0] < 180
-    assert shut._rgba[y - 1, 2, 0] == 40  # beside the mouth nothing is smoothed
+    assert shut._rgba[y - 1, 2, 0] == 40  # beside them nothing is smoothed
 
 
 # -- tongue -------------------------------------------------------------------
