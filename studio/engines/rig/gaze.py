@@ -27,6 +27,7 @@ LEAST_WHITE = 0.80  # brightness of the white, of the skin's
 SHADOW, SHADOW_LENGTH = 0.36, 0.055  # what the upper lid takes of the light, and how far down
 _MOST_LIFT = 1.35
 _ANGLES = 120
+_GLINT_EDGE = 0.10  # iris radii: how far the soft edge of a highlight reaches
 _IRIS_REACH = 1.28  # radii up to which the iris is read
 _CLEAR_SCORE = 3.0  # brightening, in levels, below which a found circle is no iris
 
@@ -226,9 +227,11 @@ def _iris_around(eye: EyeFrame, opening: _Opening) -> tuple[FloatArray, FloatArr
     disc = gray[:, radii < 1.0][seen[:, radii < 1.0]]
     middle = float(np.median(disc)) if len(disc) else 60.0
     spread = float(np.median(np.abs(disc - middle))) if len(disc) else 15.0
-    glint = seen & (gray > middle + max(45.0, 4 * spread)) & (radii[None] < 0.85)
-    element = np.ones((2 * int(0.035 * _ANGLES) + 1, 2 * int(0.06 * rings) + 1))
-    glint = cv2.dilate(glint.astype(np.uint8), element) > 0
+    # With its soft edge, or that stays behind as a ring: around it in the photo, not in angles and radii.
+    light = (clean > 0) & (eye.photo @ LUMA > middle + max(45.0, 4 * spread)) & (opening.away < 0.85 * eye.iris_radius)
+    side = 2 * int(np.ceil(_GLINT_EDGE * eye.iris_radius + 0.8 * eye.blur)) + 1
+    spot = cv2.dilate(light.astype(np.float32), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    glint = cv2.warpPolar(spot, (rings, _ANGLES), center, reach, flags) > 0.2
     valid = seen & ~glint
     # Up becomes down, but a faint highlight must not get a twin: it stays below what its ring is like.
     mirror = (-np.arange(_ANGLES)) % _ANGLES

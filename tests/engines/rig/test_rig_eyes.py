@@ -354,3 +354,25 @@ def test_drawn_eyes_larger_than_their_landmarks_shut_whole(animator, large, larg
     picture = shut(animator.prepare(big, face))
     left = (picture.min(2) > 190) & (white > 0)
     assert left.sum() < 0.05 * white.sum()  # .40 where the landmarks end
+
+
+def test_a_soft_highlight_leaves_no_ring_where_the_iris_has_taken_it(large, large_face):
+    big, face = cv2.resize(large, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), scaled_face(large_face, 2.0)
+    radius = float(np.linalg.norm(face.landmarks[469, :2] - face.landmarks[468, :2]))
+    x, y = (round(float(v)) for v in face.landmarks[468, :2])
+    plain = big.astype(np.float32)
+    disc = np.zeros(plain.shape[:2], np.float32)
+    cv2.circle(disc, (x, y), round(radius), 1.0, -1)
+    plain += (np.float32([60, 45, 35]) - plain) * cv2.GaussianBlur(disc, (0, 0), 1.5)[..., None]
+    spot = np.zeros_like(disc)
+    cv2.circle(spot, (x, y), round(0.1 * radius), 1.0, -1)
+    glow = cv2.GaussianBlur(spot, (0, 0), 0.11 * radius)
+    lit = np.minimum(plain + (900 * glow)[..., None], 255)
+    drawn = [eye_patches(p, face.landmarks)[0].draw(LidMotion(gaze_x=1.0)) for p in (plain, lit)]
+    eye = eye_patches(lit, face.landmarks)[0]
+    left, top = x - eye.x0, y - eye.y0
+    more = light(drawn[1]) - light(drawn[0])
+    taken = more[top - 2 : top + 3, round(left + 0.95 * radius) : round(left + 1.4 * radius)]
+    kept = more[top - 2 : top + 3, round(left + 0.35 * radius) : round(left + 0.65 * radius)]  # half the iris' way
+    assert kept.max() > 60
+    assert taken.max() < 14
