@@ -30,6 +30,7 @@ RIM = 0.025  # how far an outline's own line reaches, sharpened or drawn
 HALO = 0.07  # how far the blur of the outline reaches beyond the matte
 SOFT_HALO = 0.13  # before ground that is out of focus
 CALM_HALO = 0.20  # on calm ground stray hair and a sharpened outline are seen as far as this
+TORN_BLUR = 0.07  # where pieces do not meet
 RUN_IN = 0.3  # how far in colors at the rim run
 LIGHT = 0.06  # standard deviation of the blur that leaves light and takes fine things away
 
@@ -133,7 +134,37 @@ def _fill(picture: Array, hole: Array, eye: float) -> FloatArray:
     out = picture.copy()
     change, soft = (cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR) for plane in (found.change, found.colors))
     _lay(picture, hole, found.shifts, found.labels, change, soft, out)
+    # Where pieces do not meet, a soft patch passes for depth of field.
+    _soften(out, hole, found, eye)
     return out
+
+
+def _soften(filled: FloatArray, hole: Array, found: shift_map.ShiftMap, eye: float) -> None:
+    """Blur a fill, in place, where its pieces do not meet.
+
+    Args:
+        filled: RGB.  # (H, W, 3)
+        hole: True where it is filled.  # (H, W)
+        found: the pieces.
+        eye: eye distance in pixels of `filled`.
+    """
+    rows, columns = np.where(found.torn > 0.02)
+    if not len(rows):
+        return
+    scale = np.array(hole.shape) / np.array(found.torn.shape)
+    y0, x0 = np.floor(np.array([rows.min(), columns.min()]) * scale).astype(int)
+    y1, x1 = np.minimum(np.ceil(np.array([rows.max() + 1, columns.max() + 1]) * scale), hole.shape).astype(int)
+    place = np.s_[y0:y1, x0:x1]
+    blurred = cv2.GaussianBlur(found.colors, (0, 0), TORN_BLUR * eye / scale[0])
+    # Where a pixel of the small picture lies in the large one, as cv2.resize has it.
+    move = np.array([[1 / scale[1], 0, (x0 + 0.5) / scale[1] - 0.5], [0, 1 / scale[0], (y0 + 0.5) / scale[0] - 0.5]])
+    blurred, torn = (
+        cv2.warpAffine(plane, move, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                       borderMode=cv2.BORDER_REPLICATE)
+        for plane in (blurred, found.torn)
+    )  # fmt: skip
+    torn[~hole[place]] = 0
+    filled[place] = cv2.blendLinear(blurred, np.ascontiguousarray(filled[place]), torn, 1 - torn)
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)

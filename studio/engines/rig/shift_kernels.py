@@ -362,3 +362,48 @@ def even_out(
             out[y, x, 0] += over * ((red + jumps[p, 0]) / degree[p] - out[y, x, 0])
             out[y, x, 1] += over * ((green + jumps[p, 1]) / degree[p] - out[y, x, 1])
             out[y, x, 2] += over * ((blue + jumps[p, 2]) / degree[p] - out[y, x, 2])
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def misfit_of_seams(colors: Array, known: Array, labels: Array, shifts: Array, change: Array, misfit: Array) -> None:
+    """Write by how much two pieces differ where they are neighbors: in either's place, were it the other's.
+
+    Args:
+        colors: what is seen.  # (h, w, 3)
+        known: True where it is seen.  # (h, w)
+        labels: number of the shift, -1 where none is needed, -2 where a thing was left out.  # (h, w)
+        shifts: (K, 2)
+        change: added to what a shift leads to.  # (h, w, 3)
+        misfit: greatest one of a pixel's seams, gray levels; changed.  # (h, w)
+    """
+    height, width = labels.shape
+    for y in range(height):
+        for x in range(width):
+            for d in range(2):
+                y2, x2 = y + d, x + 1 - d
+                if y2 >= height or x2 >= width:
+                    continue
+                a, b = labels[y, x], labels[y2, x2]
+                if a == b:
+                    continue
+                if min(a, b) < -1:
+                    continue  # bare ground runs in by itself
+                worst = 0.0
+                for at in range(2):
+                    py, px = (y, x) if at == 0 else (y2, x2)
+                    ay, ax = (py + shifts[a, 0], px + shifts[a, 1]) if a >= 0 else (py, px)
+                    by, bx = (py + shifts[b, 0], px + shifts[b, 1]) if b >= 0 else (py, px)
+                    if ay < 0 or ax < 0 or by < 0 or bx < 0:
+                        continue
+                    if ay >= height or by >= height or ax >= width or bx >= width:
+                        continue
+                    if not (known[ay, ax] and known[by, bx]):
+                        continue
+                    step = 0.0
+                    for k in range(3):
+                        one = colors[ay, ax, k] + (change[py, px, k] if a >= 0 else 0.0)
+                        other = colors[by, bx, k] + (change[py, px, k] if b >= 0 else 0.0)
+                        step += abs(one - other) / 3
+                    worst = max(worst, step)
+                misfit[y, x] = max(misfit[y, x], worst)
+                misfit[y2, x2] = max(misfit[y2, x2], worst)

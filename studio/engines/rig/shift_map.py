@@ -41,6 +41,9 @@ FAR = 40.0  # what the longest shift costs more than none
 STEP = (40.0, 240.0)  # gray levels that are evened out where pieces meet: on busy ground, on a clear one
 LETS_GO = (0.5, 0.12)  # how far evening out runs: of light, up to the lesser step; of what is beyond, as a cut letter
 EVENED = (30, 8)  # sweeps of it
+TORN = (14.0, 40.0)  # gray levels by which pieces miss each other: a seam that is not seen, and one that is a tear
+TORN_GRAIN = 0.06  # what is finer is texture
+TORN_REACH = 0.10  # around a tear as much of the ground is uncertain
 SURE = 0.9  # share of a small pixel that must be seen
 
 
@@ -78,12 +81,14 @@ class ShiftMap:
         labels: number of the shift, below 0 where there is none.  # (h, w)
         change: what to add to the color found there.  # (h, w, 3)
         colors: the seen picture with the hole filled, softly where nothing was found.  # (h, w, 3)
+        torn: how far pieces do not meet near there, 0..1.  # (h, w)
     """
 
     shifts: NDArray[np.int64]
     labels: NDArray[np.int64]
     change: FloatArray
     colors: FloatArray
+    torn: FloatArray
 
 
 def shrunk(picture: Array, hole: Array, eye: float, wanted: float) -> Seen:
@@ -156,10 +161,11 @@ def find(picture: Array, hole: Array, eye: float) -> ShiftMap | None:
         seen, shifts = finer, exact
     free = (seen.share * (1 - np.clip(apart, 0, 1))).astype(np.float32)
     change, colors = _laid(seen, shifts, labels, pull_push(seen.colors, free, eager=4.0), clear)
+    torn = _torn(seen, shifts, labels, change)
     if seen.eye < 0.99 * eye:
         whole = Seen(picture, (~hole).astype(np.float32), eye)
         _, shifts = _exact(whole, seen, shifts, rim, fits)
-    return ShiftMap(shifts, labels, change, colors)
+    return ShiftMap(shifts, labels, change, colors, torn)
 
 
 def _exact(finer: Seen, coarser: Seen, shifts: Array, rim: Array, fits: Array) -> tuple[Array, Array]:
@@ -240,6 +246,29 @@ def _shifts(seen: Seen, look: FloatArray, thing: Array) -> tuple[Array, Array, A
     fit = fit[:, chosen]
     order = np.argsort(np.argsort(fit, 0, kind="stable"), 0)  # of every shift's windows
     return shifts, labels, rim, (fit < shift_kernels.CAP) & (order < WITNESSES)
+
+
+def _torn(seen: Seen, shifts: Array, labels: Array, change: Array) -> FloatArray:
+    """Return how far pieces do not meet: where either of two neighbors would show something else in the other's place.
+
+    Args:
+        shifts, labels, change: see `ShiftMap`.
+
+    Returns:
+        0..1, also around such seams, within the hole.  # (h, w)
+    """
+    sigma = TORN_GRAIN * seen.eye  # grains of a texture need not meet, only its tone
+    colors: Array = np.empty_like(seen.colors)
+    weigh(seen.colors, seen.share, colors)
+    colors = cv2.GaussianBlur(colors, (0, 0), sigma) / (cv2.GaussianBlur(seen.share, (0, 0), sigma) + 1e-3)[..., None]
+    misfit = np.zeros(labels.shape, np.float32)
+    shift_kernels.misfit_of_seams(colors, seen.known, labels, shifts, change, misfit)
+    low, high = TORN
+    torn = np.clip((misfit - low) / (high - low), 0, 1)
+    reach = TORN_REACH * seen.eye
+    side = 2 * round(reach) + 1
+    near = cv2.dilate(torn, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    return np.asarray(cv2.GaussianBlur(near, (0, 0), 0.5 * reach), np.float32)
 
 
 def _finer_things(thing: Array, color: Array, clear: Array, finer: Seen) -> FloatArray:

@@ -444,3 +444,27 @@ def test_a_turn_of_the_head_hardly_moves_the_neck_under_the_whole_jaw(portrait, 
     turned = portrait._place_card(portrait._own_vertices, HeadPose(yaw_degrees=degrees), 0.0)
     assert neck.sum() > 20
     assert np.abs(turned - card)[neck, 0].mean() < 0.11 * eye  # .14 where the card falls no steeper than elsewhere
+
+
+def test_pieces_that_do_not_meet_are_soft_instead_of_torn():
+    """Beams and signs that no shift continues on all sides: sharp where they are cut, they look like shards."""
+    alpha = np.zeros((300, 300), np.float32)
+    cv2.ellipse(alpha, (150, 150), (66, 88), 0, 0, 360, 1.0, -1)
+    alpha[225:, 110:190] = 1
+    near = cv2.erode((alpha > 0).astype(np.uint8), np.ones((9, 9))) > 0
+    near &= cv2.distanceTransform((alpha > 0).astype(np.uint8), cv2.DIST_L2, 5) < 33
+    sharp, own = [], []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        scene = np.full((300, 300, 3), 120, np.uint8)
+        for _ in range(26):
+            center, size = rng.integers(0, 300, 2).astype(float), rng.integers(30, 80, 2).astype(float)
+            board = cv2.boxPoints((tuple(center), tuple(size), float(rng.integers(0, 180)))).astype(np.int32)
+            cv2.fillPoly(scene, [board], (int(rng.choice([25, 60, 190, 235])),) * 3, cv2.LINE_AA)
+        scene = cv2.GaussianBlur(scene, (0, 0), 1.2)
+        image = np.where(alpha[..., None] > 0, 120, scene).astype(np.uint8)
+        filled = plate.complete(image, scene.astype(np.float32), alpha, 60.0).mean(2)
+        step = np.hypot(cv2.Sobel(filled, cv2.CV_32F, 1, 0), cv2.Sobel(filled, cv2.CV_32F, 0, 1)) / 8
+        sharp.append((step[near] > 12).mean())
+        own.append((step[alpha == 0] > 12).mean())
+    assert np.mean(sharp) < 0.7 * np.mean(own)  # as much as of the scene itself where they were torn
