@@ -186,6 +186,10 @@ def paint(
                     behind = color[k] * (1.0 - 0.50 * wide)  # no light comes so far
                     before = max(tongue[k] * light, color[k] * (1.0 - 0.40 * dark))
                     color[k] = behind + (color[k] + (before - color[k]) * wide - behind) * roof
+            # Between lips that have hardly parted one sees their own wet insides, not the throat.
+            slit = 0.85 * (1.0 - _step((bv - tv) / mm, 0.5, 2.2))
+            for k in range(3):
+                color[k] += (max(0.42 * gum[k], color[k]) - color[k]) * slit
             w = u / tongue_half
             if abs(w) < 1.0 and tongue_seen > 0:
                 back = state[6] - rise * np.sqrt(1.0 - w * w) + 1.2 * mm * w * w

@@ -533,3 +533,23 @@ def test_lips_back_at_their_old_gap_but_elsewhere_are_drawn_whole(portrait, face
     lips = portrait._mouth._lips(vertices) - portrait._mouth._own_lips
     moved_mm = float(np.abs(lips).max()) * portrait._asset.millimetres_per_unit
     assert moved_mm > 2.0
+
+
+def painted(gap_mm):
+    """Paint a mouth 40 mm wide without teeth and read the middle of its opening, at four pixels a millimeter."""
+    u = np.linspace(-80, 80, 97)
+    half = 2 * gap_mm * np.sqrt(np.clip(1 - (u / 80) ** 2, 0, 1))
+    frame = np.array([90.0, 40.0, 1.0, 0.0, u[0], u[1] - u[0], 4.0, 1.0, 1.0])
+    none, places = np.zeros((80, 180), np.uint8), np.zeros((80, 180, 2), np.float32)
+    out = np.zeros((80, 180, 4), np.float32)
+    colors = np.stack([PALETTE.teeth, PALETTE.gum, PALETTE.tongue, PALETTE.throat])
+    state = np.array([-20.0, 20.0, 0.0, 0.0, 1.0, 1.0, 20.0])
+    mouth_shading.paint(frame, -half, half, none, places, none, places, UPPER, LOWER, colors, state, out)
+    return out[40, 90, :3] / out[40, 90, 3]
+
+
+def test_a_slit_between_the_lips_shows_their_insides_not_the_throat():
+    """Black there is a cut, most of all in a painting whose lips show no dark line."""
+    slit, wider = painted(0.6), painted(5.0)
+    assert 0.3 < slit @ LUMA / (PALETTE.gum @ LUMA) < 0.6
+    assert wider @ LUMA < 0.7 * (slit @ LUMA)
