@@ -80,7 +80,8 @@ class EyePatch:
         strip = strip_of(eye, skin.plate)
         lashes = lashes_of(eye, strip, skin.grain_level)
         shade = lid_shade(eye, strip, lashes.cover, lashes.ink)
-        self._ground = _ground(eye, shade, glasses)
+        self._seam = lid_seam(eye)
+        self._ground = _ground(eye, self._seam, shade, glasses)
         self._lashes = LashSheets(lashes.rim, lashes.hair, lashes.down)
         self._place = _place(eye, strip.step, lashes)
         self._most_lift = _most_lift(eye, ball.radius)
@@ -138,7 +139,7 @@ class EyePatch:
         eye = self._eye
         gap, middle = eye.lower - eye.upper, _middle(curve_grid())
         top = eye.upper - pose.lift * middle
-        low = eye.lower - pose.close * (eye.lower - lid_seam(eye)) - gap * pose.rise + pose.sink * middle
+        low = eye.lower - pose.close * (eye.lower - self._seam) - gap * pose.rise + pose.sink * middle
         shut = low + OVERLAP * np.sqrt(middle)
         way = top + pose.close * (shut - top) - eye.upper
         return float(np.clip(way / max(eye.opening, 1e-3), -1, 1).max())
@@ -197,11 +198,11 @@ def _middle(u: Array) -> Array:
     return np.asarray(np.clip(np.sin(np.pi * np.clip(u, 0, 1)), 0, 1))
 
 
-def _ground(eye: EyeFrame, shade: LidShade, glasses: FloatArray) -> Ground:
+def _ground(eye: EyeFrame, seam: FloatArray, shade: LidShade, glasses: FloatArray) -> Ground:
     outer = eye.from_outside(eye.u)
     reach = band(outer, -0.31, -0.12) * band(outer, 1.14, 1.02) * (1 - glasses)
     return Ground(
-        u=eye.u, v=eye.v, upper=eye.at(eye.upper), lower=eye.at(eye.lower), seam=eye.at(lid_seam(eye)),
+        u=eye.u, v=eye.v, upper=eye.at(eye.upper), lower=eye.at(eye.lower), seam=eye.at(seam),
         brow=eye.at(eye.brow),
         hairs=lash_height(eye, eye.u), fold=eye.at(fold_height(eye)), shade=eye.at(shade.above_fold),
         middle=_middle(eye.u).astype(np.float32),

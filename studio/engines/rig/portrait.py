@@ -48,7 +48,8 @@ MOUTH_CORNER = 0.07  # of the eye distance: around a corner of the mouth, where 
 STRAY = 0.006  # of the eye distance: a pixel that comes from further away than its neighbors is a sliver's
 SETTLED = 3.0  # degrees of head turn over which the photo's own ground gives way to the completed one
 TONGUE_PARTS = 0.2  # jawOpen that a tongue put out all the way asks for
-LAUGHING_TONGUE = 0.6  # of that beyond the jaw of a photo that shows teeth
+LAUGHING_TONGUE = 0.6  # of that beyond the jaw of a photo that shows teeth ...
+WHOLE_TONGUE = (0.35, 0.8)  # ... once more of it is put out than speech asks for
 LEFT_OF_LAUGH = 0.4  # of more laughing where the photo laughs with its teeth already
 UNDONE_BY_RING = 0.6  # of a laugh, wide corners and own open jaw: nobody laughs with lips pushed out into a ring
 SHOULDERS_TO_HEAD = (-1.75, -0.95)  # decimetres: over these heights the neck passes the head's turn on
@@ -380,9 +381,11 @@ class RigPortrait:
                 held[blink] = own + shut * max(contact - own, 0.0)
         jaw, tongue = INDEX["jawOpen"], INDEX["tongueOut"]
         room = TONGUE_PARTS * held[tongue]  # a tongue needs room between the teeth; a laugh may show them shut
-        laughing = max(float(self.own_weights[jaw]), 0.0) if self._mouth.photo_is_open else 0.0
-        if held[tongue] > 0:
-            held[jaw] = max(held[jaw], room, laughing + LAUGHING_TONGUE * room)
+        if self._mouth.photo_is_open:
+            apart = max(float(self.own_weights[jaw]), 0.0) + LAUGHING_TONGUE * room
+            share = float(layers.smoothstep(held[tongue], *WHOLE_TONGUE))
+            room = max(room, held[jaw] + (apart - held[jaw]) * share)
+        held[jaw] = max(held[jaw], room)
         self._go_on_laughing(held)
         self._round_off_laugh(held)
         return self._closed_to_contact(held)

@@ -506,6 +506,14 @@ def test_a_full_cheek_is_no_pouch_at_the_jaw(shut, shut_face):
     assert (outline(shut.own_weights) - outline(full)).max() < 0.06 * eye  # .14 with pouches
 
 
+def test_a_hint_of_a_tongue_does_not_tear_a_shut_laugh_open(portrait):
+    weights = portrait.own_weights.copy()
+    weights[INDEX["jawOpen"]] = 0.0
+    shut_jaw = portrait._held(weights)[INDEX["jawOpen"]]
+    weights[INDEX["tongueOut"]] = 0.3  # as for TH
+    assert portrait._held(weights)[INDEX["jawOpen"]] < shut_jaw + 0.07
+
+
 def test_a_laughing_photos_teeth_stay_on_the_skull_while_the_jaw_drops(portrait, photo, face):
     """The teeth of the photo are seen once, where they were, with dark below them."""
     marks = face.landmarks
