@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from benchmarks import mouth_checks
 from benchmarks.mouth_truth import EYE_CORNERS_MM, TrackedMouth
 from studio.domain.expression import INDEX
+from studio.domain.lip_closure import absolute
 from studio.domain.performance import MouthResponse, Performance
-from studio.engines.voice.closure import absolute
 from studio.engines.voice.prosody import runs
 
 FloatArray = NDArray[np.floating]

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.domain.expression import INDEX, MOUTH_INDEX
+from studio.domain.lip_closure import lip_gap_mm
 from studio.domain.performance import MouthResponse, Performance
 from studio.domain.speech import SILENCE, Phone, SpeechAnalysis
-from studio.engines.voice.closure import lip_gap_mm, lower_lip_mm
+from studio.engines.voice.closure import lower_lip_mm
 from studio.engines.voice.coarticulation import timeline
 from studio.engines.voice.prosody import TICKS_HZ, Prosody, runs
 from studio.engines.voice.shapes import PHONE_SHAPES, VOWELS

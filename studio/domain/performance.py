@@ -24,6 +24,13 @@ from studio.domain.pose import HeadPose
 
 FloatArray = NDArray[np.float32]
 
+SHUTTERS_DEGREES: tuple[int, ...] = (0, 90, 180)
+"""How long a film camera's shutter may be open: not at all, a quarter and half of a frame."""
+MOST_MOMENTS = 8
+"""Pictures that one exposure is made of, at most."""
+# What moves a face on a 1024 pixel portrait by about two pixels.
+_WEIGHT_STEP, _DEGREES_STEP, _BREATH_STEP = 0.025, 0.5, 0.25
+
 
 def take_seed(seed: int, sound_sha256: str, portrait_sha256: str) -> int:
     """Return the seed of one take: another sound or another photo moves in its own way under the same seed.
@@ -116,6 +123,19 @@ class Performance:
             self._each(between), frame_rate_hz=frame_rate_hz, lip_seal=np.asarray(seal, np.float32).reshape(count)
         )
 
+    def moment(self, at: float) -> Performance:
+        """Return the one frame between two others; lips are as tightly shut as in the nearest frame at least.
+
+        Args:
+            at: in frames, held inside the performance.
+        """
+        held = float(np.clip(at, 0, len(self) - 1))
+        low = int(held)
+        high, share = min(low + 1, len(self) - 1), np.float32(held - low)
+        mixed = self._each(lambda values: values[low : low + 1] * (1 - share) + values[high : high + 1] * share)
+        near = round(held)
+        return replace(mixed, lip_seal=np.maximum(mixed.lip_seal, self.lip_seal[near : near + 1]))
+
     def _each(self, change: Callable[[FloatArray], FloatArray]) -> Performance:
         """Return the performance with every array changed alike."""
         arrays = {f.name: change(getattr(self, f.name)) for f in fields(self) if f.name != "frame_rate_hz"}
@@ -132,6 +152,30 @@ class Performance:
         base[MOUTH_INDEX] *= self.own_mouth[frame]
         weights = np.clip(base + self.weights[frame], 0.0, 1.0).astype(np.float32)
         return FaceState(weights, HeadPose(*(float(a) for a in self.head_degrees[frame])).clamped())
+
+
+def exposure(performance: Performance, frame: int, shutter_degrees: float) -> tuple[float, ...]:
+    """Return the moments of one exposure of a film camera, in frames: as many as its motion needs.
+
+    Args:
+        shutter_degrees: how long the shutter is open, of 360 for a whole frame; 0 is a single moment.
+
+    Returns:
+        Evenly spaced about the frame's own moment, 1 to MOST_MOMENTS; a face that rests needs one.
+    """
+    half = shutter_degrees / 720
+    if half <= 0:
+        return (float(frame),)
+    before, after = (performance.moment(frame + side * half) for side in (-1.0, 1.0))
+    way = max(
+        float(np.abs(after.weights - before.weights).max()) / _WEIGHT_STEP,
+        float(np.abs(after.head_degrees - before.head_degrees).max()) / _DEGREES_STEP,
+        float(np.abs(after.breath - before.breath).max()) / _BREATH_STEP,
+    )
+    count = int(np.clip(np.ceil(way), 1, MOST_MOMENTS))
+    if count == 1:
+        return (float(frame),)
+    return tuple(float(frame + half * x) for x in (2 * np.arange(count) + 1) / count - 1)
 
 
 @dataclass(frozen=True)

@@ -269,8 +269,12 @@ class PortraitAnimator(Protocol):
     name: str
     version: str
 
-    def prepare(self, image: Image, face: DetectedFace) -> Portrait:
-        """Fit the engine's model to one face of a picture."""
+    def prepare(self, image: Image, face: DetectedFace, others: Sequence[DetectedFace] = ()) -> Portrait:
+        """Fit the engine's model to one face of a picture.
+
+        Args:
+            others: faces whose part of the picture does not move with this one (see `domain.side_by_side.whose`).
+        """
         ...
 
 

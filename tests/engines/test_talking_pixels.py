@@ -15,13 +15,13 @@ import pytest
 
 from benchmarks import mouth_pixels
 from studio.domain.expression import FaceState
+from studio.domain.lip_closure import lip_gap_mm
 from studio.domain.pose import HeadPose
 from studio.domain.speech import Phone
 from studio.engines.base import Amounts
 from studio.engines.media.sound import read_sound
 from studio.engines.rig.animator import RigAnimator
 from studio.engines.vision.analyser import VisionAnalyser
-from studio.engines.voice.closure import lip_gap_mm
 from studio.engines.voice.shapes import solve_shapes, spread_stems
 from studio.engines.voice.speech import PocketsphinxSpeech
 

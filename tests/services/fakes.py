@@ -153,7 +153,7 @@ class FakeAnimator:
     def __init__(self) -> None:
         self.portraits: list[FakePortrait] = []
 
-    def prepare(self, image, face):
+    def prepare(self, image, face, others=()):
         self.portraits.append(FakePortrait(image))
         return self.portraits[-1]
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from studio.domain.face import DetectedFace
-from studio.engines.base import FaceAnalyser, Image
+from studio.domain.side_by_side import FaceInPhoto, whose
+from studio.engines.base import FaceAnalyser, Image, Matte
 from studio.engines.rig import kernels
 from studio.engines.rig.asset import load_head
 from studio.engines.rig.fit import HeadFitter
@@ -41,21 +43,47 @@ class RigAnimator:
         self._analyser = analyser
         self._fitter = HeadFitter(self._asset)
 
-    def prepare(self, image: Image, face: DetectedFace) -> RigPortrait:
+    def prepare(self, image: Image, face: DetectedFace, others: Sequence[DetectedFace] = ()) -> RigPortrait:
         """Fit the head to one face of a picture and take the picture apart.
 
         Args:
             image: RGB.  # (H, W, 3) uint8
             face: the face to move, landmarks in the picture's pixels.
+            others: faces whose part of the picture stays where it is.
         """
         with one_thread():
             fit = self._fitter.fit(face.landmarks)
-            return RigPortrait(self._asset, image, face, fit, self._analyser.matte(image), self._measure)
+            matte = self._analyser.matte(image)
+            if not others:
+                return RigPortrait(self._asset, image, face, fit, matte, self._measure)
+            return RigPortrait(
+                self._asset, image, face, fit, _own_part(matte, face, others), lambda drawn: self._measure(drawn, face)
+            )
 
-    def _measure(self, image: Image) -> Any:
-        """Return the head's rotation in a picture, or None when no face is found."""
+    def _measure(self, image: Image, where: DetectedFace | None = None) -> Any:
+        """Return the head's rotation in a picture, or None when no face is found.
+
+        Args:
+            where: the face of a group that is meant; None is the largest.
+        """
         faces = self._analyser.detect(image)
+        if where is not None:
+            faces = tuple(sorted(faces, key=lambda face: _apart(face, where)))[:1]
+            if faces and _apart(faces[0], where) > 0.5 * (where.box[3] - where.box[1]):
+                return None
         if not faces:
             return None
         with one_thread():
             return self._fitter.fit(faces[0].landmarks).camera.rotation
+
+
+def _apart(face: DetectedFace, other: DetectedFace) -> float:
+    """Return how far two faces are apart, pixels."""
+    return float(np.linalg.norm((face.landmarks - other.landmarks).mean(0)[:2]))
+
+
+def _own_part(matte: Matte, face: DetectedFace, others: Sequence[DetectedFace]) -> Matte:
+    """Return the part of a matte of several people that is one person's."""
+    height, width = matte.shape
+    places = [FaceInPhoto.of(one, width, height) for one in (face, *others)]
+    return np.asarray(matte * (whose(places, 0, (height, width)) > 0), np.uint8)

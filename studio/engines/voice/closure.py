@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.domain.expression import INDEX, MOUTH_INDEX
+from studio.domain.expression import INDEX
+from studio.domain.lip_closure import absolute, shut
 from studio.domain.performance import MouthResponse
 from studio.domain.speech import Phone
 from studio.engines.voice.easing import smoothstep
@@ -34,15 +35,6 @@ _RELEASE_SECONDS = 0.065
 _JOIN_SECONDS = 0.05
 _TOUCH_SECONDS = 0.06
 _UNTOUCH_SECONDS = 0.05
-_PRESS_MM = 0.7  # lips are pressed a little beyond touching
-_MOST_CLOSE_OVER_JAW = 0.2
-_CLOSED_JAW = 0.15
-_WEAKEST_MM = 5.0  # a shape that moves the lips less than this at full weight is no help
-
-_OPENERS = tuple(
-    INDEX[n] for n in ("mouthUpperUpLeft", "mouthUpperUpRight", "mouthLowerDownLeft", "mouthLowerDownRight",
-                       "mouthShrugUpper", "mouthFunnel")
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -110,18 +102,6 @@ def touch_envelope(phones: Sequence[Phone], frames: int, frame_rate_hz: float) -
     return envelope(labiodental_holds(phones), frames, frame_rate_hz, _TOUCH_SECONDS, _UNTOUCH_SECONDS)
 
 
-def absolute(weights: FloatArray, own_mouth: FloatArray, mouth: MouthResponse) -> FloatArray:
-    """Return the weights the engine will draw: the photo's own, reduced, plus the offsets.  # (T, 52)"""
-    own = np.repeat(np.asarray(mouth.own, np.float32)[None], len(weights), 0)
-    own[:, MOUTH_INDEX] *= own_mouth[:, None]
-    return np.asarray(np.clip(own + weights, 0, 1), np.float32)
-
-
-def lip_gap_mm(weights: FloatArray, own_mouth: FloatArray, mouth: MouthResponse) -> FloatArray:
-    """Return the lip gap of a performance on a head; negative = pressed.  # (T,)"""
-    return mouth.gap_mm + absolute(weights, own_mouth, mouth) @ mouth.gap_per_weight_mm
-
-
 def lower_lip_mm(weights: FloatArray, own_mouth: FloatArray, mouth: MouthResponse) -> FloatArray:
     """Return the height of the lower lip above the upper incisors' edge.  # (T,)"""
     return mouth.lower_lip_mm + absolute(weights, own_mouth, mouth) @ mouth.lower_lip_per_weight_mm
@@ -142,7 +122,7 @@ def enforce(
     out = weights.copy()
     touch = touch * (1 - seal)
     _touch_teeth(out, own_mouth, touch, mouth)
-    _shut(out, own_mouth, seal, mouth)
+    shut(out, own_mouth, seal, mouth)
     return np.clip(out, 0, 1)
 
 
@@ -162,28 +142,3 @@ def _touch_teeth(out: FloatArray, own_mouth: FloatArray, touch: FloatArray, mout
         missing = np.maximum(-lower_lip_mm(out, own_mouth, mouth), 0) * touch / lift
         room = out[:, column] if sign < 0 else np.maximum(0.3 - out[:, column], 0)
         out[:, column] += sign * np.minimum(missing, room)
-
-
-def _shut(out: FloatArray, own_mouth: FloatArray, seal: FloatArray, mouth: MouthResponse) -> None:
-    """Bring the lips together: openers back, jaw up, a little roll, and mouthClose for what is left.
-
-    On the slopes the gap itself runs in proportion to `seal`; the shapes that
-    would hurry it come in late (with the square), or vowels between two
-    bilabials would close as well.
-    """
-    jaw, close = INDEX["jawOpen"], INDEX["mouthClose"]
-    wanted = (1 - seal) * lip_gap_mm(out, own_mouth, mouth) - seal * _PRESS_MM
-    late = seal * seal
-    out[:, _OPENERS] *= (1 - 0.85 * late)[:, None]
-    out[:, jaw] += late * (np.minimum(out[:, jaw], _CLOSED_JAW) - out[:, jaw])
-    for name in ("mouthRollLower", "mouthRollUpper"):
-        out[:, INDEX[name]] = np.maximum(out[:, INDEX[name]], 0.12 * late)
-    power = -float(mouth.gap_per_weight_mm[close])
-    if power > _WEAKEST_MM:
-        missing = np.maximum(lip_gap_mm(out, own_mouth, mouth) - wanted, 0) * (seal > 0)
-        limit = np.maximum(absolute(out, own_mouth, mouth)[:, jaw] + _MOST_CLOSE_OVER_JAW - out[:, close], 0)
-        out[:, close] += np.minimum(missing / power, limit)
-    opening = float(mouth.gap_per_weight_mm[jaw])
-    if opening > _WEAKEST_MM:
-        left = np.maximum(lip_gap_mm(out, own_mouth, mouth), 0) * (seal >= 1) / opening
-        out[:, jaw] = np.maximum(out[:, jaw] - left, 0)

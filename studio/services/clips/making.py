@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from studio.domain.clip_format import clip_format
 from studio.domain.expression import FaceState, resolve
-from studio.domain.performance import Performance, take_seed
+from studio.domain.performance import Performance, exposure, take_seed
 from studio.domain.performance_document import layers_of
 from studio.domain.pose import HeadPose
 from studio.domain.speech import SpeechAnalysis
@@ -128,27 +128,48 @@ class _Moved:
 class FrameSource:
     """The frames of a clip as the portrait engine draws them, in any order."""
 
-    def __init__(self, portrait: Portrait, performance: Performance, base: FaceState) -> None:
+    def __init__(
+        self, portrait: Portrait, performance: Performance, base: FaceState, shutter_degrees: float = 0.0
+    ) -> None:
+        """Remember them; with an open shutter each frame is the mean of several moments."""
         self.portrait = portrait
         self.performance = performance
         self._base = base
+        self._shutter_degrees = shutter_degrees
 
     def __len__(self) -> int:
         return len(self.performance)
 
     def state(self, frame: int) -> FaceState:
         """Return one frame's face on top of the expression that lies under the clip."""
-        state = self.performance.state(frame, self._base.weights)
+        return self._state(self.performance, frame)
+
+    def _state(self, performance: Performance, frame: int) -> FaceState:
+        state = performance.state(frame, self._base.weights)
         head = state.head.as_array() + self._base.head.as_array()
         return FaceState(state.weights, HeadPose(*(float(a) for a in head)).clamped())
 
     def picture(self, frame: int) -> Image:
         """Draw one frame.  # (H, W, 3)"""
-        return self.portrait.render(self.state(frame), **self._rest(frame))
+        return self._exposed(frame, self.portrait.render)
 
     def cut_out(self, frame: int) -> NDArray[np.uint8]:
         """Draw one frame without its background.  # (H, W, 4)"""
-        return self.portrait.render_with_alpha(self.state(frame), **self._rest(frame))
+        return self._exposed(frame, self.portrait.render_with_alpha)
+
+    def _exposed(self, frame: int, draw: Callable[..., NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """Draw a frame, of as many moments as its shutter and its motion ask for."""
+        moments = exposure(self.performance, frame, self._shutter_degrees)
+        if len(moments) == 1:
+            return draw(self.state(frame), **self._rest(frame))
+        from studio.engines.media.exposure import mean_of
+
+        def drawn() -> Iterator[NDArray[np.uint8]]:
+            for at in moments:
+                one = self.performance.moment(at)
+                yield draw(self._state(one, 0), lip_seal=float(one.lip_seal[0]), breath=float(one.breath[0]))
+
+        return mean_of(drawn())
 
     def soft_parts(self, frame: int) -> Matte:
         """Return where mouth and eyes are in one frame.  # (H, W)"""
@@ -244,7 +265,7 @@ class ClipMaker:
                 recipe = marks.noted(recipe, made_by)
                 if spoken is not None and request.sound is None:
                     marks.mark_voice(spoken.path, recipe)
-            source = FrameSource(prepared.portrait, performance, moved.base)
+            source = FrameSource(prepared.portrait, performance, moved.base, request.shutter_degrees)
             try:
                 hints = self._draw(
                     request, prepared, source, moved.sound, out, recipe, tell, poster, parts, finish, marks

@@ -60,6 +60,7 @@ class AnimationRequest(BaseModel):
         emotions: name -> strength 0..1.
         amounts: how much of each layer of motion.
         expression, neutralise: slider values under the whole clip.
+        shutter_degrees: motion blur, see SHUTTERS_DEGREES; 0 draws each frame sharp.
         size: longer side in pixels, 256..2048; default the photo's own, at most 1024.
         start_seconds, seconds: part of the sound; None is to its end.
         format: a key of CLIP_FORMATS.
@@ -88,6 +89,7 @@ class AnimationRequest(BaseModel):
     neutralise: bool = False
     seed: int = 0
     frame_rate_hz: Literal[24, 25, 30, 60] = 25
+    shutter_degrees: Literal[0, 90, 180] = 0
     size: int | None = Field(default=None, ge=SMALLEST_SIDE, le=LARGEST_SIDE)
     format: Annotated[str, AfterValidator(offered_format)] = USUAL_CLIP_FORMAT
     engine: str = "rig"

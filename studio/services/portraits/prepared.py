@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from studio.domain.face import DetectedFace, faces_to_choose
+from studio.domain.side_by_side import Window
 from studio.engines import Engines
 from studio.engines.base import Image, Portrait
 from studio.errors import LimitExceededError, NoFaceError, SeveralFacesError, UserInputError
@@ -35,6 +36,8 @@ SMALLEST_SIDE, LARGEST_SIDE = 256, 2048
 KEPT_PORTRAITS = 4
 """A 1024 px portrait holds about 100 MB."""
 
+_ENLARGED = 1.6
+"""A photo that is enlarged further than this is said."""
 _PROFILE = 0.35
 """Frontality below which half of the face is not in the picture."""
 
@@ -79,6 +82,21 @@ def scaled_face(face: DetectedFace, factor: float) -> DetectedFace:
     """Return a face in a picture `factor` times as large."""
     x0, y0, x1, y1 = (float(v) * factor for v in face.box)
     return replace(face, box=(x0, y0, x1, y1), landmarks=(face.landmarks * np.float32(factor)).astype(np.float32))
+
+
+def _in_window(face: DetectedFace, window: Window) -> DetectedFace:
+    """Return a face as a part of its photo shows it."""
+    corner = np.array([window.left, window.top, 0], np.float32)
+    moved = replace(
+        face,
+        box=(face.box[0] - window.left, face.box[1] - window.top, face.box[2] - window.left, face.box[3] - window.top),
+        landmarks=(face.landmarks - corner).astype(np.float32),
+    )
+    return scaled_face(moved, window.scale)
+
+
+def _among(among: Sequence[int]) -> str:
+    return f"/among {sorted(among)}" if among else ""
 
 
 def choose_face(faces: Sequence[DetectedFace], face_index: int | None) -> int:
@@ -163,6 +181,7 @@ class Portraits:
         face_index: int | None = None,
         size: int | None = None,
         engine: str = "rig",
+        among: Sequence[int] = (),
     ) -> PreparedPortrait:
         """Return the portrait of one face, from the shelf where it lies there already.
 
@@ -170,6 +189,7 @@ class Portraits:
             sha256: of the picture's bytes, where it is known; what lies on the shelf is then found unread.
             size: longer side in pixels, SMALLEST_SIDE..LARGEST_SIDE; default the
                 picture's own, at most DEFAULT_SIDE.
+            among: other faces of the picture that move by themselves; their part of it is not this person's.
 
         Raises:
             NoFaceError, SeveralFacesError, UnreadableMediaError, LimitExceededError, EngineError.
@@ -184,14 +204,14 @@ class Portraits:
 
             wanted = read_file(picture)
             sha256 = wanted.sha256
-        asked = f"{sha256}/{face_index}/{size}/{engine}-{self.engines.animator(engine).version}"
+        asked = f"{sha256}/{face_index}/{size}/{engine}-{self.engines.animator(engine).version}{_among(among)}"
         with self._lock:
             kept = self._kept.get(self._resolved.get(asked, asked))
             if kept is not None:
                 self._kept.move_to_end(kept.key)
                 return kept
         # Two threads may prepare the same portrait at once; the second result is simply dropped.
-        made = self._make(wanted, face_index, size, engine)
+        made = self._make(wanted, face_index, size, engine, among)
         with self._lock:
             self._resolved[asked] = made.key
             made = self._kept.setdefault(made.key, made)
@@ -199,6 +219,28 @@ class Portraits:
                 gone = self._kept.popitem(last=False)[0]
                 self._resolved = {a: key for a, key in self._resolved.items() if key != gone}
         return made
+
+    def panel(self, found: FoundFaces, face_index: int, window: Window, engine: str = "rig") -> PreparedPortrait:
+        """Return the portrait of one face in a part of its photo; it is not kept.
+
+        Args:
+            found: the photo.
+            window: the part, in pixels of `found.image`.
+        """
+        from studio.engines.media.panels import cut
+
+        image, face = cut(found.image, window), _in_window(found.faces[face_index], window)
+        hints = list(face_hints(face))
+        enlarged = window.scale / max(found.scale, 1.0)
+        if enlarged > _ENLARGED:
+            hints.append(f"A photo was enlarged {enlarged:.1f} times, so that all faces are equally large.")
+        with self.engines.lock:
+            animator = self.engines.animator(engine)
+            portrait = animator.prepare(image, face)
+        return PreparedPortrait(
+            f"{found.sha256}/{face_index}/{window}", found.sha256, face_index, image, face, portrait, animator.name,
+            animator.version, tuple(hints),
+        )  # fmt: skip
 
     def kept(self, key: str) -> PreparedPortrait | None:
         """Return the portrait of that key; None when it has left the shelf."""
@@ -209,7 +251,12 @@ class Portraits:
             return found
 
     def _make(
-        self, picture: Path | bytes | PictureFile, face_index: int | None, size: int | None, engine: str
+        self,
+        picture: Path | bytes | PictureFile,
+        face_index: int | None,
+        size: int | None,
+        engine: str,
+        among: Sequence[int],
     ) -> PreparedPortrait:
         self.engines.warm_up(engine)
         found = self.find_faces(picture)
@@ -217,14 +264,16 @@ class Portraits:
         longer = max(found.width, found.height)
         side = size or max(SMALLEST_SIDE, min(DEFAULT_SIDE, longer))
         image = _resized(found.image, side)
-        face = scaled_face(found.faces[index], image.shape[1] / found.image.shape[1])
+        scale = image.shape[1] / found.image.shape[1]
+        face = scaled_face(found.faces[index], scale)
         hints = [*found.notes, *face_hints(face)]
         if side > longer:
             hints.append(f"The picture was enlarged from {longer} to {side} pixels.")
         with self.engines.lock:
             animator = self.engines.animator(engine)
-            portrait = animator.prepare(image, face)
-        key = f"{found.sha256}/{index}/{size}/{engine}-{animator.version}"
+            others = [scaled_face(found.faces[i], scale) for i in among if i != index]
+            portrait = animator.prepare(image, face, others) if others else animator.prepare(image, face)
+        key = f"{found.sha256}/{index}/{size}/{engine}-{animator.version}{_among(among)}"
         return PreparedPortrait(
             key, found.sha256, index, image, face, portrait, animator.name, animator.version, tuple(hints)
         )

@@ -7,9 +7,9 @@ import pytest
 
 from benchmarks import mouth_checks as checks
 from studio.domain.expression import INDEX
+from studio.domain.lip_closure import lip_gap_mm
 from studio.domain.performance_document import document_of
 from studio.domain.performance_layers import evaluate
-from studio.engines.voice.closure import lip_gap_mm
 from tests.engines.voice.test_voice_table import HEADS
 
 BLINKS = [INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]]

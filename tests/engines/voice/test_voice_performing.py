@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studio.domain.expression import ARKIT_NAMES, INDEX
+from studio.domain.lip_closure import lip_gap_mm
 from studio.domain.performance import MouthResponse
 from studio.domain.speech import SILENCE, Phone, SpeechAnalysis, cover, with_boundary
 from studio.engines.base import Amounts, Sound
-from studio.engines.voice.closure import lip_gap_mm
 from studio.engines.voice.performing import write_performance
 from studio.engines.voice.prosody import measure, runs
 from studio.engines.voice.shapes import (

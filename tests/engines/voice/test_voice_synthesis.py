@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+from studio.domain.lip_closure import lip_gap_mm
 from studio.engines.voice import synthesis
-from studio.engines.voice.closure import lip_gap_mm
 from studio.engines.voice.shapes import AVERAGE_MOUTH
 from studio.engines.voice.synthesis import EspeakVoice
 from studio.errors import EngineUnavailableError, LimitExceededError, UserInputError
