@@ -19,7 +19,19 @@ from typing import Any
 import typer
 
 from studio.cli_output import Output, spell_out_unprintable
-from studio.commands import adapters, bases, generation, jobs, library, people, performances, pictures, training, upkeep
+from studio.commands import (
+    adapters,
+    bases,
+    dialogue,
+    generation,
+    jobs,
+    library,
+    people,
+    performances,
+    pictures,
+    training,
+    upkeep,
+)
 from studio.commands.shared import OPTIONS
 from studio.errors import StudioError, UserInputError
 from studio.outside import of_disk
@@ -29,6 +41,7 @@ app.add_typer(upkeep.commands)
 app.add_typer(upkeep.assets, name="assets")
 app.add_typer(people.commands, name="identity")
 app.add_typer(pictures.commands)
+app.add_typer(dialogue.commands)
 app.add_typer(performances.commands, name="performance")
 app.add_typer(generation.commands)
 app.add_typer(bases.commands, name="base")

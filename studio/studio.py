@@ -29,9 +29,10 @@ from studio.services.adapters import exchange
 from studio.services.adapters.exchange import AdapterExchange
 from studio.services.adapters.shelf import AdapterShelf
 from studio.services.bases import Bases
-from studio.services.clips import animation, dubbing
+from studio.services.clips import animation, dialogue, dubbing
 from studio.services.clips.animation import Animation
 from studio.services.clips.composed import MotionShelf
+from studio.services.clips.dialogue import Dialogue
 from studio.services.clips.dubbing import Dubbing
 from studio.services.clips.performances import Performances
 from studio.services.jobs import Jobs
@@ -87,6 +88,7 @@ JOB_KINDS: KindTable = table_of(
     generation.KIND,
     video.KIND,
     dubbing.KIND,
+    dialogue.KIND,
     library.KIND,
     exchange.KIND,
     runs.KIND,
@@ -135,9 +137,10 @@ class OwnerServices:
         )
         self.video = Video(store, sources, portraits, self.generation, motions, provenance, queue, scratch)
         self.dubbing = Dubbing(store, sources, portraits, provenance, queue, scratch)
+        self.dialogue = Dialogue(store, sources, portraits, provenance, queue, scratch)
         self.library = Library(
-            store, self.expressions, self.animation, self.generation, self.video, self.dubbing, provenance, queue,
-            scratch,
+            store, self.expressions, self.animation, self.generation, self.video, self.dubbing, self.dialogue,
+            provenance, queue, scratch,
         )  # fmt: skip
         self.presets = Presets(store, portraits, EXPRESSION_PRESETS, sample_portrait, data_dir / "cache" / "presets")
         self.runs = RunHistory(store, queue, self.bases)

@@ -33,6 +33,9 @@ Language = Annotated[str, typer.Option(help="Language of the speech.")]
 Emotion = Annotated[list[str] | None, typer.Option(help="joy:0.6; repeat.")]
 Amount = Annotated[list[str] | None, typer.Option(help="Layer of motion, head=0.5; repeat.")]
 FrameRate = Annotated[int, typer.Option(help="24, 25, 30 or 60.")]
+Shutter = Annotated[
+    int, typer.Option(help="Motion blur: 90 or 180 degrees of an open shutter, 0 is sharp.", metavar="DEGREES")
+]
 Seconds = Annotated[float | None, typer.Option(help="Only the first seconds.", show_default=False)]
 
 CLIPS = choice([f"{f.suffix} ({f.note})" if f.note else f.suffix for f in CLIP_FORMATS.values()])

@@ -23,6 +23,8 @@ Array = NDArray[np.float64]
 Span = tuple[float, float]
 """Beginning and end of a stretch of speech, seconds."""
 
+VERSION = "1"
+"""Raised whenever people move differently: a rerun promises the same frames, and refuses where it cannot."""
 CAMERA, ASIDE = -1, -2
 """Where somebody looks who looks at nobody in the picture: into the camera, or to where nobody is."""
 FADE_SECONDS = 0.015

@@ -21,7 +21,7 @@ _EYE_LINE = 0.42
 _WIDTHS = {2: 8 / 9, 3: 0.75, 4: 0.62}
 """Of a panel against its height, by how many people there are."""
 _NARROWEST = 0.5
-_SOFT = 0.22
+_SOFT = 0.05
 """How softly one person's part of a picture passes over into another's, in heights of a face."""
 
 

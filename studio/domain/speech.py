@@ -30,11 +30,16 @@ class Phone:
 
 @dataclass(frozen=True)
 class Word:
-    """One word as written; times in seconds."""
+    """One word as written; times in seconds.
+
+    Attributes:
+        speaker: who says it, where several people talk.
+    """
 
     text: str
     start: float
     end: float
+    speaker: str = ""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from studio.domain.speech_format import SPEECH_FORMATS
 from studio.errors import NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.clips.animation import Animation, checked_request
+from studio.services.clips.dialogue import Dialogue, is_dialogue
 from studio.services.clips.dubbing import Dubbing, is_dubbed
 from studio.services.clips.timing import write_timing
 from studio.services.pictures.generation import Generation
@@ -62,6 +63,7 @@ class Library:
         generation: Generation,
         video: Video,
         dubbing: Dubbing,
+        dialogue: Dialogue,
         provenance: Provenance,
         queue: JobQueue,
         scratch: Path,
@@ -73,6 +75,7 @@ class Library:
         self._generation = generation
         self._video = video
         self._dubbing = dubbing
+        self._dialogue = dialogue
         self._queue = queue
         self._scratch = scratch
 
@@ -258,9 +261,10 @@ class Library:
             recipe["request"] = recipe["request"] | {"project_id": first.project_id}
             drawn_by = self._video if first.kind == "clip" else self._generation
             again = drawn_by.redraw(recipe, parent_id=first.id, job_id=job_id, on_progress=on_progress)
-        elif is_dubbed(recipe):
+        elif is_dubbed(recipe) or is_dialogue(recipe):
             recipe["request"] = recipe["request"] | {"project_id": first.project_id}
-            again = self._dubbing.redraw(recipe, parent_id=first.id, job_id=job_id, on_progress=on_progress)
+            made_by = self._dubbing if is_dubbed(recipe) else self._dialogue
+            again = made_by.redraw(recipe, parent_id=first.id, job_id=job_id, on_progress=on_progress)
         elif first.kind == "image":
             if "portrait" not in recipe["inputs"]:
                 raise UserInputError(f"{first.title} cannot be made again here.", "Make it where it was made first.")

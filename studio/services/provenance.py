@@ -215,10 +215,15 @@ class Provenance:
         return next(iter(self._store.renders.of_media(sha256)), None) if sha256 else None
 
     def _people_of(self, inputs: Mapping[str, str]) -> tuple[str, ...]:
-        """Return everybody whom the adapters among a render's inputs hold."""
+        """Return everybody whom the inputs of a render hold: in adapters, and in the photos of a dialogue."""
         hashes = {sha256 for role, sha256 in inputs.items() if role.startswith("adapter:")}
         adapters = [a for a in self._store.adapters.list() if a.media_sha256 in hashes] if hashes else []
-        return tuple(p for a in adapters for p in self._store.adapters.people(a.id))
+        shown = [sha for role, sha in inputs.items() if role == "picture" or role.startswith("portrait ")]
+        photos = [photo for sha256 in dict.fromkeys(shown) for photo in self._store.photos.list(sha256=sha256)]
+        return (
+            *(p for a in adapters for p in self._store.adapters.people(a.id)),
+            *(photo.identity_id for photo in photos if photo.identity_id is not None),
+        )
 
     def _consents(self, people: Sequence[str]) -> tuple[str, ...]:
         found: dict[str, None] = {}

@@ -25,11 +25,16 @@ _ENDS = (".", "!", "?", "…", "。", "！", "？")
 
 @dataclass(frozen=True)
 class Subtitle:
-    """One subtitle; seconds."""
+    """One subtitle; seconds.
+
+    Attributes:
+        speaker: who says it, where several people talk.
+    """
 
     start: float
     end: float
     lines: tuple[str, ...]
+    speaker: str = ""
 
 
 def subtitles(words: Sequence[Word]) -> tuple[Subtitle, ...]:
@@ -47,12 +52,15 @@ def subtitles(words: Sequence[Word]) -> tuple[Subtitle, ...]:
     for number, group in enumerate(groups):
         start, end = group[0].start, group[-1].end
         follows = groups[number + 1][0].start if number + 1 < len(groups) else float("inf")
-        out.append(Subtitle(start, max(end, min(start + _SHORTEST_SECONDS, follows)), _lines(group)))
+        end = max(end, min(start + _SHORTEST_SECONDS, follows))
+        out.append(Subtitle(start, end, _lines(group), group[0].speaker))
     return tuple(out)
 
 
 def _breaks(group: Sequence[Word], word: Word) -> bool:
     """Say whether a word begins a new subtitle."""
+    if word.speaker != group[-1].speaker:
+        return True
     text = " ".join(w.text for w in (*group, word))
     is_full = len(_wrapped(text)) > MOST_LINES or word.end - group[0].start > _LONGEST_SECONDS
     return is_full or word.start - group[-1].end >= _PAUSE or group[-1].text.endswith(_ENDS)
@@ -88,23 +96,30 @@ def _clock(seconds: float, point: str) -> str:
 
 
 def write_srt(analysis: SpeechAnalysis, path: str | os.PathLike[str]) -> Path:
-    """Write SubRip subtitles; UTF-8, as players expect it.
+    """Write SubRip subtitles; UTF-8, as players expect it. Where several people talk, their names stand before.
 
     Raises:
         NotFoundError: the folder does not exist.
         StoreError: disk full or read-only.
     """
     blocks = [
-        f"{number}\n{_clock(s.start, ',')} --> {_clock(s.end, ',')}\n" + "\n".join(s.lines) + "\n"
+        f"{number}\n{_clock(s.start, ',')} --> {_clock(s.end, ',')}\n" + _named(s) + "\n".join(s.lines) + "\n"
         for number, s in enumerate(subtitles(analysis.words), 1)
     ]
     return write_text(Path(path), "\n".join(blocks))
 
 
+def _named(subtitle: Subtitle) -> str:
+    return f"{subtitle.speaker}: " if subtitle.speaker else ""
+
+
 def write_vtt(analysis: SpeechAnalysis, path: str | os.PathLike[str]) -> Path:
     """Write WebVTT subtitles; errors are those of `write_srt`."""
     blocks = [
-        f"{_clock(s.start, '.')} --> {_clock(s.end, '.')}\n" + "\n".join(escape(x, quote=False) for x in s.lines) + "\n"
+        f"{_clock(s.start, '.')} --> {_clock(s.end, '.')}\n"
+        + (f"<v {escape(s.speaker, quote=False)}>" if s.speaker else "")
+        + "\n".join(escape(x, quote=False) for x in s.lines)
+        + "\n"
         for s in subtitles(analysis.words)
     ]
     return write_text(Path(path), "WEBVTT\n\n" + "\n".join(blocks))

@@ -25,7 +25,7 @@ def keep_clip(
     """Put a finished clip, whose file carries its recipe, into the library.
 
     Args:
-        result: with curves.
+        result: its curves are kept where it has any.
         poster: its picture, a JPEG.
         engine: role of the engine that is said to have made it, by its recipe.
         inputs: role -> sha256, besides those that the recipe names.
@@ -37,13 +37,13 @@ def keep_clip(
     from studio.engines.media.recipe import read_recipe
     from studio.engines.media.speech_files import write_analysis
 
-    assert result.curves is not None  # whoever keeps a clip asks for them
     recipe = read_recipe(result.path) or {}
     name, version = str(recipe["engines"][engine]).split(" ", 1)
     made_from = {**recipe["inputs"], **(inputs or {})}
     with store.media.keeping():
         put = store.media.put
-        made_from["curves"] = put(result.curves)
+        if result.curves is not None:
+            made_from["curves"] = put(result.curves)
         if result.speech is not None:
             made_from["speech"] = put(write_analysis(result.speech, result.path.with_suffix(".speech.json")))
         return store.renders.add(

@@ -1,0 +1,505 @@
+"""Two to four people talk: checked, queued or made at once, and kept in the library.
+
+Everybody's lips follow their own sound, or their turns of one sound; who does not speak listens. How people behave
+stands in `domain.dialogue` and `domain.dialogue_motion`, how they come into one frame in `dialogue_scene`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from studio.domain.clip_format import clip_format
+from studio.domain.dialogue import VERSION, conversation, only, spans_of, spoken_spans, words_of
+from studio.domain.dialogue_motion import attend
+from studio.domain.job import Job
+from studio.domain.performance import Performance, take_seed
+from studio.domain.photo import Photo
+from studio.domain.render import Render, title_of_words
+from studio.domain.speech import SILENCE, SpeechAnalysis, cover
+from studio.domain.speech_format import speech_format_of
+from studio.domain.turns import in_sound
+from studio.engines.base import Amounts, Sound
+from studio.errors import LimitExceededError, UserInputError
+from studio.jobs.kinds import JobContext, JobKind
+from studio.services.clips.dialogue_request import DialogueRequest, Talker, checked_dialogue, names_of
+from studio.services.clips.dialogue_scene import OnePicture, Scene, SideBySide
+from studio.services.clips.driven import LONGEST_SECONDS
+from studio.services.clips.keeping import keep_clip
+from studio.services.clips.making import AnimationResult
+from studio.services.clips.timing import write_timing
+from studio.services.people.identities import photo_of, require_consent
+from studio.services.portraits.expressions import THUMBNAIL_PIXELS, check_engine
+from studio.services.portraits.prepared import Portraits
+from studio.services.progress import OnProgress, Progress, told
+from studio.services.provenance import Provenance
+from studio.services.recipes import new_recipe
+from studio.services.sources import FoundMedia, MediaSource, Sources
+
+__all__ = ["Dialogue", "DialogueRequest", "Talker", "checked_dialogue", "names_of"]
+
+if TYPE_CHECKING:
+    from studio.jobs.queue import JobQueue
+    from studio.store import OwnerStore
+
+PREVIEW_EVERY_SECONDS = 2.0
+_LISTENED_SHARE = 0.12
+_NOD_PAUSE_SECONDS = 0.15
+"""Pauses of a speaker from this length on draw nods."""
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """What everybody says.
+
+    Attributes:
+        sounds: of each person, as long as the clip, silent where they do not speak.
+        analyses: of those.
+        track: the file for the sound track, and where it begins.
+        is_made: the track was mixed for this clip.
+    """
+
+    sounds: tuple[Sound, ...]
+    analyses: tuple[SpeechAnalysis, ...]
+    track: Path
+    is_made: bool
+    sha256: str
+    notes: tuple[str, ...]
+
+
+class Dialogue:
+    """Lets people talk with each other."""
+
+    def __init__(
+        self,
+        store: OwnerStore,
+        sources: Sources,
+        portraits: Portraits,
+        provenance: Provenance,
+        queue: JobQueue,
+        scratch: Path,
+    ) -> None:
+        self._store, self._sources, self._portraits, self._engines = store, sources, portraits, portraits.engines
+        self._provenance, self._queue, self._scratch = provenance, queue, scratch
+
+    # -- for the window and the command line -----------------------------------------
+
+    def submit_dialogue(self, request: DialogueRequest) -> Job:
+        """Check the request and put it into the queue; files are copied into the media store first.
+
+        Raises:
+            UserInputError, NotFoundError, UnreadableMediaError, ConsentMissingError.
+        """
+        settled, photos = self._settled(request)
+        return self._queue.submit(
+            "dialogue",
+            settled.model_dump(mode="json"),
+            title=_title(settled),
+            project_id=settled.project_id,
+            identity_id=_only_person(photos),
+        )
+
+    def dialogue_file(
+        self,
+        request: DialogueRequest,
+        out: Path,
+        *,
+        timing: Path | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> AnimationResult:
+        """Make the clip here and now, keep it in the library and copy it to `out`.
+
+        Args:
+            timing: file for what is said, by whom and when, see SPEECH_FORMATS.
+
+        Raises:
+            UserInputError: bad request or file name; and as `dialogue`.
+        """
+        from studio.engines.media.atomic import check_place
+
+        if timing is not None:
+            speech_format_of(timing)
+        files = [source.path for source in _sources_of(request).values() if source.path is not None]
+        for place in filter(None, (out, timing)):
+            check_place(place, *files)
+        render, result = self.dialogue(request, on_progress=on_progress)
+        self._provenance.hand_out(render, out)
+        if timing is not None:
+            assert result.speech is not None
+            write_timing(result.speech, timing)
+        return replace(result, path=out)
+
+    def made_by(self, job_id: str) -> tuple[Render, ...]:
+        """Return what a job has made so far, in order."""
+        return self._store.renders.of_job(job_id)
+
+    # -- for the worker and the library ------------------------------------------------
+
+    def dialogue(
+        self,
+        request: DialogueRequest,
+        *,
+        job_id: str | None = None,
+        parent_id: str | None = None,
+        on_progress: OnProgress | None = None,
+        work_folder: Path | None = None,
+        made_by: Mapping[str, Any] | None = None,
+    ) -> tuple[Render, AnimationResult]:
+        """Make a clip and keep it in the library.
+
+        Args:
+            on_progress: what it raises ends the work.
+            work_folder: outlives the process; a resumable format goes on behind the frames found there.
+            made_by: the recipe that is made once more; its engine must be this one.
+
+        Raises:
+            NoFaceError, SeveralFacesError: a picture does not show who is meant.
+            UserInputError, NotFoundError, UnreadableMediaError, LimitExceededError, ConsentMissingError, StoreError.
+        """
+        settled, photos = self._settled(request)
+        self._check_engine(made_by)
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        out = self._scratch / f"dialogue-{time.time_ns()}{clip_format(settled.format).suffix}"
+        poster, said, mixed = (out.with_suffix(suffix) for suffix in (".jpg", ".speech.json", ".mix.wav"))
+        parts = (work_folder or out.with_suffix(".work")) / "parts"
+        try:
+            result = self._made(settled, out, poster, mixed, parts, on_progress or (lambda progress: None))
+            render = keep_clip(
+                self._store,
+                result,
+                poster,
+                "portrait",
+                title=_title(settled),
+                search_text=" ".join(filter(None, (*settled.names, *(one.transcript for one in settled.people),
+                                                   *(turn.words for turn in settled.turns)))),
+                project_id=settled.project_id,
+                identity_id=_only_person(photos),
+                photo_id=photos[0].id if len(photos) == 1 else None,
+                parent_id=parent_id,
+                job_id=job_id,
+            )  # fmt: skip
+        finally:
+            for path in (out, poster, said, mixed):
+                path.unlink(missing_ok=True)
+            if work_folder is None:
+                shutil.rmtree(parts.parent, ignore_errors=True)
+        return render, replace(result, render_id=render.id, path=self._store.media.get(render.media_sha256))
+
+    def redraw(
+        self,
+        recipe: Mapping[str, Any],
+        *,
+        parent_id: str | None = None,
+        job_id: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Render:
+        """Make a clip once more from its recipe.
+
+        Raises:
+            NotFoundError: an input is gone.
+            UserInputError: another version of an engine made it.
+        """
+        request = checked_dialogue(recipe["request"])
+        return self.dialogue(request, job_id=job_id, parent_id=parent_id, on_progress=on_progress, made_by=recipe)[0]
+
+    # -- the request made ready ----------------------------------------------------------
+
+    def _settled(self, request: DialogueRequest) -> tuple[DialogueRequest, tuple[Photo, ...]]:
+        """Name pictures and sounds by their bytes, after a look whether they can be read, and ask for consent.
+
+        Returns:
+            The request, and the photos of people whom the library knows, each once.
+        """
+        from studio.engines.media.sound import probe
+
+        for source in filter(None, (request.sound, *(one.sound for one in request.people))):
+            probe(self._sources.path(source))
+        settled = {role: self._sources.settled(source) for role, source in _sources_of(request).items()}
+        photos: dict[str, Photo] = {}
+        people = []
+        for number, one in enumerate(request.people, 1):
+            known = self._photos(request, one, settled)
+            photos |= {photo.id: photo for photo in known}
+            update: dict[str, Any] = {role: settled.get(f"{role} {number}") for role in ("portrait", "sound")}
+            if one.portrait is not None and len(known) == 1:
+                face = one.face_index if one.face_index is not None else known[0].face_index
+                update |= {"photo_id": known[0].id, "face_index": face}
+            people.append(one.model_copy(update=update))
+        for photo in photos.values():
+            require_consent(self._store, photo, "animate")
+        update = {role: settled.get(role) for role in ("picture", "sound")}
+        return request.model_copy(update={**update, "people": tuple(people)}), tuple(photos.values())
+
+    def _photos(self, request: DialogueRequest, one: Talker, settled: Mapping[str, MediaSource]) -> tuple[Photo, ...]:
+        """Return the stored photos that a person's picture is; of a picture of everybody those of the faces meant."""
+        if one.photo_id is not None:
+            return (self._store.photos.get(one.photo_id),)
+        if one.portrait is not None and one.portrait.photo_id is not None:
+            return (self._store.photos.get(one.portrait.photo_id),)
+        if request.picture is None:
+            number = next(n for n, other in enumerate(request.people, 1) if other is one)
+            found = photo_of(self._store, settled[f"portrait {number}"].sha256 or "", one.face_index)
+            return () if found is None else (found,)
+        held = self._store.photos.list(sha256=settled["picture"].sha256 or "")
+        return tuple(p for p in held if None in (one.face_index, p.face_index) or one.face_index == p.face_index)
+
+    def _check_engine(self, made_by: Mapping[str, Any] | None) -> None:
+        if made_by is None:
+            return
+        animator = self._engines.animator()
+        check_engine(made_by, animator.name, animator.version)
+        if made_by["engines"]["dialogue"] != f"dialogue {VERSION}":
+            raise UserInputError(
+                "The dialogue was made by another version of this studio, in which people move differently.",
+                "Make a new clip from the same settings; it will differ a little.",
+            )
+
+    # -- making ------------------------------------------------------------------------------
+
+    def _made(
+        self, request: DialogueRequest, out: Path, poster: Path, mixed: Path, parts: Path, tell: OnProgress
+    ) -> AnimationResult:
+        """Make the clip's file."""
+        began = time.perf_counter()
+        tell(Progress(0.0, "Reading the portraits"))
+        scene = self._scene(request)
+        ready = time.perf_counter()
+        heard = self._heard(request, mixed, tell)
+        listened = time.perf_counter()
+        tell(Progress(_LISTENED_SHARE, "Writing the motion"))
+        scene.play(self._performed(request, scene, heard), request.shutter_degrees)
+        self._draw(request, scene, heard, out, poster, parts, tell)
+        ended = time.perf_counter()
+        tell(Progress(1.0, "Done"))
+        seconds = {
+            "portrait": ready - began, "speech": listened - ready, "frames": ended - listened, "total": ended - began,
+        }  # fmt: skip
+        said = _together(request.names, heard.analyses)
+        return AnimationResult(
+            out, None, len(scene), float(request.frame_rate_hz), *scene.size, len(scene) / request.frame_rate_hz,
+            {k: round(v, 3) for k, v in seconds.items()}, said.method,
+            tuple(dict.fromkeys((*scene.hints(), *heard.notes))), speech=said,
+        )  # fmt: skip
+
+    def _scene(self, request: DialogueRequest) -> Scene:
+        if request.picture is not None:
+            faces = [one.face_index for one in request.people if one.face_index is not None]
+            found = self._sources.find(request.picture)
+            return OnePicture(self._portraits, found, faces or None, len(request.people), request.size)
+        photos: list[tuple[FoundMedia, int | None]] = []
+        for one in request.people:
+            assert one.portrait is not None  # the request was checked
+            photos.append((self._sources.find(one.portrait), one.face_index))
+        return SideBySide(self._portraits, photos, request.size)
+
+    def _heard(self, request: DialogueRequest, mixed: Path, tell: OnProgress) -> _Heard:
+        """Hear everybody by themselves."""
+        from studio.engines.media.sound import SILENCE_RMS, is_silent, read_sound
+        from studio.engines.media.sound_mix import mix
+
+        notes: list[str] = []
+        words = [one.transcript for one in request.people]
+        if request.sound is not None:
+            found = self._sources.find(request.sound)
+            whole = read_sound(found.path, sha256=found.sha256)
+            length = min(whole.duration_seconds, request.seconds or LONGEST_SECONDS)
+            turns, notes_on_turns = in_sound(request.turns, length)
+            notes += [*whole.notes, *notes_on_turns]
+            samples = whole.samples[: round(length * whole.rate_hz)]
+            own = [only(samples, whole.rate_hz, spans_of(turns, i)) for i in range(len(words))]
+            words = [words_of(turns, i) or text for i, text in enumerate(words)]
+            track, made, sha256, rate = found.path, False, whole.sha256, whole.rate_hz
+            if is_silent(whole):
+                raise _nobody()
+        else:
+            decoded = [None if one.sound is None else self._decoded(one.sound) for one in request.people]
+            starts, at = [], 0.0
+            for sound in decoded:
+                starts.append(at)
+                if sound is not None and request.pause_seconds is not None:
+                    at += sound.duration_seconds + request.pause_seconds
+            rate = next(sound.rate_hz for sound in decoded if sound is not None)
+            length = max(s + d.duration_seconds for s, d in zip(starts, decoded, strict=True) if d is not None)
+            length = min(length, request.seconds or LONGEST_SECONDS)
+            own = [_from(sound, start, length, rate) for sound, start in zip(decoded, starts, strict=True)]
+            for name, sound in zip(request.names, decoded, strict=True):
+                if sound is not None:
+                    notes += [f"{name}: {note}" for note in sound.notes]
+            if all(is_silent(Sound(samples, rate)) for samples in own):
+                raise _nobody()
+            files = [
+                (self._sources.path(one.sound), start)
+                for one, start in zip(request.people, starts, strict=True)
+                if one.sound is not None
+            ]
+            track, made = mix(files, mixed), True
+            sha256 = hashlib.sha256(" ".join(d.sha256 for d in decoded if d is not None).encode()).hexdigest()
+        if length > LONGEST_SECONDS:
+            raise LimitExceededError(
+                f"The dialogue is {length / 60:.0f} minutes long; {LONGEST_SECONDS / 60:g} are the most.",
+                "Make it in parts.",
+            )
+        sounds, analyses = [], []
+        for number, (name, samples) in enumerate(zip(request.names, own, strict=True)):
+            tell(Progress(0.04 + (_LISTENED_SHARE - 0.04) * number / len(own), f"Listening to {name}"))
+            sounds.append(Sound(samples, rate))
+            if not len(samples) or float(np.abs(samples).max()) < SILENCE_RMS:
+                silence = cover((), sounds[-1].duration_seconds)
+                analyses.append(SpeechAnalysis(sounds[-1].duration_seconds, silence, (), "energy"))
+                notes.append(f"{name} says nothing, and listens all the time.")
+                continue
+            with self._engines.speech_lock:
+                analyses.append(self._engines.speech().analyse(sounds[-1], words[number], request.language))
+            notes += [f"{name}: {note}" for note in analyses[-1].notes]
+        return _Heard(tuple(sounds), tuple(analyses), track, made, sha256, tuple(notes))
+
+    def _decoded(self, source: MediaSource) -> Any:
+        from studio.engines.media.sound import read_sound
+
+        found = self._sources.find(source)
+        return read_sound(found.path, sha256=found.sha256)
+
+    def _performed(self, request: DialogueRequest, scene: Scene, heard: _Heard) -> tuple[Performance, ...]:
+        """Write everybody's motion."""
+        spans = [spoken_spans(analysis.phones) for analysis in heard.analyses]
+        pauses = [
+            [p.start for p in analysis.phones if p.label == SILENCE and p.end - p.start >= _NOD_PAUSE_SECONDS]
+            for analysis in heard.analyses
+        ]
+        pictures = " ".join(one.sha256 for one in scene.people)
+        seed = take_seed(request.seed, heard.sha256, pictures)
+        parts = conversation(spans, heard.sounds[0].duration_seconds, seed, pauses)
+        out = []
+        for person, (sound, analysis) in enumerate(zip(heard.sounds, heard.analyses, strict=True)):
+            mouth = scene.mouth(person)
+            with self._engines.speech_lock:
+                spoken = self._engines.speech().perform(
+                    sound, analysis, mouth, frame_rate_hz=float(request.frame_rate_hz), seed=seed + person,
+                    amounts=Amounts(gaze=0.0),
+                )  # fmt: skip
+            out.append(attend(spoken, parts[person], scene.seats, person, mouth))
+        return tuple(out)
+
+    def _draw(
+        self, request: DialogueRequest, scene: Scene, heard: _Heard, out: Path, poster: Path, parts: Path,
+        tell: OnProgress,
+    ) -> None:  # fmt: skip
+        """Draw every frame into the encoder."""
+        from studio.engines.media.pictures import thumbnail_jpeg
+        from studio.engines.media.video import PartsFolder, open_writer
+
+        recipe, total = self._recipe(request, scene), len(scene)
+        fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+        with open_writer(
+            request.format, out, scene.size, request.frame_rate_hz, sound_path=heard.track, recipe=recipe,
+            parts=PartsFolder(parts, fingerprint),
+        ) as writer:  # fmt: skip
+            first = writer.frames  # more than 0 where an earlier process was interrupted
+            poster.write_bytes(thumbnail_jpeg(scene.picture(total // 3), THUMBNAIL_PIXELS))
+            start = shown = time.perf_counter()
+            for frame, picture in enumerate(scene.pictures(first), first):
+                writer.write(picture)
+                now, preview = time.perf_counter(), None
+                if frame == first or now - shown > PREVIEW_EVERY_SECONDS:
+                    preview, shown = picture, now
+                done = frame + 1 - first
+                left = (now - start) / done * (total - frame - 1) if done > 8 else None
+                fraction = _LISTENED_SHARE + (0.98 - _LISTENED_SHARE) * (frame + 1) / total
+                tell(Progress(fraction, f"Frame {frame + 1} of {total}", left, preview))
+            tell(Progress(0.99, "Finishing the file"))
+
+    def _recipe(self, request: DialogueRequest, scene: Scene) -> dict[str, Any]:
+        """Return the recipe that the file carries: sources by their bytes, never by path."""
+        animator = self._engines.animator()
+        engines = {
+            "portrait": f"{animator.name} {animator.version}",
+            "speech": self._engines.speech_name(),
+            "dialogue": f"dialogue {VERSION}",
+        }
+        inputs = {role: source.sha256 or "" for role, source in _sources_of(request).items()}
+        people = tuple(
+            one.model_copy(update={"face_index": seen.face_index, "photo_id": None})
+            for one, seen in zip(request.people, scene.people, strict=True)
+        )
+        settled = request.model_copy(update={"project_id": None, "people": people})
+        return new_recipe("clip", settled.model_dump(mode="json"), engines, inputs)
+
+
+def is_dialogue(recipe: Mapping[str, Any]) -> bool:
+    """Say whether a recipe is that of a dialogue."""
+    return "dialogue" in (recipe.get("engines") or {})
+
+
+def _sources_of(request: DialogueRequest) -> dict[str, MediaSource]:
+    """Return what a dialogue is made from, by role."""
+    found = {"picture": request.picture, "sound": request.sound}
+    for number, one in enumerate(request.people, 1):
+        found |= {f"portrait {number}": one.portrait, f"sound {number}": one.sound}
+    return {role: source for role, source in found.items() if source is not None}
+
+
+def _only_person(photos: Sequence[Photo]) -> str | None:
+    """Return whose clip it is; of several people nobody's alone, so that the deletion of each of them reaches it."""
+    people = {photo.identity_id for photo in photos}
+    return next(iter(people)) if len(people) == 1 else None
+
+
+def _from(sound: Sound | None, start: float, length: float, rate_hz: int) -> Any:
+    """Return a sound that begins at a moment of a silence so long.  # (N,)"""
+    out = np.zeros(round(length * rate_hz), np.float32)
+    if sound is not None:
+        first = round(start * rate_hz)
+        part = sound.samples[: max(0, len(out) - first)]
+        out[first : first + len(part)] = part
+    return out
+
+
+def _together(names: Sequence[str], analyses: Sequence[SpeechAnalysis]) -> SpeechAnalysis:
+    """Return what everybody says as one: words stretch by stretch with who says them, phones of whoever speaks."""
+    stretches = sorted(
+        (start, end, person) for person, one in enumerate(analyses) for start, end in spoken_spans(one.phones)
+    )
+    words = [
+        replace(word, speaker=names[person])
+        for start, end, person in stretches
+        for word in analyses[person].words
+        if start - 1e-6 <= (word.start + word.end) / 2 <= end + 1e-6
+    ]
+    phones = [phone for one in analyses for phone in one.phones if phone.label != SILENCE]
+    length = max(one.duration_seconds for one in analyses)
+    speaks = [one for one, name in zip(analyses, names, strict=True) if any(p.label != SILENCE for p in one.phones)]
+    return SpeechAnalysis(length, cover(phones, length), tuple(words), (speaks or list(analyses))[0].method)
+
+
+def _nobody() -> UserInputError:
+    return UserInputError("Nobody says anything: the sound is silent.", "Choose a sound with speech.")
+
+
+def _title(request: DialogueRequest) -> str:
+    """Return one line for the gallery: the first words that are said."""
+    words = next(filter(None, (turn.words for turn in request.turns)), "")
+    words = words or next(filter(None, (one.transcript for one in request.people)), "")
+    return title_of_words(words) or "Dialogue"
+
+
+def run(params: DialogueRequest, context: JobContext) -> Mapping[str, Any]:
+    """Make a queued clip; a job that was killed after its clip was kept does not make it twice."""
+    dialogue: Dialogue = context.service
+    kept = dialogue.made_by(context.job.id)
+    if kept:
+        return {"render_id": kept[0].id}
+    render, result = dialogue.dialogue(
+        params, job_id=context.job.id, on_progress=told(context), work_folder=context.work_folder
+    )
+    return {"render_id": render.id, "seconds": result.seconds, "hints": list(result.hints)}
+
+
+KIND = JobKind("dialogue", "Dialogue", DialogueRequest, run, service="dialogue", icon="animate")

@@ -1,0 +1,139 @@
+"""What a dialogue is asked to be: one value that round-trips through JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from studio.domain.clip_format import USUAL_CLIP_FORMAT, clip_format
+from studio.domain.refusal import refusal
+from studio.domain.side_by_side import MOST_PEOPLE
+from studio.domain.turns import Turn
+from studio.errors import UserInputError
+from studio.services.clips.driven import LONGEST_SECONDS
+from studio.services.clips.request import AnimationRequest, offered_format
+from studio.services.portraits.prepared import LARGEST_SIDE, SMALLEST_SIDE
+from studio.services.sources import MediaSource
+
+
+class Talker(BaseModel):
+    """One person of a dialogue.
+
+    Attributes:
+        portrait: their photo; None where one picture shows everybody.
+        face_index: which face of it, 0 = largest; None is the only one, or in a picture of everybody whoever stands
+            there from left to right.
+        name: for subtitles and turns; empty is "Person 1" and so on.
+        sound: what they say; None says nothing, or where one sound has everybody's turns.
+        transcript: what the sound says; improves the lips, never required.
+        photo_id: the stored photo it came from, for consent and the library.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    portrait: MediaSource | None = None
+    face_index: Annotated[int, Field(ge=0)] | None = None
+    name: Annotated[str, Field(max_length=40)] = ""
+    sound: MediaSource | None = None
+    transcript: str | None = None
+    photo_id: str | None = None
+
+
+class DialogueRequest(BaseModel):
+    """Everything a dialogue is made from; round-trips through JSON.
+
+    Attributes:
+        people: from left to right.
+        picture: one picture that shows all of them; None puts their own photos side by side.
+        sound, turns: one sound, and who speaks when in it.
+        pause_seconds: each person's sound begins so long after the one before has ended; None lets all begin together.
+        language: of the speech.
+        seed: same seed, same conversation.
+        shutter_degrees: motion blur, see `AnimationRequest`.
+        size: longer side of the frame in pixels, 256..2048; None is 1280, or the picture's own up to 1024.
+        seconds: only the beginning.
+        format: a key of CLIP_FORMATS without transparency.
+        project_id: where the clip is kept.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    people: Annotated[tuple[Talker, ...], Field(min_length=2, max_length=MOST_PEOPLE)]
+    picture: MediaSource | None = None
+    sound: MediaSource | None = None
+    turns: tuple[Turn, ...] = ()
+    pause_seconds: Annotated[float, Field(ge=0.0, le=10.0)] | None = None
+    language: str = "en"
+    seed: int = 0
+    frame_rate_hz: Literal[24, 25, 30, 60] = 25
+    shutter_degrees: Literal[0, 90, 180] = 0
+    size: Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)] | None = None
+    seconds: Annotated[float, Field(gt=0.0, le=LONGEST_SECONDS)] | None = None
+    format: Annotated[str, AfterValidator(offered_format)] = USUAL_CLIP_FORMAT
+    project_id: str | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> DialogueRequest:
+        own = [one.portrait is not None for one in self.people]
+        if self.picture is not None and any(own):
+            raise ValueError("give either one picture of everybody or a photo of each, not both")
+        if self.picture is None and not all(own):
+            raise ValueError("a person has no photo")
+        sounds = sum(one.sound is not None for one in self.people)
+        if self.sound is not None and sounds:
+            raise ValueError("give either one sound with turns or a sound of each, not both")
+        if self.sound is None and self.turns:
+            raise ValueError("turns go with one sound of everybody")
+        if self.sound is not None and not self.turns:
+            raise ValueError("one sound of everybody needs turns: who speaks from when to when")
+        if self.sound is None and not sounds:
+            raise ValueError("nobody has a sound")
+        if self.sound is not None and self.pause_seconds is not None:
+            raise ValueError("a pause goes with a sound of each, one after the other")
+        if any(not 0 <= turn.person < len(self.people) for turn in self.turns):
+            raise ValueError("a turn names somebody who is not there")
+        if any(not 0 <= turn.start < turn.end < 1e6 for turn in self.turns):
+            raise ValueError("a turn ends before it begins")
+        faces = [one.face_index for one in self.people if one.face_index is not None]
+        if self.picture is not None and faces and len(faces) < len(self.people):
+            raise ValueError("say of everybody which face they have, or of nobody")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What everybody is called."""
+        return names_of([one.name for one in self.people])
+
+    @property
+    def listened(self) -> AnimationRequest:
+        """What is asked of the speech; the sound is cut before it is heard."""
+        first = next(source for source in (self.sound, *(one.sound for one in self.people)) if source is not None)
+        return AnimationRequest(portrait=self.picture or first, sound=first, language=self.language)
+
+
+def names_of(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names in which nobody is missing."""
+    return tuple(name.strip() or f"Person {number}" for number, name in enumerate(names, 1))
+
+
+def checked_dialogue(values: Mapping[str, Any]) -> DialogueRequest:
+    """Build a request, from a command line, a window or JSON.
+
+    Raises:
+        UserInputError: the first value that cannot be used.
+    """
+    try:
+        request = DialogueRequest.model_validate(dict(values))
+    except ValidationError as exc:
+        raise refusal(exc) from exc
+    if clip_format(request.format).has_alpha:
+        raise UserInputError(
+            f"A dialogue keeps its background and cannot be {clip_format(request.format).title}.",
+            "Choose a format without transparency.",
+        )
+    called = [name.casefold() for name in request.names]
+    if len(set(called)) < len(called):
+        raise UserInputError("Two people have the same name.", "Give each a name of their own.")
+    return request

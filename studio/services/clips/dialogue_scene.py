@@ -1,0 +1,199 @@
+"""Everybody of a dialogue in one frame: photos side by side, or several faces of one picture.
+
+A scene knows where its faces are, so that people can look at each other, and draws frames once everybody's motion is
+written. Only what moves differs from the picture: of each person their own part of it is laid back.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.domain.dialogue_motion import Seat
+from studio.domain.expression import FaceState
+from studio.domain.performance import MouthResponse, Performance
+from studio.domain.side_by_side import USUAL_SIDE, FaceInPhoto, whose, windows
+from studio.engines.base import Image
+from studio.errors import NoFaceError, UserInputError
+from studio.services.clips.making import HINT_FRAMES, FrameSource
+from studio.services.portraits.prepared import FoundFaces, Portraits, PreparedPortrait, choose_face
+from studio.services.sources import FoundMedia
+
+_TURNED_AWAY = 12.0  # degrees
+
+
+class Scene(ABC):
+    """The people of a dialogue as one picture shows them.
+
+    Attributes:
+        people: their portraits, in order.
+        size: width and height of a frame, pixels.
+        seats: where they are.
+    """
+
+    people: tuple[PreparedPortrait, ...]
+    size: tuple[int, int]
+    seats: tuple[Seat, ...]
+    _sources: tuple[FrameSource, ...] = ()
+
+    def play(self, performances: Sequence[Performance], shutter_degrees: float) -> None:
+        """Remember how everybody moves."""
+        self._sources = tuple(
+            FrameSource(one.portrait, performance, FaceState(one.portrait.own_weights), shutter_degrees)
+            for one, performance in zip(self.people, performances, strict=True)
+        )
+
+    def __len__(self) -> int:
+        """Return how many frames there are."""
+        return min(map(len, self._sources))
+
+    def picture(self, frame: int) -> Image:
+        """Draw one frame.  # (H, W, 3)"""
+        return self._together([self._drawn(i, frame) for i in range(len(self.people))])
+
+    def pictures(self, first: int = 0) -> Iterator[Image]:
+        """Draw the frames from number `first` on, everybody at the same time."""
+        people = range(len(self.people))
+        with ThreadPoolExecutor(len(people), "dialogue") as pool:
+            for frame in range(first, len(self)):
+                yield self._together(list(pool.map(self._drawn, people, repeat(frame))))
+
+    def _drawn(self, person: int, frame: int) -> Image:
+        with self.people[person].lock:
+            return self._sources[person].picture(frame)
+
+    @abstractmethod
+    def _together(self, pictures: Sequence[Image]) -> Image:
+        """Put everybody's pictures into one frame."""
+
+    def mouth(self, person: int) -> MouthResponse:
+        """Return how one person's mouth answers."""
+        return self.people[person].portrait.mouth
+
+    def hints(self) -> tuple[str, ...]:
+        """Return what the photos and the turns of their heads suffer from."""
+        found: dict[str, None] = {}
+        for person, seat in enumerate(self.seats):
+            away = [other.x > seat.x for other in self.seats if other is not seat]
+            if (all(away) and seat.yaw_degrees < -_TURNED_AWAY) or (not any(away) and seat.yaw_degrees > _TURNED_AWAY):
+                found[f"Person {person + 1} is turned away from the others in the photo; on the other side they would "
+                      "face each other."] = None  # fmt: skip
+        for one, source in zip(self.people, self._sources, strict=True):
+            found |= dict.fromkeys(one.hints)
+            for frame in range(0, len(source), HINT_FRAMES):
+                found |= dict.fromkeys(one.portrait.hints(source.state(frame)))
+        return tuple(found)
+
+
+class SideBySide(Scene):
+    """Photos cut alike: faces of one size, eyes on one line.
+
+    Raises:
+        NoFaceError, SeveralFacesError, UnreadableMediaError, LimitExceededError, EngineError: a photo cannot be used.
+        UserInputError: the photos cannot be cut alike.
+    """
+
+    def __init__(self, portraits: Portraits, photos: Sequence[tuple[FoundMedia, int | None]], size: int | None) -> None:
+        found = [portraits.find_faces(photo.path) for photo, _ in photos]
+        chosen = [choose_face(one.faces, index) for one, (_, index) in zip(found, photos, strict=True)]
+        faces = [_in_photo(one, index) for one, index in zip(found, chosen, strict=True)]
+        cuts = windows(faces, size or USUAL_SIDE)
+        self.people = tuple(
+            portraits.panel(one, index, window) for one, index, window in zip(found, chosen, cuts, strict=True)
+        )
+        self.size = (sum(w.width for w in cuts), cuts[0].height)
+        tall = faces[0].size * cuts[0].scale
+        corners = np.cumsum([0, *(w.width for w in cuts[:-1])])
+        self.seats = tuple(
+            Seat(
+                float(corner + (face.x - window.left) * window.scale) / tall,
+                (face.y - window.top) * window.scale / tall,
+                one.faces[index].head.yaw_degrees,
+            )
+            for corner, face, window, one, index in zip(corners, faces, cuts, found, chosen, strict=True)
+        )
+
+    def _together(self, pictures: Sequence[Image]) -> Image:
+        return np.concatenate(pictures, axis=1)
+
+
+class OnePicture(Scene):
+    """Several faces of one picture, each moved where it is; everything else keeps its pixels.
+
+    Args:
+        faces: index of each person's face, 0 = largest; None takes so many of the largest ones, from left to right.
+        count: how many people there are.
+
+    Raises:
+        NoFaceError: the picture shows fewer faces.
+        UserInputError: one face is meant twice, or is not there.
+        UnreadableMediaError, LimitExceededError, EngineError: the picture cannot be used.
+    """
+
+    def __init__(
+        self, portraits: Portraits, picture: FoundMedia, faces: Sequence[int] | None, count: int, size: int | None
+    ) -> None:
+        found = portraits.find_faces(picture.path)
+        several = len(found.faces)
+        if several < count:
+            shown = {0: "no face", 1: "one face only"}.get(several, f"{several} faces")
+            raise NoFaceError(
+                f"The picture shows {shown}, but {count} people talk.",
+                "Use a picture that shows everybody, or a photo of each.",
+            )
+        if faces is None:
+            indices = sorted(range(count), key=lambda i: found.faces[i].box[0])
+        else:
+            indices = [choose_face(found.faces, index) for index in faces]
+        if len(set(indices)) < len(indices):
+            raise UserInputError(
+                "Two people have the same face of the picture.", "Choose another face for one of them."
+            )
+        for index in indices:
+            choose_face(found.faces, index)
+        self.people = tuple(
+            portraits.prepare(picture.path, sha256=found.sha256, face_index=index, size=size, among=indices)
+            for index in indices
+        )
+        self._image = self.people[0].image
+        height, width = self._image.shape[:2]
+        self.size = (width, height)
+        placed = [FaceInPhoto.of(one.face, width, height) for one in self.people]
+        tall = float(np.mean([one.size for one in placed]))
+        self.seats = tuple(
+            Seat(face.x / tall, face.y / tall, one.face.head.yaw_degrees)
+            for face, one in zip(placed, self.people, strict=True)
+        )
+        self._parts = tuple(_Part(whose(placed, i, (height, width))) for i in range(count))
+
+    def _together(self, pictures: Sequence[Image]) -> Image:
+        out = self._image.copy()
+        for picture, part in zip(pictures, self._parts, strict=True):
+            part.lay(picture, self._image, out)
+        return out
+
+
+class _Part:
+    """One person's part of a picture."""
+
+    def __init__(self, share: NDArray[np.float32]) -> None:
+        self._whole, self._soft = share >= 1, (share > 0) & (share < 1)
+        self._share = share[self._soft][:, None]
+
+    def lay(self, drawn: Image, image: Image, out: Image) -> None:
+        """Lay a person's picture over a frame, in place: wholly inside their part, softly at its edge."""
+        out[self._whole] = drawn[self._whole]
+        still = image[self._soft].astype(np.float32)
+        moved = drawn[self._soft].astype(np.float32) - still
+        kept = out[self._soft] + self._share * moved
+        out[self._soft] = np.clip(np.rint(kept), 0, 255).astype(np.uint8)
+
+
+def _in_photo(found: FoundFaces, index: int) -> FaceInPhoto:
+    height, width = found.image.shape[:2]
+    return FaceInPhoto.of(found.faces[index], width, height)
