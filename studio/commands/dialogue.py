@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,10 +12,7 @@ from studio.commands.clip_output import clip_text, timed
 from studio.commands.meaning import picture_of, sound_of, words_of
 from studio.commands.shared import OPTIONS, AsJson, ClipFile, DataDir, FrameRate, Language, Seconds, Shutter, opened
 from studio.domain.clip_format import choice, clip_format_of
-from studio.domain.side_by_side import MOST_PEOPLE
 from studio.domain.speech_format import SPEECH_FORMATS
-from studio.domain.turns import read_turns
-from studio.errors import UserInputError
 
 commands = typer.Typer(**OPTIONS)
 _TIMING = choice([f.suffix for f in SPEECH_FORMATS.values()])
@@ -62,50 +59,25 @@ def dialogue(
     as_json: AsJson = False,
 ) -> None:
     """Let two to four people talk with each other; who does not speak listens."""
-    from studio.services.clips.dialogue import checked_dialogue, names_of
+    from studio.services.clips.dialogue import arranged
 
     output = Output(as_json)
-    sounds, faces, words = speech or [], face or [], transcript or []
-    people = len(photos) if len(photos) > 1 else max(2, len(sounds), len(name or []), len(faces))
-    if people > MOST_PEOPLE:
-        raise UserInputError(f"{people} people are too many; {MOST_PEOPLE} are the most.", "Make several clips.")
-    own = sounds if turns is None else []
-    for given, what in ((own, "sounds"), (faces, "faces"), (name or [], "names"), (words, "transcripts")):
-        if len(given) > people:
-            raise UserInputError(f"There are {len(given)} {what}, but {people} people.", "Give one for each.")
-    if turns is not None and len(sounds) != 1:
-        raise UserInputError("Turns go with exactly one sound.", "Give --speech once, or leave --turns out.")
-    if turns is None and len(sounds) == 1 and len(photos) > 1:
-        raise UserInputError(
-            "There is one sound, but it is not said who speaks when.", "Give --turns, or a --speech for each."
-        )
-    names = names_of([*(name or []), *[""] * people][:people])
     with opened(data_dir) as studio:
-        talkers: list[dict[str, Any]] = [
-            {
-                "portrait": picture_of(studio, photos[i]) if len(photos) > 1 else None,
-                "face_index": faces[i] - 1 if i < len(faces) else None,
-                "name": name[i] if name and i < len(name) else "",
-                "sound": sound_of(own[i]) if i < len(own) else None,
-                "transcript": words_of(words[i]) if i < len(words) else None,
-            }
-            for i in range(people)
-        ]
-        request = checked_dialogue(
-            {
-                "people": talkers,
-                "picture": picture_of(studio, photos[0]) if len(photos) == 1 else None,
-                "sound": None if turns is None else sound_of(sounds[0]),
-                "turns": () if turns is None else read_turns(words_of(turns) or "", names),
-                "pause_seconds": pause,
-                "language": language,
-                "seed": seed,
-                "frame_rate_hz": fps,
-                "shutter_degrees": shutter,
-                "size": size,
-                "seconds": seconds,
-                "format": clip_format_of(out).name,
-            }
+        request = arranged(
+            [picture_of(studio, photo) for photo in photos],
+            [source for path in speech or () if (source := sound_of(path)) is not None],
+            words_of(turns),
+            names=name or (),
+            faces=[one - 1 for one in face or ()],
+            transcripts=[words_of(text) for text in transcript or ()],
+            pause_seconds=pause,
+            language=language,
+            seed=seed,
+            frame_rate_hz=fps,
+            shutter_degrees=shutter,
+            size=size,
+            seconds=seconds,
+            format=clip_format_of(out).name,
         )
         result = studio.dialogue.dialogue_file(
             request, out, timing=timing, on_progress=lambda p: output.progress(p.fraction, p.stage, p.seconds_left)

@@ -183,3 +183,13 @@ def _person(who: str, names: Sequence[str], place: str) -> int:
             return index
     known = ", ".join(f"{index} ({name})" if name else str(index) for index, name in enumerate(names, 1))
     raise UserInputError(f"{place} names {who[:40]!r}, who is not in the dialogue.", f"Name one of {known}.")
+
+
+def written(turns: Sequence[Turn], names: Sequence[str]) -> str:
+    """Return turns as lines that `read_turns` reads."""
+    return "\n".join(f"{names[t.person]}  {_clock(t.start)}  {_clock(t.end)}  {t.words}".rstrip() for t in turns)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds * 1000), 60_000)
+    return f"{minutes}:{rest / 1000:06.3f}"

@@ -20,6 +20,7 @@ from studio.domain.render import Render
 from studio.errors import NotFoundError
 from studio.services.bases import Bases
 from studio.services.clips.animation import Animation
+from studio.services.clips.dialogue import Dialogue
 from studio.services.clips.dubbing import Dubbing
 from studio.services.clips.performances import Performances
 from studio.services.jobs import Jobs
@@ -76,6 +77,7 @@ class OpenStudio(Protocol):
     library: Library
     video: Video
     dubbing: Dubbing
+    dialogue: Dialogue
     presets: Presets
     provenance: Provenance
     jobs: Jobs

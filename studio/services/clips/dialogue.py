@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ from studio.domain.turns import in_sound
 from studio.engines.base import Amounts, Sound
 from studio.errors import LimitExceededError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
-from studio.services.clips.dialogue_request import DialogueRequest, Talker, checked_dialogue, names_of
+from studio.services.clips.dialogue_request import DialogueRequest, Talker, arranged, checked_dialogue
 from studio.services.clips.dialogue_scene import OnePicture, Scene, SideBySide
 from studio.services.clips.driven import LONGEST_SECONDS
 from studio.services.clips.keeping import keep_clip
@@ -44,9 +45,10 @@ from studio.services.provenance import Provenance
 from studio.services.recipes import new_recipe
 from studio.services.sources import FoundMedia, MediaSource, Sources
 
-__all__ = ["Dialogue", "DialogueRequest", "Talker", "checked_dialogue", "names_of"]
+__all__ = ["Dialogue", "DialogueRequest", "Talker", "arranged", "checked_dialogue", "is_dialogue"]
 
 if TYPE_CHECKING:
+    from studio.engines.media.sound import SoundFile
     from studio.jobs.queue import JobQueue
     from studio.store import OwnerStore
 
@@ -57,22 +59,40 @@ _NOD_PAUSE_SECONDS = 0.15
 
 
 @dataclass(frozen=True)
+class _Voice:
+    """One person's sound.
+
+    Attributes:
+        start_seconds: when it begins in the clip.
+        words: what it says, where that is known.
+        path: its file.
+    """
+
+    sound: Sound
+    start_seconds: float
+    words: str | None
+    path: Path
+
+
+@dataclass(frozen=True)
 class _Heard:
     """What everybody says.
 
     Attributes:
         sounds: of each person, as long as the clip, silent where they do not speak.
         analyses: of those.
-        track: the file for the sound track, and where it begins.
-        is_made: the track was mixed for this clip.
+        track: the file for the sound track.
     """
 
     sounds: tuple[Sound, ...]
     analyses: tuple[SpeechAnalysis, ...]
     track: Path
-    is_made: bool
-    sha256: str
     notes: tuple[str, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Says what is heard."""
+        return hashlib.sha256(b"".join(sound.samples.tobytes() for sound in self.sounds)).hexdigest()
 
 
 class Dialogue:
@@ -302,66 +322,63 @@ class Dialogue:
 
     def _heard(self, request: DialogueRequest, mixed: Path, tell: OnProgress) -> _Heard:
         """Hear everybody by themselves."""
-        from studio.engines.media.sound import SILENCE_RMS, is_silent, read_sound
+        from studio.engines.media.sound import is_silent
         from studio.engines.media.sound_mix import mix
 
-        notes: list[str] = []
-        words = [one.transcript for one in request.people]
-        if request.sound is not None:
-            found = self._sources.find(request.sound)
-            whole = read_sound(found.path, sha256=found.sha256)
-            length = min(whole.duration_seconds, request.seconds or LONGEST_SECONDS)
-            turns, notes_on_turns = in_sound(request.turns, length)
-            notes += [*whole.notes, *notes_on_turns]
-            samples = whole.samples[: round(length * whole.rate_hz)]
-            own = [only(samples, whole.rate_hz, spans_of(turns, i)) for i in range(len(words))]
-            words = [words_of(turns, i) or text for i, text in enumerate(words)]
-            track, made, sha256, rate = found.path, False, whole.sha256, whole.rate_hz
-            if is_silent(whole):
-                raise _nobody()
-        else:
-            decoded = [None if one.sound is None else self._decoded(one.sound) for one in request.people]
-            starts, at = [], 0.0
-            for sound in decoded:
-                starts.append(at)
-                if sound is not None and request.pause_seconds is not None:
-                    at += sound.duration_seconds + request.pause_seconds
-            rate = next(sound.rate_hz for sound in decoded if sound is not None)
-            length = max(s + d.duration_seconds for s, d in zip(starts, decoded, strict=True) if d is not None)
-            length = min(length, request.seconds or LONGEST_SECONDS)
-            own = [_from(sound, start, length, rate) for sound, start in zip(decoded, starts, strict=True)]
-            for name, sound in zip(request.names, decoded, strict=True):
-                if sound is not None:
-                    notes += [f"{name}: {note}" for note in sound.notes]
-            if all(is_silent(Sound(samples, rate)) for samples in own):
-                raise _nobody()
-            files = [
-                (self._sources.path(one.sound), start)
-                for one, start in zip(request.people, starts, strict=True)
-                if one.sound is not None
-            ]
-            track, made = mix(files, mixed), True
-            sha256 = hashlib.sha256(" ".join(d.sha256 for d in decoded if d is not None).encode()).hexdigest()
+        voices, notes, length = self._voices(request)
+        length = min(length, request.seconds or length)
         if length > LONGEST_SECONDS:
             raise LimitExceededError(
                 f"The dialogue is {length / 60:.0f} minutes long; {LONGEST_SECONDS / 60:g} are the most.",
                 "Make it in parts.",
             )
+        if all(one is None or is_silent(one.sound) for one in voices):
+            raise UserInputError("Nobody says anything: the sound is silent.", "Choose a sound with speech.")
         sounds, analyses = [], []
-        for number, (name, samples) in enumerate(zip(request.names, own, strict=True)):
-            tell(Progress(0.04 + (_LISTENED_SHARE - 0.04) * number / len(own), f"Listening to {name}"))
-            sounds.append(Sound(samples, rate))
-            if not len(samples) or float(np.abs(samples).max()) < SILENCE_RMS:
-                silence = cover((), sounds[-1].duration_seconds)
-                analyses.append(SpeechAnalysis(sounds[-1].duration_seconds, silence, (), "energy"))
+        for number, (name, voice) in enumerate(zip(request.names, voices, strict=True)):
+            tell(Progress(0.04 + (_LISTENED_SHARE - 0.04) * number / len(voices), f"Listening to {name}"))
+            if voice is None or is_silent(voice.sound):
+                analyses.append(SpeechAnalysis(length, cover((), length), (), "energy"))
                 notes.append(f"{name} says nothing, and listens all the time.")
-                continue
-            with self._engines.speech_lock:
-                analyses.append(self._engines.speech().analyse(sounds[-1], words[number], request.language))
-            notes += [f"{name}: {note}" for note in analyses[-1].notes]
-        return _Heard(tuple(sounds), tuple(analyses), track, made, sha256, tuple(notes))
+            else:
+                with self._engines.speech_lock:
+                    said = self._engines.speech().analyse(voice.sound, voice.words, request.language)
+                analyses.append(_moved(said, voice.start_seconds, length))
+                notes += [f"{name}: {note}" for note in said.notes]
+            sounds.append(_padded(voice, length))
+        if request.sound is not None:
+            return _Heard(tuple(sounds), tuple(analyses), self._sources.path(request.sound), tuple(notes))
+        files = [(voice.path, voice.start_seconds) for voice in voices if voice is not None]
+        return _Heard(tuple(sounds), tuple(analyses), mix(files, mixed), tuple(notes))
 
-    def _decoded(self, source: MediaSource) -> Any:
+    def _voices(self, request: DialogueRequest) -> tuple[list[_Voice | None], list[str], float]:
+        """Return everybody's sound as far as it is theirs, what is to be said of them, and how long the whole is."""
+        if request.sound is not None:
+            found = self._sources.find(request.sound)
+            whole = self._decoded(request.sound)
+            _, notes = in_sound(request.turns, min(whole.duration_seconds, request.seconds or math.inf))
+            own: list[_Voice | None] = []
+            for person, one in enumerate(request.people):
+                # Heard as far as the sound goes: words and turns say what the whole of it says.
+                samples = only(whole.samples, whole.rate_hz, spans_of(request.turns, person))
+                words = words_of(request.turns, person) or one.transcript
+                own.append(_Voice(Sound(samples, whole.rate_hz), 0.0, words, found.path))
+            return own, [*whole.notes, *notes], whole.duration_seconds
+        voices: list[_Voice | None] = []
+        said: list[str] = []
+        start = 0.0
+        for name, one in zip(request.names, request.people, strict=True):
+            if one.sound is None:
+                voices.append(None)
+                continue
+            sound = self._decoded(one.sound)
+            said += [f"{name}: {note}" for note in sound.notes]
+            voices.append(_Voice(sound, start, one.transcript, self._sources.path(one.sound)))
+            if request.pause_seconds is not None:
+                start += sound.duration_seconds + request.pause_seconds
+        return voices, said, max(v.start_seconds + v.sound.duration_seconds for v in voices if v is not None)
+
+    def _decoded(self, source: MediaSource) -> SoundFile:
         from studio.engines.media.sound import read_sound
 
         found = self._sources.find(source)
@@ -452,14 +469,29 @@ def _only_person(photos: Sequence[Photo]) -> str | None:
     return next(iter(people)) if len(people) == 1 else None
 
 
-def _from(sound: Sound | None, start: float, length: float, rate_hz: int) -> Any:
-    """Return a sound that begins at a moment of a silence so long.  # (N,)"""
-    out = np.zeros(round(length * rate_hz), np.float32)
-    if sound is not None:
-        first = round(start * rate_hz)
-        part = sound.samples[: max(0, len(out) - first)]
+def _padded(voice: _Voice | None, length: float) -> Sound:
+    """Return a person's sound as long as the clip, silent before and behind."""
+    from studio.engines.media.sound import ANALYSIS_RATE_HZ
+
+    rate = ANALYSIS_RATE_HZ if voice is None else voice.sound.rate_hz
+    out = np.zeros(round(length * rate), np.float32)
+    if voice is not None:
+        first = min(round(voice.start_seconds * rate), len(out))
+        part = voice.sound.samples[: len(out) - first]
         out[first : first + len(part)] = part
-    return out
+    return Sound(out, rate)
+
+
+def _moved(analysis: SpeechAnalysis, start: float, length: float) -> SpeechAnalysis:
+    """Return what is said in a sound that begins at a moment of a clip so long."""
+    phones = [replace(p, start=p.start + start, end=p.end + start) for p in analysis.phones]
+    words = [replace(w, start=w.start + start, end=min(w.end + start, length)) for w in analysis.words]
+    return replace(
+        analysis,
+        duration_seconds=length,
+        phones=cover(phones, length),
+        words=tuple(word for word in words if word.end > word.start),
+    )
 
 
 def _together(names: Sequence[str], analyses: Sequence[SpeechAnalysis]) -> SpeechAnalysis:
@@ -477,10 +509,6 @@ def _together(names: Sequence[str], analyses: Sequence[SpeechAnalysis]) -> Speec
     length = max(one.duration_seconds for one in analyses)
     speaks = [one for one, name in zip(analyses, names, strict=True) if any(p.label != SILENCE for p in one.phones)]
     return SpeechAnalysis(length, cover(phones, length), tuple(words), (speaks or list(analyses))[0].method)
-
-
-def _nobody() -> UserInputError:
-    return UserInputError("Nobody says anything: the sound is silent.", "Choose a sound with speech.")
 
 
 def _title(request: DialogueRequest) -> str:

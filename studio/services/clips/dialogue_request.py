@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from studio.domain.clip_format import USUAL_CLIP_FORMAT, clip_format
 from studio.domain.refusal import refusal
 from studio.domain.side_by_side import MOST_PEOPLE
-from studio.domain.turns import Turn
+from studio.domain.turns import Turn, read_turns
 from studio.errors import UserInputError
 from studio.services.clips.driven import LONGEST_SECONDS
 from studio.services.clips.request import AnimationRequest, offered_format
@@ -137,3 +137,65 @@ def checked_dialogue(values: Mapping[str, Any]) -> DialogueRequest:
     if len(set(called)) < len(called):
         raise UserInputError("Two people have the same name.", "Give each a name of their own.")
     return request
+
+
+def arranged(
+    photos: Sequence[MediaSource],
+    sounds: Sequence[MediaSource],
+    turns: str | None = None,
+    *,
+    names: Sequence[str] = (),
+    faces: Sequence[int] = (),
+    transcripts: Sequence[str | None] = (),
+    **settings: Any,
+) -> DialogueRequest:
+    """Build a request from what a person lays side by side.
+
+    Args:
+        photos: from left to right; a single one shows everybody.
+        sounds: of each, in the same order; or one, with turns.
+        turns: who speaks when, see `domain.turns.read_turns`; None or empty where everybody has a sound.
+        names, faces, transcripts: in the same order, as far as they are known; faces from 0 on.
+        settings: other fields of DialogueRequest.
+
+    Raises:
+        UserInputError: more of something than there are people, sounds that do not fit, turns that cannot be read.
+    """
+    said = bool((turns or "").strip())
+    if not photos:
+        raise UserInputError("There is no photo yet.", "Choose two to four, or one picture of everybody.")
+    people = len(photos) if len(photos) > 1 else max(2, len(names), len(faces), 0 if said else len(sounds))
+    if people > MOST_PEOPLE:
+        raise UserInputError(f"{people} people are too many; {MOST_PEOPLE} are the most.", "Make several clips.")
+    if not sounds:
+        raise UserInputError("There is no sound yet.", "Give a sound of each, or one sound of everybody with turns.")
+    if said and len(sounds) != 1:
+        raise UserInputError("Turns go with exactly one sound.", "Give one sound of everybody, or leave the turns out.")
+    if not said and len(sounds) == 1:
+        raise UserInputError(
+            "There is one sound, and it is not said who speaks when.", "Write the turns, or give a sound of each."
+        )
+    own = () if said else sounds
+    for given, what in ((own, "sounds"), (faces, "faces"), (names, "names"), (transcripts, "transcripts")):
+        if len(given) > people:
+            raise UserInputError(f"There are {len(given)} {what}, but {people} people.", "Give one for each.")
+    called = [*names, *[""] * people][:people]
+    talkers = [
+        {
+            "portrait": photos[i] if len(photos) > 1 else None,
+            "face_index": faces[i] if i < len(faces) else None,
+            "name": " ".join(called[i].split()),
+            "sound": own[i] if i < len(own) else None,
+            "transcript": transcripts[i] if i < len(transcripts) else None,
+        }
+        for i in range(people)
+    ]
+    return checked_dialogue(
+        {
+            "people": talkers,
+            "picture": photos[0] if len(photos) == 1 else None,
+            "sound": sounds[0] if said else None,
+            "turns": read_turns(turns or "", names_of(called)) if said else (),
+            **settings,
+        }
+    )

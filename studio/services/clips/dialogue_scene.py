@@ -77,17 +77,16 @@ class Scene(ABC):
 
     def hints(self) -> tuple[str, ...]:
         """Return what the photos and the turns of their heads suffer from."""
-        found: dict[str, None] = {}
-        for person, seat in enumerate(self.seats):
-            away = [other.x > seat.x for other in self.seats if other is not seat]
-            if (all(away) and seat.yaw_degrees < -_TURNED_AWAY) or (not any(away) and seat.yaw_degrees > _TURNED_AWAY):
-                found[f"Person {person + 1} is turned away from the others in the photo; on the other side they would "
-                      "face each other."] = None  # fmt: skip
+        found = dict.fromkeys(self._about())
         for one, source in zip(self.people, self._sources, strict=True):
             found |= dict.fromkeys(one.hints)
             for frame in range(0, len(source), HINT_FRAMES):
                 found |= dict.fromkeys(one.portrait.hints(source.state(frame)))
         return tuple(found)
+
+    def _about(self) -> tuple[str, ...]:
+        """Say what a person may want to change about the places."""
+        return ()
 
 
 class SideBySide(Scene):
@@ -120,6 +119,15 @@ class SideBySide(Scene):
 
     def _together(self, pictures: Sequence[Image]) -> Image:
         return np.concatenate(pictures, axis=1)
+
+    def _about(self) -> tuple[str, ...]:
+        turned = [one.yaw_degrees for one in self.seats]
+        away = {0: turned[0] < -_TURNED_AWAY, len(turned) - 1: turned[-1] > _TURNED_AWAY}
+        return tuple(
+            f"Person {person + 1} is turned away from the others in the photo; another place may suit them better."
+            for person, is_away in away.items()
+            if is_away
+        )
 
 
 class OnePicture(Scene):

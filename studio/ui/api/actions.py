@@ -7,6 +7,7 @@ shelf. Every error is one sentence with a hint.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,8 +22,11 @@ from studio.domain.model_format import MODEL_FORMATS
 from studio.domain.provenance import credentials_beside
 from studio.domain.render import Render, RenderKind
 from studio.domain.template import Copying
+from studio.domain.turns import read_turns
 from studio.errors import UserInputError
 from studio.services.clips.animation import AnimationRequest, checked_request
+from studio.services.clips.dialogue import checked_dialogue
+from studio.services.clips.dialogue_request import names_of
 from studio.services.clips.dubbing import checked_dub
 from studio.services.clips.request import MOVING_ROLES
 from studio.services.portraits.expressions import NOT_COPIED, TEMPLATE, CopiedFrom, PortraitHandle
@@ -223,11 +227,27 @@ class Api:
 
     def dub(self, request: dict[str, Any]) -> dict[str, Any]:
         """Let a video say something else: the fields of DubRequest, clip and sound as photo_id or file; its job."""
-        fields = dict(request)
-        for name in ("clip", "sound"):
-            if fields.get(name) is not None:
-                fields[name] = self.source(fields[name])
+        fields = self._with_sources(request, ("clip", "sound"))
         return self.job_row(self.studio.dubbing.submit_dub(checked_dub(fields)))
+
+    def dialogue(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Let people talk: the fields of DialogueRequest, pictures and sounds as photo_id or file; its job.
+
+        "turns" may also be a text, as lines "Anna 0:00 0:03.2", subtitles or a table.
+        """
+        fields = dict(request)
+        people = fields.get("people")
+        if isinstance(people, list) and all(isinstance(one, dict) for one in people):
+            fields["people"] = [self._with_sources(one, ("portrait", "sound")) for one in people]
+            if isinstance(fields.get("turns"), str):
+                names = names_of([str(one.get("name") or "") for one in people])
+                fields["turns"] = read_turns(fields["turns"], names)
+        fields = self._with_sources(fields, ("picture", "sound"))
+        return self.job_row(self.studio.dialogue.submit_dialogue(checked_dialogue(fields)))
+
+    def _with_sources(self, fields: Json, names: Sequence[str]) -> Json:
+        """Return fields in which pictures and sounds are sources."""
+        return {**fields, **{name: self.source(fields[name]) for name in names if fields.get(name) is not None}}
 
     # -- jobs -------------------------------------------------------------------------
 
@@ -267,9 +287,8 @@ class Api:
 
 OWN_NAMES: tuple[str, ...] = (
     "add_identity", "list_identities", "open_portrait", "edit_expression", "copy_expression", "action_units",
-    "save_expression", "export_head", "preview_animation", "animate", "dub", "job", "cancel_job", "retry_job",
-    "library", "show_render", "rerun",
-    "recipe_of_file",
+    "save_expression", "export_head", "preview_animation", "animate", "dub", "dialogue", "job", "cancel_job",
+    "retry_job", "library", "show_render", "rerun", "recipe_of_file",
 )  # fmt: skip
 NAMES: tuple[str, ...] = (*OWN_NAMES, *api_performances.NAMES, *api_models.NAMES)
 

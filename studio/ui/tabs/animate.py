@@ -27,9 +27,11 @@ from studio.services.clips.animation import (
     AnimationRequest,
     checked_request,
 )
+from studio.services.clips.dialogue import is_dialogue
 from studio.services.clips.dubbing import is_dubbed
 from studio.services.clips.request import MOVING_ROLES
 from studio.services.sources import MediaSource
+from studio.ui.clips.dialogue import DialogueFold
 from studio.ui.clips.dub import DubFold
 from studio.ui.clips.layers import LayersFold
 from studio.ui.guard import warn
@@ -46,12 +48,14 @@ SIZES: list[tuple[str, int]] = [
     ("As the photo, at most 1024", 0),
     *((f"{s} px", s) for s in (256, 512, 720, 1024, 1536, 2048)),
 ]
+SHUTTERS: list[tuple[str, int]] = [("None", 0), ("Slight, 90°", 90), ("Film, 180°", 180)]
 _CALLED = {
     "sound": "the sound",
     "motion": "the motion",
     "driving": "the driving video",
     "performance": "the performance",
 }
+SOUND_SUFFIXES = (".wav", ".mp3", ".m4a", ".flac", ".ogg", ".opus", ".aac")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
 AMOUNT_HELP = {
     "jaw": "How far the jaw drops.",
@@ -114,10 +118,11 @@ class AnimateTab:
         self.service = window.studio.animation
         self.chooser = PortraitChooser(window, "animate")
         self.speech = SpeechForm(window, "animate")
-        self.stage = ClipStage(window, "animate", ("animate", "dub"), EMPTY_STAGE)
+        self.stage = ClipStage(window, "animate", ("animate", "dub", "dialogue"), EMPTY_STAGE)
         self.find_running = self.stage.find_running
         self.layers = LayersFold(window)
         self.dub = DubFold(window, self.speech, VIDEO_SUFFIXES)
+        self.dialogue = DialogueFold(window, (*SOUND_SUFFIXES, *VIDEO_SUFFIXES))
         self.draft = Draft("animate")
 
     # -- layout ---------------------------------------------------------------
@@ -137,6 +142,7 @@ class AnimateTab:
                 self._build_driving()
                 self._build_motion()
                 self.dub.build()
+                self.dialogue.build()
                 html('<h3 class="step"><b>3</b> Performance</h3>')
                 self._build_performance()
                 self.layers.build()
@@ -260,6 +266,15 @@ class AnimateTab:
                     info="More is smoother and slower to make.",
                     min_width=140,
                 )
+                self.shutter = gr.Dropdown(
+                    SHUTTERS,
+                    value=0,
+                    label="Motion blur",
+                    filterable=False,
+                    info="As a film camera's open shutter; slower to make.",
+                    min_width=140,
+                    elem_id="animate-shutter",
+                )
                 self.seed = gr.Number(
                     value=0,
                     precision=0,
@@ -296,6 +311,7 @@ class AnimateTab:
             self.format,
             self.size,
             self.rate,
+            self.shutter,
             self.seed,
             *self.amounts,
         ]
@@ -303,6 +319,8 @@ class AnimateTab:
         form = self.chooser.choice, self.expression
         self.layers.wire(item, self.draft.lane, inputs, self._request, *form, shown)
         self.dub.wire(item, self.draft.lane, self.format, self.stage.of_job, self.stage.watch)
+        output = [self.speech.language, self.format, self.size, self.rate, self.shutter, self.seed]
+        self.dialogue.wire(item, self.draft.lane, output, self.stage.of_job, self.stage.watch)
         inputs = [self.layers.chosen, *inputs]
         listen(
             self.preview.click,
@@ -318,13 +336,13 @@ class AnimateTab:
         listen(self.make.click, self._submit, [*self.dub.inputs, *inputs], self.stage.watch, **quiet)
         self.tick = self.stage.tick
         told = {"choice": self.chooser.held, "expression": self.held, **self.speech.told, **self._files}
-        told |= {"performance": self.layers.chosen, **self.dub.told}
+        told |= {"performance": self.layers.chosen, **self.dub.told, **self.dialogue.told}
         now = [self.chooser.choice, self.expression]
         self.draft.wire(item, told | self._plain, self._restore, now, self._restored)
 
     @property
     def _restored(self) -> list[Any]:
-        folds = [self.motion, self.recorded, self.driving, self.driven, *self.dub.restored]
+        folds = [self.motion, self.recorded, self.driving, self.driven, *self.dub.restored, *self.dialogue.restored]
         told = [self.expression, self.expression_note, *self.speech.restored, *folds]
         return [*self.chooser.parts, *told, *self._plain.values(), *self.layers.restored]
 
@@ -345,6 +363,10 @@ class AnimateTab:
                 warn("Not everything could be set: the video or its sound is no longer here.", 10)
             spoken = self.speech.restore(self.speech.reopened(request, files))
             return {self.speech.sound: None, **spoken, **self.dub.of_render(render, files), self.draft.box: HANDED_OVER}
+        if is_dialogue(render.recipe):
+            if set(render.recipe["inputs"]) - set(files):
+                warn("Not everything could be set: a photo or a sound is no longer here.", 10)
+            return {**self.dialogue.of_render(render, files), **self._output_of(request), self.draft.box: HANDED_OVER}
         choice = self.chooser.choice_of(render, files)
         emotion, strength = next(iter((request.get("emotions") or {}).items()), ("", self.strength.value))
         still = request["amounts"].get("head") == 0
@@ -365,6 +387,7 @@ class AnimateTab:
             "still": still,
             "size": request.get("size") or 0,
             "rate": request["frame_rate_hz"],
+            "shutter": request.get("shutter_degrees") or 0,
             "choice": json.dumps(choice),
             "expression": json.dumps({"values": request["expression"], "neutralise": request["neutralise"]}),
         }
@@ -386,6 +409,17 @@ class AnimateTab:
             nothing |= self.layers.none()
         return {**nothing, **self._restore(kept, choice, None), **chosen, self.draft.box: HANDED_OVER}
 
+    def _output_of(self, request: Mapping[str, Any]) -> Updates:
+        """Return what a dialogue shares with the form."""
+        return {
+            self.speech.language: request["language"],
+            self.format: request["format"],
+            self.size: request.get("size") or 0,
+            self.rate: request["frame_rate_hz"],
+            self.shutter: request["shutter_degrees"],
+            self.seed: request["seed"],
+        }
+
     @property
     def _files(self) -> dict[str, Any]:
         """The files that may move the portrait, by the names of the request's fields."""
@@ -394,7 +428,7 @@ class AnimateTab:
     @property
     def _plain(self) -> dict[str, Any]:
         """What of the form is a single value, by name."""
-        names = ("neutral", "driver_face", "emotion", "strength", "still", "format", "size", "rate", "seed")
+        names = ("neutral", "driver_face", "emotion", "strength", "still", "format", "size", "rate", "shutter", "seed")
         amounts = dict(zip(AMOUNT_NAMES, self.amounts, strict=True))
         return {name: getattr(self, name) for name in names} | amounts
 
@@ -410,7 +444,7 @@ class AnimateTab:
         found = None if choice else self.chooser.restored(kept.get("choice"))
         if found:
             updates |= self.chooser.answer(found)
-        updates |= self.layers.restore(kept.get("performance")) | self.dub.restore(kept)
+        updates |= self.layers.restore(kept.get("performance")) | self.dub.restore(kept) | self.dialogue.restore(kept)
         worn = None if expression else checked_expression(parsed(kept.get("expression")))
         if worn:
             updates |= {self.expression: worn, self.expression_note: self.expression_words(worn)}
@@ -437,7 +471,9 @@ class AnimateTab:
             UserInputError: no portrait, nothing that moves it, or a value that cannot be used.
         """
         speech, said = said[: len(self.speech.inputs)], said[len(self.speech.inputs) :]
-        motion, driving, neutral, driver_face, emotion, strength, still, form, size, rate, seed, *amounts = said
+        motion, driving, neutral, driver_face, emotion, strength, still, form, size, rate, shutter, seed, *amounts = (
+            said
+        )
         if not choice:
             raise UserInputError("There is no portrait yet.", "Choose one of your people's photos, or drop a picture.")
         asked = Amounts(**dict(zip(AMOUNT_NAMES, map(float, amounts), strict=True)))
@@ -454,6 +490,7 @@ class AnimateTab:
                 "neutralise": bool(kept and kept["neutralise"]),
                 "seed": int(seed or 0),
                 "frame_rate_hz": rate,
+                "shutter_degrees": shutter,
                 "size": size or None,
                 "format": form,
             }
@@ -465,7 +502,7 @@ class AnimateTab:
             return self._request(choice, *rest)
         if not choice:
             raise UserInputError("There is no portrait yet.", "Choose one of your people's photos, or drop a picture.")
-        form, size, rate, _ = rest[-len(AMOUNT_NAMES) - 4 : -len(AMOUNT_NAMES)]
+        form, size, rate, shutter, _ = rest[-len(AMOUNT_NAMES) - 5 : -len(AMOUNT_NAMES)]
         return self.layers.service.request(
             performance,
             source_of(choice),
@@ -473,6 +510,7 @@ class AnimateTab:
             format=form,
             size=size or None,
             frame_rate_hz=rate,
+            shutter_degrees=shutter,
         )
 
     # -- handlers ---------------------------------------------------------------
@@ -511,6 +549,6 @@ class AnimateTab:
         """Make what is asked for; without a portrait, a video that was dropped is what shall speak."""
         _, choice, *rest = inputs
         if clip and not choice:
-            speech, form = rest[1 : len(self.speech.inputs) + 1], rest[-len(AMOUNT_NAMES) - 4]
+            speech, form = rest[1 : len(self.speech.inputs) + 1], rest[-len(AMOUNT_NAMES) - 5]
             return self.stage.of_job(self.dub.submit(clip, person, face, form, *speech), None)
         return self.stage.of_job(self.service.submit_render(self._asked(*inputs)), None)
