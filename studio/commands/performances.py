@@ -21,6 +21,7 @@ from studio.commands.shared import (
     Language,
     Say,
     Seconds,
+    Shutter,
     Size,
     Speech,
     Transcript,
@@ -235,6 +236,7 @@ def play(
     face: Face = None,
     size: Size = None,
     fps: FrameRate = 25,
+    shutter: Shutter = 0,
     seconds: Seconds = None,
     speech: Annotated[Path | None, typer.Option(help="Another sound to be heard with it.", show_default=False)] = None,
     curves: Annotated[Path | None, typer.Option(help=f"Curves beside it, {_CURVES}.", show_default=False)] = None,
@@ -251,6 +253,7 @@ def play(
             sound=sound_of(speech),
             size=size,
             frame_rate_hz=fps,
+            shutter_degrees=shutter,
             seconds=seconds,
             format=clip_format_of(out).name,
         )

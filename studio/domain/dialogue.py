@@ -251,7 +251,7 @@ def _nods(
         depth, times = float(rng.uniform(*_NOD_DEGREES)), int(rng.choice([1, 1, 2, 2, 3]))
         heard = any(a + 0.6 < at < b + 0.6 for a, b in speech)
         free = not any(a - 1.0 < at < b + 0.5 for a, b in own)
-        if heard and free and (not out or at - out[-1].seconds > 1.2):
+        if heard and free and at < duration - 0.5 and (not out or at - out[-1].seconds > 1.2):
             out.append(Nod(at, depth, times))
         time = max(at, time) + _NOD_EVERY[0] + float(rng.exponential(_NOD_EVERY[1]))
     return tuple(out)

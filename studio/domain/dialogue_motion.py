@@ -12,6 +12,7 @@ from studio.domain.dialogue import ASIDE, CAMERA, Nod, Part, listening, smooth
 from studio.domain.expression import ARKIT_NAMES, INDEX
 from studio.domain.lip_closure import shut
 from studio.domain.performance import MouthResponse, Performance
+from studio.domain.pose import SAFE_DEGREES
 
 Array = NDArray[np.float64]
 
@@ -20,6 +21,7 @@ _MOST_LOOK = 0.72
 _TOWARD_DEGREES, _TURNED_DEGREES = 19.0, 9.5  # of the eyes and of the head, to the next person
 _FURTHER_DEGREES = 2.5  # of both, for each person in between
 _UP_DOWN_DEGREES = 10.0  # for somebody as much higher as aside
+_BENDS_DEGREES = 8.5  # from here on turns of the head are held back
 _HEAD_BEGINS, _HEAD_TAKES = (0.05, 0.14), (0.42, 0.75)  # seconds after the eyes; long
 _CAMERA_TURN = 0.55  # of the head's turn is left while a speaker looks into the camera
 _EYES_ON_TARGET = 0.92  # share of what the head does besides that the eyes undo
@@ -93,6 +95,7 @@ def attend(
     extra[:, 1] -= _nodded(part.nods, times)
     extra[:, 2] += _tilt(part, turn[:, 0], times, rng)
     whole = head + extra
+    whole[:, :2] = _within(whole[:, :2])
     weights = np.array(performance.weights, np.float32)
     look = sight - turn - _EYES_ON_TARGET * (whole - np.pad(turn, ((0, 0), (0, 1))))[:, :2]
     _lay_look(weights, look)
@@ -108,6 +111,14 @@ def attend(
         own_mouth=own,
         lip_seal=seal,
     )
+
+
+def _within(degrees: Array) -> Array:
+    """Hold turns within what one photo carries without stretching, softly."""
+    bend = _BENDS_DEGREES
+    room = SAFE_DEGREES - bend
+    beyond = np.maximum(np.abs(degrees) - bend, 0)
+    return np.asarray(np.sign(degrees) * (np.minimum(np.abs(degrees), bend) + room * np.tanh(beyond / room)))
 
 
 def _followed(

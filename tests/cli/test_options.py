@@ -10,7 +10,7 @@ import typer
 from studio.cli import app
 
 EXPECTED = {
-    "doctor", "verify", "takedown", "bench", "edit", "animate", "dub", "head", "demo", "controls", "units",
+    "doctor", "verify", "takedown", "bench", "edit", "animate", "dub", "dialogue", "head", "demo", "controls", "units",
     "assets build", "backup", "restore",
     "identity add", "identity list", "identity show", "identity delete", "identity curate", "identity consent",
     "identity variants", "identity report",

@@ -22,6 +22,10 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "animate": {"portrait": {"photo_id": "f"}, "sound": {"sha256": SHA256}, "emotions": {"joy": 0.6}, "seed": 7},
     "generate": {"prompt": "a photo of sks person, smiling", "base": "preview", "source": {"sha256": SHA256}},
     "video": {"prompt": "a photo of sks person", "base": "preview", "sound": {"sha256": SHA256}, "change": 0.3},
+    "dialogue": {
+        "picture": {"sha256": SHA256}, "people": [{"name": "Ann"}, {"name": "Ben"}], "sound": {"sha256": SHA256},
+        "turns": [{"start": 0.0, "end": 1.5, "person": 1, "words": "Hello"}],
+    },
     "dub": {"clip": {"sha256": SHA256}, "text": "Hello", "start_seconds": 1.5},
     "grid": {
         "run_id": "r", "checkpoint_ids": ["c", "d"], "strengths": [0.6, 1], "prompts": ["{trigger}"], "seeds": [1, 2],

@@ -27,6 +27,7 @@ from studio.errors import NotFoundError, StudioError
 from studio.jobs.executor import work_off
 from studio.jobs.kinds import Workplace
 from studio.services.clips.animation import AnimationRequest
+from studio.services.clips.dialogue import DialogueRequest, Talker
 from studio.services.clips.dubbing import DubRequest
 from studio.services.pictures.generation import AdapterUse, GenerationRequest
 from studio.services.sources import MediaSource
@@ -122,6 +123,11 @@ def dubbed(a) -> DubRequest:
     return DubRequest(clip=MediaSource.media(a.shown), text="Hello")
 
 
+def talking(a) -> DialogueRequest:
+    people = tuple(Talker(portrait=MediaSource.photo(a.photo.id), sound=MediaSource.media(a.shown)) for _ in range(2))
+    return DialogueRequest(people=people)
+
+
 def spoken(a) -> VideoRequest:
     return VideoRequest(prompt="x", picture=MediaSource.photo(a.photo.id), sound=MediaSource.media(a.shown))
 
@@ -188,6 +194,9 @@ ASKED = {
     "dubbing.submit_dub": lambda s, a: s(dubbed(a)),
     "dubbing.dub": lambda s, a: s(dubbed(a)),
     "dubbing.dub_file": lambda s, a: s(dubbed(a), a.owner.store.data_dir / "x.mp4"),
+    "dialogue.submit_dialogue": lambda s, a: s(talking(a)),
+    "dialogue.dialogue": lambda s, a: s(talking(a)),
+    "dialogue.dialogue_file": lambda s, a: s(talking(a), a.owner.store.data_dir / "x.mp4"),
     "video.cost": lambda s, a: s(spoken(a)),
     "video.submit_video": lambda s, a: s(spoken(a)),
     "video.video": lambda s, a: s(spoken(a)),
@@ -305,6 +314,7 @@ EMPTY = {
     "generation.made_by": lambda s, a: s(a.job.id),
     "video.made_by": lambda s, a: s(a.job.id),
     "dubbing.made_by": lambda s, a: s(a.job.id),
+    "dialogue.made_by": lambda s, a: s(a.job.id),
     "library.inputs": lambda s, a: s(a.render),
     "identities.strangers": lambda s, a: s(a.person.id),
     "library.made_by": lambda s, a: s(a.job.id),
@@ -343,7 +353,8 @@ HANDED_VALUES = {
     "expressions.prepared", "expressions.edit_opened", "templates.copy", "templates.copied_from",
     "action_units.write", "action_units.of_portrait", "templates.shown",
     "expressions.write", "expressions.redraw", "expressions.stamp", "generation.redraw",
-    "generation.brought_back", "video.redraw", "dubbing.redraw", "adapters.require_consent", "provenance.hand_out",
+    "generation.brought_back", "video.redraw", "dubbing.redraw", "dialogue.redraw", "adapters.require_consent",
+    "provenance.hand_out",
 }  # fmt: skip
 """These get a value that another method of the same owner's services handed out, or a whole recipe."""
 

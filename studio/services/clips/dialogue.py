@@ -32,7 +32,7 @@ from studio.engines.base import Amounts, Sound
 from studio.errors import LimitExceededError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.clips.dialogue_request import DialogueRequest, Talker, arranged, checked_dialogue
-from studio.services.clips.dialogue_scene import OnePicture, Scene, SideBySide
+from studio.services.clips.dialogue_scene import OnePicture, Scene, SideBySide, check_scene
 from studio.services.clips.driven import LONGEST_SECONDS
 from studio.services.clips.keeping import keep_clip
 from studio.services.clips.making import AnimationResult
@@ -116,9 +116,13 @@ class Dialogue:
         """Check the request and put it into the queue; files are copied into the media store first.
 
         Raises:
+            NoFaceError, SeveralFacesError: a picture does not show who is meant.
             UserInputError, NotFoundError, UnreadableMediaError, ConsentMissingError.
         """
         settled, photos = self._settled(request)
+        shown, faces = self._shown(settled)
+        picture = None if settled.picture is None else self._sources.find(settled.picture)
+        check_scene(self._portraits, picture, shown, faces, len(settled.people))
         return self._queue.submit(
             "dialogue",
             settled.model_dump(mode="json"),
@@ -310,15 +314,17 @@ class Dialogue:
         )  # fmt: skip
 
     def _scene(self, request: DialogueRequest) -> Scene:
+        photos, faces = self._shown(request)
         if request.picture is not None:
-            faces = [one.face_index for one in request.people if one.face_index is not None]
             found = self._sources.find(request.picture)
-            return OnePicture(self._portraits, found, faces or None, len(request.people), request.size)
-        photos: list[tuple[FoundMedia, int | None]] = []
-        for one in request.people:
-            assert one.portrait is not None  # the request was checked
-            photos.append((self._sources.find(one.portrait), one.face_index))
+            return OnePicture(self._portraits, found, faces, len(request.people), request.size)
         return SideBySide(self._portraits, photos, request.size)
+
+    def _shown(self, request: DialogueRequest) -> tuple[list[tuple[FoundMedia, int | None]], list[int] | None]:
+        """Return everybody's photo with the face that is meant, and the faces of one picture where they are chosen."""
+        photos = [(self._sources.find(one.portrait), one.face_index) for one in request.people if one.portrait]
+        faces = [one.face_index for one in request.people if one.face_index is not None]
+        return photos, faces if request.picture is not None and faces else None
 
     def _heard(self, request: DialogueRequest, mixed: Path, tell: OnProgress) -> _Heard:
         """Hear everybody by themselves."""
@@ -356,12 +362,13 @@ class Dialogue:
         if request.sound is not None:
             found = self._sources.find(request.sound)
             whole = self._decoded(request.sound)
+            turns, _ = in_sound(request.turns, whole.duration_seconds)
             _, notes = in_sound(request.turns, min(whole.duration_seconds, request.seconds or math.inf))
             own: list[_Voice | None] = []
             for person, one in enumerate(request.people):
                 # Heard as far as the sound goes: words and turns say what the whole of it says.
-                samples = only(whole.samples, whole.rate_hz, spans_of(request.turns, person))
-                words = words_of(request.turns, person) or one.transcript
+                samples = only(whole.samples, whole.rate_hz, spans_of(turns, person))
+                words = words_of(turns, person) or one.transcript
                 own.append(_Voice(Sound(samples, whole.rate_hz), 0.0, words, found.path))
             return own, [*whole.notes, *notes], whole.duration_seconds
         voices: list[_Voice | None] = []

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from studio.domain.dialogue_motion import Seat
 from studio.domain.expression import FaceState
 from studio.domain.performance import MouthResponse, Performance
-from studio.domain.side_by_side import USUAL_SIDE, FaceInPhoto, whose, windows
+from studio.domain.side_by_side import USUAL_SIDE, FaceInPhoto, Window, whose, windows
 from studio.engines.base import Image
 from studio.errors import NoFaceError, UserInputError
 from studio.services.clips.making import HINT_FRAMES, FrameSource
@@ -98,10 +98,7 @@ class SideBySide(Scene):
     """
 
     def __init__(self, portraits: Portraits, photos: Sequence[tuple[FoundMedia, int | None]], size: int | None) -> None:
-        found = [portraits.find_faces(photo.path) for photo, _ in photos]
-        chosen = [choose_face(one.faces, index) for one, (_, index) in zip(found, photos, strict=True)]
-        faces = [_in_photo(one, index) for one, index in zip(found, chosen, strict=True)]
-        cuts = windows(faces, size or USUAL_SIDE)
+        found, chosen, faces, cuts = _laid_out(portraits, photos, size)
         self.people = tuple(
             portraits.panel(one, index, window) for one, index, window in zip(found, chosen, cuts, strict=True)
         )
@@ -146,24 +143,7 @@ class OnePicture(Scene):
     def __init__(
         self, portraits: Portraits, picture: FoundMedia, faces: Sequence[int] | None, count: int, size: int | None
     ) -> None:
-        found = portraits.find_faces(picture.path)
-        several = len(found.faces)
-        if several < count:
-            shown = {0: "no face", 1: "one face only"}.get(several, f"{several} faces")
-            raise NoFaceError(
-                f"The picture shows {shown}, but {count} people talk.",
-                "Use a picture that shows everybody, or a photo of each.",
-            )
-        if faces is None:
-            indices = sorted(range(count), key=lambda i: found.faces[i].box[0])
-        else:
-            indices = [choose_face(found.faces, index) for index in faces]
-        if len(set(indices)) < len(indices):
-            raise UserInputError(
-                "Two people have the same face of the picture.", "Choose another face for one of them."
-            )
-        for index in indices:
-            choose_face(found.faces, index)
+        found, indices = _found(portraits, picture, faces, count)
         self.people = tuple(
             portraits.prepare(picture.path, sha256=found.sha256, face_index=index, size=size, among=indices)
             for index in indices
@@ -205,3 +185,57 @@ class _Part:
 def _in_photo(found: FoundFaces, index: int) -> FaceInPhoto:
     height, width = found.image.shape[:2]
     return FaceInPhoto.of(found.faces[index], width, height)
+
+
+def check_scene(
+    portraits: Portraits,
+    picture: FoundMedia | None,
+    photos: Sequence[tuple[FoundMedia, int | None]],
+    faces: Sequence[int] | None,
+    count: int,
+) -> None:
+    """Look whether everybody can be shown, before anything is made ready.
+
+    Args:
+        picture: of everybody; None puts `photos` side by side.
+
+    Raises:
+        NoFaceError, SeveralFacesError, UserInputError, UnreadableMediaError, LimitExceededError: as the scenes.
+    """
+    if picture is None:
+        _laid_out(portraits, photos, None)
+    else:
+        _found(portraits, picture, faces, count)
+
+
+def _laid_out(
+    portraits: Portraits, photos: Sequence[tuple[FoundMedia, int | None]], size: int | None
+) -> tuple[list[FoundFaces], list[int], list[FaceInPhoto], tuple[Window, ...]]:
+    """Return what photos show, which face is meant, where it is, and how each is cut."""
+    found = [portraits.find_faces(photo.path) for photo, _ in photos]
+    chosen = [choose_face(one.faces, index) for one, (_, index) in zip(found, photos, strict=True)]
+    faces = [_in_photo(one, index) for one, index in zip(found, chosen, strict=True)]
+    return found, chosen, faces, windows(faces, size or USUAL_SIDE)
+
+
+def _found(
+    portraits: Portraits, picture: FoundMedia, faces: Sequence[int] | None, count: int
+) -> tuple[FoundFaces, list[int]]:
+    """Return what a picture shows, and whose face is which."""
+    found = portraits.find_faces(picture.path)
+    several = len(found.faces)
+    if several < count:
+        shown = {0: "no face", 1: "one face only"}.get(several, f"{several} faces")
+        raise NoFaceError(
+            f"The picture shows {shown}, but {count} people talk.",
+            "Use a picture that shows everybody, or a photo of each.",
+        )
+    if faces is None:
+        indices = sorted(range(count), key=lambda i: found.faces[i].box[0])
+    else:
+        indices = [choose_face(found.faces, index) for index in faces]
+    if len(set(indices)) < len(indices):
+        raise UserInputError("Two people have the same face of the picture.", "Choose another face for one of them.")
+    for index in indices:
+        choose_face(found.faces, index)
+    return found, indices
