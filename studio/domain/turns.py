@@ -16,12 +16,12 @@ from studio.errors import UserInputError
 
 SHORTEST_SECONDS = 0.05
 MOST_TURNS = 2000
-_TIME = r"(?:\d+:)?(?:\d+:)?\d+(?:[.,]\d+)?"
+_TIME = r"(?:(?:\d+:)?(?:\d+:)?\d+(?:[.,]\d+)?|\.\d+)"
 _ARROW = re.compile(rf"^\s*({_TIME})\s*-->\s*({_TIME})(?:\s|$)")
 _LINE = re.compile(
     rf"^(?P<who>.+?)[\s,;:]\s*(?P<start>{_TIME})\s*(?:-->|[-–,;]|\s)\s*(?P<end>{_TIME})(?:[\s,;:]+(?P<words>.*))?$"
 )
-_CELL = re.compile(r"(?:\d+:)?(?:\d+:)?\d+(?:\.\d+)?$")
+_CELL = re.compile(r"(?:(?:\d+:)?(?:\d+:)?\d+(?:\.\d+)?|\.\d+)$")
 _VOICE = re.compile(r"^<v(?:\.[^ >]+)?\s+([^>]+)>(.*)$")
 _TAG = re.compile(r"<[^>]*>")
 _HEADER = re.compile(r"^\s*\"?(speaker|who|name|person)\"?\s*[,;\t]", re.IGNORECASE)
