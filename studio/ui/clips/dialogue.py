@@ -110,14 +110,14 @@ class DialogueFold:
 
     def restore(self, kept: Kept) -> Updates:
         """Return the fold as it was before the page was loaded anew."""
-        people = self._people(kept.get("dialogue_people"))
-        updates: Updates = {self.people: people, **fitting(self._plain, kept)}
+        updates: Updates = fitting(self._plain, kept)
+        filled = any(kept.get(name) for name in ("dialogue_names", "dialogue_turns"))
+        if self._known(kept.get("dialogue_people")):
+            updates[self.people], filled = self._people(kept["dialogue_people"]), True
         for name, component in (("dialogue_photos", self.photos), ("dialogue_sounds", self.sounds)):
             if paths := self._held(kept.get(name)):
-                updates[component] = gr.File(value=paths)
-        if len(updates) > 1 + len(self._plain) or people.value:
-            updates[self.fold] = gr.Accordion(open=True)
-        return updates
+                updates[component], filled = gr.File(value=paths), True
+        return {**updates, self.fold: gr.Accordion(open=True)} if updates and filled else updates
 
     def of_render(self, render: Render, files: Mapping[str, Path]) -> Updates:
         """Return the fold as it was when a dialogue was made; photos and sounds come back as files."""
@@ -146,15 +146,22 @@ class DialogueFold:
         paths = [one.get("path") for one in files if isinstance(one, dict)] if isinstance(files, list) else []
         return [str(path) for path in paths] if all(map(self.window.shelf.holds, paths)) else []
 
-    def _people(self, chosen: Any) -> gr.Dropdown:
+    def _choices(self) -> list[tuple[str, str]]:
+        """Return title and id of every photo of a person."""
         identities = self.window.studio.identities
-        choices = []
+        out = []
         for person in identities.list():
             photos = identities.photos(person.id)
-            choices += [(person.name if len(photos) == 1 else f"{person.name}, {p.file_name}", p.id) for p in photos]
-        known = {photo_id for _, photo_id in choices}
-        kept = [one for one in chosen if one in known] if isinstance(chosen, list) else []
-        return gr.Dropdown(choices, value=kept)
+            out += [(person.name if len(photos) == 1 else f"{person.name}, {p.file_name}", p.id) for p in photos]
+        return out
+
+    def _known(self, chosen: Any) -> list[str]:
+        """Return those of chosen photos that are still there, in their order."""
+        there = {photo_id for _, photo_id in self._choices()} if isinstance(chosen, list) and chosen else set()
+        return [one for one in chosen if isinstance(one, str) and one in there] if there else []
+
+    def _people(self, chosen: Any) -> gr.Dropdown:
+        return gr.Dropdown(self._choices(), value=self._known(chosen))
 
     def _request(
         self, people: list[str] | None, photos: list[str] | None, sounds: list[str] | None, names: str | None,
