@@ -104,7 +104,7 @@ def _sounds(folder: Path | None, seconds: float) -> list[Sound]:
 
 def _measured(portraits: Any, pair: Sequence[Path], sounds: Sequence[Sound], size: int, sheet: Path) -> dict[str, Any]:
     """Return the figures of one pair."""
-    from studio.domain.dialogue import conversation, listening, looks_at, spoken_spans
+    from studio.domain.dialogue import conversation, listening, spoken_spans
     from studio.domain.dialogue_motion import attend
     from studio.engines.base import Amounts
     from studio.services.clips.dialogue_scene import SideBySide
@@ -119,14 +119,15 @@ def _measured(portraits: Any, pair: Sequence[Path], sounds: Sequence[Sound], siz
         engine.perform(sound, analysis, scene.mouth(i), frame_rate_hz=rate, seed=i, amounts=Amounts(gaze=0.0))
         for i, (sound, analysis) in enumerate(zip(whole, analyses, strict=True))
     ]
-    scene.play([attend(one, parts[i], scene.seats, i, scene.mouth(i)) for i, one in enumerate(spoken)], 0)
+    moved = [attend(one, parts[i], scene.seats, i, scene.mouth(i)) for i, one in enumerate(spoken)]
+    scene.play(moved, 0)
     next(scene.pictures())  # what is made once, at the first turn of a head, is no part of a frame
     start = time.perf_counter()
     frames = list(scene.pictures())
     took = time.perf_counter() - start
     times = np.arange(len(frames)) / rate
     shut, own, other, toward = [], [], [], []
-    asked = [_opening(one, scene.mouth(i)) for i, one in enumerate(spoken)]
+    asked = [_opening(one, scene.mouth(i)) for i, one in enumerate(moved)]
     edges = np.cumsum([0, *(one.portrait.size[0] for one in scene.people)])
     for person, (one, part) in enumerate(zip(scene.people, parts, strict=True)):
         own_part = [np.ascontiguousarray(frame[:, edges[person] : edges[person + 1]]) for frame in frames]
@@ -136,9 +137,8 @@ def _measured(portraits: Any, pair: Sequence[Path], sounds: Sequence[Sound], siz
         shut.append(float((seen.gap_mm[quiet] <= seen.sealed_mm + CLOSED_MM).mean()))
         own.append(float(np.corrcoef(asked[person], seen.gap_mm)[0, 1]))
         other.append(float(np.corrcoef(asked[1 - person], seen.gap_mm)[0, 1]))
-        looks = quiet & (looks_at(part, times) == 1 - person)
         side = 1 if person == 0 else -1
-        toward.append(_toward(own_part, one.image, looks, side, portraits.engines.faces()))
+        toward.append(_toward(own_part, one.image, quiet, side, portraits.engines.faces()))
     _write_sheet(sheet, frames)
     return {
         "listening frames with shut lips": round(float(np.mean(shut)), 3),
