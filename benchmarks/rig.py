@@ -121,7 +121,44 @@ def run(folder: Path | None = None) -> dict[str, Any]:
         )
         figures[f"frame_ms_{side}"] = round(_median_ms(lambda p=portrait, s=state: p.render(s), 30), 1)
     figures["slider_answer_ms_512"] = _slider_answer_ms()
+    figures["spoken_frame_ms_512"] = _shutter_ms()
     return figures
+
+
+def _shutter_ms(seconds: float = 3.0) -> dict[str, tuple[float, float]]:
+    """Return what a frame of speech at 512 pixels costs, by frames per second and degrees of an open shutter.
+
+    Milliseconds of the processor, and of how many moments a frame is made.
+    """
+    import skimage.data
+
+    from studio.domain.performance import SHUTTERS_DEGREES, exposure
+    from studio.engines import Engines
+    from studio.engines.media.sound import read_sound, trim
+    from studio.services.clips.making import FrameSource
+    from studio.services.sample import sample_speech
+    from studio.studio import ASSETS
+
+    engines = Engines(ASSETS)
+    face = engines.faces().detect(skimage.data.astronaut())[0]
+    crop = square(skimage.data.astronaut(), face.box, 512)
+    portrait = engines.animator().prepare(crop, engines.faces().detect(crop)[0])
+    sound = trim(read_sound(sample_speech(ASSETS).path), 0.0, seconds)
+    analysis, out = engines.speech().analyse(sound), {}
+    for yaw, pitch in ((5, 5), (-5, -5)):  # what a first turn to each side measures is no part of a frame
+        portrait.render(FaceState(portrait.own_weights, HeadPose(yaw, pitch)))
+    for rate in (25.0, 60.0):
+        performance = engines.speech().perform(sound, analysis, portrait.mouth, frame_rate_hz=rate)
+        for degrees in SHUTTERS_DEGREES:
+            source = FrameSource(portrait, performance, FaceState(portrait.own_weights), degrees)
+            start = time.process_time()
+            for frame in range(len(source)):
+                source.picture(frame)
+            spent = time.process_time() - start
+            moments = np.mean([len(exposure(performance, frame, degrees)) for frame in range(len(source))])
+            cost = round(1000 * spent / len(source), 1)
+            out[f"{rate:g} a second, {degrees} degrees"] = (cost, round(float(moments), 2))
+    return out
 
 
 def _slider_answer_ms() -> float:
