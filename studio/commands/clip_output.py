@@ -22,6 +22,7 @@ _MOVED_BY = {
     "recorded": "moved by curves",
     "driven": "moved by the face in the video",
     "composed": "moved by its layers",
+    "orbit": "seen from around",
 }
 
 

@@ -236,6 +236,13 @@ def animate(
     neutral: Annotated[
         float | None, typer.Option(help="Second of the video in which its face is at rest.", show_default=False)
     ] = None,
+    orbit: Annotated[
+        float | None,
+        typer.Option(help="No speech: seen from so many degrees to each side, up to 15.", show_default=False),
+    ] = None,
+    orbit_pitch: Annotated[float, typer.Option(help="With --orbit: degrees up and down, up to 6.")] = 3.0,
+    orbit_seconds: Annotated[float, typer.Option(help="With --orbit: seconds for one way around.")] = 6.0,
+    orbit_gaze: Annotated[str, typer.Option(help="With --orbit: eyes stay on the camera, or in the world.")] = "camera",
     curves: Annotated[Path | None, typer.Option(help=f"Curves beside it, {_CURVES}.", show_default=False)] = None,
     timing: Annotated[
         Path | None, typer.Option(help=f"Subtitles or mouth cues beside it, {_TIMING}.", show_default=False)
@@ -256,6 +263,14 @@ def animate(
             driving=sound_of(drive),
             driving_face=None if drive_face is None else drive_face - 1,
             neutral_seconds=neutral,
+            orbit=None
+            if orbit is None
+            else {
+                "yaw_degrees": orbit,
+                "pitch_degrees": orbit_pitch,
+                "seconds": orbit_seconds,
+                "gaze": orbit_gaze,
+            },
             text=say,
             voice=voice,
             transcript=words_of(transcript),

@@ -316,6 +316,7 @@ def _title(request: AnimationRequest) -> str:
         (request.driving, "Driven by a video"),
         (request.motion, "Recorded motion"),
         (request.performance, "Performance"),
+        (request.orbit, "Seen from around"),
     ):
         usual = title if moving is not None else usual
     return title_of_words(request.transcript or request.text or "") or usual

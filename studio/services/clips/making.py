@@ -18,13 +18,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from studio.domain.clip_format import clip_format
 from studio.domain.expression import FaceState, resolve
+from studio.domain.orbit import seen_from_around
 from studio.domain.performance import Performance, exposure, take_seed
 from studio.domain.performance_document import layers_of
 from studio.domain.pose import HeadPose
-from studio.domain.speech import SpeechAnalysis
-from studio.engines.base import Image, Matte, Portrait
+from studio.domain.speech import SpeechAnalysis, cover
+from studio.engines.base import Image, Matte, Portrait, Sound
 from studio.services.clips.composed import MotionShelf, check_composed, composed_motion
 from studio.services.clips.driven import driven_motion
 from studio.services.clips.listening import Listener, Spoken
@@ -38,7 +41,6 @@ from studio.services.recipes import new_recipe
 from studio.services.sources import MediaSource, Sources
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from studio.engines.media.writer import FrameWriter
@@ -59,7 +61,8 @@ class AnimationResult:
         curves: the curves, when asked.
         seconds: stage -> seconds it took, with "total"; "speech" is what was left of it once the portrait was ready.
         phone_path: how the phones were found (see SpeechAnalysis.method); "recorded" where curves move the face,
-            "driven" where the face in a video does, "composed" where a performance with layers does.
+            "driven" where the face in a video does, "composed" where a performance with layers does, "orbit" where it
+            rests and is seen from around.
         hints: one sentence per shortcoming.
         speech: words and phones; None where nothing was listened to.
     """
@@ -78,6 +81,9 @@ class AnimationResult:
     speech: SpeechAnalysis | None = field(default=None, repr=False)
 
 
+_RESTING_HEAD = 0.3
+"""Of the idle motion of a head that is seen from around: the camera moves, not the person."""
+_SILENT_RATE_HZ = 16_000
 _UNHEARD_SECONDS = 0.5
 """So much of a sound may be left out behind the motion without a word."""
 
@@ -109,7 +115,7 @@ class _Moved:
     Attributes:
         base: the face it moves from.
         sound: the file for the sound track; None is silence.
-        found: how the phones were found, "recorded", "driven" or "composed".
+        found: how the phones were found, "recorded", "driven", "composed" or "orbit".
         speech: words and phones, where they are known.
         engines, inputs, seed: what the recipe says of it.
     """
@@ -335,6 +341,8 @@ class ClipMaker:
         if request.performance is not None:
             return self._compose(request, prepared)
         base = _base(request, prepared)
+        if request.orbit is not None:
+            return self._around(request, prepared, base)
         engines, moving = {}, request.motion or request.driving
         assert moving is not None  # only then is nothing heard
         role = "motion" if request.motion is not None else "driving"
@@ -359,6 +367,31 @@ class ClipMaker:
                 notes = (*notes, f"The motion ends {left:.1f} s before the sound, and the clip with it.")
         moved_by = "recorded" if role == "motion" else "driven"
         return _Moved(performance, base, sound, moved_by, notes, engines, inputs, request.seed)
+
+    def _around(self, request: AnimationRequest, prepared: PreparedPortrait, base: FaceState) -> _Moved:
+        """Let the face rest, and be seen from around."""
+        assert request.orbit is not None
+        seconds = request.seconds or request.orbit.seconds
+        silence = Sound(np.zeros(round(seconds * _SILENT_RATE_HZ), np.float32), _SILENT_RATE_HZ)
+        analysis = SpeechAnalysis(seconds, cover((), seconds), (), "energy")
+        engines = self._portraits.engines
+        seed = take_seed(request.seed, "", prepared.sha256)
+        with engines.speech_lock:
+            rest = engines.speech().perform(
+                silence,
+                analysis,
+                replace(prepared.portrait.mouth, own=base.weights),
+                frame_rate_hz=float(request.frame_rate_hz),
+                seed=seed,
+                emotions=tuple(request.emotions.items()),
+                amounts=replace(request.amounts, gaze=0.0, head=_RESTING_HEAD * request.amounts.head),
+            )
+        performance = seen_from_around(rest, request.orbit)
+        sound, inputs = None, {}
+        if request.sound is not None:
+            heard = self._sources.find(request.sound)
+            sound, inputs["sound"] = heard.path, heard.sha256 or _sha256(heard.path)
+        return _Moved(performance, base, sound, "orbit", (), {"speech": engines.speech_name()}, inputs, request.seed)
 
     def _perform(self, request: AnimationRequest, prepared: PreparedPortrait, spoken: Spoken) -> _Moved:
         """Write the motion of what is said."""

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from studio.domain.clip_format import CLIP_FORMATS, USUAL_CLIP_FORMAT, choice
 from studio.domain.expression import ExpressionEdit
+from studio.domain.orbit import Orbit
 from studio.domain.refusal import place, refusal
 from studio.engines.base import Amounts
 from studio.errors import UserInputError
@@ -55,6 +56,7 @@ class AnimationRequest(BaseModel):
         performance: a document of layers (see `domain.performance_document`) that moves it; what it says is heard
             unless `sound` is given, and the layers have their own amounts and emotions.
         performance_media: sha256 of what the document is made from, filled in when the request is settled.
+        orbit: the face rests, and is seen by a camera that goes a short way around it; `sound` is then only heard.
         text, voice: words for the offline voice (optional engine).
         transcript: what the sound says; improves the lips, never required.
         emotions: name -> strength 0..1.
@@ -79,6 +81,7 @@ class AnimationRequest(BaseModel):
     neutral_seconds: float | None = Field(default=None, ge=0.0)
     performance: MediaSource | None = None
     performance_media: tuple[str, ...] = ()
+    orbit: Orbit | None = None
     text: str | None = None
     voice: str = USUAL_VOICE
     transcript: str | None = None
@@ -105,16 +108,17 @@ class AnimationRequest(BaseModel):
             raise ValueError("give either a sound or a text to speak, not both")
         if not (self.is_moved or said or self.sound is not None):
             raise ValueError("give a sound, a text to speak, recorded motion or a video of a face, or a performance")
-        if sum(moving is not None for moving in (self.motion, self.driving, self.performance)) > 1:
-            raise ValueError("either recorded motion, a video or a performance moves the face, not both")
+        if sum(moving is not None for moving in (self.motion, self.driving, self.performance, self.orbit)) > 1:
+            raise ValueError("either recorded motion, a video, a performance or a way around moves the face, not both")
         moved_by = "a face in a video" if self.driving is not None else "recorded motion"
+        moved_by = "a way around" if self.orbit is not None else moved_by
         if self.performance is not None:
             moved_by = "a performance"
             if self.amounts != Amounts():
                 raise ValueError("a performance has amounts of its own, in its layers")
         if self.is_moved and said:
             raise ValueError(f"{moved_by} goes with a sound or with silence, not with a text to speak")
-        if self.is_moved and self.emotions:
+        if self.is_moved and self.emotions and self.orbit is None:
             raise ValueError(f"{moved_by} has its own emotion; lay an expression under the clip instead")
         if self.driving is None and (self.driving_face is not None or self.neutral_seconds is not None):
             raise ValueError("a face of the video and a neutral moment go with a video that drives")
@@ -123,7 +127,7 @@ class AnimationRequest(BaseModel):
     @property
     def is_moved(self) -> bool:
         """Whether something recorded or written moves the face, and nothing is listened to."""
-        return any(moving is not None for moving in (self.motion, self.driving, self.performance))
+        return any(moving is not None for moving in (self.motion, self.driving, self.performance, self.orbit))
 
     @property
     def edit(self) -> ExpressionEdit:

@@ -18,6 +18,7 @@ import gradio as gr
 
 from studio.domain.clip_format import CLIP_FORMATS, CURVE_FORMATS, USUAL_CLIP_FORMAT, choice
 from studio.domain.expression import CONTROL, ExpressionEdit
+from studio.domain.orbit import FURTHEST_YAW_DEGREES
 from studio.domain.render import Render
 from studio.errors import UserInputError
 from studio.services.clips.animation import (
@@ -141,6 +142,7 @@ class AnimateTab:
                 self.speech.build()
                 self._build_driving()
                 self._build_motion()
+                self._build_orbit()
                 self.dub.build()
                 self.dialogue.build()
                 html('<h3 class="step"><b>3</b> Performance</h3>')
@@ -169,6 +171,34 @@ class AnimateTab:
                 height=72,
                 elem_classes=["drop"],
             )
+
+    def _build_orbit(self) -> None:
+        with gr.Accordion("Or let the camera go around", open=False, elem_id="animate-around") as self.around:
+            html(
+                '<p class="fine">The face rests, with its blinks and breath, and is seen from a little to each side. A '
+                "sound above is only heard. Only the head turns; one photo has no other side of the shoulders.</p>"
+            )
+            with gr.Row():
+                self.orbit = gr.Slider(
+                    0,
+                    FURTHEST_YAW_DEGREES,
+                    value=0,
+                    step=1,
+                    label="Degrees to each side",
+                    info="0 is off.",
+                    min_width=140,
+                    buttons=["reset"],
+                    elem_classes=["control"],
+                    elem_id="animate-orbit",
+                )
+                self.orbit_gaze = gr.Dropdown(
+                    [("On the camera", "camera"), ("Where they looked", "world")],
+                    value="camera",
+                    label="The eyes stay",
+                    filterable=False,
+                    info="While the camera moves.",
+                    min_width=140,
+                )
 
     def _build_driving(self) -> None:
         fold = gr.Accordion("Or move as a face in a video", open=False, elem_id="animate-driven")
@@ -305,6 +335,8 @@ class AnimateTab:
             self.driving,
             self.neutral,
             self.driver_face,
+            self.orbit,
+            self.orbit_gaze,
             self.emotion,
             self.strength,
             self.still,
@@ -342,7 +374,15 @@ class AnimateTab:
 
     @property
     def _restored(self) -> list[Any]:
-        folds = [self.motion, self.recorded, self.driving, self.driven, *self.dub.restored, *self.dialogue.restored]
+        folds = [
+            self.motion,
+            self.recorded,
+            self.driving,
+            self.driven,
+            self.around,
+            *self.dub.restored,
+            *self.dialogue.restored,
+        ]
         told = [self.expression, self.expression_note, *self.speech.restored, *folds]
         return [*self.chooser.parts, *told, *self._plain.values(), *self.layers.restored]
 
@@ -388,6 +428,8 @@ class AnimateTab:
             "size": request.get("size") or 0,
             "rate": request["frame_rate_hz"],
             "shutter": request.get("shutter_degrees") or 0,
+            "orbit": (request.get("orbit") or {}).get("yaw_degrees") or 0,
+            "orbit_gaze": (request.get("orbit") or {}).get("gaze") or "camera",
             "choice": json.dumps(choice),
             "expression": json.dumps({"values": request["expression"], "neutralise": request["neutralise"]}),
         }
@@ -428,7 +470,20 @@ class AnimateTab:
     @property
     def _plain(self) -> dict[str, Any]:
         """What of the form is a single value, by name."""
-        names = ("neutral", "driver_face", "emotion", "strength", "still", "format", "size", "rate", "shutter", "seed")
+        names = (
+            "neutral",
+            "driver_face",
+            "orbit",
+            "orbit_gaze",
+            "emotion",
+            "strength",
+            "still",
+            "format",
+            "size",
+            "rate",
+            "shutter",
+            "seed",
+        )
         amounts = dict(zip(AMOUNT_NAMES, self.amounts, strict=True))
         return {name: getattr(self, name) for name in names} | amounts
 
@@ -441,6 +496,8 @@ class AnimateTab:
             path = file.get("path") if isinstance(file, dict) else None
             if self.window.shelf.holds(path):
                 updates |= {component: gr.File(value=path), folds[role]: gr.Accordion(open=True)}
+        if updates.get(self.orbit):
+            updates[self.around] = gr.Accordion(open=True)
         found = None if choice else self.chooser.restored(kept.get("choice"))
         if found:
             updates |= self.chooser.answer(found)
@@ -471,9 +528,23 @@ class AnimateTab:
             UserInputError: no portrait, nothing that moves it, or a value that cannot be used.
         """
         speech, said = said[: len(self.speech.inputs)], said[len(self.speech.inputs) :]
-        motion, driving, neutral, driver_face, emotion, strength, still, form, size, rate, shutter, seed, *amounts = (
-            said
-        )
+        (
+            motion,
+            driving,
+            neutral,
+            driver_face,
+            orbit,
+            gaze,
+            emotion,
+            strength,
+            still,
+            form,
+            size,
+            rate,
+            shutter,
+            seed,
+            *amounts,
+        ) = said
         if not choice:
             raise UserInputError("There is no portrait yet.", "Choose one of your people's photos, or drop a picture.")
         asked = Amounts(**dict(zip(AMOUNT_NAMES, map(float, amounts), strict=True)))
@@ -481,9 +552,10 @@ class AnimateTab:
             {
                 "portrait": source_of(choice),
                 "face_index": choice.get("face_index"),
-                **self.speech.fields(*speech, is_moved=bool(motion or driving)),
+                **self.speech.fields(*speech, is_moved=bool(motion or driving or orbit)),
                 "motion": MediaSource.file(motion) if motion else None,
                 **driving_fields(driving, neutral, driver_face),
+                "orbit": {"yaw_degrees": orbit, "gaze": gaze} if orbit else None,
                 "emotions": {emotion: float(strength)} if emotion and strength else {},
                 "amounts": replace(asked, head=0.0) if still else asked,
                 "expression": kept["values"] if kept else {},
