@@ -305,6 +305,7 @@ class AnimateTab:
                     min_width=140,
                     elem_id="animate-shutter",
                 )
+            with gr.Row():
                 self.seed = gr.Number(
                     value=0,
                     precision=0,
@@ -528,23 +529,8 @@ class AnimateTab:
             UserInputError: no portrait, nothing that moves it, or a value that cannot be used.
         """
         speech, said = said[: len(self.speech.inputs)], said[len(self.speech.inputs) :]
-        (
-            motion,
-            driving,
-            neutral,
-            driver_face,
-            orbit,
-            gaze,
-            emotion,
-            strength,
-            still,
-            form,
-            size,
-            rate,
-            shutter,
-            seed,
-            *amounts,
-        ) = said
+        motion, driving, neutral, driver_face, orbit, gaze, *said_of_it = said
+        emotion, strength, still, form, size, rate, shutter, seed, *amounts = said_of_it
         if not choice:
             raise UserInputError("There is no portrait yet.", "Choose one of your people's photos, or drop a picture.")
         asked = Amounts(**dict(zip(AMOUNT_NAMES, map(float, amounts), strict=True)))
