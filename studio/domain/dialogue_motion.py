@@ -40,11 +40,13 @@ class Seat:
 
     Attributes:
         yaw_degrees: how far the head is turned in the photo already, to the right of the picture.
+        freedom: share of a turn that the head has room for; where people touch it is less.
     """
 
     x: float
     y: float = 0.0
     yaw_degrees: float = 0.0
+    freedom: float = 1.0
 
 
 def directions(seats: Sequence[Seat], person: int, at: int) -> tuple[Array, Array]:
@@ -69,7 +71,8 @@ def directions(seats: Sequence[Seat], person: int, at: int) -> tuple[Array, Arra
     up = float(np.clip(-dy / max(abs(dx), 0.5), -0.7, 0.7)) * _UP_DOWN_DEGREES
     already = side * own.yaw_degrees
     turn = float(np.clip(_TURNED_DEGREES + further - 0.7 * already, 2.0, _TURNED_DEGREES + further))
-    return np.array([side * (_TOWARD_DEGREES + 1.5 * further), up]), np.array([side * turn, 0.6 * up])
+    eyes = np.array([side * (_TOWARD_DEGREES + 1.5 * further), up])
+    return eyes, own.freedom * np.array([side * turn, 0.6 * up])
 
 
 def attend(

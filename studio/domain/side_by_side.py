@@ -21,6 +21,10 @@ _EYE_LINE = 0.42
 _WIDTHS = {2: 8 / 9, 3: 0.75, 4: 0.62}
 """Of a panel against its height, by how many people there are."""
 _NARROWEST = 0.5
+_DOWN = 0.25
+"""How much a height of a face below it counts: a body hangs there, and others may stand before it."""
+_HAIR = 0.8
+"""In heights of a face around the eyes: so far around a head all is its own before it is that of somebody behind."""
 _SOFT = 0.05
 """How softly one person's part of a picture passes over into another's, in heights of a face."""
 
@@ -121,8 +125,8 @@ def _even(value: float) -> int:
 def whose(faces: Sequence[FaceInPhoto], person: int, shape: tuple[int, int]) -> NDArray[np.float32]:
     """Return which part of a picture belongs to one of the people in it.
 
-    A body hangs below its face: beside and above the faces the nearer one has a pixel, below them the one that stands
-    nearer to the side. Distances are in sizes of the face.
+    The nearer face has a pixel, in sizes of the faces; downwards is near, for a body hangs below its face. Around a
+    head that is lower in the picture than others its own hair comes first: it stands before them.
 
     Args:
         person: index of the face.
@@ -136,7 +140,10 @@ def whose(faces: Sequence[FaceInPhoto], person: int, shape: tuple[int, int]) -> 
     for face in faces:
         down = (y - face.y) / face.size
         aside = (x - face.x) / face.size
-        away.append(np.hypot(aside, np.where(down > 0.3, 0.0, down - 0.3)))
+        away.append(np.hypot(aside, np.where(down > 0.3, _DOWN * (down - 0.3), down - 0.3)))
+    for i, face in enumerate(faces):  # whoever is lower in the picture stands before the others
+        before = [j for j, other in enumerate(faces) if other.y > face.y + 0.3 * face.size]
+        away[i] = away[i] + np.max([np.maximum(_HAIR - away[j], 0) for j in before], axis=0, initial=0)
     own = away[person]
     others = [d for i, d in enumerate(away) if i != person]
     if not others:

@@ -65,3 +65,12 @@ def test_each_has_their_own_part_and_bodies_hang_below_faces() -> None:
     assert parts[0][290, 130] == 1, "the left one's body"
     assert parts[1][290, 270] == 1
     assert np.array_equal(whose([left], 0, (300, 400)), np.ones((300, 400), np.float32))
+
+
+def test_who_stands_before_others_keeps_their_hair_and_shoulders() -> None:
+    behind, before = FaceInPhoto(400, 400, 100, 120, 80), FaceInPhoto(400, 400, 180, 260, 100)
+    back, front = (whose([behind, before], i, (400, 400)) for i in (0, 1))
+    assert front[260, 135] == 1, "hair beside the lower face"
+    assert front[390, 120] == 1, "its shoulder, though it hangs below the other's face"
+    assert back[120, 100] == 1
+    assert back[200, 60] == 1

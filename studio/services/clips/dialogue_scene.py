@@ -21,10 +21,12 @@ from studio.domain.side_by_side import USUAL_SIDE, FaceInPhoto, Window, whose, w
 from studio.engines.base import Image
 from studio.errors import NoFaceError, UserInputError
 from studio.services.clips.making import HINT_FRAMES, FrameSource
-from studio.services.portraits.prepared import FoundFaces, Portraits, PreparedPortrait, choose_face
+from studio.services.portraits.prepared import FoundFaces, Portraits, PreparedPortrait, choose_face, scaled_face
 from studio.services.sources import FoundMedia
 
 _TURNED_AWAY = 12.0  # degrees
+_FREEDOM = 0.65
+"""Of the turn of a head in one picture of everybody: hair ends there where the next person's begins."""
 
 
 class Scene(ABC):
@@ -131,7 +133,8 @@ class OnePicture(Scene):
     """Several faces of one picture, each moved where it is; everything else keeps its pixels.
 
     Args:
-        faces: index of each person's face, 0 = largest; None takes so many of the largest ones, from left to right.
+        faces: index of each person's face, 0 = largest; None takes so many of the largest ones that no edge of the
+            picture cuts, from left to right.
         count: how many people there are.
 
     Raises:
@@ -145,19 +148,26 @@ class OnePicture(Scene):
     ) -> None:
         found, indices = _found(portraits, picture, faces, count)
         self.people = tuple(
-            portraits.prepare(picture.path, sha256=found.sha256, face_index=index, size=size, among=indices)
+            portraits.prepare(
+                picture.path, sha256=found.sha256, face_index=index, size=size, among=range(len(found.faces))
+            )
             for index in indices
         )
         self._image = self.people[0].image
         height, width = self._image.shape[:2]
         self.size = (width, height)
-        placed = [FaceInPhoto.of(one.face, width, height) for one in self.people]
+        # Whoever stands by and is not of the dialogue keeps still: their part is nobody's who moves.
+        others = [face for i, face in enumerate(found.faces) if i not in indices]
+        scale = width / found.image.shape[1]
+        faces_here = [one.face for one in self.people] + [scaled_face(face, scale) for face in others]
+        all_placed = [FaceInPhoto.of(face, width, height) for face in faces_here]
+        placed = all_placed[:count]
         tall = float(np.mean([one.size for one in placed]))
         self.seats = tuple(
-            Seat(face.x / tall, face.y / tall, one.face.head.yaw_degrees)
+            Seat(face.x / tall, face.y / tall, one.face.head.yaw_degrees, _FREEDOM)
             for face, one in zip(placed, self.people, strict=True)
         )
-        self._parts = tuple(_Part(whose(placed, i, (height, width))) for i in range(count))
+        self._parts = tuple(_Part(whose(all_placed, i, (height, width))) for i in range(count))
 
     def _together(self, pictures: Sequence[Image]) -> Image:
         out = self._image.copy()
@@ -180,6 +190,13 @@ class _Part:
         moved = drawn[self._soft].astype(np.float32) - still
         kept = out[self._soft] + self._share * moved
         out[self._soft] = np.clip(np.rint(kept), 0, 255).astype(np.uint8)
+
+
+def _is_cut(found: FoundFaces, index: int) -> bool:
+    """Say whether an edge of the picture goes through a face."""
+    x0, y0, x1, y1 = found.faces[index].box
+    height, width = found.image.shape[:2]
+    return bool(x0 < 0 or y0 < 0 or x1 > width or y1 > height)
 
 
 def _in_photo(found: FoundFaces, index: int) -> FaceInPhoto:
@@ -231,7 +248,8 @@ def _found(
             "Use a picture that shows everybody, or a photo of each.",
         )
     if faces is None:
-        indices = sorted(range(count), key=lambda i: found.faces[i].box[0])
+        whole = sorted(range(several), key=lambda i: (_is_cut(found, i), i))[:count]
+        indices = sorted(whole, key=lambda i: found.faces[i].box[0])
     else:
         indices = [choose_face(found.faces, index) for index in faces]
     if len(set(indices)) < len(indices):
