@@ -7,9 +7,11 @@ import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import unquote
 
 import gradio as gr
+import numpy as np
 import pytest
 from gradio.context import LocalContext
 from PIL import Image
@@ -18,6 +20,7 @@ import studio as package
 from studio.domain.adapter import NewAdapter
 from studio.domain.expression import ExpressionEdit
 from studio.domain.render import NewRender
+from studio.engines.media.pictures import write_png
 from studio.errors import NotFoundError, UserInputError
 from studio.jobs.executor import own_claim
 from studio.services.clips.animation import Amounts, AnimationRequest
@@ -27,6 +30,7 @@ from studio.services.video.request import VideoRequest
 from studio.store import Store
 from studio.studio import Studio
 from studio.ui import quick_start
+from studio.ui.api.actions import Api
 from studio.ui.kit import text
 from studio.ui.kit.clip_stage import ClipStage
 from studio.ui.kit.portrait_chooser import PortraitChooser
@@ -443,3 +447,27 @@ def test_photos_of_one_person_are_told_apart_in_the_strip(window, portrait, tmp_
     window.studio.identities.add("Bea", [portrait])
     lines = re.findall(r'<span class="line ">([^<]*)</span>', PortraitChooser(window, "animate").strip(None))
     assert sorted(lines) == sorted([portrait.name, "at the sea.png"])
+
+
+def test_a_program_lets_people_talk_and_the_window_shows_how(window, tmp_path):
+    import skimage.data
+
+    from studio.services.sample import sample_speech
+    from studio.studio import ASSETS
+
+    photo = tmp_path / "ann.png"
+    write_png(photo, np.ascontiguousarray(skimage.data.astronaut()[:320, 64:384]))
+    api = Api(window)
+    shown, sound = ({"file": {"path": str(window.shelf.put(p))}} for p in (photo, sample_speech(ASSETS).path))
+    people = [{"portrait": shown, "name": name} for name in ("Ann", "Ben")]
+    job = api.dialogue({"people": people, "sound": sound, "turns": "Ann 0 1\nBen 1 2 Hi", "shutter_degrees": 90})
+    assert (job["kind"], job["state"]) == ("dialogue", "queued")
+    kept = window.studio.jobs.get(job["id"]).params
+    assert [turn["person"] for turn in kept["turns"]] == [0, 1]
+    with pytest.raises(UserInputError, match="not uploaded"):
+        api.dialogue({"people": people, "sound": {"file": {"path": str(photo)}}, "turns": "Ann 0 1"})
+    fold = built(AnimateTab(window)).dialogue
+    files = {"portrait 1": photo, "portrait 2": photo, "sound": sample_speech(ASSETS).path}
+    filled = fold.of_render(SimpleNamespace(recipe={"request": kept}), files)
+    assert filled[fold.names] == "Ann, Ben"
+    assert filled[fold.turns] == "Ann  0:00.000  0:01.000\nBen  0:01.000  0:02.000  Hi"
