@@ -19,6 +19,8 @@ def test_a_head_is_seen_from_around_and_made_again(studio, portrait, speech, tmp
     curves = read_json(studio.store.media.get(render.inputs["curves"]))
     assert curves.head_degrees[:, 0].max() > 8
     assert studio.library.rerun(render.id).same_frames
+    kept = studio.performances.of_render(render.id)
+    assert [layer.kind for layer in kept.document.layers] == ["driving"], "its motion, not speech that nobody said"
     heard = checked_request({"portrait": source, "orbit": {}, "seconds": 1, "sound": MediaSource.file(speech)})
     out = tmp_path / "heard.mp4"
     assert studio.animation.animate_file(heard, out).frames == 25

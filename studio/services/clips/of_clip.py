@@ -43,7 +43,7 @@ def layers_of_clip(store: OwnerStore, engines: Engines, render: Render, scratch:
     expression, neutralise = request.get("expression") or {}, bool(request.get("neutralise"))
     sound: str | None = None
     seconds = float(render.duration_seconds or 0.0)
-    if "motion" in inputs or "driving" in inputs:
+    if "motion" in inputs or "driving" in inputs or request.get("orbit"):
         layers.append({"kind": "driving", "id": "driving", "curves": inputs["curves"]})
         sound = _heard(store, inputs)
         if sound is not None:
