@@ -96,7 +96,9 @@ def test_two_photos_talk_one_after_the_other_and_are_kept(studio, two, sounds, t
     assert set(render.inputs) == {"portrait 1", "portrait 2", "sound 1", "sound 2", "speech"}
     again = studio.library.rerun(render.id)
     assert again.same_frames
-    found = studio.provenance.verify(out).credentials
+    verdict = studio.provenance.verify(out)
+    assert verdict.is_synthetic
+    found = verdict.credentials
     assert found is not None
     assert sorted(found.ingredients) == ["portrait 1", "portrait 2", "sound 1", "sound 2"]
 

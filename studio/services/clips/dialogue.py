@@ -109,6 +109,7 @@ class Dialogue:
     ) -> None:
         self._store, self._sources, self._portraits, self._engines = store, sources, portraits, portraits.engines
         self._provenance, self._queue, self._scratch = provenance, queue, scratch
+        self._marks = provenance.marks
 
     # -- for the window and the command line -----------------------------------------
 
@@ -195,7 +196,7 @@ class Dialogue:
         poster, said, mixed = (out.with_suffix(suffix) for suffix in (".jpg", ".speech.json", ".mix.wav"))
         parts = (work_folder or out.with_suffix(".work")) / "parts"
         try:
-            result = self._made(settled, out, poster, mixed, parts, on_progress or (lambda progress: None))
+            result = self._made(settled, out, poster, mixed, parts, on_progress or (lambda progress: None), made_by)
             render = keep_clip(
                 self._store,
                 result,
@@ -289,8 +290,9 @@ class Dialogue:
     # -- making ------------------------------------------------------------------------------
 
     def _made(
-        self, request: DialogueRequest, out: Path, poster: Path, mixed: Path, parts: Path, tell: OnProgress
-    ) -> AnimationResult:
+        self, request: DialogueRequest, out: Path, poster: Path, mixed: Path, parts: Path, tell: OnProgress,
+        made_by: Mapping[str, Any] | None,
+    ) -> AnimationResult:  # fmt: skip
         """Make the clip's file."""
         began = time.perf_counter()
         tell(Progress(0.0, "Reading the portraits"))
@@ -300,7 +302,8 @@ class Dialogue:
         listened = time.perf_counter()
         tell(Progress(_LISTENED_SHARE, "Writing the motion"))
         scene.play(self._performed(request, scene, heard), request.shutter_degrees)
-        self._draw(request, scene, heard, out, poster, parts, tell)
+        recipe = self._marks.noted(self._recipe(request, scene), made_by)
+        self._draw(request, scene, heard, out, poster, parts, tell, recipe)
         ended = time.perf_counter()
         tell(Progress(1.0, "Done"))
         seconds = {
@@ -414,17 +417,17 @@ class Dialogue:
 
     def _draw(
         self, request: DialogueRequest, scene: Scene, heard: _Heard, out: Path, poster: Path, parts: Path,
-        tell: OnProgress,
+        tell: OnProgress, recipe: Mapping[str, Any],
     ) -> None:  # fmt: skip
         """Draw every frame into the encoder."""
         from studio.engines.media.pictures import thumbnail_jpeg
         from studio.engines.media.video import PartsFolder, open_writer
 
-        recipe, total = self._recipe(request, scene), len(scene)
+        total = len(scene)
         fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
         with open_writer(
             request.format, out, scene.size, request.frame_rate_hz, sound_path=heard.track, recipe=recipe,
-            parts=PartsFolder(parts, fingerprint),
+            parts=PartsFolder(parts, fingerprint), mark=self._marks.marker(recipe, scene.size),
         ) as writer:  # fmt: skip
             first = writer.frames  # more than 0 where an earlier process was interrupted
             poster.write_bytes(thumbnail_jpeg(scene.picture(total // 3), THUMBNAIL_PIXELS))
