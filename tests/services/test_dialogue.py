@@ -171,7 +171,10 @@ def test_everybody_shown_must_have_agreed_and_may_have_it_deleted(studio, sounds
     assert set(consents) == held, "of both"
     alone, _ = studio.dialogue.dialogue(arranged([photos[0], photos[0]], sounds, size=256))
     assert alone.identity_id == ann.id, "the same person twice is allowed"
-    studio.identities.revoke_consent(ben.id)
+    waiting = studio.dialogue.submit_dialogue(arranged(photos, sounds))
+    assert [job.id for job in studio.withdrawals.take_back(ben.id).stopped] == [waiting.id]
+    with pytest.raises(ConsentMissingError):
+        studio.library.export(both.id, tmp_path / "again.mp4")
     with pytest.raises(ConsentMissingError):
         studio.library.rerun(both.id)
     assert tuple(studio.store.identities.renders(ben.id)) == (both.id,)
