@@ -73,7 +73,7 @@ def a_person_page(window: Window) -> IdentitiesTab:
     """The page of a person whose components are their names."""
     tab = IdentitiesTab(window)
     names = ("list", "form", "page", "summary", "person_photos", "consents", "revoke", "danger", "plan", "new_name")
-    for name in (*names, "typed", "heap_page"):
+    for name in (*names, "typed", "heap_page", "erase", "erase_asked"):
         setattr(tab, name, name)
     tab.set.fold, tab.variants.fold = "fold", "variants"
     tab.heap.show = lambda shown: {}
