@@ -24,6 +24,23 @@ def _step(x: float, low: float, high: float) -> float:
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
+def _corner(x: int, y: int) -> float:
+    h = (x * 374761393 + y * 668265263) & 0xFFFFFFFF
+    h = ((h ^ (h >> 13)) * 1274126177) & 0xFFFFFFFF
+    return float((h ^ (h >> 16)) & 0xFFFF) / 32767.5 - 1.0
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def _grain(x: float, y: float) -> float:
+    """Return smooth noise, -1..1, that is the same at every size: one bump for each unit."""
+    i, j = int(np.floor(x)), int(np.floor(y))
+    a, b = _step(x - i, 0.0, 1.0), _step(y - j, 0.0, 1.0)
+    above = _corner(i, j) * (1 - a) + _corner(i + 1, j) * a
+    below = _corner(i, j + 1) * (1 - a) + _corner(i + 1, j + 1) * a
+    return above * (1 - b) + below * b
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
 def _tooth(s: float, h: float, rows: Array, sample: float, lower: bool, out: Array) -> float:
     """Shade one place of a row of teeth.
 
@@ -273,28 +290,54 @@ def paint_tongue(
             u = px * ax + py * ay
             v = -px * ay + py * ax
             f = (u - u0) / du
-            if f < 0 or f >= count - 1 or v < root_v or v > tip_v + 1:
+            if f < 0 or f >= count - 1 or v < root_v or v > tip_v + 3.0 * mm:
                 continue
             i = int(f)
             f -= i
             tv = top[i] * (1 - f) + top[i + 1] * f
-            side = half_width * (1.0 - 0.10 * (v - root_v) / length)
+            side = widest = half_width * (1.0 - 0.10 * (v - root_v) / length)
             if v > round_v:
                 d = (v - round_v) / max(tip_v - round_v, 1e-3)
                 side *= np.sqrt(max(1.0 - d * d, 0.0))
+            off = abs(u - centre)
+            below_lip = min(max((v - tv) / (2 * soft) + 0.5, 0.0), 1.0)
+            # it lies on lip and chin, which are darker beside it
+            beside = off - side
+            if v > round_v:
+                d = (v - round_v) / max(tip_v - round_v, 1e-3)
+                beside = (np.sqrt((off / max(widest, 1e-3)) ** 2 + d * d) - 1.0) * widest
+            beside = max(beside, 0.0)
+            shade = 0.42 * np.exp(-beside / (0.9 * mm)) * below_lip * _step((v - root_v) / mm, 4.0, 9.0)
             w = (u - centre) / max(side, 1e-3)
-            cover = min(max((side - abs(u - centre)) / (2 * soft) + 0.5, 0.0), 1.0)
-            cover *= min(max((v - tv) / (2 * soft) + 0.5, 0.0), 1.0)
+            cover = min(max((side - off) / (2 * soft) + 0.5, 0.0), 1.0) * below_lip
+            cover *= _step((v - root_v) / mm, 0.0, 2.0) * min(max((tip_v - v) / (2 * soft) + 0.5, 0.0), 1.0)
+            if cover < 1.0 and shade > 0.01:
+                alpha = shade * (1.0 - cover)
+                for k in range(3):
+                    out[y, x, k] *= 1.0 - alpha
+                out[y, x, 3] = out[y, x, 3] * (1.0 - alpha) + alpha
             if cover <= 0.0:
                 continue
-            cover *= _step((v - root_v) / mm, 0.0, 3.0)
-            light = (0.70 + 0.30 * np.sqrt(max(1.0 - w * w, 0.0))) * (
-                1.0 - 0.55 * np.exp(-max(v - tv, 0.0) / (2.5 * mm))
+            along, across = (tip_v - v) / mm, (u - centre) / mm
+            back = _step((v - root_v) / mm, 1.0, 11.0)  # it comes out of the dark
+            round_ = np.sqrt(max(1.0 - w * w, 0.0))
+            light = (0.55 + 0.45 * round_) * (0.30 + 0.70 * back) * (1.0 - 0.5 * np.exp(-max(v - tv, 0.0) / (2.5 * mm)))
+            bent = 0.06 * _grain(0.11 * along, 3.0)  # a furrow is never ruled with a ruler
+            light *= 1.0 - 0.16 * np.exp(-(((w - bent) / 0.13) ** 2)) * _step(along, 3.0, 12.0)
+            light *= 1.0 - 0.34 * _step(-along, -4.5, 0.5)  # the tip turns away
+            light *= 1.0 + 0.055 * _grain(1.9 * across, 1.6 * along) + 0.05 * _grain(0.7 * across, 0.55 * along)
+            coat = (
+                0.20
+                * _step(round_, 0.45, 0.95)
+                * _step(along, 3.0, 9.0)
+                * (0.8 + 0.4 * _grain(0.4 * across, 0.3 * along))
             )
-            light *= 1.0 - 0.13 * np.exp(-((w / 0.20) ** 2)) * _step(tip_v - v, 1.5 * mm, 9.0 * mm)  # furrow
-            light *= 1.0 - 0.30 * _step(v, tip_v - 5.0 * mm, tip_v)  # the tip turns away
-            shine = 0.12 * np.exp(-(((abs(w) - 0.42) / 0.22) ** 2) - ((tip_v - v - 7.0 * mm) / (3.5 * mm)) ** 2)
+            wet = max(0.35 + 0.9 * _grain(0.9 * across + 9.0, 0.8 * along), 0.0)
+            shine = 0.16 * wet * np.exp(-(((w - 0.28) / 0.30) ** 2) - ((along - 6.0) / 3.2) ** 2)
+            shine += 0.09 * wet * np.exp(-(((w + 0.45) / 0.22) ** 2) - ((along - 7.5) / 3.0) ** 2)
+            gray = (color[0] + color[1] + color[2]) / 3.0
             for k in range(3):
-                c = min(color[k] * light * (1.12 + 2.0 * shine), 255.0)
+                c = color[k] * (1.0 - coat) + (0.55 * color[0] + 0.45 * gray) * coat
+                c = min(c * light * 1.18 + 255.0 * shine * light, 255.0)
                 out[y, x, k] = out[y, x, k] * (1.0 - cover) + c * cover
             out[y, x, 3] = out[y, x, 3] * (1.0 - cover) + cover

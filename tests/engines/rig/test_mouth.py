@@ -373,6 +373,40 @@ def test_tongue_comes_out_over_the_lower_lip(shut, shut_face):
     assert color[0] > 1.25 * color[1]
 
 
+def painted_tongue(scale=1.0):
+    """Paint a tongue of 22 mm across whose root is at v = 40 and its tip at 230; return color and coverage."""
+    size = round(300 * scale)
+    frame = np.array([size / 2, 0.0, 1.0, 0.0, -144.0 * scale, 3.0 * scale, 8.0 * scale, 1.0, 1.0])
+    out = np.zeros((size, size, 4), np.float32)
+    top, color = np.full(97, 20.0 * scale), np.array([200.0, 90.0, 90.0])
+    mouth_shading.paint_tongue(frame, top, 40.0 * scale, 230.0 * scale, 88.0 * scale, color, out)
+    return out[..., :3] / np.maximum(out[..., 3:], 1e-3), out[..., 3]
+
+
+def test_a_tongue_comes_out_of_the_dark_and_lies_on_the_chin():
+    color, cover = painted_tongue()
+    middle = color[:, 150 + 25, 0]
+    assert middle[46] < 0.5 * middle[150], "dark at its root, not cut off"
+    assert np.diff(middle[44:110]).max() < 12, "no edge across it"
+    assert cover[150, 150] == pytest.approx(1.0, abs=0.01)
+    assert 0.1 < cover[150, 150 + 86] < 0.6, "a shadow beside it"
+    assert color[150, 150 + 86].max() < 5
+    assert cover[232:, 150].max() < 0.5, "nothing hangs from its tip"
+    assert cover[150, 5] < 0.02
+
+
+def test_a_tongue_is_flesh_and_not_plastic():
+    """Fine bumps all over it, the same at every size; no glare that is alike on both sides."""
+    color, _ = painted_tongue()
+    part = color[120:200, 110:190, 0]
+    fine = part - cv2.GaussianBlur(part, (0, 0), 6)
+    assert 0.01 < fine.std() / part.mean() < 0.08
+    left, right = color[150:215, 90:150, 0], color[150:215, 151:211, 0][:, ::-1]
+    assert np.abs(left - right).mean() > 2.0
+    half = cv2.resize(painted_tongue(0.5)[0], (300, 300), interpolation=cv2.INTER_LINEAR)
+    assert np.abs(half[120:200, 110:190] - color[120:200, 110:190]).mean() < 3
+
+
 def test_invented_teeth_are_warm_enough_not_to_look_green_between_red_lips(shut):
     teeth = shut._mouth.palette.teeth
     assert teeth[0] > 1.08 * teeth[1]
