@@ -6,7 +6,6 @@ it needs, and what the library remembers of it.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,7 +21,7 @@ from studio.errors import UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.clips.composed import MotionShelf, check_composed
 from studio.services.clips.driven import check_driving
-from studio.services.clips.keeping import keep_clip
+from studio.services.clips.keeping import clip_place, keep_clip
 from studio.services.clips.making import AnimationResult, ClipMaker
 from studio.services.clips.recorded import recorded_motion
 from studio.services.clips.request import (
@@ -206,22 +205,12 @@ class Animation:
         if made_by is not None:
             animator = self._portraits.engines.animator(settled.engine)
             check_engine(made_by, animator.name, animator.version)
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        out = self._scratch / f"clip-{time.time_ns()}{clip_format(settled.format).suffix}"
-        curves, poster, said = (out.with_suffix(suffix) for suffix in (".curves.json", ".jpg", ".speech.json"))
-        # Written in parts also when nothing could resume it: a rerun must give the same bytes.
-        parts = (work_folder or out.with_suffix(".work")) / "parts"
-        try:
+        with clip_place(self._scratch, "clip", settled.format, work_folder) as place:
             result = self._maker.make(
-                settled, out, curves=curves, on_progress=on_progress, poster=poster, parts=parts,
-                marks=self._marks, made_by=made_by,
+                settled, place.out, curves=place.curves, on_progress=on_progress, poster=place.poster,
+                parts=place.parts, marks=self._marks, made_by=made_by,
             )  # fmt: skip
-            render = self._keep(settled, result, poster, job_id, parent_id)
-        finally:
-            for path in (out, curves, poster, said):
-                path.unlink(missing_ok=True)
-            if work_folder is None:
-                shutil.rmtree(parts.parent, ignore_errors=True)
+            render = self._keep(settled, result, place.poster, job_id, parent_id)
         return render, replace(result, render_id=render.id, path=self._store.media.get(render.media_sha256))
 
     def _keep(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from studio.domain.clip_format import clip_format
 from studio.domain.dialogue import VERSION, conversation, only, spans_of, spoken_spans, words_of
 from studio.domain.dialogue_motion import attend
 from studio.domain.job import Job
@@ -34,10 +32,10 @@ from studio.jobs.kinds import JobContext, JobKind
 from studio.services.clips.dialogue_request import DialogueRequest, Talker, arranged, checked_dialogue
 from studio.services.clips.dialogue_scene import OnePicture, Scene, SideBySide, check_scene
 from studio.services.clips.driven import LONGEST_SECONDS
-from studio.services.clips.keeping import keep_clip
+from studio.services.clips.keeping import ClipPlace, clip_place, keep_clip
 from studio.services.clips.making import AnimationResult
 from studio.services.clips.timing import write_timing
-from studio.services.people.identities import photo_of, require_consent
+from studio.services.people.identities import photo_of, require_consent, require_of_media
 from studio.services.portraits.expressions import THUMBNAIL_PIXELS, check_engine
 from studio.services.portraits.prepared import Portraits
 from studio.services.progress import OnProgress, Progress, told
@@ -191,16 +189,13 @@ class Dialogue:
         """
         settled, photos = self._settled(request)
         self._check_engine(made_by)
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        out = self._scratch / f"dialogue-{time.time_ns()}{clip_format(settled.format).suffix}"
-        poster, said, mixed = (out.with_suffix(suffix) for suffix in (".jpg", ".speech.json", ".mix.wav"))
-        parts = (work_folder or out.with_suffix(".work")) / "parts"
-        try:
-            result = self._made(settled, out, poster, mixed, parts, on_progress or (lambda progress: None), made_by)
+        tell = on_progress or (lambda progress: None)
+        with clip_place(self._scratch, "dialogue", settled.format, work_folder) as place:
+            result = self._made(settled, place, tell, made_by)
             render = keep_clip(
                 self._store,
                 result,
-                poster,
+                place.poster,
                 "portrait",
                 title=_title(settled),
                 search_text=" ".join(filter(None, (*settled.names, *(one.transcript for one in settled.people),
@@ -211,11 +206,6 @@ class Dialogue:
                 parent_id=parent_id,
                 job_id=job_id,
             )  # fmt: skip
-        finally:
-            for path in (out, poster, said, mixed):
-                path.unlink(missing_ok=True)
-            if work_folder is None:
-                shutil.rmtree(parts.parent, ignore_errors=True)
         return render, replace(result, render_id=render.id, path=self._store.media.get(render.media_sha256))
 
     def redraw(
@@ -253,6 +243,9 @@ class Dialogue:
         for number, one in enumerate(request.people, 1):
             known = self._photos(request, one, settled)
             photos |= {photo.id: photo for photo in known}
+            shown = settled.get(f"portrait {number}") or settled.get("picture")
+            if not known and shown is not None:  # it may be a render of somebody
+                require_of_media(self._store, shown.sha256 or "", one.face_index, "animate")
             update: dict[str, Any] = {role: settled.get(f"{role} {number}") for role in ("portrait", "sound")}
             if one.portrait is not None and len(known) == 1:
                 face = one.face_index if one.face_index is not None else known[0].face_index
@@ -290,7 +283,7 @@ class Dialogue:
     # -- making ------------------------------------------------------------------------------
 
     def _made(
-        self, request: DialogueRequest, out: Path, poster: Path, mixed: Path, parts: Path, tell: OnProgress,
+        self, request: DialogueRequest, place: ClipPlace, tell: OnProgress,
         made_by: Mapping[str, Any] | None,
     ) -> AnimationResult:  # fmt: skip
         """Make the clip's file."""
@@ -298,12 +291,12 @@ class Dialogue:
         tell(Progress(0.0, "Reading the portraits"))
         scene = self._scene(request)
         ready = time.perf_counter()
-        heard = self._heard(request, mixed, tell)
+        heard = self._heard(request, place.mixed, tell)
         listened = time.perf_counter()
         tell(Progress(_LISTENED_SHARE, "Writing the motion"))
         scene.play(self._performed(request, scene, heard), request.shutter_degrees)
         recipe = self._marks.noted(self._recipe(request, scene), made_by)
-        self._draw(request, scene, heard, out, poster, parts, tell, recipe)
+        self._draw(request, scene, heard, place, tell, recipe)
         ended = time.perf_counter()
         tell(Progress(1.0, "Done"))
         seconds = {
@@ -311,7 +304,7 @@ class Dialogue:
         }  # fmt: skip
         said = _together(request.names, heard.analyses)
         return AnimationResult(
-            out, None, len(scene), float(request.frame_rate_hz), *scene.size, len(scene) / request.frame_rate_hz,
+            place.out, None, len(scene), float(request.frame_rate_hz), *scene.size, len(scene) / request.frame_rate_hz,
             {k: round(v, 3) for k, v in seconds.items()}, said.method,
             tuple(dict.fromkeys((*scene.hints(), *heard.notes))), speech=said,
         )  # fmt: skip
@@ -416,7 +409,7 @@ class Dialogue:
         return tuple(out)
 
     def _draw(
-        self, request: DialogueRequest, scene: Scene, heard: _Heard, out: Path, poster: Path, parts: Path,
+        self, request: DialogueRequest, scene: Scene, heard: _Heard, place: ClipPlace,
         tell: OnProgress, recipe: Mapping[str, Any],
     ) -> None:  # fmt: skip
         """Draw every frame into the encoder."""
@@ -426,11 +419,11 @@ class Dialogue:
         total = len(scene)
         fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
         with open_writer(
-            request.format, out, scene.size, request.frame_rate_hz, sound_path=heard.track, recipe=recipe,
-            parts=PartsFolder(parts, fingerprint), mark=self._marks.marker(recipe, scene.size),
+            request.format, place.out, scene.size, request.frame_rate_hz, sound_path=heard.track, recipe=recipe,
+            parts=PartsFolder(place.parts, fingerprint), mark=self._marks.marker(recipe, scene.size),
         ) as writer:  # fmt: skip
             first = writer.frames  # more than 0 where an earlier process was interrupted
-            poster.write_bytes(thumbnail_jpeg(scene.picture(total // 3), THUMBNAIL_PIXELS))
+            place.poster.write_bytes(thumbnail_jpeg(scene.picture(total // 3), THUMBNAIL_PIXELS))
             start = shown = time.perf_counter()
             for frame, picture in enumerate(scene.pictures(first), first):
                 writer.write(picture)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.domain.clip_format import clip_format
 from studio.domain.dubbing import mouth_only, offered_rate
 from studio.domain.job import Job
 from studio.domain.performance import Performance, take_seed
@@ -26,7 +24,7 @@ from studio.errors import UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.clips.driven import LONGEST_SECONDS, still, video_part
 from studio.services.clips.dub_request import DubRequest, checked_dub
-from studio.services.clips.keeping import keep_clip
+from studio.services.clips.keeping import ClipPlace, clip_place, keep_clip
 from studio.services.clips.listening import Listener, Spoken
 from studio.services.clips.making import AnimationResult
 from studio.services.clips.request import FRAME_RATES_HZ
@@ -128,18 +126,10 @@ class Dubbing:
         """
         settled = self._settled(request)
         self._check_engine(made_by)
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        out = self._scratch / f"dub-{time.time_ns()}{clip_format(settled.format).suffix}"
-        poster, curves, said = (out.with_suffix(suffix) for suffix in (".jpg", ".curves.json", ".speech.json"))
-        parts = (work_folder or out.with_suffix(".work")) / "parts"
-        try:
-            result = self._made(settled, out, poster, curves, parts, on_progress or (lambda progress: None), made_by)
-            render = self._keep(settled, result, poster, job_id, parent_id)
-        finally:
-            for path in (out, poster, curves, said):
-                path.unlink(missing_ok=True)
-            if work_folder is None:
-                shutil.rmtree(parts.parent, ignore_errors=True)
+        tell = on_progress or (lambda progress: None)
+        with clip_place(self._scratch, "dub", settled.format, work_folder) as place:
+            result = self._made(settled, place, tell, made_by)
+            render = self._keep(settled, result, place.poster, job_id, parent_id)
         return render, replace(result, render_id=render.id, path=self._store.media.get(render.media_sha256))
 
     def redraw(
@@ -195,10 +185,7 @@ class Dubbing:
     def _made(
         self,
         request: DubRequest,
-        out: Path,
-        poster: Path,
-        curves: Path,
-        parts: Path,
+        place: ClipPlace,
         tell: OnProgress,
         made_by: Mapping[str, Any] | None,
     ) -> AnimationResult:
@@ -223,10 +210,8 @@ class Dubbing:
             if missing > _CUT_OFF_SECONDS:
                 notes = (*notes, f"The speech goes on for {missing:.1f} s after the video, and is cut there.")
             written = time.perf_counter()
-            size, drawn = self._drawn(
-                request, path, length, spoken, clip, performance, out, poster, parts, tell, made_by
-            )
-            write_curves(performance, curves)
+            size, drawn = self._drawn(request, path, length, spoken, clip, performance, place, tell, made_by)
+            write_curves(performance, place.curves)
         finally:
             if request.sound is None:  # what the offline voice said lies in the clip now
                 spoken.path.unlink(missing_ok=True)
@@ -236,8 +221,9 @@ class Dubbing:
             "speech": heard - began, "looking": written - heard, "frames": ended - written, "total": ended - began
         }  # fmt: skip
         return AnimationResult(
-            out, curves, drawn, float(rate), *size, drawn / rate, {k: round(v, 3) for k, v in seconds.items()},
-            spoken.analysis.method, tuple(dict.fromkeys(notes)), speech=spoken.analysis,
+            place.out, place.curves, drawn, float(rate), *size, drawn / rate,
+            {k: round(v, 3) for k, v in seconds.items()}, spoken.analysis.method, tuple(dict.fromkeys(notes)),
+            speech=spoken.analysis,
         )  # fmt: skip
 
     @contextmanager
@@ -274,9 +260,7 @@ class Dubbing:
         spoken: Spoken,
         clip: DubbedClip,
         performance: Performance,
-        out: Path,
-        poster: Path,
-        parts: Path,
+        place: ClipPlace,
         tell: OnProgress,
         made_by: Mapping[str, Any] | None,
     ) -> tuple[tuple[int, int], int]:
@@ -300,8 +284,8 @@ class Dubbing:
                 )
             mark = self._marks.marker(recipe, size)
             with open_writer(
-                request.format, out, size, rate, sound_path=spoken.path, recipe=recipe,
-                parts=PartsFolder(parts, fingerprint), mark=mark,
+                request.format, place.out, size, rate, sound_path=spoken.path, recipe=recipe,
+                parts=PartsFolder(place.parts, fingerprint), mark=mark,
             ) as writer:  # fmt: skip
                 first = writer.frames  # more than 0 where an earlier process was interrupted
                 waiting = _from(cover, source, first)
@@ -313,13 +297,13 @@ class Dubbing:
                     if index == first or now - shown > PREVIEW_EVERY_SECONDS:
                         preview, shown = picture, now
                     if index == max(first, total // 3):
-                        poster.write_bytes(thumbnail_jpeg(picture, THUMBNAIL_PIXELS))
+                        place.poster.write_bytes(thumbnail_jpeg(picture, THUMBNAIL_PIXELS))
                     done = index + 1 - first
                     left = (now - start) / done * (total - index - 1) if done > 8 else None
                     fraction = _LOOKING_SHARE + (_DRAWING_SHARE - _LOOKING_SHARE) * (index + 1) / total
                     tell(Progress(fraction, f"Frame {index + 1} of {total}", left, preview))
-                if not poster.is_file():
-                    poster.write_bytes(thumbnail_jpeg(cover, THUMBNAIL_PIXELS))
+                if not place.poster.is_file():
+                    place.poster.write_bytes(thumbnail_jpeg(cover, THUMBNAIL_PIXELS))
                 tell(Progress(0.99, "Finishing the file"))
         return size, total
 

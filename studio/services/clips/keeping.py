@@ -1,16 +1,62 @@
-"""Puts finished clips into the library, whoever made them: the file, its poster, its curves, what is said in it."""
+"""Where clips are made, and how finished ones come into the library, whoever makes them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.domain.clip_format import clip_format
 from studio.domain.render import NewRender, Render
 from studio.services.clips.making import AnimationResult
 
 if TYPE_CHECKING:
     from studio.store import OwnerStore
+
+_SPEECH = ".speech.json"
+
+
+@dataclass(frozen=True)
+class ClipPlace:
+    """Names for what belongs to one clip in the making.
+
+    Attributes:
+        out, poster, curves, mixed: the clip, its picture, its motion, a sound that is put together for it.
+        parts: folder of finished parts. A clip is written in parts also when nothing could resume it: one that is made
+            again must be the same bytes.
+    """
+
+    out: Path
+    poster: Path
+    curves: Path
+    mixed: Path
+    parts: Path
+
+
+@contextmanager
+def clip_place(scratch: Path, noun: str, format: str, work_folder: Path | None) -> Iterator[ClipPlace]:
+    """Yield names below a scratch folder, made if need be; what lies under them is taken away at the end.
+
+    Args:
+        noun: begins the names.
+        format: a key of CLIP_FORMATS.
+        work_folder: outlives the process, and so do the parts in it; None keeps no parts.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    out = scratch / f"{noun}-{time.time_ns()}{clip_format(format).suffix}"
+    poster, curves, mixed, speech = (out.with_suffix(s) for s in (".jpg", ".curves.json", ".mix.wav", _SPEECH))
+    work = work_folder or out.with_suffix(".work")
+    try:
+        yield ClipPlace(out, poster, curves, mixed, work / "parts")
+    finally:
+        for path in (out, poster, curves, mixed, speech):
+            path.unlink(missing_ok=True)
+        if work_folder is None:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def keep_clip(
@@ -45,7 +91,7 @@ def keep_clip(
         if result.curves is not None:
             made_from["curves"] = put(result.curves)
         if result.speech is not None:
-            made_from["speech"] = put(write_analysis(result.speech, result.path.with_suffix(".speech.json")))
+            made_from["speech"] = put(write_analysis(result.speech, result.path.with_suffix(_SPEECH)))
         return store.renders.add(
             NewRender(
                 kind="clip",

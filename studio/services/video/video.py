@@ -8,7 +8,6 @@ base was taught, where the rig alone only bends one picture.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from studio.domain.clip_format import clip_format
 from studio.domain.job import Job
 from studio.domain.motion_model import MotionFiles
 from studio.domain.render import Render, title_of_words
@@ -25,7 +23,7 @@ from studio.engines.base import Image
 from studio.engines.base_video import ClipOrder
 from studio.errors import NoFaceError, SeveralFacesError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
-from studio.services.clips.keeping import keep_clip
+from studio.services.clips.keeping import ClipPlace, clip_place, keep_clip
 from studio.services.clips.making import AnimationResult, ClipMaker
 from studio.services.people.identities import require_agreement, require_consent
 from studio.services.pictures.generation import Generation, PreparedDrawing, order_of, person_of, weights_of
@@ -166,24 +164,17 @@ class Video:
         tell = on_progress or (lambda progress: None)
         self._check_engines(made_by)
         _check_motion(made_by, moving)
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        out = self._scratch / f"video-{time.time_ns()}{clip_format(settled.format).suffix}"
-        curves, poster, speech = (out.with_suffix(suffix) for suffix in (".curves.json", ".jpg", ".speech.json"))
-        parts = (work_folder or out.with_suffix(".work")) / "parts"
-        try:
-            with self._store.media.keeping():  # the anchor picture goes with a clip that comes to nothing
-                begun = time.perf_counter()
-                anchor = self._anchor(settled, drawing, tell)
-                spent = round(time.perf_counter() - begun, 3)
-                result = self._made(settled, drawing, moving, anchor, out, curves, poster, parts, tell, made_by)
-                total = round(spent + result.seconds["total"], 3)
-                result = replace(result, seconds={**result.seconds, "anchor": spent, "total": total})
-                render = self._keep(settled, drawing, anchor, result, poster, job_id, parent_id)
-        finally:
-            for path in (out, curves, poster, speech):
-                path.unlink(missing_ok=True)
-            if work_folder is None:
-                shutil.rmtree(parts.parent, ignore_errors=True)
+        with (
+            clip_place(self._scratch, "video", settled.format, work_folder) as place,
+            self._store.media.keeping(),  # the anchor picture goes with a clip that comes to nothing
+        ):
+            begun = time.perf_counter()
+            anchor = self._anchor(settled, drawing, tell)
+            spent = round(time.perf_counter() - begun, 3)
+            result = self._made(settled, drawing, moving, anchor, place, tell, made_by)
+            total = round(spent + result.seconds["total"], 3)
+            result = replace(result, seconds={**result.seconds, "anchor": spent, "total": total})
+            render = self._keep(settled, drawing, anchor, result, place.poster, job_id, parent_id)
         return render, replace(result, render_id=render.id, path=self._store.media.get(render.media_sha256))
 
     def video_file(self, request: VideoRequest, out: Path, *, on_progress: OnProgress | None = None) -> AnimationResult:
@@ -286,10 +277,7 @@ class Video:
         drawing: PreparedDrawing,
         moving: MotionFiles | None,
         anchor: _Anchor,
-        out: Path,
-        curves: Path,
-        poster: Path,
-        parts: Path,
+        place: ClipPlace,
         tell: OnProgress,
         made_by: Mapping[str, Any] | None,
     ) -> AnimationResult:
@@ -309,7 +297,8 @@ class Video:
         )
         try:
             result = self._maker.make(
-                clip, out, curves=curves, on_progress=tell, poster=poster, parts=parts, finish=painting,
+                clip, place.out, curves=place.curves, on_progress=tell, poster=place.poster, parts=place.parts,
+                finish=painting,
                 marks=self._marks, made_by=made_by,
             )  # fmt: skip
         except (NoFaceError, SeveralFacesError) as exc:
