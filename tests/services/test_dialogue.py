@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from studio.domain.consent import Consent
+from studio.domain.expression import ExpressionEdit
 from studio.domain.speech import SILENCE, Phone, SpeechAnalysis, Word
 from studio.engines.base import Sound
 from studio.engines.media.sound import read_sound, write_wav
@@ -171,13 +172,16 @@ def test_everybody_shown_must_have_agreed_and_may_have_it_deleted(studio, sounds
     assert set(consents) == held, "of both"
     alone, _ = studio.dialogue.dialogue(arranged([photos[0], photos[0]], sounds, size=256))
     assert alone.identity_id == ann.id, "the same person twice is allowed"
+    speaking = studio.expressions.save(studio.expressions.open(photos[1]), ExpressionEdit({"jawOpen": 0.4}))
     waiting = studio.dialogue.submit_dialogue(arranged(photos, sounds))
     assert [job.id for job in studio.withdrawals.take_back(ben.id).stopped] == [waiting.id]
     with pytest.raises(ConsentMissingError):
         studio.library.export(both.id, tmp_path / "again.mp4")
     with pytest.raises(ConsentMissingError):
         studio.library.rerun(both.id)
-    assert tuple(studio.store.identities.renders(ben.id)) == (both.id,)
+    with pytest.raises(ConsentMissingError, match="taken back"):
+        studio.dialogue.submit_dialogue(arranged([photos[0], MediaSource.media(speaking.media_sha256)], sounds))
+    assert set(studio.store.identities.renders(ben.id)) == {both.id, speaking.id}
     studio.identities.delete(ben.id)
     with pytest.raises(NotFoundError):
         studio.library.show(both.id)
