@@ -329,18 +329,19 @@ def require_consent(store: OwnerStore, photo: Photo | None, scope: Scope) -> Non
 
 
 def require_of_media(store: OwnerStore, sha256: str, face_index: int | None, scope: Scope) -> None:
-    """Refuse bytes that show somebody whose consents do not cover an action, however they came: as a file, a render.
+    """Refuse bytes that show somebody who took the consent back, however they came: as a file, as a render.
 
     Args:
         face_index: the face that is meant; None means any.
 
     Raises:
-        ConsentMissingError: a stored photo or a render has these bytes, and nobody in them agrees now.
+        ConsentMissingError: a stored photo or a render has these bytes, and all whose it is took the consent back.
     """
     photos = [p for p in store.photos.list(sha256=sha256) if face_index is None or p.face_index in (None, face_index)]
     ids = {photo.identity_id for photo in photos} | {render.identity_id for render in store.renders.of_media(sha256)}
-    people = [person for person in map(store.identities.get, sorted(filter(None, ids))) if person.consents]
-    if people and not any(person.allows(scope, datetime.now(UTC)) for person in people):
+    people = [store.identities.get(id) for id in sorted(filter(None, ids))]
+    now = datetime.now(UTC)
+    if people and all(consents.standing(person.consents, now) == "taken back" for person in people):
         require_agreement(people[0], scope)
 
 
