@@ -214,12 +214,17 @@ def test_the_person_on_the_source_must_have_agreed_also_when_named_by_bytes(stud
             studio.generation.submit_generate(request(source=source))
 
 
-def test_consent_taken_back_stops_a_waiting_job(studio, generator, ann, tmp_path) -> None:
+def test_a_job_asks_for_consent_again_when_it_begins(studio, generator, ann, tmp_path) -> None:
+    """Taking consent back cancels what waits; a job that was taken up in between still refuses by itself."""
     adapter = keep_adapter(studio, tmp_path, person=ann.id)
     studio.generation.submit_generate(request(adapters=[{"adapter_id": adapter.id}]))
-    studio.withdrawals.take_back(ann.id)
+    studio.store.identities.revoke_consents(ann.id, datetime.now(UTC))
     (job,) = off(studio)
     assert job.state == "failed"
+    studio.identities.set_consent(ann.id, ann.consents[0])
+    waiting = studio.generation.submit_generate(request(adapters=[{"adapter_id": adapter.id}]))
+    studio.withdrawals.take_back(ann.id)
+    assert studio.jobs.get(waiting.id).state == "cancelled"
     assert studio.library.page().total == 0
 
 

@@ -100,9 +100,16 @@ def test_training_always_needs_a_consent(studio, trainer, portrait) -> None:
     assert studio.runs.list() == ()
 
 
-def test_a_consent_taken_back_while_the_job_waits_stops_it(studio, ann) -> None:
+def test_a_consent_taken_back_while_the_job_waits_cancels_it(studio, ann) -> None:
     run = submitted(studio, ann.id, PLAN)
-    studio.withdrawals.take_back(ann.id)
+    (stopped,) = studio.withdrawals.take_back(ann.id).stopped
+    assert studio.jobs.get(stopped.id).state == "cancelled"
+    assert "cancelled" in studio.runs.state(run.id).sentence.lower()
+
+
+def test_a_job_asks_for_consent_again_when_it_begins(studio, ann) -> None:
+    run = submitted(studio, ann.id, PLAN)
+    studio.store.identities.revoke_consents(ann.id, datetime.now(UTC))
     (job,) = off(studio)
     assert (job.state, job.failure.error) == ("failed", "ConsentMissingError")
     assert "taken back" in studio.runs.state(run.id).sentence
