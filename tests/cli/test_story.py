@@ -46,7 +46,9 @@ def test_the_story(data_dir: Path, astronaut: Path, speech: Path, tmp_path: Path
         assert image.size == (512, 512)
         changed = np.asarray(image.convert("RGB")).astype(int) - np.asarray(Image.open(astronaut).convert("RGB"))
     assert np.abs(changed[60:200, 160:300]).max() > 40, "the face moved"
-    assert np.abs(changed[:150, 400:]).max() == 0, "the background stayed"
+    behind = changed[:150, 400:]
+    assert np.abs(behind).mean() < 3, "the background stayed, but for the invisible mark"
+    assert abs(behind.mean()) < 0.2
 
     clip, curves = tmp_path / "clip.mp4", tmp_path / "c.csv"
     animated = studio(
