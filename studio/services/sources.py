@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from studio.errors import NotFoundError
-from studio.outside import exists
+from studio.outside import exists, plain_file
 
 if TYPE_CHECKING:
     from studio.domain.photo import Photo
@@ -96,11 +96,12 @@ class Sources:
 
         Raises:
             NotFoundError: it is gone.
+            UnreadableMediaError: a folder, a device or a pipe, or an empty file.
         """
         found = self.find(source)
         if found.sha256:
             return found.sha256
-        with found.path.open("rb") as file:
+        with plain_file(found.path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def settled(self, source: MediaSource) -> MediaSource:
