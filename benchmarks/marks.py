@@ -40,7 +40,8 @@ from studio.engines.media.credentials import read_credentials, sha256_of, sign_f
 from studio.engines.media.signing_key import SigningKey, last_certificate, signing_key, utc_now  # noqa: E402
 from studio.engines.media.sound import read_sound, trim, write_wav  # noqa: E402
 from studio.engines.media.video import open_writer, read_clip, read_frames  # noqa: E402
-from studio.engines.media.watermark import BY_CHECK, BY_KNOWN, FoundMark, Watermark  # noqa: E402
+from studio.engines.media.watermark import Watermark  # noqa: E402
+from studio.engines.media.watermark_tile import BY_CHECK, BY_KNOWN, FoundMark  # noqa: E402
 from studio.engines.media.writer import ClipSpec  # noqa: E402
 from studio.services.sample import sample_portrait  # noqa: E402
 

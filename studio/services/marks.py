@@ -21,7 +21,8 @@ from studio.errors import EngineError, StudioError
 from studio.outside import exists
 
 if TYPE_CHECKING:
-    from studio.engines.media.watermark import FoundMark, Watermark
+    from studio.engines.media.watermark import Watermark
+    from studio.engines.media.watermark_tile import FoundMark
 
 FIELD, LABEL_FIELD = "mark", "label"
 """Of a recipe: the number, eight hexadecimal digits; whether the label AI is in the picture."""

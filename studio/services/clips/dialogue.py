@@ -6,32 +6,27 @@ stands in `domain.dialogue` and `domain.dialogue_motion`, how they come into one
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from studio.domain.dialogue import VERSION, conversation, only, spans_of, spoken_spans, words_of
+from studio.domain.dialogue import VERSION, conversation, spoken_spans
 from studio.domain.dialogue_motion import attend
 from studio.domain.job import Job
 from studio.domain.performance import Performance, take_seed
 from studio.domain.photo import Photo
 from studio.domain.render import Render, title_of_words
-from studio.domain.speech import SILENCE, SpeechAnalysis, cover
+from studio.domain.speech import SILENCE
 from studio.domain.speech_format import speech_format_of
-from studio.domain.turns import in_sound
-from studio.engines.base import Amounts, Sound
-from studio.errors import LimitExceededError, UserInputError
+from studio.engines.base import Amounts
+from studio.errors import UserInputError
 from studio.jobs.kinds import JobContext, JobKind
+from studio.services.clips.dialogue_hearing import DialogueListener, Heard, together
 from studio.services.clips.dialogue_request import DialogueRequest, Talker, arranged, checked_dialogue
 from studio.services.clips.dialogue_scene import OnePicture, Scene, SideBySide, check_scene
-from studio.services.clips.driven import LONGEST_SECONDS
+from studio.services.clips.encoding import open_clip, write_frames
 from studio.services.clips.keeping import ClipPlace, clip_place, keep_clip
 from studio.services.clips.making import AnimationResult
 from studio.services.clips.timing import write_timing
@@ -46,51 +41,12 @@ from studio.services.sources import FoundMedia, MediaSource, Sources
 __all__ = ["Dialogue", "DialogueRequest", "Talker", "arranged", "checked_dialogue", "is_dialogue"]
 
 if TYPE_CHECKING:
-    from studio.engines.media.sound import SoundFile
     from studio.jobs.queue import JobQueue
     from studio.store import OwnerStore
 
-PREVIEW_EVERY_SECONDS = 2.0
 _LISTENED_SHARE = 0.12
 _NOD_PAUSE_SECONDS = 0.15
 """Pauses of a speaker from this length on draw nods."""
-
-
-@dataclass(frozen=True)
-class _Voice:
-    """One person's sound.
-
-    Attributes:
-        start_seconds: when it begins in the clip.
-        words: what it says, where that is known.
-        path: its file.
-    """
-
-    sound: Sound
-    start_seconds: float
-    words: str | None
-    path: Path
-
-
-@dataclass(frozen=True)
-class _Heard:
-    """What everybody says.
-
-    Attributes:
-        sounds: of each person, as long as the clip, silent where they do not speak.
-        analyses: of those.
-        track: the file for the sound track.
-    """
-
-    sounds: tuple[Sound, ...]
-    analyses: tuple[SpeechAnalysis, ...]
-    track: Path
-    notes: tuple[str, ...]
-
-    @property
-    def sha256(self) -> str:
-        """Says what is heard."""
-        return hashlib.sha256(b"".join(sound.samples.tobytes() for sound in self.sounds)).hexdigest()
 
 
 class Dialogue:
@@ -108,6 +64,7 @@ class Dialogue:
         self._store, self._sources, self._portraits, self._engines = store, sources, portraits, portraits.engines
         self._provenance, self._queue, self._scratch = provenance, queue, scratch
         self._marks = provenance.marks
+        self._listener = DialogueListener(sources, portraits.engines)
 
     # -- for the window and the command line -----------------------------------------
 
@@ -291,7 +248,7 @@ class Dialogue:
         tell(Progress(0.0, "Reading the portraits"))
         scene = self._scene(request)
         ready = time.perf_counter()
-        heard = self._heard(request, place.mixed, tell)
+        heard = self._listener.hear(request, place.mixed, tell, until_fraction=_LISTENED_SHARE)
         listened = time.perf_counter()
         tell(Progress(_LISTENED_SHARE, "Writing the motion"))
         scene.play(self._performed(request, scene, heard), request.shutter_degrees)
@@ -302,7 +259,7 @@ class Dialogue:
         seconds = {
             "portrait": ready - began, "speech": listened - ready, "frames": ended - listened, "total": ended - began,
         }  # fmt: skip
-        said = _together(request.names, heard.analyses)
+        said = together(request.names, heard.analyses)
         return AnimationResult(
             place.out, None, len(scene), float(request.frame_rate_hz), *scene.size, len(scene) / request.frame_rate_hz,
             {k: round(v, 3) for k, v in seconds.items()}, said.method,
@@ -322,72 +279,7 @@ class Dialogue:
         faces = [one.face_index for one in request.people if one.face_index is not None]
         return photos, faces if request.picture is not None and faces else None
 
-    def _heard(self, request: DialogueRequest, mixed: Path, tell: OnProgress) -> _Heard:
-        """Hear everybody by themselves."""
-        from studio.engines.media.sound import is_silent
-        from studio.engines.media.sound_mix import mix
-
-        voices, notes, length = self._voices(request)
-        length = min(length, request.seconds or length)
-        if length > LONGEST_SECONDS:
-            raise LimitExceededError(
-                f"The dialogue is {length / 60:.0f} minutes long; {LONGEST_SECONDS / 60:g} are the most.",
-                "Make it in parts.",
-            )
-        if all(one is None or is_silent(one.sound) for one in voices):
-            raise UserInputError("Nobody says anything: the sound is silent.", "Choose a sound with speech.")
-        sounds, analyses = [], []
-        for number, (name, voice) in enumerate(zip(request.names, voices, strict=True)):
-            tell(Progress(0.04 + (_LISTENED_SHARE - 0.04) * number / len(voices), f"Listening to {name}"))
-            if voice is None or is_silent(voice.sound):
-                analyses.append(SpeechAnalysis(length, cover((), length), (), "energy"))
-                notes.append(f"{name} says nothing, and listens all the time.")
-            else:
-                with self._engines.speech_lock:
-                    said = self._engines.speech().analyse(voice.sound, voice.words, request.language)
-                analyses.append(_moved(said, voice.start_seconds, length))
-                notes += [f"{name}: {note}" for note in said.notes]
-            sounds.append(_padded(voice, length))
-        if request.sound is not None:
-            return _Heard(tuple(sounds), tuple(analyses), self._sources.path(request.sound), tuple(notes))
-        files = [(voice.path, voice.start_seconds) for voice in voices if voice is not None]
-        return _Heard(tuple(sounds), tuple(analyses), mix(files, mixed), tuple(notes))
-
-    def _voices(self, request: DialogueRequest) -> tuple[list[_Voice | None], list[str], float]:
-        """Return everybody's sound as far as it is theirs, what is to be said of them, and how long the whole is."""
-        if request.sound is not None:
-            found = self._sources.find(request.sound)
-            whole = self._decoded(request.sound)
-            turns, _ = in_sound(request.turns, whole.duration_seconds)
-            _, notes = in_sound(request.turns, min(whole.duration_seconds, request.seconds or math.inf))
-            own: list[_Voice | None] = []
-            for person, one in enumerate(request.people):
-                # Heard as far as the sound goes: words and turns say what the whole of it says.
-                samples = only(whole.samples, whole.rate_hz, spans_of(turns, person))
-                words = words_of(turns, person) or one.transcript
-                own.append(_Voice(Sound(samples, whole.rate_hz), 0.0, words, found.path))
-            return own, [*whole.notes, *notes], whole.duration_seconds
-        voices: list[_Voice | None] = []
-        said: list[str] = []
-        start = 0.0
-        for name, one in zip(request.names, request.people, strict=True):
-            if one.sound is None:
-                voices.append(None)
-                continue
-            sound = self._decoded(one.sound)
-            said += [f"{name}: {note}" for note in sound.notes]
-            voices.append(_Voice(sound, start, one.transcript, self._sources.path(one.sound)))
-            if request.pause_seconds is not None:
-                start += sound.duration_seconds + request.pause_seconds
-        return voices, said, max(v.start_seconds + v.sound.duration_seconds for v in voices if v is not None)
-
-    def _decoded(self, source: MediaSource) -> SoundFile:
-        from studio.engines.media.sound import read_sound
-
-        found = self._sources.find(source)
-        return read_sound(found.path, sha256=found.sha256)
-
-    def _performed(self, request: DialogueRequest, scene: Scene, heard: _Heard) -> tuple[Performance, ...]:
+    def _performed(self, request: DialogueRequest, scene: Scene, heard: Heard) -> tuple[Performance, ...]:
         """Write everybody's motion."""
         spans = [spoken_spans(analysis.phones) for analysis in heard.analyses]
         pauses = [
@@ -409,32 +301,19 @@ class Dialogue:
         return tuple(out)
 
     def _draw(
-        self, request: DialogueRequest, scene: Scene, heard: _Heard, place: ClipPlace,
+        self, request: DialogueRequest, scene: Scene, heard: Heard, place: ClipPlace,
         tell: OnProgress, recipe: Mapping[str, Any],
     ) -> None:  # fmt: skip
         """Draw every frame into the encoder."""
         from studio.engines.media.pictures import thumbnail_jpeg
-        from studio.engines.media.video import PartsFolder, open_writer
 
         total = len(scene)
-        fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-        with open_writer(
-            request.format, place.out, scene.size, request.frame_rate_hz, sound_path=heard.track, recipe=recipe,
-            parts=PartsFolder(place.parts, fingerprint), mark=self._marks.marker(recipe, scene.size),
-        ) as writer:  # fmt: skip
-            first = writer.frames  # more than 0 where an earlier process was interrupted
+        with open_clip(
+            request.format, place.out, scene.size, request.frame_rate_hz, recipe, sound=heard.track,
+            parts=place.parts, marks=self._marks,
+        ) as clip:  # fmt: skip
             place.poster.write_bytes(thumbnail_jpeg(scene.picture(total // 3), THUMBNAIL_PIXELS))
-            start = shown = time.perf_counter()
-            for frame, picture in enumerate(scene.pictures(first), first):
-                writer.write(picture)
-                now, preview = time.perf_counter(), None
-                if frame == first or now - shown > PREVIEW_EVERY_SECONDS:
-                    preview, shown = picture, now
-                done = frame + 1 - first
-                left = (now - start) / done * (total - frame - 1) if done > 8 else None
-                fraction = _LISTENED_SHARE + (0.98 - _LISTENED_SHARE) * (frame + 1) / total
-                tell(Progress(fraction, f"Frame {frame + 1} of {total}", left, preview))
-            tell(Progress(0.99, "Finishing the file"))
+            write_frames(clip, scene.pictures(clip.frames), total, tell, from_fraction=_LISTENED_SHARE)
 
     def _recipe(self, request: DialogueRequest, scene: Scene) -> dict[str, Any]:
         """Return the recipe that the file carries: sources by their bytes, never by path."""
@@ -470,48 +349,6 @@ def _only_person(photos: Sequence[Photo]) -> str | None:
     """Return whose clip it is; of several people nobody's alone, so that the deletion of each of them reaches it."""
     people = {photo.identity_id for photo in photos}
     return next(iter(people)) if len(people) == 1 else None
-
-
-def _padded(voice: _Voice | None, length: float) -> Sound:
-    """Return a person's sound as long as the clip, silent before and behind."""
-    from studio.engines.media.sound import ANALYSIS_RATE_HZ
-
-    rate = ANALYSIS_RATE_HZ if voice is None else voice.sound.rate_hz
-    out = np.zeros(round(length * rate), np.float32)
-    if voice is not None:
-        first = min(round(voice.start_seconds * rate), len(out))
-        part = voice.sound.samples[: len(out) - first]
-        out[first : first + len(part)] = part
-    return Sound(out, rate)
-
-
-def _moved(analysis: SpeechAnalysis, start: float, length: float) -> SpeechAnalysis:
-    """Return what is said in a sound that begins at a moment of a clip so long."""
-    phones = [replace(p, start=p.start + start, end=p.end + start) for p in analysis.phones]
-    words = [replace(w, start=w.start + start, end=min(w.end + start, length)) for w in analysis.words]
-    return replace(
-        analysis,
-        duration_seconds=length,
-        phones=cover(phones, length),
-        words=tuple(word for word in words if word.end > word.start),
-    )
-
-
-def _together(names: Sequence[str], analyses: Sequence[SpeechAnalysis]) -> SpeechAnalysis:
-    """Return what everybody says as one: words stretch by stretch with who says them, phones of whoever speaks."""
-    stretches = sorted(
-        (start, end, person) for person, one in enumerate(analyses) for start, end in spoken_spans(one.phones)
-    )
-    words = [
-        replace(word, speaker=names[person])
-        for start, end, person in stretches
-        for word in analyses[person].words
-        if start - 1e-6 <= (word.start + word.end) / 2 <= end + 1e-6
-    ]
-    phones = [phone for one in analyses for phone in one.phones if phone.label != SILENCE]
-    length = max(one.duration_seconds for one in analyses)
-    speaks = [one for one, name in zip(analyses, names, strict=True) if any(p.label != SILENCE for p in one.phones)]
-    return SpeechAnalysis(length, cover(phones, length), tuple(words), (speaks or list(analyses))[0].method)
 
 
 def _title(request: DialogueRequest) -> str:

@@ -6,8 +6,6 @@ it was filmed, and its own sound gives way to the new one.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +22,7 @@ from studio.errors import UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.clips.driven import LONGEST_SECONDS, still, video_part
 from studio.services.clips.dub_request import DubRequest, checked_dub
+from studio.services.clips.encoding import open_clip, write_frames
 from studio.services.clips.keeping import ClipPlace, clip_place, keep_clip
 from studio.services.clips.listening import Listener, Spoken
 from studio.services.clips.making import AnimationResult
@@ -43,9 +42,8 @@ if TYPE_CHECKING:
     from studio.jobs.queue import JobQueue
     from studio.store import OwnerStore
 
-PREVIEW_EVERY_SECONDS = 2.0
 _TELL_EVERY = 12
-_LOOKING_SHARE, _DRAWING_SHARE = 0.2, 0.98
+_LOOKING_SHARE = 0.2
 _CUT_OFF_SECONDS = 0.3
 """So much of a speech may be left out behind the video without a word."""
 
@@ -266,13 +264,11 @@ class Dubbing:
     ) -> tuple[tuple[int, int], int]:
         """Draw every frame into the encoder; return width and height, and how many there are."""
         from studio.engines.media.pictures import thumbnail_jpeg
-        from studio.engines.media.video import PartsFolder, open_writer
 
         rate, total = round(clip.frame_rate_hz), min(len(clip), len(performance))
         recipe = self._marks.noted(self._recipe(request, spoken), made_by)
         if request.sound is None:
             self._marks.mark_voice(spoken.path, recipe)
-        fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
         with self._frames(request, path, length) as frames:
             source = iter(_at_rate(frames, frames.frame_rate_hz, rate))
             cover = next(source)
@@ -282,29 +278,21 @@ class Dubbing:
                     f"The video is {size[0]} x {size[1]} pixels large; {SMALLEST_SIDE} are the least.",
                     "Use a larger video.",
                 )
-            mark = self._marks.marker(recipe, size)
-            with open_writer(
-                request.format, place.out, size, rate, sound_path=spoken.path, recipe=recipe,
-                parts=PartsFolder(place.parts, fingerprint), mark=mark,
-            ) as writer:  # fmt: skip
-                first = writer.frames  # more than 0 where an earlier process was interrupted
-                waiting = _from(cover, source, first)
-                start = shown = time.perf_counter()
-                index = first
-                for index, picture in enumerate(clip.redraw(waiting, performance, first), first):
-                    writer.write(picture)
-                    now, preview = time.perf_counter(), None
-                    if index == first or now - shown > PREVIEW_EVERY_SECONDS:
-                        preview, shown = picture, now
-                    if index == max(first, total // 3):
+            with open_clip(
+                request.format, place.out, size, rate, recipe, sound=spoken.path, parts=place.parts, marks=self._marks
+            ) as writer:
+                first = writer.frames
+
+                def on_frame(frame: int, picture: Image) -> None:
+                    if frame == max(first, total // 3):
                         place.poster.write_bytes(thumbnail_jpeg(picture, THUMBNAIL_PIXELS))
-                    done = index + 1 - first
-                    left = (now - start) / done * (total - index - 1) if done > 8 else None
-                    fraction = _LOOKING_SHARE + (_DRAWING_SHARE - _LOOKING_SHARE) * (index + 1) / total
-                    tell(Progress(fraction, f"Frame {index + 1} of {total}", left, preview))
+
+                write_frames(
+                    writer, clip.redraw(_from(cover, source, first), performance, first), total, tell,
+                    from_fraction=_LOOKING_SHARE, on_frame=on_frame,
+                )  # fmt: skip
                 if not place.poster.is_file():
                     place.poster.write_bytes(thumbnail_jpeg(cover, THUMBNAIL_PIXELS))
-                tell(Progress(0.99, "Finishing the file"))
         return size, total
 
     def _recipe(self, request: DubRequest, spoken: Spoken) -> dict[str, Any]:

@@ -8,7 +8,6 @@ projects or the library.
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +29,7 @@ from studio.domain.speech import SpeechAnalysis, cover
 from studio.engines.base import Image, Matte, Portrait, Sound
 from studio.services.clips.composed import MotionShelf, check_composed, composed_motion
 from studio.services.clips.driven import driven_motion
+from studio.services.clips.encoding import open_clip, write_frames
 from studio.services.clips.listening import Listener, Spoken
 from studio.services.clips.recorded import recorded_motion
 from studio.services.clips.request import MOVING_ROLES, AnimationRequest
@@ -43,9 +43,7 @@ from studio.services.sources import MediaSource, Sources
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from studio.engines.media.writer import FrameWriter
 
-PREVIEW_EVERY_SECONDS = 2.0
 HINT_FRAMES = 12
 """Every so many frames the engine is asked what the picture suffers from."""
 _SETUP_SHARE = 0.08
@@ -435,26 +433,22 @@ class ClipMaker:
         states = [source.state(i) for i in range(0, frames, HINT_FRAMES)]
         hints = dict.fromkeys(hint for state in states for hint in portrait.hints(state))
         draw_one = source.cut_out if clip_format(request.format).has_alpha else source.picture
-        mark = None if marks is None else marks.marker(recipe, portrait.size)
-        with prepared.lock, _open_clip(request, portrait.size, sound, out, recipe, parts, mark) as clip:
+        with (
+            prepared.lock,
+            open_clip(
+                request.format, out, portrait.size, request.frame_rate_hz, recipe, sound=sound,
+                sound_start_seconds=request.start_seconds, parts=parts, marks=marks,
+            ) as clip,
+        ):  # fmt: skip
             first = clip.frames  # more than 0 where an earlier process was interrupted
             if poster is not None:
                 cover = draw_one(frames // 3) if finish is None else finish.cover
                 poster.write_bytes(thumbnail_jpeg(cover, THUMBNAIL_PIXELS))
             pictures = map(draw_one, range(first, frames)) if finish is None else finish.paint(source, first)
-            start = shown = time.perf_counter()
-            for frame, picture in zip(range(first, frames), pictures, strict=True):
-                clip.write(picture)
-                now, preview = time.perf_counter(), None
-                if frame == first or now - shown > PREVIEW_EVERY_SECONDS:
-                    preview, shown = picture[:, :, :3], now
-                drawn = frame + 1 - first
-                left = (now - start) / drawn * (frames - frame - 1) if drawn > 8 else None
-                if finish is not None:  # its frames come in bursts, and it says itself how long they take
-                    left = finish.seconds_left(len(source))
-                fraction = _SETUP_SHARE + (0.98 - _SETUP_SHARE) * (frame + 1) / frames
-                tell(Progress(fraction, f"Frame {frame + 1} of {frames}", left, preview))
-            tell(Progress(0.99, "Finishing the file"))
+            counted = (picture for _, picture in zip(range(first, frames), pictures, strict=True))
+            # frames that are drawn anew come in bursts; who draws them says itself how long they take
+            left = None if finish is None else lambda: finish.seconds_left(frames)
+            write_frames(clip, counted, frames, tell, from_fraction=_SETUP_SHARE, seconds_left=left)
         return tuple(hints)
 
     def _recipe(self, request: AnimationRequest, prepared: PreparedPortrait, moved: _Moved) -> dict[str, Any]:
@@ -499,29 +493,3 @@ def _beside(work: Callable[[], Spoken]) -> Future[Spoken]:
 
     threading.Thread(target=run, daemon=True, name="listening").start()
     return outcome
-
-
-def _open_clip(
-    request: AnimationRequest,
-    size: tuple[int, int],
-    sound: Path | None,
-    out: Path,
-    recipe: Mapping[str, Any],
-    parts: Path | None,
-    mark: Callable[[Image], Image] | None,
-) -> FrameWriter:
-    """Open the writer; with a folder for parts a clip that can go on survives the end of its process."""
-    from studio.engines.media.video import PartsFolder, open_writer
-
-    fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-    return open_writer(
-        request.format,
-        out,
-        size,
-        request.frame_rate_hz,
-        sound_path=sound,
-        sound_start_seconds=request.start_seconds,
-        recipe=recipe,
-        parts=None if parts is None else PartsFolder(parts, fingerprint),
-        mark=mark,
-    )

@@ -15,7 +15,9 @@ from studio.engines.base import Sound
 from studio.engines.media import ffmpeg
 from studio.engines.media.sound import read_sound, trim, write_wav
 from studio.engines.media.video import open_writer, read_clip
-from studio.engines.media.watermark import BY_CHECK, BY_KNOWN, MOST, FoundMark, Watermark, resampled
+from studio.engines.media.watermark import MOST, Watermark
+from studio.engines.media.watermark_sound import resampled
+from studio.engines.media.watermark_tile import BY_CHECK, BY_KNOWN, FoundMark
 from studio.services.sample import sample_portrait
 from studio.studio import ASSETS
 
