@@ -13,7 +13,7 @@ from studio.domain.render import Render
 from studio.errors import NotFoundError, UnreadableMediaError
 from studio.outside import exists, plain_file
 from studio.services.marks import Marks, text_of
-from studio.services.people.withdrawal import require_not_taken_back
+from studio.services.people.agreement import require_not_taken_back
 from studio.services.recipes import FORMAT
 from studio.store import OwnerStore
 

@@ -10,6 +10,7 @@ from studio.domain.consent import Consent
 from studio.domain.expression import ExpressionEdit
 from studio.errors import ConsentMissingError, NotFoundError
 from studio.services.clips.animation import AnimationRequest
+from studio.services.people.agreement import require_of_media
 from studio.services.sources import MediaSource
 from studio.store.adapters import NewAdapter
 from tests.services.fakes import picture
@@ -83,6 +84,34 @@ def test_the_same_picture_is_refused_however_it_comes(studio, ann, portrait, spe
             studio.animation.submit_render(AnimationRequest(portrait=source, sound=MediaSource.file(speech)))
     with pytest.raises(ConsentMissingError, match="taken back"):
         studio.expressions.open(MediaSource.file(portrait))
+
+
+def test_what_was_agreed_to_counts_for_the_same_file_too(studio, tmp_path, speech):
+    path = picture(tmp_path / "cy.png", shade=70)
+    only_edit = Consent(agreed_by="Cy", scopes=("edit",), granted_at=datetime.now(UTC))
+    studio.identities.add("Cy", [path], consent=only_edit)
+    asked = AnimationRequest(portrait=MediaSource.file(path), sound=MediaSource.file(speech))
+    assert studio.expressions.open(MediaSource.file(path)).width
+    with pytest.raises(ConsentMissingError, match="agreed to edit, but not to animate"):
+        studio.animation.submit_render(asked)
+    with pytest.raises(ConsentMissingError, match="not to animate"):
+        studio.head_models.write(MediaSource.file(path), tmp_path / "head.glb")
+    # whose it is nobody can tell where somebody else, who was never asked, has the same picture
+    studio.identities.add("Dee", [path])
+    assert studio.animation.submit_render(asked).state == "queued"
+
+
+def test_of_a_picture_of_several_each_face_is_asked(studio, tmp_path):
+    path = picture(tmp_path / "two.png", faces=2)
+    studio.identities.add("Fay", [path], consent=agreed("Fay"), face_index=0)
+    gus = studio.identities.add("Gus", [path], consent=agreed("Gus"), face_index=1)
+    sha256 = studio.identities.photos(gus.id)[0].sha256
+    require_of_media(studio.store, sha256, None, "animate")
+    studio.withdrawals.take_back(gus.id)
+    require_of_media(studio.store, sha256, 0, "animate")
+    for face in (1, None):
+        with pytest.raises(ConsentMissingError, match="Gus"):
+            require_of_media(studio.store, sha256, face, "animate")
 
 
 def test_the_other_one_in_a_picture_may_still_be_drawn(studio, ann, portrait, tmp_path):

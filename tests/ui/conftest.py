@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import secrets
 import socket
 import subprocess
 import sys
@@ -252,7 +253,7 @@ def visit(server: Server, chromium: object) -> Iterator[object]:
 
 
 @pytest.fixture
-def with_person(server: Server) -> Iterator[object]:
+def with_person(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     """Return a function that adds a person to the studio behind the window, without the window."""
     from studio.domain.consent import Consent, Scope
     from studio.domain.identity import Identity
@@ -260,10 +261,33 @@ def with_person(server: Server) -> Iterator[object]:
 
     def add(name: str, photos: Sequence[Path], *scopes: Scope) -> Identity:
         agreed = Consent(agreed_by=name, scopes=scopes, granted_at=datetime.now(UTC)) if scopes else None
+        photos = [own_copy(photo, tmp_path_factory.mktemp("own")) for photo in photos] if scopes else photos
         with Studio(server.data_dir) as studio:
             return studio.for_owner().identities.add(name, photos, consent=agreed)
 
     return add
+
+
+def own_copy(path: Path, folder: Path) -> Path:
+    """Write the same picture with bytes of its own.
+
+    What somebody agreed to counts for their photo however it comes, so in a shared studio nobody with consents may have
+    the picture that all tests drop.
+    """
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    out, mark = folder / f"{secrets.token_hex(4)}-{path.stem}.png", PngInfo()
+    mark.add_text("whose", out.stem)
+    with Image.open(path) as opened:
+        opened.convert("RGB").save(out, pnginfo=mark)
+    return out
+
+
+@pytest.fixture
+def own_portrait(portrait: Path, tmp_path: Path) -> Path:
+    """The portrait as a picture that nobody else in the studio has."""
+    return own_copy(portrait, tmp_path)
 
 
 @pytest.fixture(scope="session")

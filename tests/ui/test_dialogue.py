@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
-from PIL import Image
-
 from tests.ui.conftest import PHONE
 from tests.ui.test_story import shoot
 
 
-@pytest.fixture
-def stranger(portrait, tmp_path):
-    """The face in a picture that nobody in the shared studio has: what one of them agreed to would count for it."""
-    path = tmp_path / "stranger.png"
-    with Image.open(portrait) as opened:
-        opened.convert("RGB").crop((4, 0, opened.width, opened.height)).save(path)
-    return path
-
-
-def test_two_photos_talk_survive_a_refresh_and_come_back_from_the_library(visit, stranger, speech):
+def test_two_photos_talk_survive_a_refresh_and_come_back_from_the_library(visit, own_portrait, speech):
     v = visit(PHONE)
     v.open("animate")
     page = v.page
     page.click("#animate-dialogue button.label-wrap")
     page.click("#animate-dialogue-make")
     v.toast("There is no photo yet")
-    page.set_input_files("#animate-dialogue-photos input[type=file]", [str(stranger)])
+    page.set_input_files("#animate-dialogue-photos input[type=file]", [str(own_portrait)])
     page.wait_for_selector("#animate-dialogue-photos .file-preview")
     page.set_input_files("#animate-dialogue-sounds input[type=file]", [str(speech)])
     page.wait_for_selector("#animate-dialogue-sounds .file-preview")
@@ -37,7 +25,7 @@ def test_two_photos_talk_survive_a_refresh_and_come_back_from_the_library(visit,
     page.click("#animate-dialogue-make")
     v.toast("one face only")
     page.click("#animate-dialogue-photos [aria-label='Clear'], #animate-dialogue-photos [aria-label='common.clear']")
-    page.set_input_files("#animate-dialogue-photos input[type=file]", [str(stranger), str(stranger)])
+    page.set_input_files("#animate-dialogue-photos input[type=file]", [str(own_portrait), str(own_portrait)])
     page.wait_for_function("document.querySelectorAll('#animate-dialogue-photos .file-preview tr').length === 2")
     page.wait_for_function("sessionStorage['likeness-studio-draft-animate']?.includes('Ben 0:00.8')")
     v.settle()

@@ -109,10 +109,10 @@ def test_crowded_upload_asks_which_face_in_expression(visit, two_people):
     v.page.wait_for_selector("#expression-picture img")
 
 
-def test_consent_is_recorded_taken_back_and_deleting_wants_the_name(visit, portrait):
+def test_consent_is_recorded_taken_back_and_deleting_wants_the_name(visit, own_portrait):
     v = visit()
     v.open()
-    fill_form(v.page, "Grace", portrait)
+    fill_form(v.page, "Grace", own_portrait)
     v.page.wait_for_selector("#person-faces .hints, #person-faces .fine")
     v.page.click("#person-add")
     v.page.wait_for_selector("#person-summary:has-text('No consent recorded')")

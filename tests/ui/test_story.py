@@ -41,7 +41,7 @@ def shoot(visit, name: str) -> None:
     visit.page.screenshot(path=str(SCREENSHOTS / f"{name}.png"))
 
 
-def test_story(visit, portrait, speech, server, tmp_path):
+def test_story(visit, own_portrait, speech, server, tmp_path):
     v = visit()
     page = v.page
 
@@ -50,7 +50,7 @@ def test_story(visit, portrait, speech, server, tmp_path):
     page.click("#people-list [data-id=new]")
     page.wait_for_selector("#person-name", state="visible")
     page.fill("#person-name textarea, #person-name input", NAME)
-    page.set_input_files("#person-photos input[type=file]", str(portrait))
+    page.set_input_files("#person-photos input[type=file]", str(own_portrait))
     page.wait_for_selector("#person-faces .hints, #person-faces .fine")
     page.fill("#form-agreed textarea, #form-agreed input", "Eileen Collins")
     shoot(v, "story-1-add")

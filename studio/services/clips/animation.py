@@ -33,7 +33,8 @@ from studio.services.clips.request import (
     checked_request,
 )
 from studio.services.clips.timing import write_timing
-from studio.services.people.identities import photo_of, require_consent, require_of_media
+from studio.services.people.agreement import require_of_media, require_of_photo
+from studio.services.people.identities import photo_of
 from studio.services.portraits.expressions import check_engine
 from studio.services.portraits.prepared import Portraits
 from studio.services.progress import OnProgress, told
@@ -253,7 +254,7 @@ class Animation:
         if photo is None:
             require_of_media(self._store, self._sources.sha256(request.portrait), request.face_index, "animate")
             return request
-        require_consent(self._store, photo, "animate")
+        require_of_photo(self._store, photo, "animate")
         face = request.face_index if request.face_index is not None else photo.face_index
         return request.model_copy(update={"face_index": face, "photo_id": photo.id})
 

@@ -30,7 +30,8 @@ from studio.services.clips.encoding import open_clip, write_frames
 from studio.services.clips.keeping import ClipPlace, clip_place, keep_clip
 from studio.services.clips.making import AnimationResult
 from studio.services.clips.timing import write_timing
-from studio.services.people.identities import photo_of, require_consent, require_of_media
+from studio.services.people.agreement import require_of_media, require_of_photo
+from studio.services.people.identities import photo_of
 from studio.services.portraits.expressions import THUMBNAIL_PIXELS, check_engine
 from studio.services.portraits.prepared import Portraits
 from studio.services.progress import OnProgress, Progress, told
@@ -198,33 +199,29 @@ class Dialogue:
         photos: dict[str, Photo] = {}
         people = []
         for number, one in enumerate(request.people, 1):
-            known = self._photos(request, one, settled)
-            photos |= {photo.id: photo for photo in known}
-            shown = settled.get(f"portrait {number}") or settled.get("picture")
-            if not known and shown is not None:  # it may be a render of somebody
-                require_of_media(self._store, shown.sha256 or "", one.face_index, "animate")
+            shown = (settled.get(f"portrait {number}") or settled["picture"]).sha256 or ""
             update: dict[str, Any] = {role: settled.get(f"{role} {number}") for role in ("portrait", "sound")}
-            if one.portrait is not None and len(known) == 1:
-                face = one.face_index if one.face_index is not None else known[0].face_index
-                update |= {"photo_id": known[0].id, "face_index": face}
+            named = one.photo_id or (one.portrait.photo_id if one.portrait is not None else None)
+            if named is not None:
+                photo = self._store.photos.get(named)
+                require_of_photo(self._store, photo, "animate")
+                photos[photo.id] = photo
+                face = one.face_index if one.face_index is not None else photo.face_index
+                update |= {"photo_id": photo.id, "face_index": face}
+            else:
+                require_of_media(self._store, shown, one.face_index, "animate")
+                photos |= {photo.id: photo for photo in self._known(request, shown, one.face_index)}
             people.append(one.model_copy(update=update))
-        for photo in photos.values():
-            require_consent(self._store, photo, "animate")
         update = {role: settled.get(role) for role in ("picture", "sound")}
         return request.model_copy(update={**update, "people": tuple(people)}), tuple(photos.values())
 
-    def _photos(self, request: DialogueRequest, one: Talker, settled: Mapping[str, MediaSource]) -> tuple[Photo, ...]:
-        """Return the stored photos that a person's picture is; of a picture of everybody those of the faces meant."""
-        if one.photo_id is not None:
-            return (self._store.photos.get(one.photo_id),)
-        if one.portrait is not None and one.portrait.photo_id is not None:
-            return (self._store.photos.get(one.portrait.photo_id),)
+    def _known(self, request: DialogueRequest, sha256: str, face_index: int | None) -> tuple[Photo, ...]:
+        """Return the stored photos that have a picture's bytes: the oldest, or all whose faces may be meant."""
         if request.picture is None:
-            number = next(n for n, other in enumerate(request.people, 1) if other is one)
-            found = photo_of(self._store, settled[f"portrait {number}"].sha256 or "", one.face_index)
+            found = photo_of(self._store, sha256, face_index)
             return () if found is None else (found,)
-        held = self._store.photos.list(sha256=settled["picture"].sha256 or "")
-        return tuple(p for p in held if None in (one.face_index, p.face_index) or one.face_index == p.face_index)
+        held = self._store.photos.list(sha256=sha256)
+        return tuple(p for p in held if None in (face_index, p.face_index) or face_index == p.face_index)
 
     def _check_engine(self, made_by: Mapping[str, Any] | None) -> None:
         if made_by is None:

@@ -27,7 +27,7 @@ from studio.services.clips.keeping import ClipPlace, clip_place, keep_clip
 from studio.services.clips.listening import Listener, Spoken
 from studio.services.clips.making import AnimationResult
 from studio.services.clips.request import FRAME_RATES_HZ
-from studio.services.people.identities import require_agreement
+from studio.services.people.agreement import require_agreement
 from studio.services.portraits.expressions import THUMBNAIL_PIXELS
 from studio.services.portraits.prepared import LARGEST_SIDE, SMALLEST_SIDE, Portraits
 from studio.services.progress import OnProgress, Progress, told

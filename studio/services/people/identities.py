@@ -10,14 +10,12 @@ from __future__ import annotations
 import builtins
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from studio.domain import consent as consents
-from studio.domain.consent import Consent, Scope
+from studio.domain.consent import Consent
 from studio.domain.curation import scale_of
 from studio.domain.face import FaceEmbedding, Likely, PhotoQuality
 from studio.domain.identity import DeletionPlan, Identity
@@ -312,39 +310,6 @@ class Identities:
         return DeletePlan(**vars(self._store.identities.delete(identity_id)))
 
 
-def require_consent(store: OwnerStore, photo: Photo | None, scope: Scope) -> None:
-    """Refuse an action that a person's recorded consents do not cover.
-
-    Args:
-        photo: the photo used; None, or one of nobody, asks for nothing.
-
-    Raises:
-        ConsentMissingError: there are consents, but none for this scope now.
-    """
-    if photo is None or photo.identity_id is None:
-        return
-    person = store.identities.get(photo.identity_id)
-    if person.consents:
-        require_agreement(person, scope)
-
-
-def require_of_media(store: OwnerStore, sha256: str, face_index: int | None, scope: Scope) -> None:
-    """Refuse bytes that show somebody who took the consent back, however they came: as a file, as a render.
-
-    Args:
-        face_index: the face that is meant; None means any.
-
-    Raises:
-        ConsentMissingError: a stored photo or a render has these bytes, and all whose it is took the consent back.
-    """
-    photos = [p for p in store.photos.list(sha256=sha256) if face_index is None or p.face_index in (None, face_index)]
-    ids = {photo.identity_id for photo in photos} | {render.identity_id for render in store.renders.of_media(sha256)}
-    people = [store.identities.get(id) for id in sorted(filter(None, ids))]
-    now = datetime.now(UTC)
-    if people and all(consents.standing(person.consents, now) == "taken back" for person in people):
-        require_agreement(people[0], scope)
-
-
 def _outsiders(embeddings: Sequence[FaceEmbedding]) -> builtins.list[int]:
     """Return the rows of faces that are not of the person whom the others show; of the embedder most were seen by."""
     names = [e.embedder for e in embeddings]
@@ -354,15 +319,6 @@ def _outsiders(embeddings: Sequence[FaceEmbedding]) -> builtins.list[int]:
         return []
     scale = scale_of(usual)
     return [rows[i] for i in outsiders(np.stack([embeddings[r].vector for r in rows]), scale.stranger, scale.ask)]
-
-
-def require_agreement(person: Identity, scope: Scope) -> None:
-    """Refuse an action unless one of a person's recorded consents covers it now.
-
-    Raises:
-        ConsentMissingError: none does.
-    """
-    consents.require(person.consents, scope, datetime.now(UTC), person.name)
 
 
 def person_named(store: OwnerStore, identity_id: str) -> Identity:

@@ -26,7 +26,7 @@ from studio.engines.base import Image, Matte
 from studio.engines.base_diffusion import TrainingExample
 from studio.errors import NotFoundError, StoreError, StudioError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
-from studio.services.people.identities import require_agreement
+from studio.services.people.agreement import require_agreement
 from studio.services.people.measuring import Measuring, cut, meant
 from studio.services.progress import OnProgress, Progress, told
 

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from studio.domain.consent import standing
 from studio.domain.identity import Identity
 from studio.domain.job import Job
-from studio.errors import ConsentMissingError
 from studio.jobs.queue import JobQueue
 from studio.store import OwnerStore
 
@@ -130,23 +128,6 @@ class Withdrawals:
         of_photos = {word for p in photos for word in (p.id, p.sha256)}
         made = {word for r in renders for word in (r.id, r.media_sha256)}
         return {identity_id} | of_photos | made | {a.id for a in adapters}
-
-
-def require_not_taken_back(store: OwnerStore, people: tuple[str, ...]) -> None:
-    """Refuse to hand out what shows somebody whose consent was taken back; who never gave one is not asked for it.
-
-    Raises:
-        ConsentMissingError: naming the person.
-    """
-    now = datetime.now(UTC)
-    for id in people:
-        person = store.identities.get(id)
-        if standing(person.consents, now) == "taken back":
-            raise ConsentMissingError(
-                f"{person.name} took the consent back: what was made of this person leaves no more.",
-                "Record a new consent with `studio identity consent`, or erase it.",
-                window="Record a new consent on the Identities tab, or erase what was made there.",
-            )
 
 
 def _words(value: Any) -> Iterator[str]:

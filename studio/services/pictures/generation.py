@@ -25,7 +25,7 @@ from studio.errors import EngineUnavailableError, NotFoundError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.bases import Bases
 from studio.services.marks import Marks
-from studio.services.people.identities import require_agreement
+from studio.services.people.agreement import require_agreement
 from studio.services.people.likeness import Likeness
 from studio.services.pictures.request import AdapterUse, GenerationRequest, checked_generation
 from studio.services.pictures.start_pictures import StartPictures

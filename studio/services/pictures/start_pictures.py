@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from studio.engines.base import Image, Matte
 from studio.errors import NoFaceError
-from studio.services.people.identities import photo_of, require_consent
+from studio.services.people.agreement import require_of_media, require_of_photo
+from studio.services.people.identities import photo_of
 from studio.services.people.likeness import enlarged
 from studio.services.pictures.request import GenerationRequest, MaskPreset
 from studio.services.sources import MediaSource, Sources
@@ -45,7 +46,11 @@ class StartPictures:
 
         if source is None:
             return None
-        require_consent(self._store, self.photo(source), "generate")
+        photo = self._sources.photo(source)
+        if photo is None:
+            require_of_media(self._store, self._sources.sha256(source), None, "generate")
+        else:
+            require_of_photo(self._store, photo, "generate")
         read_picture(self._sources.path(source))
         return self._sources.settled(source)
 

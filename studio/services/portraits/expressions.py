@@ -14,7 +14,8 @@ from studio.domain.photo import Photo
 from studio.domain.render import NewRender, Render
 from studio.engines.base import Image
 from studio.errors import ConflictError, UserInputError
-from studio.services.people.identities import photo_of, require_consent, require_of_media
+from studio.services.people.agreement import require_of_media, require_of_photo
+from studio.services.people.identities import photo_of
 from studio.services.portraits.close_up import stamp
 from studio.services.portraits.prepared import Portraits, PreparedPortrait
 from studio.services.provenance import Provenance
@@ -118,7 +119,7 @@ class Expressions:
             ConsentMissingError.
         """
         photo = self._sources.photo(source)
-        require_consent(self._store, photo, "edit")  # before anything is read
+        require_of_photo(self._store, photo, "edit")  # before anything is read
         if face_index is None and photo is not None:
             face_index = photo.face_index
         found = self._sources.find(source)
@@ -235,7 +236,7 @@ class Expressions:
         if photo is None:
             require_of_media(self._store, sha256, face_index, "edit")
         else:
-            require_consent(self._store, photo, "edit")
+            require_of_photo(self._store, photo, "edit")
 
     def prepared(self, handle: PortraitHandle) -> PreparedPortrait:
         """Return the portrait behind a handle.

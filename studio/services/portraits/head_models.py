@@ -11,7 +11,7 @@ from studio.domain.expression import ExpressionEdit, resolve
 from studio.domain.model_format import MODEL_FORMATS, ModelFormat, model_format_of
 from studio.domain.performance import Performance
 from studio.errors import NotFoundError, UserInputError
-from studio.services.people.identities import photo_of, require_consent
+from studio.services.people.agreement import require_of_media, require_of_photo
 from studio.services.portraits.prepared import Portraits
 from studio.services.sources import MediaSource, Sources
 
@@ -59,9 +59,11 @@ class HeadModels:
         if motion is not None and not form.moves:
             raise UserInputError(f"{form.title} holds no motion.", "End the name in .glb, or leave the motion out.")
         photo = self._sources.photo(portrait)
-        require_consent(self._store, photo, "animate")
-        if face_index is None and photo is not None:
-            face_index = photo.face_index
+        if photo is None:
+            require_of_media(self._store, self._sources.sha256(portrait), face_index, "animate")
+        else:
+            require_of_photo(self._store, photo, "animate")
+            face_index = photo.face_index if face_index is None else face_index
         performance = None if motion is None else read_curves(motion)
         found = self._sources.find(portrait)
         return self._written(found.path, found.sha256, face_index, form, out, edit, performance)
@@ -84,20 +86,23 @@ class HeadModels:
         if curves is None or shown is None:
             raise NotFoundError("This has no head that moves.", "Choose a clip that was made under Animate or Video.")
         face_index = (render.recipe.get("request") or {}).get("face_index")
-        require_consent(self._store, self._photo(render, shown, face_index), "animate")
+        own = self._own_photo(render)
+        if own is None:
+            require_of_media(self._store, shown, face_index, "animate")
+        else:
+            require_of_photo(self._store, own, "animate")
         self._scratch.mkdir(parents=True, exist_ok=True)
         form = MODEL_FORMATS[name]
         out = self._scratch / f"head-{render_id}-{time.time_ns()}{form.suffix}"
         motion = read_json(self._store.media.get(curves))
         return self._written(self._store.media.get(shown), shown, face_index, form, out, None, motion)
 
-    def _photo(self, render: Render, shown: str, face_index: int | None) -> Photo | None:
-        """Return the photo that a clip was made of: its own, since others may have added the same picture."""
+    def _own_photo(self, render: Render) -> Photo | None:
+        """Return the photo that a clip was made of; others may have added the same picture."""
         try:
-            own = None if render.photo_id is None else self._store.photos.get(render.photo_id)
+            return None if render.photo_id is None else self._store.photos.get(render.photo_id)
         except NotFoundError:  # taken out since
-            own = None
-        return own or photo_of(self._store, shown, face_index)
+            return None
 
     def _written(
         self,

@@ -34,7 +34,8 @@ from studio.errors import (
 )
 from studio.jobs.executor import run_now
 from studio.jobs.kinds import JobContext, JobKind
-from studio.services.people.identities import person_named, require_agreement
+from studio.services.people.agreement import require_agreement
+from studio.services.people.identities import person_named
 from studio.services.people.likeness import Likeness
 from studio.services.progress import OnProgress
 from studio.services.training.grids import GridParams, GridSummary

@@ -15,7 +15,7 @@ from studio.domain.training import TrainingPlan, TrainingRun
 from studio.engines import Engines
 from studio.engines.base_diffusion import TrainingExample, TrainingOutcome
 from studio.errors import ConflictError, EngineError, EngineUnavailableError, StudioError
-from studio.services.people.identities import require_agreement
+from studio.services.people.agreement import require_agreement
 from studio.services.people.likeness import Likeness, Reference
 from studio.services.progress import OnProgress, Progress
 from studio.services.training.grids import GridParams, draw_grid

@@ -25,7 +25,7 @@ from studio.errors import NoFaceError, SeveralFacesError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.clips.keeping import ClipPlace, clip_place, keep_clip
 from studio.services.clips.making import AnimationResult, ClipMaker
-from studio.services.people.identities import require_agreement, require_consent
+from studio.services.people.agreement import require_agreement, require_of_media, require_of_photo
 from studio.services.pictures.generation import Generation, PreparedDrawing, order_of, person_of, weights_of
 from studio.services.portraits.prepared import LARGEST_SIDE, SMALLEST_SIDE, Portraits
 from studio.services.progress import OnProgress, Progress, told
@@ -229,10 +229,12 @@ class Video:
         face = request.face_index
         photo = None if request.picture is None else self._sources.photo(request.picture)
         if photo is not None:
-            require_consent(self._store, photo, "animate")
+            require_of_photo(self._store, photo, "animate")
             face = photo.face_index if face is None else face
-        elif request.picture is not None and request.picture.sha256 is not None:
-            for render in self._store.renders.of_media(request.picture.sha256):
+        elif request.picture is not None:
+            sha256 = self._sources.sha256(request.picture)
+            require_of_media(self._store, sha256, face, "animate")
+            for render in self._store.renders.of_media(sha256):
                 if render.identity_id is not None:
                     require_agreement(self._store.identities.get(render.identity_id), "animate")
         settled = request.model_copy(
