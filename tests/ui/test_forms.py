@@ -270,11 +270,11 @@ def test_a_clip_of_recorded_motion_opens_with_the_recording(window, monkeypatch)
     recipe = {"request": request.model_dump(mode="json")}
     clip = a_render(window, "clip", recipe, roles=("portrait", "motion"))
     answer = tab.reopen(clip, window.studio.library.inputs(clip))
-    assert window.shelf.holds(said(answer[tab.motion]))
+    assert window.shelf.holds(said(answer[tab.mover.motion]))
     assert set(answer) <= set(tab.reopened)
     assert told == []
     gone = a_render(window, "clip", recipe, roles=("portrait",))
-    assert tab.reopen(gone, window.studio.library.inputs(gone))[tab.motion] is None
+    assert tab.reopen(gone, window.studio.library.inputs(gone))[tab.mover.motion] is None
     assert "the motion" in told[0]
 
 

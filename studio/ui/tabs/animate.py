@@ -16,9 +16,8 @@ from typing import Any
 
 import gradio as gr
 
-from studio.domain.clip_format import CLIP_FORMATS, CURVE_FORMATS, USUAL_CLIP_FORMAT, choice
+from studio.domain.clip_format import CLIP_FORMATS, USUAL_CLIP_FORMAT
 from studio.domain.expression import CONTROL, ExpressionEdit
-from studio.domain.orbit import FURTHEST_YAW_DEGREES
 from studio.domain.render import Render
 from studio.errors import UserInputError
 from studio.services.clips.animation import (
@@ -31,10 +30,10 @@ from studio.services.clips.animation import (
 from studio.services.clips.dialogue import is_dialogue
 from studio.services.clips.dubbing import is_dubbed
 from studio.services.clips.request import MOVING_ROLES
-from studio.services.sources import MediaSource
 from studio.ui.clips.dialogue import DialogueFold
 from studio.ui.clips.dub import DubFold
 from studio.ui.clips.layers import LayersFold
+from studio.ui.clips.mover import MoverFolds
 from studio.ui.guard import warn
 from studio.ui.kit import text
 from studio.ui.kit.clip_stage import ClipStage
@@ -86,27 +85,6 @@ def checked_expression(kept: Kept) -> dict[str, Any] | None:
     return {"values": dict(edit.values), "neutralise": edit.neutralise}
 
 
-def driving_fields(driving: str | None, neutral: str | None, face: float | None) -> dict[str, Any]:
-    """Return the fields of a request that say which video moves the portrait.
-
-    Raises:
-        UserInputError: the neutral moment is no number of seconds.
-    """
-    if not driving:
-        return {}
-    said = (neutral or "").strip().replace(",", ".")
-    try:
-        moment = float(said) if said else None
-    except ValueError:
-        raise UserInputError(f"{said[:40]!r} is no second of the video.", "Write a number such as 1.5.") from None
-    # The largest face is also taken where nobody chose; only then is it said that there are others.
-    return {
-        "driving": MediaSource.file(driving),
-        "neutral_seconds": moment,
-        "driving_face": None if not face or face <= 1 else int(face) - 1,
-    }
-
-
 class AnimateTab:
     """The tab."""
 
@@ -123,6 +101,7 @@ class AnimateTab:
         self.find_running = self.stage.find_running
         self.layers = LayersFold(window)
         self.dub = DubFold(window, self.speech, VIDEO_SUFFIXES)
+        self.mover = MoverFolds(window, VIDEO_SUFFIXES)
         self.dialogue = DialogueFold(window, (*SOUND_SUFFIXES, *VIDEO_SUFFIXES))
         self.draft = Draft("animate")
 
@@ -140,9 +119,7 @@ class AnimateTab:
                 self.expression_note = clickable()
                 html('<h3 class="step"><b>2</b> Speech</h3>')
                 self.speech.build()
-                self._build_driving()
-                self._build_motion()
-                self._build_orbit()
+                self.mover.build()
                 self.dub.build()
                 self.dialogue.build()
                 html('<h3 class="step"><b>3</b> Performance</h3>')
@@ -154,86 +131,6 @@ class AnimateTab:
     def _build_acts(self) -> None:
         self.make = gr.Button("Make the clip", variant="primary", elem_id="animate-make")
         self.preview = gr.Button("Preview 3 s", elem_id="animate-preview")
-
-    def _build_motion(self) -> None:
-        fold = gr.Accordion("Or move as a face was recorded", open=False, elem_id="animate-recorded")
-        with fold as self.recorded:
-            html(
-                '<p class="fine">A table that Live Link Face recorded on a phone, or the curves of an earlier clip, '
-                "move the portrait instead of the speech. A sound above is then only heard; emotions stay those of "
-                "the recording.</p>"
-            )
-            self.motion = gr.File(
-                label=f"Drop recorded motion here, {choice([f.suffix for f in CURVE_FORMATS.values()])}",
-                file_types=sorted({Path(f.suffix).suffix or f.suffix for f in CURVE_FORMATS.values()}),
-                type="filepath",
-                elem_id="animate-motion",
-                height=72,
-                elem_classes=["drop"],
-            )
-
-    def _build_orbit(self) -> None:
-        with gr.Accordion("Or let the camera go around", open=False, elem_id="animate-around") as self.around:
-            html(
-                '<p class="fine">The face rests, with its blinks and breath, and is seen from a little to each side. A '
-                "sound above is only heard. Only the head turns; one photo has no other side of the shoulders.</p>"
-            )
-            with gr.Row():
-                self.orbit = gr.Slider(
-                    0,
-                    FURTHEST_YAW_DEGREES,
-                    value=0,
-                    step=1,
-                    label="Degrees to each side",
-                    info="0 is off.",
-                    min_width=140,
-                    buttons=["reset"],
-                    elem_classes=["control"],
-                    elem_id="animate-orbit",
-                )
-                self.orbit_gaze = gr.Dropdown(
-                    [("On the camera", "camera"), ("Where they looked", "world")],
-                    value="camera",
-                    label="The eyes stay",
-                    filterable=False,
-                    info="While the camera moves.",
-                    min_width=140,
-                )
-
-    def _build_driving(self) -> None:
-        fold = gr.Accordion("Or move as a face in a video", open=False, elem_id="animate-driven")
-        with fold as self.driven:
-            html(
-                '<p class="fine">A clip of a face, from a phone or a webcam, gives the portrait its expression, head, '
-                "gaze and blinks. Its own sound is kept; a sound above replaces it. Only motion is taken, never looks."
-                "</p>"
-            )
-            self.driving = gr.File(
-                label="Drop a video of a face here",
-                file_types=list(VIDEO_SUFFIXES),
-                type="filepath",
-                elem_id="animate-driving",
-                height=72,
-                elem_classes=["drop"],
-            )
-            with gr.Row():
-                self.neutral = gr.Textbox(
-                    label="Face at rest, second",
-                    info="Empty: found by itself.",
-                    max_lines=1,
-                    elem_id="animate-neutral",
-                    min_width=140,
-                )
-                self.driver_face = gr.Number(
-                    value=1,
-                    precision=0,
-                    minimum=1,
-                    maximum=20,
-                    label="Which face",
-                    info="1 is the largest.",
-                    elem_id="animate-driver-face",
-                    min_width=140,
-                )
 
     def _build_performance(self) -> None:
         with gr.Row():
@@ -332,12 +229,7 @@ class AnimateTab:
             self.chooser.choice,
             self.expression,
             *self.speech.inputs,
-            self.motion,
-            self.driving,
-            self.neutral,
-            self.driver_face,
-            self.orbit,
-            self.orbit_gaze,
+            *self.mover.inputs,
             self.emotion,
             self.strength,
             self.still,
@@ -368,22 +260,14 @@ class AnimateTab:
         )
         listen(self.make.click, self._submit, [*self.dub.inputs, *inputs], self.stage.watch, **quiet)
         self.tick = self.stage.tick
-        told = {"choice": self.chooser.held, "expression": self.held, **self.speech.told, **self._files}
+        told = {"choice": self.chooser.held, "expression": self.held, **self.speech.told, **self.mover.files}
         told |= {"performance": self.layers.chosen, **self.dub.told, **self.dialogue.told}
         now = [self.chooser.choice, self.expression]
         self.draft.wire(item, told | self._plain, self._restore, now, self._restored)
 
     @property
     def _restored(self) -> list[Any]:
-        folds = [
-            self.motion,
-            self.recorded,
-            self.driving,
-            self.driven,
-            self.around,
-            *self.dub.restored,
-            *self.dialogue.restored,
-        ]
+        folds = [*self.mover.restored, *self.dub.restored, *self.dialogue.restored]
         told = [self.expression, self.expression_note, *self.speech.restored, *folds]
         return [*self.chooser.parts, *told, *self._plain.values(), *self.layers.restored]
 
@@ -416,21 +300,14 @@ class AnimateTab:
             **request,
             **amounts,
             **self.speech.reopened(request, files),
-            **{
-                role: {"path": str(self.window.shelf.put(files[role]))} if role in files else None
-                for role in self._files
-            },
+            **self.mover.of_request(request, files),
             "performance": "",
-            "neutral": f"{request['neutral_seconds']:g}" if request.get("neutral_seconds") is not None else "",
-            "driver_face": (request.get("driving_face") or 0) + 1,
             "emotion": emotion,
             "strength": strength,
             "still": still,
             "size": request.get("size") or 0,
             "rate": request["frame_rate_hz"],
             "shutter": request.get("shutter_degrees") or 0,
-            "orbit": (request.get("orbit") or {}).get("yaw_degrees") or 0,
-            "orbit_gaze": (request.get("orbit") or {}).get("gaze") or "camera",
             "choice": json.dumps(choice),
             "expression": json.dumps({"values": request["expression"], "neutralise": request["neutralise"]}),
         }
@@ -440,8 +317,7 @@ class AnimateTab:
             warn(f"Not everything could be set. No longer here: {', '.join(gone)}.", 10)
         nothing = {
             self.speech.sound: None,
-            self.motion: None,
-            self.driving: None,
+            **dict.fromkeys(self.mover.files.values()),
             self.expression: None,
             self.expression_note: "",
         }
@@ -464,41 +340,16 @@ class AnimateTab:
         }
 
     @property
-    def _files(self) -> dict[str, Any]:
-        """The files that may move the portrait, by the names of the request's fields."""
-        return {"motion": self.motion, "driving": self.driving}
-
-    @property
     def _plain(self) -> dict[str, Any]:
         """What of the form is a single value, by name."""
-        names = (
-            "neutral",
-            "driver_face",
-            "orbit",
-            "orbit_gaze",
-            "emotion",
-            "strength",
-            "still",
-            "format",
-            "size",
-            "rate",
-            "shutter",
-            "seed",
-        )
+        names = ("emotion", "strength", "still", "format", "size", "rate", "shutter", "seed")
         amounts = dict(zip(AMOUNT_NAMES, self.amounts, strict=True))
-        return {name: getattr(self, name) for name in names} | amounts
+        return self.mover.plain | {name: getattr(self, name) for name in names} | amounts
 
     def _restore(self, kept: Kept, choice: Choice | None, expression: dict[str, Any] | None) -> Updates:
         """Return the form as it was before the page was loaded anew; what was handed over since stays."""
         updates = fitting(self._plain, kept) | self.speech.restore(kept)
-        folds = {"motion": self.recorded, "driving": self.driven}
-        for role, component in self._files.items():
-            file = kept.get(role)
-            path = file.get("path") if isinstance(file, dict) else None
-            if self.window.shelf.holds(path):
-                updates |= {component: gr.File(value=path), folds[role]: gr.Accordion(open=True)}
-        if updates.get(self.orbit):
-            updates[self.around] = gr.Accordion(open=True)
+        updates |= self.mover.restore(kept, updates)
         found = None if choice else self.chooser.restored(kept.get("choice"))
         if found:
             updates |= self.chooser.answer(found)
@@ -529,8 +380,8 @@ class AnimateTab:
             UserInputError: no portrait, nothing that moves it, or a value that cannot be used.
         """
         speech, said = said[: len(self.speech.inputs)], said[len(self.speech.inputs) :]
-        motion, driving, neutral, driver_face, orbit, gaze, *said_of_it = said
-        emotion, strength, still, form, size, rate, shutter, seed, *amounts = said_of_it
+        mover, said = self.mover.fields(*said[: len(self.mover.inputs)]), said[len(self.mover.inputs) :]
+        emotion, strength, still, form, size, rate, shutter, seed, *amounts = said
         if not choice:
             raise UserInputError("There is no portrait yet.", "Choose one of your people's photos, or drop a picture.")
         asked = Amounts(**dict(zip(AMOUNT_NAMES, map(float, amounts), strict=True)))
@@ -538,10 +389,8 @@ class AnimateTab:
             {
                 "portrait": source_of(choice),
                 "face_index": choice.get("face_index"),
-                **self.speech.fields(*speech, is_moved=bool(motion or driving or orbit)),
-                "motion": MediaSource.file(motion) if motion else None,
-                **driving_fields(driving, neutral, driver_face),
-                "orbit": {"yaw_degrees": orbit, "gaze": gaze} if orbit else None,
+                **self.speech.fields(*speech, is_moved=any(mover.get(role) for role in ("motion", "driving", "orbit"))),
+                **mover,
                 "emotions": {emotion: float(strength)} if emotion and strength else {},
                 "amounts": replace(asked, head=0.0) if still else asked,
                 "expression": kept["values"] if kept else {},
