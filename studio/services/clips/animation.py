@@ -21,7 +21,7 @@ from studio.errors import UserInputError
 from studio.jobs.kinds import JobContext, JobKind
 from studio.services.clips.composed import MotionShelf, check_composed
 from studio.services.clips.driven import check_driving
-from studio.services.clips.keeping import clip_place, keep_clip
+from studio.services.clips.keeping import clip_of_job, clip_place, keep_clip
 from studio.services.clips.making import AnimationResult, ClipMaker
 from studio.services.clips.recorded import recorded_motion
 from studio.services.clips.request import (
@@ -37,7 +37,7 @@ from studio.services.people.agreement import require_of_media, require_of_photo
 from studio.services.people.identities import photo_of
 from studio.services.portraits.expressions import check_engine
 from studio.services.portraits.prepared import Portraits
-from studio.services.progress import OnProgress, told
+from studio.services.progress import OnProgress
 from studio.services.provenance import Provenance
 from studio.services.sources import MediaSource, Sources
 
@@ -313,15 +313,9 @@ def _title(request: AnimationRequest) -> str:
 
 
 def run(params: AnimationRequest, context: JobContext) -> Mapping[str, Any]:
-    """Make a queued clip; a job that was killed after its clip was kept does not make it twice."""
-    animation: Animation = context.service
-    kept = animation.made_by(context.job.id)
-    if kept:
-        return {"render_id": kept[0].id}
-    render, result = animation.render(
-        params, job_id=context.job.id, on_progress=told(context), work_folder=context.work_folder
-    )
-    return {"render_id": render.id, "seconds": result.seconds, "hints": list(result.hints)}
+    """Make a queued clip, once."""
+    service: Animation = context.service
+    return clip_of_job(context, service.render, params)
 
 
 KIND = JobKind("animate", "Talking clip", AnimationRequest, run, service="animation", icon="animate")

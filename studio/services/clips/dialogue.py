@@ -27,14 +27,14 @@ from studio.services.clips.dialogue_hearing import DialogueListener, Heard, toge
 from studio.services.clips.dialogue_request import DialogueRequest, Talker, arranged, checked_dialogue
 from studio.services.clips.dialogue_scene import OnePicture, Scene, SideBySide, check_scene
 from studio.services.clips.encoding import open_clip, write_frames
-from studio.services.clips.keeping import ClipPlace, clip_place, keep_clip
+from studio.services.clips.keeping import ClipPlace, clip_of_job, clip_place, keep_clip
 from studio.services.clips.making import AnimationResult
 from studio.services.clips.timing import write_timing
 from studio.services.people.agreement import require_of_media, require_of_photo
 from studio.services.people.identities import photo_of
 from studio.services.portraits.expressions import THUMBNAIL_PIXELS, check_engine
 from studio.services.portraits.prepared import Portraits
-from studio.services.progress import OnProgress, Progress, told
+from studio.services.progress import OnProgress, Progress
 from studio.services.provenance import Provenance
 from studio.services.recipes import new_recipe
 from studio.services.sources import FoundMedia, MediaSource, Sources
@@ -356,15 +356,9 @@ def _title(request: DialogueRequest) -> str:
 
 
 def run(params: DialogueRequest, context: JobContext) -> Mapping[str, Any]:
-    """Make a queued clip; a job that was killed after its clip was kept does not make it twice."""
-    dialogue: Dialogue = context.service
-    kept = dialogue.made_by(context.job.id)
-    if kept:
-        return {"render_id": kept[0].id}
-    render, result = dialogue.dialogue(
-        params, job_id=context.job.id, on_progress=told(context), work_folder=context.work_folder
-    )
-    return {"render_id": render.id, "seconds": result.seconds, "hints": list(result.hints)}
+    """Make a queued clip, once."""
+    service: Dialogue = context.service
+    return clip_of_job(context, service.dialogue, params)
 
 
 KIND = JobKind("dialogue", "Dialogue", DialogueRequest, run, service="dialogue", icon="animate")

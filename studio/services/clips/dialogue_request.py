@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from studio.domain.clip_format import USUAL_CLIP_FORMAT, clip_format
+from studio.domain.clip_format import USUAL_CLIP_FORMAT
 from studio.domain.refusal import refusal
 from studio.domain.side_by_side import MOST_PEOPLE
 from studio.domain.turns import Turn, read_turns
 from studio.errors import UserInputError
 from studio.services.clips.driven import LONGEST_SECONDS
-from studio.services.clips.request import AnimationRequest, offered_format
+from studio.services.clips.request import AnimationRequest, check_opaque, offered_format
 from studio.services.portraits.prepared import LARGEST_SIDE, SMALLEST_SIDE
 from studio.services.sources import MediaSource
 
@@ -128,11 +128,7 @@ def checked_dialogue(values: Mapping[str, Any]) -> DialogueRequest:
         request = DialogueRequest.model_validate(dict(values))
     except ValidationError as exc:
         raise refusal(exc) from exc
-    if clip_format(request.format).has_alpha:
-        raise UserInputError(
-            f"A dialogue keeps its background and cannot be {clip_format(request.format).title}.",
-            "Choose a format without transparency.",
-        )
+    check_opaque(request.format, "A dialogue keeps its background")
     called = [name.casefold() for name in request.names]
     if len(set(called)) < len(called):
         raise UserInputError("Two people have the same name.", "Give each a name of their own.")

@@ -7,11 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from studio.domain.clip_format import USUAL_CLIP_FORMAT, clip_format
+from studio.domain.clip_format import USUAL_CLIP_FORMAT
 from studio.domain.refusal import refusal
-from studio.errors import UserInputError
 from studio.services.clips.driven import LONGEST_SECONDS
-from studio.services.clips.request import USUAL_VOICE, AnimationRequest, offered_format
+from studio.services.clips.request import USUAL_VOICE, AnimationRequest, check_opaque, offered_format
 from studio.services.portraits.prepared import LARGEST_SIDE, SMALLEST_SIDE
 from studio.services.sources import MediaSource
 
@@ -73,9 +72,5 @@ def checked_dub(values: Mapping[str, Any]) -> DubRequest:
         request = DubRequest.model_validate(dict(values))
     except ValidationError as exc:
         raise refusal(exc) from exc
-    if clip_format(request.format).has_alpha:
-        raise UserInputError(
-            f"A video keeps its background and cannot be {clip_format(request.format).title}.",
-            "Choose a format without transparency.",
-        )
+    check_opaque(request.format, "A video keeps its background")
     return request

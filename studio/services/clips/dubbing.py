@@ -23,14 +23,14 @@ from studio.jobs.kinds import JobContext, JobKind
 from studio.services.clips.driven import LONGEST_SECONDS, still, video_part
 from studio.services.clips.dub_request import DubRequest, checked_dub
 from studio.services.clips.encoding import open_clip, write_frames
-from studio.services.clips.keeping import ClipPlace, clip_place, keep_clip
+from studio.services.clips.keeping import ClipPlace, clip_of_job, clip_place, keep_clip
 from studio.services.clips.listening import Listener, Spoken
 from studio.services.clips.making import AnimationResult
 from studio.services.clips.request import FRAME_RATES_HZ
 from studio.services.people.agreement import require_agreement
 from studio.services.portraits.expressions import THUMBNAIL_PIXELS
 from studio.services.portraits.prepared import LARGEST_SIDE, SMALLEST_SIDE, Portraits
-from studio.services.progress import OnProgress, Progress, told
+from studio.services.progress import OnProgress, Progress
 from studio.services.provenance import Provenance
 from studio.services.recipes import new_recipe
 from studio.services.sources import Sources
@@ -353,15 +353,9 @@ def _title(request: DubRequest) -> str:
 
 
 def run(params: DubRequest, context: JobContext) -> Mapping[str, Any]:
-    """Make a queued clip; a job that was killed after its clip was kept does not make it twice."""
-    dubbing: Dubbing = context.service
-    kept = dubbing.made_by(context.job.id)
-    if kept:
-        return {"render_id": kept[0].id}
-    render, result = dubbing.dub(
-        params, job_id=context.job.id, on_progress=told(context), work_folder=context.work_folder
-    )
-    return {"render_id": render.id, "seconds": result.seconds, "hints": list(result.hints)}
+    """Make a queued clip, once."""
+    service: Dubbing = context.service
+    return clip_of_job(context, service.dub, params)
 
 
 KIND = JobKind("dub", "Video with new speech", DubRequest, run, service="dubbing", icon="film")

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from studio.domain.clip_format import clip_format
 from studio.domain.render import NewRender, Render
+from studio.jobs.kinds import JobContext
 from studio.services.clips.making import AnimationResult
+from studio.services.progress import told
 
 if TYPE_CHECKING:
     from studio.store import OwnerStore
@@ -57,6 +61,21 @@ def clip_place(scratch: Path, noun: str, format: str, work_folder: Path | None) 
             path.unlink(missing_ok=True)
         if work_folder is None:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def clip_of_job(
+    context: JobContext, make: Callable[..., tuple[Render, AnimationResult]], params: BaseModel
+) -> Mapping[str, Any]:
+    """Make a queued clip; a job that was killed after its clip was kept does not make it twice.
+
+    Args:
+        make: the method of the job's service that makes and keeps it.
+    """
+    kept = context.service.made_by(context.job.id)
+    if kept:
+        return {"render_id": kept[0].id}
+    render, result = make(params, job_id=context.job.id, on_progress=told(context), work_folder=context.work_folder)
+    return {"render_id": render.id, "seconds": result.seconds, "hints": list(result.hints)}
 
 
 def keep_clip(

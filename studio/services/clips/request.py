@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from studio.domain.clip_format import CLIP_FORMATS, USUAL_CLIP_FORMAT, choice
+from studio.domain.clip_format import CLIP_FORMATS, USUAL_CLIP_FORMAT, choice, clip_format
 from studio.domain.expression import ExpressionEdit
 from studio.domain.orbit import Orbit
 from studio.domain.refusal import place, refusal
@@ -28,6 +28,20 @@ MOVING_ROLES: tuple[str, ...] = ("sound", "motion", "driving", "performance")
 """What moves the portrait or is heard, by the names of the request's fields and of a recipe's inputs."""
 _LARGEST_AMOUNT = 2.0
 _FRAME_RATES = f"Use {', '.join(map(str, FRAME_RATES_HZ[:-1]))} or {FRAME_RATES_HZ[-1]}."
+
+
+def check_opaque(format: str, what: str, hint: str = "Choose a format without transparency.") -> None:
+    """Refuse a format with transparency.
+
+    Args:
+        what: why it cannot be, as the beginning of the sentence.
+
+    Raises:
+        UserInputError: it has.
+    """
+    row = clip_format(format)
+    if row.has_alpha:
+        raise UserInputError(f"{what} and cannot be {row.title}.", hint)
 
 
 def offered_format(format: str) -> str:

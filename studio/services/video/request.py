@@ -12,11 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from studio.domain.clip_format import clip_format
 from studio.domain.refusal import refusal
 from studio.engines.base import Amounts
-from studio.errors import UserInputError
-from studio.services.clips.request import AnimationRequest, check
+from studio.services.clips.request import AnimationRequest, check, check_opaque
 from studio.services.pictures.request import DrawingFields, GenerationRequest
 from studio.services.portraits.prepared import LARGEST_SIDE, SMALLEST_SIDE
 from studio.services.sources import MediaSource
@@ -108,9 +106,9 @@ def checked_video(values: Mapping[str, Any]) -> VideoRequest:
         check(request.of_clip(MediaSource.media("0" * 64), request.size or SMALLEST_SIDE, None))
     except ValidationError as exc:
         raise refusal(exc) from exc
-    if clip_format(request.format).has_alpha:
-        raise UserInputError(
-            f"A drawn clip has a background of its own and cannot be {clip_format(request.format).title}.",
-            "Choose a format without transparency, or make the clip under Animate.",
-        )
+    check_opaque(
+        request.format,
+        "A drawn clip has a background of its own",
+        "Choose a format without transparency, or make the clip under Animate.",
+    )
     return request

@@ -23,12 +23,12 @@ from studio.engines.base import Image
 from studio.engines.base_video import ClipOrder
 from studio.errors import NoFaceError, SeveralFacesError, UserInputError
 from studio.jobs.kinds import JobContext, JobKind
-from studio.services.clips.keeping import ClipPlace, clip_place, keep_clip
+from studio.services.clips.keeping import ClipPlace, clip_of_job, clip_place, keep_clip
 from studio.services.clips.making import AnimationResult, ClipMaker
 from studio.services.people.agreement import require_agreement, require_of_media, require_of_photo
 from studio.services.pictures.generation import Generation, PreparedDrawing, order_of, person_of, weights_of
 from studio.services.portraits.prepared import LARGEST_SIDE, SMALLEST_SIDE, Portraits
-from studio.services.progress import OnProgress, Progress, told
+from studio.services.progress import OnProgress, Progress
 from studio.services.provenance import Provenance
 from studio.services.sources import MediaSource, Sources
 from studio.services.video.motions import Motions
@@ -477,15 +477,9 @@ def _title(request: VideoRequest) -> str:
 
 
 def run(params: VideoRequest, context: JobContext) -> Mapping[str, Any]:
-    """Make a queued clip; a job that was killed after its clip was kept does not make it twice."""
-    video: Video = context.service
-    kept = video.made_by(context.job.id)
-    if kept:
-        return {"render_id": kept[0].id}
-    render, result = video.video(
-        params, job_id=context.job.id, on_progress=told(context), work_folder=context.work_folder
-    )
-    return {"render_id": render.id, "seconds": result.seconds, "hints": list(result.hints)}
+    """Make a queued clip, once."""
+    service: Video = context.service
+    return clip_of_job(context, service.video, params)
 
 
 KIND = JobKind(
