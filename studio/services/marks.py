@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.engines.base import Image
-from studio.errors import EngineError, StudioError
+from studio.errors import EngineError, LimitExceededError, UnreadableMediaError
 from studio.outside import exists
 
 if TYPE_CHECKING:
@@ -98,18 +98,19 @@ class Marks:
         """
         if not exists(self._key_file):
             return ()  # nothing was marked here yet
-        numbers = [int(n, 16) for n in known]
+        # asked for outside of what is passed over below: a damaged key is no file without a mark
+        watermark, numbers = self._watermark, [int(n, 16) for n in known]
         from studio.engines.media.frames import read_frames
         from studio.engines.media.pictures import read_picture
         from studio.engines.media.sound import read_sound, trim
 
-        with suppress(StudioError):
-            return self._watermark.read([read_picture(path).rgb], numbers)
+        with suppress(UnreadableMediaError, LimitExceededError):
+            return watermark.read([read_picture(path).rgb], numbers)
         found: list[FoundMark] = []
-        with suppress(StudioError), read_frames(path) as frames:
-            found += self._watermark.read(itertools.islice(frames, 0, _LOOKED_AT * _EVERY, _EVERY), numbers)
-        with suppress(StudioError):
-            found += self._watermark.read_sound(trim(read_sound(path), 0.0, _HEARD_SECONDS), numbers)
+        with suppress(UnreadableMediaError, LimitExceededError), read_frames(path) as frames:
+            found += watermark.read(itertools.islice(frames, 0, _LOOKED_AT * _EVERY, _EVERY), numbers)
+        with suppress(UnreadableMediaError, LimitExceededError):
+            found += watermark.read_sound(trim(read_sound(path), 0.0, _HEARD_SECONDS), numbers)
         return tuple({mark.number: mark for mark in reversed(found)}.values())[::-1]
 
     @cached_property

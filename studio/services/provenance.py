@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from studio.domain.provenance import OWN_NAME, Credentials, Finding, SourceType, Statement, Verdict
 from studio.domain.render import Render
-from studio.errors import NotFoundError, UnreadableMediaError
+from studio.errors import EngineError, NotFoundError, UnreadableMediaError
 from studio.outside import exists, plain_file
 from studio.services.marks import Marks, text_of
 from studio.services.people.agreement import require_not_taken_back
@@ -164,7 +164,11 @@ class Provenance:
         whole = self._known(sha256_of(found))
         # what others have signed may name any content
         signed = self._known(credentials.content_sha256) if credentials and self._is_own(credentials) else None
-        numbers = [text_of(mark.number) for mark in self.marks.read(found, self._store.renders.marks())]
+        numbers, unread = [], ""
+        try:
+            numbers = [text_of(mark.number) for mark in self.marks.read(found, self._store.renders.marks())]
+        except EngineError as exc:  # a damaged key hides no other layer
+            unread = exc.message
         # of a picture made from a marked one the marks of both are there: the last that was made is the file's own
         marked = max(
             (r for n in numbers for r in self._store.renders.of_mark(n)), key=lambda r: r.created, default=None
@@ -191,7 +195,7 @@ class Provenance:
             findings=(
                 Finding(layer="credentials", found=credentials is not None, says=told),
                 Finding(layer="recipe", found=bool(carried), says=made),
-                Finding(layer="mark", found=bool(numbers), says=_said_of_marks(numbers)),
+                Finding(layer="mark", found=bool(numbers), says=unread or _said_of_marks(numbers)),
                 Finding(layer="store", found=render is not None, says=known),
             ),
             credentials=credentials,

@@ -192,6 +192,18 @@ def test_the_key_of_the_marks_is_its_owners_and_damage_is_said(ada):
         assert later.for_owner().library.page().total == 1
 
 
+def test_a_damaged_key_of_the_marks_hides_no_other_layer(ada, tmp_path):
+    studio, _, _, render = ada
+    out = studio.library.export(render.id, tmp_path / "ada.png")
+    (studio.store.data_dir / KEY_FILE).write_bytes(b"short")
+    with Studio(studio.store.data_dir) as later:
+        verdict = later.for_owner().provenance.verify(out)
+        assert later.for_owner().takedowns.find(out).render.id == render.id
+    assert [f.found for f in verdict.findings] == [True, True, False, True]
+    assert "damaged" in verdict.findings[2].says
+    assert verdict.render_id == render.id
+
+
 def test_a_studio_with_the_label_writes_it_into_what_is_made_and_into_what_is_made_again(ada, tmp_path):
     studio, _, photo, plain = ada
     with Studio(studio.store.data_dir, ai_label=True) as labelled:
