@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from studio.domain.dialogue import ASIDE, CAMERA, Nod, Part, listening, smooth
 from studio.domain.expression import ARKIT_NAMES, INDEX
+from studio.domain.gaze import gaze_weights
 from studio.domain.lip_closure import shut
 from studio.domain.performance import MouthResponse, Performance
 from studio.domain.pose import SAFE_DEGREES
 
 Array = NDArray[np.float64]
 
-_GAZE_DEGREES_PER_WEIGHT = 20.0
 _MOST_LOOK = 0.72
 _TOWARD_DEGREES, _TURNED_DEGREES = 19.0, 9.5  # of the eyes and of the head, to the next person
 _FURTHER_DEGREES = 2.5  # of both, for each person in between
@@ -198,13 +198,8 @@ def _tilt(part: Part, turn: Array, times: Array, rng: np.random.Generator) -> Ar
 
 def _lay_look(weights: NDArray[np.float32], look: Array) -> None:
     """Write the eyes' direction into the eight weights of gaze, in place."""
-    x, y = np.clip(look / _GAZE_DEGREES_PER_WEIGHT, -_MOST_LOOK, _MOST_LOOK).T
-    for names, value in (
-        (("eyeLookOutLeft", "eyeLookInRight"), x), (("eyeLookInLeft", "eyeLookOutRight"), -x),
-        (("eyeLookUpLeft", "eyeLookUpRight"), y), (("eyeLookDownLeft", "eyeLookDownRight"), -y),
-    ):  # fmt: skip
-        for name in names:
-            weights[:, INDEX[name]] = np.maximum(value, 0)
+    for column, values in gaze_weights(look, _MOST_LOOK):
+        weights[:, column] = values
 
 
 def _lay_blinks(weights: NDArray[np.float32], blinks: Sequence[float], times: Array, mouth: MouthResponse) -> None:

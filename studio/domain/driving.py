@@ -19,6 +19,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.domain.easing import smoothstep
 from studio.domain.expression import ARKIT_NAMES, INDEX, MOUTH_INDEX
 from studio.domain.performance import FloatArray, MouthResponse, Performance
 from studio.domain.pose import LIMIT_DEGREES
@@ -395,5 +396,4 @@ def _softly(angle: Array, limit: float) -> Array:
 
 
 def _ramp(x: NDArray[np.floating], low: float, high: float) -> Array:
-    held = np.clip((np.asarray(x, np.float64) - low) / (high - low), 0, 1)
-    return np.asarray(held * held * (3 - 2 * held))
+    return smoothstep((np.asarray(x, np.float64) - low) / (high - low))

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.domain.easing import smoothstep
 from studio.domain.expression import ARKIT_NAMES
 from studio.domain.performance import Performance
 
@@ -65,8 +66,7 @@ def spoken_share(
         away = np.full(len(rows), np.inf)
         if len(unable):
             away = np.abs(np.arange(len(rows))[:, None] - unable[None]).min(1)
-        t = np.clip(away / reach, 0.0, 1.0)
-        out[rows] = t * t * (3 - 2 * t)
+        out[rows] = smoothstep(away / reach)
     return out
 
 

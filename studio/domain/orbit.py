@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from studio.domain.expression import INDEX
+from studio.domain.easing import smoothstep
+from studio.domain.gaze import gaze_weights
 from studio.domain.performance import Performance
 
 FURTHEST_YAW_DEGREES, FURTHEST_PITCH_DEGREES = 15.0, 6.0
-_GAZE_DEGREES_PER_WEIGHT = 20.0
 _MOST_LOOK = 0.75
 
 
@@ -47,8 +46,8 @@ def seen_from_around(performance: Performance, orbit: Orbit) -> Performance:
     """
     times = np.arange(len(performance)) / performance.frame_rate_hz
     round_ = 2 * np.pi * times / orbit.seconds
-    begins = _smooth(times / min(0.8, orbit.seconds / 4))
-    ends = 1 - _smooth((times - times[-1:] + 0.8) / 0.8) if len(times) else begins
+    begins = smoothstep(times / min(0.8, orbit.seconds / 4))
+    ends = 1 - smoothstep((times - times[-1:] + 0.8) / 0.8) if len(times) else begins
     head = np.array(performance.head_degrees, np.float64)
     turn = np.zeros((len(times), 2))
     turn[:, 0] = orbit.yaw_degrees * np.sin(round_)
@@ -57,16 +56,6 @@ def seen_from_around(performance: Performance, orbit: Orbit) -> Performance:
     head[:, :2] += turn
     weights = np.array(performance.weights, np.float32)
     if orbit.gaze == "camera":
-        x, y = np.clip(-turn / _GAZE_DEGREES_PER_WEIGHT, -_MOST_LOOK, _MOST_LOOK).T
-        for names, value in (
-            (("eyeLookOutLeft", "eyeLookInRight"), x), (("eyeLookInLeft", "eyeLookOutRight"), -x),
-            (("eyeLookUpLeft", "eyeLookUpRight"), y), (("eyeLookDownLeft", "eyeLookDownRight"), -y),
-        ):  # fmt: skip
-            for name in names:
-                weights[:, INDEX[name]] = np.clip(weights[:, INDEX[name]] + np.maximum(value, 0), 0, 1)
+        for column, values in gaze_weights(-turn, _MOST_LOOK):
+            weights[:, column] = np.clip(weights[:, column] + values, 0, 1)
     return replace(performance, weights=weights, head_degrees=head.astype(np.float32))
-
-
-def _smooth(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    held = np.clip(x, 0, 1)
-    return np.asarray(held * held * (3 - 2 * held))

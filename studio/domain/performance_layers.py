@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.domain.easing import smoothstep
 from studio.domain.emotion import CORNERS_WHILE_SPEAKING, EMOTIONS, IS_CORNER, IS_LIP, LIPS_WHILE_SPEAKING
 from studio.domain.expression import ARKIT_NAMES, CONTROL, HEAD_NAMES, INDEX
 from studio.domain.performance import Performance
@@ -207,9 +208,9 @@ def _presence(layer: Layer, times: Array, duration: float) -> Array:
     last = end if layer.end_seconds is not None else np.inf  # the last frame of the document is part of it
     here = ((times >= layer.start_seconds - 1e-9) & (times < last - 1e-9)).astype(np.float64)
     if layer.ease_in_seconds > 0:
-        here *= _smooth((times - layer.start_seconds) / max(layer.ease_in_seconds, 1e-6))
+        here *= smoothstep((times - layer.start_seconds) / max(layer.ease_in_seconds, 1e-6))
     if layer.ease_out_seconds > 0:
-        here *= _smooth((end - times) / max(layer.ease_out_seconds, 1e-6))
+        here *= smoothstep((end - times) / max(layer.ease_out_seconds, 1e-6))
     return here
 
 
@@ -303,7 +304,7 @@ def _lay_motion(out: _Sum, layer: Layer, here: Array, sample: _Sample, rest: Arr
         out.shut[:, _MOUTH] = np.where(tighter[:, None], sample.closed, out.shut)[:, _MOUTH]
     if "eyes" in regions:
         lids = sample.weights[:, _BLINKS]
-        blink = _smooth((lids - _BLINK_FROM) / (_BLINK_WHOLE - _BLINK_FROM)) * held[:, None]
+        blink = smoothstep((lids - _BLINK_FROM) / (_BLINK_WHOLE - _BLINK_FROM)) * held[:, None]
         tighter2 = blink > out.blink
         out.blink = np.where(tighter2, blink, out.blink)
         out.shut[:, _BLINKS] = np.where(tighter2, lids, out.shut[:, _BLINKS])
@@ -329,7 +330,7 @@ def _keyed(layer: KeyframesLayer, times: Array) -> tuple[Array, Array, NDArray[n
         span = np.maximum(at[nxt] - at[before], 1e-9)
         share = np.clip((times - at[before]) / span, 0, 1) * (nxt > before)
         eases = np.array([{"smooth": 0, "linear": 1, "hold": 2}[k.ease] for k in keys])[before]
-        share = np.where(eases == 0, _smooth(share), np.where(eases == 1, share, 0.0))
+        share = np.where(eases == 0, smoothstep(share), np.where(eases == 1, share, 0.0))
         curves[control] = values[before] + share * (values[nxt] - values[before])
         reach[control] = (float(values.min()), float(values.max()))
     return _mixed(curves, reach, len(times))
@@ -400,7 +401,7 @@ def _feel(out: _Sum, document: PerformanceDocument, times: Array) -> None:
         at, values = np.array([m[0] for m in marks]), np.array([m[1] for m in marks])
         after = np.searchsorted(at, times + 1e-9, side="right")
         before, nxt = np.clip(after - 1, 0, len(at) - 1), np.clip(after, 0, len(at) - 1)
-        share = _smooth((times - at[before]) / np.maximum(at[nxt] - at[before], 1e-9)) * (nxt > before)
+        share = smoothstep((times - at[before]) / np.maximum(at[nxt] - at[before], 1e-9)) * (nxt > before)
         strength = (values[before] + share * (values[nxt] - values[before]))[:, None]
         out.weights += strength * kept * EMOTIONS[name].offsets
         out.head += strength * np.array(EMOTIONS[name].head_degrees)
@@ -425,8 +426,3 @@ def _mask(layer: Layer) -> NDArray[np.bool_]:
     for region in layer.regions:
         out |= WEIGHTS_IN[region]
     return out
-
-
-def _smooth(x: Array) -> Array:
-    held = np.clip(x, 0, 1)
-    return np.asarray(held * held * (3 - 2 * held))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.domain.easing import smoothstep
 from studio.domain.face import DetectedFace
 from studio.errors import UserInputError
 
@@ -149,5 +150,4 @@ def whose(faces: Sequence[FaceInPhoto], person: int, shape: tuple[int, int]) -> 
     if not others:
         return np.ones(shape, np.float32)
     lead = (np.min(others, axis=0) - own) / 2
-    share = np.clip(lead / _SOFT, 0, 1)
-    return np.asarray(share * share * (3 - 2 * share), np.float32)
+    return np.asarray(smoothstep(lead / _SOFT), np.float32)

@@ -55,11 +55,16 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def build(work: Path, out: Path, name: str, plan: MotionPlan = TINY, **changes):  # type: ignore[no-untyped-def]
     """Train in a folder of its own beside the clips."""
+    return build_motion(out, base=BASE, work_folder=beside_clips(work, name), plan=plan, **changes)
+
+
+def beside_clips(work: Path, name: str) -> Path:
+    """Return a folder of its own for a training, with the clips that all of them share."""
     folder = work / name
     folder.mkdir(exist_ok=True)
     if not (folder / "cache").exists():
         (folder / "cache").symlink_to(work / "cache")
-    return build_motion(out, base=BASE, work_folder=folder, plan=plan, **changes)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +194,7 @@ def test_the_anchors_loss_leaves_the_anchor_out_and_control_teaches_only_itself(
 
 
 def test_motion_modules_change_nothing_before_they_are_trained(work: Path) -> None:
-    run = motion_training._MotionRun(TINY, BASE, work / "whole")
+    run = motion_training._MotionRun(TINY, BASE, beside_clips(work, "untrained"))
     latents = torch.randn(1, 16, 4, 16, 16, generator=torch.Generator().manual_seed(0))
     words = torch.zeros(4, 77, run.still.config.cross_attention_dim)
     with torch.inference_mode():

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.domain.easing import smoothstep
 from studio.domain.expression import INDEX
 from studio.domain.lip_closure import absolute, shut
 from studio.domain.performance import MouthResponse
 from studio.domain.speech import Phone
-from studio.engines.voice.easing import smoothstep
 from studio.engines.voice.shapes import BILABIALS, LABIODENTALS
 
 FloatArray = NDArray[np.float32]

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.domain.easing import smoothstep
 from studio.domain.speech import SILENCE, Phone
-from studio.engines.voice.easing import smoothstep
 from studio.engines.voice.emotion import Mood
 from studio.engines.voice.melody import Accent, Melody, smooth
 from studio.engines.voice.prosody import TICKS_HZ

@@ -13,16 +13,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.domain.easing import smoothstep
 from studio.domain.expression import ARKIT_NAMES, INDEX
+from studio.domain.gaze import gaze_weights
 from studio.domain.performance import MouthResponse
 from studio.domain.speech import SILENCE, Phone
-from studio.engines.voice.easing import smoothstep
 from studio.engines.voice.melody import Melody
 from studio.engines.voice.prosody import TICKS_HZ
 
 FloatArray = NDArray[np.float32]
 
-GAZE_DEGREES_PER_WEIGHT = 20.0
+_MOST_LOOK = 0.7
 _EYES_ON_VIEWER = 0.8  # share of a head turn that the eyes undo to stay on the viewer
 # Of seconds between blinks: 45 a minute with doubles while speaking, the middle of public speakers' 30 to 75
 # (docs/talking_mouth.md); in silence the intervals are longer by this factor.
@@ -136,13 +137,8 @@ def gaze(head_degrees: FloatArray, frame_rate_hz: float, amount: float, rng: np.
         away = not away
         time = max(time, end)
     looks = sight - _EYES_ON_VIEWER * np.minimum(amount, 1) * head_degrees[:, :2]
-    x, y = (np.clip(looks / GAZE_DEGREES_PER_WEIGHT, -0.7, 0.7)).T
-    for names, value in (
-        (("eyeLookOutLeft", "eyeLookInRight"), x), (("eyeLookInLeft", "eyeLookOutRight"), -x),
-        (("eyeLookUpLeft", "eyeLookUpRight"), y), (("eyeLookDownLeft", "eyeLookDownRight"), -y),
-    ):  # fmt: skip
-        for name in names:
-            out[:, INDEX[name]] = np.maximum(value, 0)
+    for column, values in gaze_weights(looks, _MOST_LOOK):
+        out[:, column] = values
     return out
 
 
