@@ -23,6 +23,8 @@ run: $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(PY) -m studio demo --out out/demo.mp4
 
+# Two test processes share the cores: more threads in each only wait for one another.
+test: export OMP_NUM_THREADS = 1
 test: $(VENV)/.installed-dev
 	$(PY) -m tests.chromium
 	$(PY) -m ruff check .

@@ -210,6 +210,12 @@ class Visit:
         )
         return said
 
+    def done(self, where: str) -> None:
+        """Wait until what a place of the page says of a job is good; what else it says at its end fails at once."""
+        said = self.page.wait_for_selector(f"{where} .notice:is(.good, .bad)")
+        if not self.page.query_selector(f"{where} .notice.good"):
+            pytest.fail(f"{where} says: {said.inner_text()}")
+
     def picture_source(self) -> str:
         """Return the address of the edited picture (the second of before and after)."""
         return str(self.page.locator("#expression-picture img").nth(1).get_attribute("src"))
@@ -241,15 +247,30 @@ def visit(server: Server, chromium: object) -> Iterator[object]:
         return made
 
     yield start
-    # pytest shows this beside a failure alone: what the window said, and what the server wrote last
+    # pytest shows this beside a failure alone: what the window said, what the jobs are at, what the server wrote last
     for v in visits:
         with suppress(PlaywrightError):  # a page that broke, or was closed
             print("notices:", v.page.evaluate("window.heard"))
     print(server.log.read_text(errors="replace")[-4000:])
+    print(last_jobs(server))
     found = [(v.troubles, v.outside) for v in visits if v.troubles or v.outside]
     for context in contexts:
         context.close()
     assert not found, f"console errors or requests to outside: {found}"
+
+
+def last_jobs(server: Server) -> str:
+    """Return what the newest jobs are at, the log of the newest that is not done, and the workers' last words."""
+    from studio.studio import Studio
+
+    with Studio(server.data_dir) as studio:
+        jobs = studio.for_owner().jobs
+        newest = jobs.list(12)
+        lines = [f"{j.created:%H:%M:%S} {j.kind} {j.state} {j.fraction:.2f} {j.message} {j.heartbeat}" for j in newest]
+        lines += [jobs.log_tail(j.id) for j in newest if j.state != "done"][:1]
+    for log in sorted(server.data_dir.glob("worker*.log")):
+        lines += [log.name, log.read_text(errors="replace")[-2000:]]
+    return "\n".join(lines)
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def test_two_photos_talk_survive_a_refresh_and_come_back_from_the_library(visit,
     page.wait_for_function("document.querySelectorAll('#animate-dialogue-photos .file-preview tr').length === 2")
     page.wait_for_function("document.querySelector('#animate-dialogue-turns textarea').value.includes('Ben')")
     page.click("#animate-dialogue-make")
-    page.wait_for_selector("#animate-progress .notice.good")
+    v.done("#animate-progress")
     page.wait_for_function("document.querySelector('#animate-video video')?.duration > 1.5")
 
     v.tab("library")

@@ -36,7 +36,7 @@ def test_a_video_moves_a_portrait_and_survives_a_refresh(visit, portrait, driver
     page.wait_for_selector("#animate-people [data-id=chosen]")
     page.wait_for_selector("#animate-driving :text('me-and-my-phone')", state="attached")
     page.click("#animate-make")
-    page.wait_for_selector("#animate-progress .notice.good")
+    v.done("#animate-progress")
     page.wait_for_selector("#animate-video video")
     page.wait_for_function("document.querySelector('#animate-video video')?.duration > 0.7")
 
@@ -76,7 +76,7 @@ def test_a_video_says_something_else_and_its_clip_says_more(visit, driver, speec
     page.wait_for_selector("#animate-dub-clip :text('me-and-my-phone')", state="attached")
     page.wait_for_selector("#animate-sound audio", state="attached")
     page.click("#animate-dub-make")
-    page.wait_for_selector("#animate-progress .notice.good")
+    v.done("#animate-progress")
     page.wait_for_function("document.querySelector('#animate-video video')?.duration > 0.7")
 
     # the Library hands the clip back, and knows how it was made

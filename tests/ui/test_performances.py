@@ -97,7 +97,7 @@ def test_a_clip_becomes_layers_and_a_clip_again(visit, server, portrait, speech,
     page.click("#layers-undo")
     page.wait_for_selector("#layers-keys td:has-text('Smile')")
     page.click("#animate-make")
-    page.wait_for_selector("#animate-progress .notice.good")
+    v.done("#animate-progress")
     page.wait_for_function("document.querySelector('#animate-video video')?.duration > 1.8")
     page.click("#layers-keep-clip")
     v.toast("Kept as")

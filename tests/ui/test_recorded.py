@@ -36,7 +36,7 @@ def test_a_recording_moves_a_portrait_and_survives_a_refresh(visit, portrait, tm
     page.wait_for_selector("#animate-people [data-id=chosen]")
     page.wait_for_selector("#animate-motion :text('take-7')", state="attached")
     page.click("#animate-make")
-    page.wait_for_selector("#animate-progress .notice.good")
+    v.done("#animate-progress")
     page.wait_for_selector("#animate-video video")
     page.wait_for_function("document.querySelector('#animate-video video')?.duration > 1.4")
     shoot(v, "recorded-phone")

@@ -102,7 +102,7 @@ def test_story(visit, own_portrait, speech, server, tmp_path):
     page.wait_for_selector("#animate-video video")
     page.click("#animate-make")
     page.wait_for_selector("#animate-progress .job, #animate-progress .notice.good")
-    page.wait_for_selector("#animate-progress .notice.good")
+    v.done("#animate-progress")
     assert_plays_with_sound(page, "#animate-video video")
     shoot(v, "story-3-clip")
     with page.expect_download() as download:

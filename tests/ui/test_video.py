@@ -36,7 +36,7 @@ def test_a_drawn_person_speaks(visit, speech):
     assert page.input_value("#video-prompt textarea") == PROMPT
     page.click("#video-make")
     page.wait_for_selector("#video-progress .job, #video-progress .notice.good")
-    page.wait_for_selector("#video-progress .notice.good")
+    v.done("#video-progress")
     assert_plays_with_sound(page, "#video-video video")
     shoot(v, "video-1-clip")
 
