@@ -29,6 +29,7 @@ from studio.commands import (
     people,
     performances,
     pictures,
+    projects,
     training,
     upkeep,
 )
@@ -39,6 +40,7 @@ from studio.outside import of_disk
 app = typer.Typer(help="Likeness Studio: a photo speaks.", add_completion=False, **OPTIONS)
 app.add_typer(upkeep.commands)
 app.add_typer(upkeep.assets, name="assets")
+app.add_typer(projects.commands, name="project")
 app.add_typer(people.commands, name="identity")
 app.add_typer(pictures.commands)
 app.add_typer(dialogue.commands)

@@ -29,6 +29,7 @@ from studio.services.adapters import exchange
 from studio.services.adapters.exchange import AdapterExchange
 from studio.services.adapters.shelf import AdapterShelf
 from studio.services.bases import Bases
+from studio.services.bundles import Bundles
 from studio.services.clips import animation, dialogue, dubbing
 from studio.services.clips.animation import Animation
 from studio.services.clips.composed import MotionShelf
@@ -112,6 +113,7 @@ class OwnerServices:
         scratch = data_dir / "scratch" / folder_name(owner)
         sources = Sources(store)
         self.projects = Projects(store)
+        self.bundles = Bundles(store)
         self.identities = Identities(store, portraits)
         self.reports = Reports(store)
         self.withdrawals = Withdrawals(store, queue)

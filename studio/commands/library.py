@@ -65,6 +65,8 @@ def library_rerun(render: str, data_dir: DataDir = None, as_json: AsJson = False
             render, on_progress=lambda p: output.progress(p.fraction, p.stage, p.seconds_left)
         )
         same = "the same frames" if result.same_frames else "frames that differ from the first"
+        if result.marked_elsewhere:
+            same = "frames with this studio's invisible mark; the first has another studio's"
         output.result(result, f"{result.render.id}  {same}\n  {studio.library.path(result.render)}")
 
 

@@ -46,10 +46,12 @@ class RerunResult:
 
     Attributes:
         same_frames: whether every decoded frame equals the first render's.
+        marked_elsewhere: the first carries another installation's invisible mark, so that they cannot.
     """
 
     render: Render
     same_frames: bool
+    marked_elsewhere: bool = False
 
 
 class Library:
@@ -274,7 +276,8 @@ class Library:
             again, _ = self._animation.render(
                 request, job_id=job_id, parent_id=first.id, on_progress=on_progress, made_by=recipe
             )
-        return RerunResult(again, same_frames(self.path(first), self.path(again)))
+        elsewhere = self._provenance.marks.are_anothers(recipe)
+        return RerunResult(again, same_frames(self.path(first), self.path(again)), elsewhere)
 
     def submit_rerun(self, render_id: str) -> Job:
         """Put a rerun into the queue."""
@@ -323,7 +326,8 @@ def run(params: RerunParams, context: JobContext) -> Mapping[str, Any]:
     if kept:
         return {"render_id": kept[0].id}
     result = library.rerun(params.render_id, on_progress=told(context), job_id=context.job.id)
-    return {"render_id": result.render.id, "same_frames": result.same_frames}
+    told_of = {"same_frames": result.same_frames, "marked_elsewhere": result.marked_elsewhere}
+    return {"render_id": result.render.id, **told_of}
 
 
 KIND = JobKind("rerun", "Make again", RerunParams, run, service="library")

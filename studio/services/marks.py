@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     from studio.engines.media.watermark import Watermark
     from studio.engines.media.watermark_tile import FoundMark
 
-FIELD, LABEL_FIELD = "mark", "label"
-"""Of a recipe: the number, eight hexadecimal digits; whether the label AI is in the picture."""
+FIELD, KEY_FIELD, LABEL_FIELD = "mark", "mark_key", "label"
+"""Of a recipe: the number, eight hexadecimal digits; the name of the key that it was put in with; whether the label AI
+is in the picture."""
 KEY_FILE = "watermark.key"
 _KEY_BYTES = 32
 _LOOKED_AT, _EVERY = 30, 4
 """Frames of a clip that are read, and every which one."""
 _HEARD_SECONDS = 60.0
-_NOT_DRAWN = frozenset({FIELD, "studio", "measures"})
+_NOT_DRAWN = frozenset({FIELD, KEY_FIELD, "studio", "measures"})
 """Fields of a recipe that change nothing in the pixels."""
 
 
@@ -54,13 +55,19 @@ class Marks:
                 again, so that the pixels are the same.
         """
         if made_by is not None:
-            return {**recipe, **{field: made_by[field] for field in (FIELD, LABEL_FIELD) if field in made_by}}
+            recipe = {**recipe, **{field: made_by[field] for field in (FIELD, LABEL_FIELD) if field in made_by}}
+            return {**recipe, KEY_FIELD: self._watermark.key_name} if FIELD in recipe else recipe
         if self._label:
             recipe = {**recipe, LABEL_FIELD: True}
         from studio.engines.media.recipe import recipe_text
 
         drawn = recipe_text({k: v for k, v in recipe.items() if k not in _NOT_DRAWN})
-        return {**recipe, FIELD: text_of(self._watermark.number_of(drawn.encode()))}
+        number = text_of(self._watermark.number_of(drawn.encode()))
+        return {**recipe, FIELD: number, KEY_FIELD: self._watermark.key_name}
+
+    def are_anothers(self, recipe: Mapping[str, Any]) -> bool:
+        """Say whether the mark of a recipe was put in with another installation's key: no pixels here are the same."""
+        return FIELD in recipe and KEY_FIELD in recipe and recipe[KEY_FIELD] != self._watermark.key_name
 
     def marker(self, recipe: Mapping[str, Any], size: tuple[int, int]) -> Callable[[Image], Image] | None:
         """Return what puts the marks that a recipe names into pictures of one width and height; None for no mark."""

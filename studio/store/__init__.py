@@ -28,6 +28,7 @@ from types import TracebackType
 from studio.errors import StoreError
 from studio.store.adapters import Adapters
 from studio.store.bases import Bases
+from studio.store.bundles import Bundles
 from studio.store.claims import Claims
 from studio.store.curation import Curation
 from studio.store.database import Database, Journal
@@ -172,3 +173,4 @@ class OwnerStore:
         self.bases = Bases(database, owner)
         self.adapters = Adapters(database, self.media, owner)
         self.jobs = Jobs(database, work, owner)
+        self.bundles = Bundles(self)

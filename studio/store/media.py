@@ -465,6 +465,11 @@ class Media:
         return self._files.finish_deletions()
 
     @property
+    def shown_in(self) -> Sequence[tuple[str, str]]:
+        """(table, column) of everything that needs media."""
+        return self._files.references.keeping
+
+    @property
     def folder(self) -> Path:
         """Where the files of all owners lie."""
         return self._files.folder

@@ -69,6 +69,14 @@ class Performances:
         sql = "SELECT * FROM performances WHERE owner = ? ORDER BY changed DESC, id DESC"
         return tuple(self._kept(row) for row in self._database.rows(sql, [self._owner]))
 
+    def states(self, id: str) -> Sequence[PerformanceDocument]:
+        """Return every state of a performance that can be gone back or forth to, oldest first.
+
+        Raises:
+            NotFoundError: no such performance.
+        """
+        return [self._document(row["document"]) for row in self._steps(self.get(id).id)]
+
     def change(self, id: str, document: PerformanceDocument, title: str) -> KeptPerformance:
         """Keep another state of a performance; one that is the same is no change.
 

@@ -19,6 +19,7 @@ from studio.domain.job import Job
 from studio.domain.render import Render
 from studio.errors import NotFoundError
 from studio.services.bases import Bases
+from studio.services.bundles import Bundles
 from studio.services.clips.animation import Animation
 from studio.services.clips.dialogue import Dialogue
 from studio.services.clips.dubbing import Dubbing
@@ -57,6 +58,7 @@ class OpenStudio(Protocol):
     """The services of one owner, as the window uses them."""
 
     projects: Projects
+    bundles: Bundles
     identities: Identities
     withdrawals: Withdrawals
     curation: Curation

@@ -134,6 +134,8 @@ def spoken(a) -> VideoRequest:
 
 ASKED = {
     "projects.get": lambda s, a: s(a.project.id),
+    "bundles.export": lambda s, a: s(a.owner.store.data_dir / "x.zip", project=a.project.id),
+    "bundles.bring_in": lambda s, a: s(a.owner.identities.photo_path(a.photo.id), project=a.project.id),
     "identities.add_photo": lambda s, a: s(a.person.id, a.owner.identities.photo_path(a.photo.id)),
     "identities.delete": lambda s, a: s(a.person.id),
     "identities.delete_plan": lambda s, a: s(a.person.id),

@@ -27,6 +27,7 @@ def test_a_video_moves_a_portrait_and_survives_a_refresh(visit, portrait, driver
     page.set_input_files("#animate-upload input[type=file]", str(portrait))
     page.wait_for_selector("#animate-people [data-id=chosen]")
     page.click("#animate-driven button.label-wrap")
+    v.settle()
     page.set_input_files("#animate-driving input[type=file]", str(driver))
     page.wait_for_selector("#animate-driving :text('me-and-my-phone')")
     page.fill("#animate-neutral input, #animate-neutral textarea", "0,2")

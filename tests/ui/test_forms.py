@@ -75,7 +75,7 @@ def a_person_page(window: Window) -> IdentitiesTab:
     names = ("list", "form", "page", "summary", "person_photos", "consents", "revoke", "danger", "plan", "new_name")
     for name in (*names, "typed", "heap_page", "erase", "erase_asked"):
         setattr(tab, name, name)
-    tab.set.fold, tab.variants.fold = "fold", "variants"
+    tab.set.fold, tab.variants.fold, tab.bundle.fold = "fold", "variants", "bundle"
     tab.heap.show = lambda shown: {}
     return tab
 
@@ -124,7 +124,7 @@ def test_opening_the_tab_again_closes_no_fold_and_keeps_what_is_typed(window):
         grace = store.of(ME).identities.add("Grace")
     tab = a_person_page(window)
     answer = tab.refresh(grace.id)
-    assert not {"danger", "fold", "variants", "typed"} & set(answer)
+    assert not {"danger", "fold", "variants", "bundle", "typed"} & set(answer)
     assert "Type Grace below" in answer["plan"], "what deleting takes is said of the person who is shown now"
     assert said(tab.show(grace.id)["danger"], "open") is False, "another person's page begins with its folds closed"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ui.conftest import ROOT, SCREENSHOTS, fetch
+from tests.ui.conftest import DESKTOP, PHONE, ROOT, SCREENSHOTS, fetch
 from tests.ui.test_story import wait_for_new_picture
 
 
@@ -326,3 +326,47 @@ def test_a_picture_of_the_library_is_renamed_and_opened_with_its_settings(visit,
     v.page.wait_for_function("document.querySelector('#control-smile input[type=number]').value === '0.5'")
     v.page.click("#expression-undo")
     v.page.wait_for_selector("#expression-set:has-text('Smile +0.1')")
+
+
+@pytest.mark.parametrize(("viewport", "name"), [(DESKTOP, "desktop"), (PHONE, "phone")])
+def test_a_person_is_taken_along_into_another_studio(own_server, visit, with_person, portrait, viewport, name):
+    person = with_person(f"Travelling {name}", [portrait], "edit")
+    v = visit(viewport)
+    v.open()
+    v.page.click(f"#people-list .card[data-id='{person.id}']")
+    v.page.wait_for_selector(f"#person-summary:has-text('Travelling {name}')")
+    v.settle()  # a page that is drawn closes its folds
+    v.page.click("#person-bundle button.label-wrap")
+    v.settle()
+    v.page.click("#bundle-write")
+    v.toast("holds 1 person and 1 photo")
+    v.page.locator("#bundle-file").scroll_into_view_if_needed()
+    v.page.screenshot(path=str(SCREENSHOTS / f"bundle-{name}.png"))
+    with v.page.expect_download() as download:
+        v.page.click("#bundle-file")
+    assert download.value.suggested_filename.endswith(".zip")
+    bundle = own_server.data_dir.parent / "person.zip"
+    download.value.save_as(bundle)
+
+    w = visit(viewport, at=own_server)
+    w.page.goto(own_server.url)
+    w.page.wait_for_selector("#person-name", state="visible")
+    w.page.click("#form-bundle button.label-wrap")
+    w.settle()
+    w.page.set_input_files("#form-bundle input[type=file]", str(bundle))
+    w.toast("New here: 1 person and 1 photo")
+    w.page.wait_for_selector(f"#person-summary:has-text('Travelling {name}'):has-text('Agreed: edit expressions')")
+    w.page.screenshot(path=str(SCREENSHOTS / f"bundle-in-{name}.png"))
+    w.tab("settings")
+    w.page.set_input_files("#tab-settings input[type=file]", str(bundle))
+    w.toast("nothing was changed")
+    w.page.click("#settings-export")
+    w.toast("holds 1 person")
+    w.page.locator("#settings-export-file").scroll_into_view_if_needed()
+    w.page.screenshot(path=str(SCREENSHOTS / f"settings-export-{name}.png"))
+    with w.page.expect_download() as whole:
+        w.page.click("#settings-export-file")
+    assert whole.value.suggested_filename.startswith("likeness-studio-export-")
+    (bundle.parent / "broken.zip").write_bytes(b"no zip at all")
+    w.page.set_input_files("#tab-settings input[type=file]", str(bundle.parent / "broken.zip"))
+    w.toast("broken.zip")

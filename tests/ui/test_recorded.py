@@ -29,6 +29,7 @@ def test_a_recording_moves_a_portrait_and_survives_a_refresh(visit, portrait, tm
     page.set_input_files("#animate-upload input[type=file]", str(portrait))
     page.wait_for_selector("#animate-people [data-id=chosen]")
     page.click("#animate-recorded button.label-wrap")
+    v.settle()
     page.set_input_files("#animate-motion input[type=file]", str(recording(tmp_path / "take-7.csv")))
     page.wait_for_selector("#animate-motion :text('take-7')")
     page.wait_for_function("sessionStorage['likeness-studio-draft-animate']?.includes('take-7')")

@@ -58,6 +58,11 @@ class Watermark:
         """Return the number of a mark for something: the same for the same bytes, by chance for everyone else."""
         return int.from_bytes(self._digest(b"number", what)[:4], "big")
 
+    @property
+    def key_name(self) -> str:
+        """What tells this key from others and says nothing else of it: eight hexadecimal digits."""
+        return self._digest(b"name", b"").hex()[:8]
+
     def mark(self, number: int, width: int, height: int) -> Mark:
         """Return the mark with a number for pictures of one size.
 

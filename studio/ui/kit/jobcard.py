@@ -96,7 +96,10 @@ def card(
     again = f" · attempt {job.attempt}" if job.attempt > 1 else ""
     same = job.outputs.get("same_frames")
     if same is not None:
-        again += " · every frame is the same as before" if same else " · some frames differ from before"
+        differ = "some frames differ from before"
+        if job.outputs.get("marked_elsewhere"):
+            differ = "the invisible mark is this studio's, before it was another's"
+        again += f" · {'every frame is the same as before' if same else differ}"
     doing = f'<p class="doing">{escape(job.message)}</p>' if job.message and job.is_active else ""
     failure = ""
     if job.failure and job.state in ("failed", "interrupted"):

@@ -24,6 +24,7 @@ from studio.ui.kit import text
 from studio.ui.kit.controls import PICTURE_TYPES, Updates, clickable, clicked, html, listen
 from studio.ui.kit.draft import Draft, Kept, fitting
 from studio.ui.kit.portrait_chooser import face_cards
+from studio.ui.people.bundles import BundlePanel
 from studio.ui.people.intake import HeapPanel, is_heap
 from studio.ui.people.training_set import TrainingSetPanel
 from studio.ui.people.variants import VariantsPanel
@@ -113,6 +114,7 @@ class IdentitiesTab:
         self.heap = HeapPanel(window)
         self.set = TrainingSetPanel(window)
         self.variants = VariantsPanel(window)
+        self.bundle = BundlePanel(window)
         self.draft = Draft("person")
 
     # -- layout ---------------------------------------------------------------
@@ -153,6 +155,7 @@ class IdentitiesTab:
         with gr.Row(elem_classes=["actions"]):
             self.add = gr.Button("Add this person", variant="primary", elem_id="person-add")
             self.cancel = gr.Button("Cancel")
+        self.bundle.build_form()
 
     def _build_page(self) -> None:
         self.summary = html(elem_id="person-summary")
@@ -181,6 +184,7 @@ class IdentitiesTab:
                 self.revoke = gr.Button("Take consent back", variant="stop", elem_id="consent-revoke")
             self.erase = gr.Button(visible=False, variant="stop", elem_id="consent-erase")
             self.erase_asked = gr.State("")
+        self.bundle.build_page()
         with gr.Accordion("Rename or delete", open=False, elem_id="person-danger") as self.danger:
             with gr.Row(elem_classes=["inline"]):
                 self.new_name = gr.Textbox(label="New name", info="Changes the name everywhere.", max_length=80)
@@ -211,6 +215,7 @@ class IdentitiesTab:
             self.typed,
             self.set.fold,
             self.variants.fold,
+            self.bundle.fold,
             self.heap_page,
             *self.heap.parts,
         ]
@@ -262,6 +267,7 @@ class IdentitiesTab:
         self.heap.wire(self)
         self.set.wire(self)
         self.variants.wire(self)
+        self.bundle.wire(self)
         choosers = [tabs["expression"].chooser, tabs["animate"].chooser]
         self.photo_targets = choosers
 
@@ -337,6 +343,7 @@ class IdentitiesTab:
             self.typed: "",
             self.set.fold: gr.Accordion(open=False),
             self.variants.fold: gr.Accordion(open=False),
+            self.bundle.fold: gr.Accordion(open=False),
             self.heap_page: gr.Column(visible=is_heap(shown)),
             **self.heap.show(shown),
         }
@@ -360,7 +367,7 @@ class IdentitiesTab:
         What deleting would take is said anew, since another person may be shown than when the fold was opened.
         """
         updates = self.show(selected)
-        for kept in (self.danger, self.set.fold, self.variants.fold, self.typed):
+        for kept in (self.danger, self.set.fold, self.variants.fold, self.bundle.fold, self.typed):
             updates.pop(kept, None)
         if self.shown(selected) in {p.id for p in self.people.list()}:
             updates[self.plan] = self._plan(selected)

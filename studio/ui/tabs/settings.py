@@ -16,6 +16,7 @@ import gradio as gr
 from studio.ui.guard import say
 from studio.ui.kit import text
 from studio.ui.kit.controls import html, listen
+from studio.ui.people.bundles import brought
 from studio.ui.window import Window
 
 SCHEMES = [("As the system", "system"), ("Light", "light"), ("Dark", "dark")]
@@ -58,6 +59,18 @@ class SettingsTab:
                     self.backup_file = gr.DownloadButton(
                         "Download it", size="sm", visible=False, elem_id="settings-backup-file"
                     )
+                with gr.Row(elem_classes=["actions"]):
+                    self.export = gr.Button("Export everything", size="sm", elem_id="settings-export")
+                    self.export_file = gr.DownloadButton(
+                        "Download it", size="sm", visible=False, elem_id="settings-export-file"
+                    )
+                    self.bundle = gr.UploadButton(
+                        "Bring in an export", file_types=[".zip"], size="sm", elem_id="settings-bundle"
+                    )
+                html(
+                    '<p class="fine">An export is people with all that was made of them, for another studio: no keys, '
+                    "no models. What comes in is merged; nothing is overwritten.</p>"
+                )
                 html(
                     '<p class="fine">A backup holds everything but base models, with the keys that sign what leaves: '
                     "keep it safe. It is brought back into a new data folder.</p>"
@@ -76,6 +89,8 @@ class SettingsTab:
         listen(self.check.click, self._show, None, shown)
         listen(self.sweep.click, self._sweep, None, self.storage)
         listen(self.backup.click, self._back_up, None, [self.storage, self.backup_file])
+        listen(self.export.click, self._export, None, self.export_file)
+        listen(self.bundle.upload, self._bring_in, self.bundle, self.storage)
 
     def _back_up(self) -> tuple[str, Any]:
         """Write a backup onto the shelf, from where it is fetched; the shelf forgets it within a day."""
@@ -84,6 +99,17 @@ class SettingsTab:
         files = "1 file" if report.files == 1 else f"{report.files} files"
         say(f"The backup holds {files}, {text.size(report.bytes)}. Download it now.", 6)
         return self._storage(), gr.DownloadButton(value=str(report.path), visible=True)
+
+    def _export(self) -> Any:
+        """Write everything onto the shelf, from where it is fetched; the shelf forgets it within a day."""
+        path = self.window.shelf.place(f"likeness-studio-export-{datetime.now(UTC):%Y-%m-%d}.zip")
+        report = self.window.studio.bundles.export(path)
+        say(" ".join([f"{report.sentence} {text.size(report.bytes)}.", *report.stayed]), 8)
+        return gr.DownloadButton(value=str(report.path), visible=True)
+
+    def _bring_in(self, path: str) -> str:
+        brought(self.window.studio.bundles.bring_in(Path(path)))
+        return self._storage()
 
     def _show(self) -> tuple[str, str]:
         rows = self.window.upkeep.doctor()
