@@ -52,6 +52,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("offline", False, "Never go to the network; base models are not downloaded."),
     Setting("keys", "", "Folder with key.pem and chain.pem that sign what leaves; default made in the data folder."),
     Setting("ai_label", False, "Write the letters AI into a corner of every picture and clip that is made."),
+    Setting("agents", False, "Offer the window's actions as tools for agents, too (MCP); needs the package mcp."),
     Setting("theme", "system", "Colors of the window.", choices=("system", "light", "dark")),
     Setting("log_level", "info", "How much is written to the log.", choices=("debug", "info", "warning", "error")),
 )
@@ -76,6 +77,7 @@ class Settings:
     offline: bool
     keys: str
     ai_label: bool
+    agents: bool
     theme: Literal["system", "light", "dark"]
     log_level: str
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
 import gradio as gr
+from starlette.responses import FileResponse
+from starlette.routing import Route
 
 import studio
-from studio.errors import EngineError, UserInputError
+from studio.errors import EngineError, EngineUnavailableError, UserInputError
 from studio.services.upkeep import Upkeep
 from studio.ui import gate, quick_start, theme
 from studio.ui.api import actions as api
@@ -27,6 +30,8 @@ from studio.ui.tabs import TABS
 from studio.ui.theme import ColorScheme
 from studio.ui.window import OpenStudio, Window
 
+MANUAL = Path(__file__).resolve().parents[2] / "docs" / "agents.md"
+"""What programs and agents are told, at /agents.md."""
 HUB = "https://huggingface.co"
 CACHE_SWEEP_SECONDS = (3600, 86400)
 """Every hour, files older than a day."""
@@ -95,6 +100,11 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+async def _manual(request: Any) -> FileResponse:
+    """Answer with the text for programs and agents."""
+    return FileResponse(MANUAL, media_type="text/markdown")
+
+
 def launch(
     page: gr.Blocks,
     data_dir: Path,
@@ -105,16 +115,24 @@ def launch(
     max_upload_mb: int = 512,
     *,
     rules: gate.Rules | None = None,
+    agents: bool = False,
 ) -> str:
     """Serve the page in the background and return its address.
 
     Args:
         rules: of the gate; default those of a window on this computer.
+        agents: also serve the named actions as tools of the Model Context Protocol, at gradio_api/mcp/.
 
     Raises:
         UserInputError: another program listens on the port.
+        EngineUnavailableError: tools for agents are asked for, and their library is not installed.
         EngineError: the server did not come up.
     """
+    if agents and find_spec("mcp") is None:
+        raise EngineUnavailableError(
+            "Tools for agents need the library mcp, which is not installed.",
+            "Install it (pip install 'mcp<2'), or leave the setting agents off.",
+        )
     with socket.socket() as probe:
         probe.settimeout(0.5)
         if probe.connect_ex((host, port)) == 0:
@@ -135,14 +153,17 @@ def launch(
                 favicon_path=theme.ASSETS / "icons" / "favicon.svg",
                 footer_links=[],
                 max_file_size=f"{max_upload_mb}mb",
-                app_kwargs={"lifespan": gate.lifespan(rules or gate.Rules(data_dir))},
+                app_kwargs={
+                    "lifespan": gate.lifespan(rules or gate.Rules(data_dir)),
+                    "routes": [Route("/agents.md", _manual)],
+                },
                 blocked_paths=sorted(set(closed)),
                 show_error=False,
                 quiet=True,
                 inbrowser=False,
                 share=False,
                 ssr_mode=False,
-                mcp_server=False,
+                mcp_server=agents,
                 enable_monitoring=False,
                 run_history=False,
                 prevent_thread_lock=True,

@@ -90,8 +90,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Server]:
-    """Run a studio of its own in the folder."""
+def serving(folder: Path, **settings: str) -> Iterator[Server]:
+    """Run a studio of its own in the folder.
+
+    Args:
+        settings: environment variables.
+    """
     port, log = free_port(), folder / "app.log"
     environment = {
         **os.environ,
@@ -99,6 +103,7 @@ def serving(folder: Path) -> Iterator[Server]:
         "STUDIO_DATA_DIR": str(folder / "data"),
         "STUDIO_SAMPLE": "no",
         "PYTHONUNBUFFERED": "1",
+        **settings,
     }
     with log.open("wb") as out:
         process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=out, stderr=out)
