@@ -15,9 +15,7 @@ def window() -> None:
     with studio.Studio.open(s) as opened:
         page = build.build(opened.for_owner(), opened.upkeep, s.data_dir, scheme=s.theme, max_upload_mb=s.max_upload_mb)
         rules = build.rules(s.data_dir, names=s.names, frames=s.frames, max_request_mb=s.max_request_mb)
-        build.launch(
-            page, s.data_dir, s.host, s.port, s.password, s.theme, s.max_upload_mb, rules=rules, agents=s.agents
-        )
+        build.launch(page, s.data_dir, s.host, s.port, s.password, s.theme, s.max_upload_mb, s.agents, rules=rules)
         print(f"Likeness Studio: http://{s.host}:{s.port}", flush=True)
         gc.enable()
         opened.start(worker=s.worker, sample=s.sample, after=page.drawn)

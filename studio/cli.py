@@ -30,6 +30,7 @@ from studio.commands import (
     performances,
     pictures,
     projects,
+    space,
     training,
     upkeep,
 )
@@ -53,6 +54,7 @@ app.add_typer(training.commands)
 app.add_typer(training.runs, name="runs")
 app.add_typer(adapters.commands, name="adapter")
 app.add_typer(jobs.commands, name="jobs")
+app.add_typer(space.commands, name="space")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

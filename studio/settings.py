@@ -57,6 +57,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("log_level", "info", "How much is written to the log.", choices=("debug", "info", "warning", "error")),
 )
 SETTING: dict[str, Setting] = {s.name: s for s in SETTINGS}
+IN_A_SPACE: Mapping[str, Any] = {"host": "0.0.0.0", "ai_label": True}
+"""Defaults of a hosted Space: the hub's proxy is another machine, and what leaves is seen by the public."""
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
@@ -134,6 +136,8 @@ def load(flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] 
         UserInputError: an unknown name in the file, or a value that cannot be used.
     """
     values: dict[str, Any] = {s.name: s.default for s in SETTINGS}
+    if environment.get("SPACE_ID"):
+        values |= IN_A_SPACE
     given: dict[str, Any] = {}
     for setting in SETTINGS:
         if environment.get(setting.variable):

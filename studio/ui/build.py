@@ -113,15 +113,15 @@ def launch(
     password: str = "",
     scheme: ColorScheme = "system",
     max_upload_mb: int = 512,
+    agents: bool = False,
     *,
     rules: gate.Rules | None = None,
-    agents: bool = False,
 ) -> str:
     """Serve the page in the background and return its address.
 
     Args:
-        rules: of the gate; default those of a window on this computer.
         agents: also serve the named actions as tools of the Model Context Protocol, at gradio_api/mcp/.
+        rules: of the gate; default those of a window on this computer.
 
     Raises:
         UserInputError: another program listens on the port.
