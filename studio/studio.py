@@ -131,7 +131,7 @@ class OwnerServices:
         self.expressions = Expressions(store, sources, portraits, provenance)
         self.templates = Templates(sources, portraits, self.expressions)
         self.action_units = ActionUnits(sources, self.templates, engines)
-        self.head_models = HeadModels(store, sources, portraits, scratch)
+        self.head_models = HeadModels(store, sources, portraits, provenance, scratch)
         self.animation = Animation(store, sources, portraits, provenance, queue, scratch, studio.layer_motions)
         self.performances = Performances(store, sources, portraits, self.animation, scratch)
         motions = Motions(

@@ -10,7 +10,8 @@ import pytest
 
 from studio.domain.consent import Consent
 from studio.domain.expression import INDEX, ExpressionEdit
-from studio.errors import ConsentMissingError, NotFoundError, UserInputError
+from studio.engines.media.signing_key import KEY
+from studio.errors import ConsentMissingError, EngineError, NotFoundError, UserInputError
 from studio.services.clips.request import checked_request
 from studio.services.sources import MediaSource
 from tests.services.fakes import picture
@@ -34,6 +35,32 @@ def test_a_head_is_written_in_the_state_that_was_asked_for(studio, photo, tmp_pa
     assert read.meshes[0].weights[INDEX["jawOpen"]] == pytest.approx(0.5)
     for name in ("head.obj.zip", "head.ply"):
         assert heads.write(MediaSource.file(photo), tmp_path / name).stat().st_size > 100
+
+
+def test_a_head_has_its_credentials_beside_it(studio, photo, tmp_path) -> None:
+    person = studio.identities.add("Ann", [photo], consent=agreed("animate"))
+    source = MediaSource.photo(studio.identities.photos(person.id)[0].id)
+    for name in ("head.glb", "head.obj.zip", "head.ply"):
+        out = studio.head_models.write(source, tmp_path / name)
+        assert {p.name for p in tmp_path.glob("head*")} >= {name, f"{name}.c2pa"}
+        verdict = studio.provenance.verify(out)
+        assert verdict.credentials.standing == "ours"
+        assert verdict.credentials.ingredients == ("portrait",)
+        assert verdict.credentials.consents == (studio.identities.get("Ann").consents[0].id,)
+        assert verdict.is_synthetic
+        out.write_bytes(out.read_bytes()[:-1] + b"x")
+        assert studio.provenance.verify(out).credentials.standing == "changed"
+    assert not list(tmp_path.glob(".part*"))
+
+
+def test_a_head_that_cannot_be_signed_replaces_nothing(studio, photo, tmp_path) -> None:
+    out = studio.head_models.write(MediaSource.file(photo), tmp_path / "head.glb")
+    before = out.read_bytes()
+    (studio.whole.keys / KEY).write_text("damaged")
+    with pytest.raises(EngineError):
+        studio.head_models.write(MediaSource.file(photo), out, edit=ExpressionEdit({"jawOpen": 0.5}))
+    assert out.read_bytes() == before
+    assert not list(tmp_path.glob(".part*"))
 
 
 def test_formats_and_motion_that_do_not_fit_are_said(studio, photo, tmp_path) -> None:

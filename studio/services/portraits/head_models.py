@@ -18,14 +18,18 @@ from studio.services.sources import MediaSource, Sources
 if TYPE_CHECKING:
     from studio.domain.photo import Photo
     from studio.domain.render import Render
+    from studio.services.provenance import Provenance
     from studio.store import OwnerStore
 
 
 class HeadModels:
     """Writes heads of one owner's portraits."""
 
-    def __init__(self, store: OwnerStore, sources: Sources, portraits: Portraits, scratch: Path) -> None:
-        self._store, self._sources, self._portraits, self._scratch = store, sources, portraits, scratch
+    def __init__(
+        self, store: OwnerStore, sources: Sources, portraits: Portraits, provenance: Provenance, scratch: Path
+    ) -> None:
+        self._store, self._sources, self._portraits = store, sources, portraits
+        self._provenance, self._scratch = provenance, scratch
 
     def write(
         self,
@@ -36,7 +40,7 @@ class HeadModels:
         edit: ExpressionEdit | None = None,
         motion: Path | None = None,
     ) -> Path:
-        """Write the head of a portrait.
+        """Write the head of a portrait; its credentials lie beside it, since no format of heads carries any.
 
         Args:
             out: its ending says the format, see MODEL_FORMATS.
@@ -51,6 +55,7 @@ class HeadModels:
             UserInputError: an ending that is no format, a motion for a format that stands still.
             NoFaceError, SeveralFacesError, UnreadableMediaError, LimitExceededError, NotFoundError.
             ConsentMissingError: the person did not agree to "animate".
+            EngineError, EngineUnavailableError: it cannot be signed; nothing stays.
             StoreError: disk full or read-only.
         """
         from studio.engines.media.curves import read_curves
@@ -66,7 +71,11 @@ class HeadModels:
             face_index = photo.face_index if face_index is None else face_index
         performance = None if motion is None else read_curves(motion)
         found = self._sources.find(portrait)
-        return self._written(found.path, found.sha256, face_index, form, out, edit, performance)
+        people = () if photo is None or photo.identity_id is None else (photo.identity_id,)
+        inputs = {"portrait": found.path} | ({} if motion is None else {"motion": motion})
+        with self._provenance.signing(out, kind="head", inputs=inputs, people=people) as part:
+            self._written(found.path, found.sha256, face_index, form, part, edit, performance)
+        return out
 
     def of_render(self, render_id: str, name: str = "glb") -> Path:
         """Write the head of a clip of the rig with its motion, for downloading.

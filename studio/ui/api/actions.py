@@ -145,7 +145,7 @@ class Api:
         edit = ExpressionEdit(values or {}, neutralise) if values or neutralise else None
         out = self.window.shelf.place(f"head{MODEL_FORMATS[format].suffix}")
         self.studio.head_models.write(self.source(portrait), out, face_index=fields.face_index, edit=edit)
-        return self.file(out)
+        return {**self.file(out), "credentials": self.file(credentials_beside(out))}
 
     def edit_expression(
         self, portrait: dict[str, Any], values: dict[str, float], neutralise: bool = False
