@@ -83,6 +83,16 @@ def takedown(
 
 
 @commands.command()
+def storage(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Say what takes how much room in the data folder."""
+    with opened_studio(data_dir) as studio:
+        uses = studio.upkeep.storage()
+    total = sum(u.bytes for u in uses)
+    lines = [f"{u.bytes / 1e6:10.1f} MB  {u.files:6}  {u.title}" for u in uses]
+    Output(as_json).result({"uses": uses, "bytes": total}, "\n".join([*lines, f"{total / 1e6:10.1f} MB in all"]))
+
+
+@commands.command()
 def backup(
     out: Annotated[Path, typer.Argument(help="A zip that is not there yet, or a folder.")],
     models: Annotated[bool, typer.Option("--models", help="Base models that were downloaded or added, too.")] = False,

@@ -6,6 +6,7 @@ Whoever runs the studio asks for it, not whoever uses it.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +20,26 @@ __all__ = ["TRASH_DAYS", "Upkeep", "VerifyReport"]
 TRASH_DAYS = 30
 """So long a render stays in the trash before tidying takes it for good."""
 SCRATCH_SECONDS = 86400.0
+
+
+_MEDIA_USES = {
+    "photos": "Photos", "pictures": "Pictures", "clips": "Clips", "adapters": "Adapters",
+    "trainings": "Checkpoints, samples and variants", "trash": "Pictures and clips in the trash",
+    "other": "Sounds, videos and what else things are made of",
+}  # fmt: skip
+_FOLDER_USES = {
+    "runs": "Trainings that can go on", "models": "Base models", "cache": "The page's cache",
+    "backups": "Copies of the database", "trash": "Swept files", "work": "Unfinished jobs", "scratch": "Passing files",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StorageUse:
+    """What takes room, how many files they are, and their bytes."""
+
+    title: str
+    files: int
+    bytes: int
 
 
 class Upkeep:
@@ -42,6 +63,16 @@ class Upkeep:
         """Find missing, changed and orphan files, by reading every one."""
         return self._store.files.verify()
 
+    def storage(self) -> tuple[StorageUse, ...]:
+        """Say what takes how much room, the largest first; what takes none is left out."""
+        media = self._store.files.usage()
+        uses = [StorageUse(title, *media.get(use, (0, 0))) for use, title in _MEDIA_USES.items()]
+        root = self._store.data_dir
+        uses += [StorageUse(title, *_below(root / folder)) for folder, title in _FOLDER_USES.items()]
+        database = [p.stat().st_size for p in root.glob("studio.db*")]
+        uses.append(StorageUse("Database", len(database), sum(database)))
+        return tuple(sorted((u for u in uses if u.bytes), key=lambda u: -u.bytes))
+
     def back_up(self, out: Path, *, models: bool = False, on_progress: OnProgress | None = None) -> BackupReport:
         """Write the whole studio into one zip; see `backups.back_up`."""
         return back_up(self._store, out, models=models, on_progress=on_progress)
@@ -60,3 +91,15 @@ class Upkeep:
                 freed += path.stat().st_size
                 path.unlink()
         return freed + self._store.sweep().freed_bytes
+
+
+def _below(folder: Path) -> tuple[int, int]:
+    """Return how many files lie below a folder, and their bytes."""
+    sizes = []
+    for path in folder.rglob("*"):
+        try:
+            if path.is_file() and not path.is_symlink():
+                sizes.append(path.stat().st_size)
+        except FileNotFoundError:  # gone while this looks
+            continue
+    return len(sizes), sum(sizes)

@@ -309,6 +309,34 @@ class MediaFolder:
                     path.unlink()
         return freed
 
+    def usage(self) -> dict[str, tuple[int, int]]:
+        """Return how many files there are of each use, and their bytes; each file counts once, of all owners.
+
+        Uses: "photos", "adapters", "clips", "pictures", "trash" (renders that were thrown away), "trainings",
+        "other".
+        """
+        cases = " ".join(
+            f"WHEN m.sha256 IN (SELECT {column} FROM {table} WHERE {condition}) THEN '{use}'"
+            for use, table, column, condition in (
+                ("photos", "photos", "sha256", "TRUE"),
+                ("adapters", "adapters", "media_sha256", "TRUE"),
+                ("clips", "renders", "media_sha256", "kind = 'clip' AND deleted IS NULL"),
+                ("pictures", "renders", "media_sha256", "kind <> 'clip' AND deleted IS NULL"),
+                ("trash", "renders", "media_sha256", "deleted IS NOT NULL"),
+                ("trainings", "checkpoints", "media_sha256", "TRUE"),
+                ("trainings", "run_samples", "media_sha256", "TRUE"),
+                ("trainings", "grid_cells", "media_sha256", "TRUE"),
+                ("trainings", "variants", "media_sha256", "TRUE"),
+                ("trainings", "variants", "mask_sha256", "TRUE"),
+            )
+        )
+        sql = f"""
+            SELECT use, count(*), sum(bytes) FROM (
+                SELECT CASE {cases} ELSE 'other' END AS use, max(m.bytes) AS bytes
+                FROM media m GROUP BY m.sha256, m.extension)
+            GROUP BY use"""
+        return {str(use): (int(files), int(size)) for use, files, size in self._database.rows(sql)}
+
     # -- paths -----------------------------------------------------------------
 
     def path(self, sha256: str, suffix: str) -> Path:

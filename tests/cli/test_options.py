@@ -11,7 +11,7 @@ from studio.cli import app
 
 EXPECTED = {
     "doctor", "verify", "takedown", "bench", "edit", "animate", "dub", "dialogue", "head", "demo", "controls", "units",
-    "assets build", "backup", "restore", "project list", "project new", "project export", "project import",
+    "assets build", "backup", "restore", "storage", "project list", "project new", "project export", "project import",
     "space build", "space check",
     "identity add", "identity list", "identity show", "identity delete", "identity curate", "identity consent",
     "identity variants", "identity report",

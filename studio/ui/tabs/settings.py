@@ -24,11 +24,6 @@ CHOOSE = "(scheme) => { window.studioChooseScheme(scheme); }"
 CHOSEN = "() => window.studioChosenScheme()"
 
 
-def folder_bytes(folder: Path) -> int:
-    """Return how many bytes the files below a folder hold."""
-    return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file() and not f.is_symlink())
-
-
 class SettingsTab:
     """The tab."""
 
@@ -117,13 +112,13 @@ class SettingsTab:
 
     def _storage(self) -> str:
         folder = self.window.data_dir
-        cache = folder_bytes(self.window.shelf.folder)
+        uses = self.window.upkeep.storage()
         rows = {
             "Likeness Studio": self.window.version,
             "Data folder": str(folder),
-            "In use": text.size(folder_bytes(folder)),
-            "of it the page's cache": text.size(cache),
             "Largest upload": f"{self.window.max_upload_mb} MB",
+            "In use": text.size(sum(u.bytes for u in uses)),
+            **{u.title: text.size(u.bytes) for u in uses},
         }
         return text.facts(rows) + '<p class="fine">Set STUDIO_DATA_DIR to keep the data elsewhere.</p>'
 
