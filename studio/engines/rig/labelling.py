@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-ROUNDS = 4  # forth and back: further ones change no label that is seen
+ROUNDS = 3  # forth and back: further ones change no label that is seen
 CHANGE = 12.0  # what two labels beside each other cost at least
 IMPOSSIBLE = 1e6  # cost from which a label is out of the question
 
@@ -36,18 +36,12 @@ def label(costs: Array, shows: Array, index: Array, cap: float) -> NDArray[np.in
         (N,)
     """
     beside = _neighbors(index, len(costs))
-    edges = np.full((len(costs), 2), -1, np.int64)  # of every node's pair to the right and downwards
-    count = 0
-    for side in (1, 3):
-        has = beside[:, side] >= 0
-        edges[has, side // 2] = np.arange(count, count + has.sum())
-        count += int(has.sum())
-    pairs = np.empty((count, costs.shape[1], costs.shape[1]), np.float32)
-    _differences(shows, beside, edges, cap, pairs)
+    unlike = np.empty((len(costs), costs.shape[1], costs.shape[1]), np.float32)
+    _differences(np.ascontiguousarray(shows.swapaxes(1, 2)), cap, unlike)
     messages = np.zeros((len(costs), 4, costs.shape[1]), np.float32)
-    _pass(costs, beside, edges, pairs, messages)
+    _pass(costs, beside, unlike, messages)
     labels = np.zeros(len(costs), np.int64)
-    _read_out(costs, beside, edges, pairs, messages, labels)
+    _read_out(costs, beside, unlike, messages, labels)
     return labels
 
 
@@ -62,45 +56,38 @@ def _neighbors(index: Array, count: int) -> NDArray[np.int32]:
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _differences(shows: Array, beside: Array, edges: Array, cap: float, out: Array) -> None:
-    """Write what every pair of labels costs along every edge.
+def _differences(shows: Array, cap: float, out: Array) -> None:
+    """Write by how much every two labels differ at every node.
+
+    Two neighbors with two labels pay the sum of what these differ by at both, and CHANGE.
 
     Args:
-        shows: (N, K, C)
-        beside: (N, 4)
-        edges: to the right and downwards.  # (N, 2)
-        cap: of each of both places.
-        out: either label, for either node.  # (E, K, K)
+        shows: (N, C, K)
+        cap: of each difference.
+        out: half of CHANGE is in it, and 0 on the diagonal.  # (N, K, K)
     """
-    count, kinds, channels = shows.shape
-    most, change = np.float32(cap), np.float32(CHANGE)
-    at = np.empty((count, kinds, kinds), np.float32)
+    count, channels, kinds = shows.shape
+    most, change = np.float32(cap), np.float32(CHANGE / 2)
+    row = np.empty(kinds, np.float32)
     for p in range(count):
         for a in range(kinds):
-            at[p, a, a] = np.float32(0.0)
-            for b in range(a):
-                total = np.float32(0.0)
-                for k in range(channels):
-                    total += (shows[p, a, k] - shows[p, b, k]) ** 2
-                at[p, a, b] = at[p, b, a] = min(total, most)
-    for p in range(count):
-        for side in range(2):
-            q, edge = beside[p, 2 * side + 1], edges[p, side]
-            if q < 0:
-                continue
-            for a in range(kinds):
+            row[:] = np.float32(0.0)
+            for k in range(channels):
+                own = shows[p, k, a]
                 for b in range(kinds):
-                    out[edge, a, b] = at[p, a, b] + at[q, a, b] + change
-                out[edge, a, a] = np.float32(0.0)
+                    row[b] += (shows[p, k, b] - own) ** 2
+            for b in range(kinds):
+                out[p, a, b] = min(row[b], most) + change
+            out[p, a, a] = np.float32(0.0)
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _pass(costs: Array, beside: Array, edges: Array, pairs: Array, messages: Array) -> None:
+def _pass(costs: Array, beside: Array, unlike: Array, messages: Array) -> None:
     """Send messages through the grid, forth and back.
 
     Args:
         costs: (N, K)
-        beside, edges, pairs: see above.
+        beside, unlike: see above.
         messages: into every node from its four neighbors, improved.  # (N, 4, K)
     """
     count, kinds = costs.shape
@@ -125,11 +112,10 @@ def _pass(costs: Array, beside: Array, edges: Array, pairs: Array, messages: Arr
                 for a in range(kinds):
                     told = messages[p, 0, a] + messages[p, 1, a] + messages[p, 2, a] + messages[p, 3, a]
                     sent[a] = share * (costs[p, a] + told) - messages[p, side, a]
-                pair = pairs[edges[p if forth else q, axis]]
                 heard[:] = np.float32(1e30)
                 for a in range(kinds):
                     for b in range(kinds):
-                        heard[b] = min(heard[b], sent[a] + pair[a, b])
+                        heard[b] = min(heard[b], sent[a] + unlike[p, a, b] + unlike[q, a, b])
                 back = side - 1 if side % 2 == 1 else side + 1
                 least = heard.min()
                 for b in range(kinds):
@@ -137,7 +123,7 @@ def _pass(costs: Array, beside: Array, edges: Array, pairs: Array, messages: Arr
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _read_out(costs: Array, beside: Array, edges: Array, pairs: Array, messages: Array, labels: Array) -> None:
+def _read_out(costs: Array, beside: Array, unlike: Array, messages: Array, labels: Array) -> None:
     """Choose labels in reading order, each to suit those chosen before and the messages from those to come.  # (N,)"""
     count, kinds = costs.shape
     for p in range(count):
@@ -146,9 +132,9 @@ def _read_out(costs: Array, beside: Array, edges: Array, pairs: Array, messages:
         for a in range(kinds):
             cost = costs[p, a] + messages[p, 1, a] + messages[p, 3, a]
             if left >= 0:
-                cost += pairs[edges[left, 0], labels[left], a]
+                cost += unlike[left, labels[left], a] + unlike[p, labels[left], a]
             if above >= 0:
-                cost += pairs[edges[above, 1], labels[above], a]
+                cost += unlike[above, labels[above], a] + unlike[p, labels[above], a]
             if cost < best:
                 best = cost
                 labels[p] = a

@@ -85,10 +85,11 @@ def split(image: Array, matte: Array, face: Array, lobes: Array, eye_distance: f
         lobes: ear lobes in the picture, pixels.  # (2, 2)
         eye_distance: pixels between the outer eye corners.
     """
-    alpha = matting.refine(image, matte, face, lobes, eye_distance)
+    work = matting.work_size(image, eye_distance)
+    alpha = matting.refine(image, work, matte, face, lobes, eye_distance)
     alpha[alpha < 0.02] = 0.0
     alpha[alpha > 0.98] = 1.0
-    color, background = matting.colors(image, alpha, eye_distance)
+    color, background = matting.colors(image, work, alpha, eye_distance)
     plate = complete(image, background, alpha, eye_distance)
     _clear(alpha, image, plate)
     _decide(alpha, color, image, plate, eye_distance)

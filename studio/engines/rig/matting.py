@@ -37,11 +37,27 @@ CALM = np.float32(4e-4)  # variance of colors, 0..1, below which alpha is not re
 ODD = 0.13  # difference from the ground, 0..1, from which something is there
 
 
-def refine(image: Array, matte: Array, face: Array, lobes: Array, eye: float) -> FloatArray:
+def work_size(image: Array, eye: float) -> FloatArray:
+    """Return the picture at the size at which alpha and colors are solved; never larger than it is.  # (h, w, 3)
+
+    Args:
+        image: RGB.  # (H, W, 3) uint8
+        eye: pixels between the outer eye corners.
+    """
+    scale = min(1.0, WORK_EYE / eye)
+    picture = image.astype(np.float32)
+    if scale == 1:
+        return picture
+    size = (max(round(image.shape[1] * scale), 8), max(round(image.shape[0] * scale), 8))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def refine(image: Array, work: Array, matte: Array, face: Array, lobes: Array, eye: float) -> FloatArray:
     """Return alpha of the person that owns the face.
 
     Args:
         image: RGB.  # (H, W, 3) uint8
+        work: the same at `work_size`.  # (h, w, 3)
         matte: the network's, 0..255.  # (H, W) uint8
         face: True where the picture surely shows the face.  # (H, W) bool
         lobes: the ear lobes, x, y in pixels; what hangs there is looked for before any ground.  # (2, 2)
@@ -51,8 +67,8 @@ def refine(image: Array, matte: Array, face: Array, lobes: Array, eye: float) ->
         0 background .. 1 person.  # (H, W)
     """
     scale = min(1.0, WORK_EYE / eye)
-    size = (max(round(image.shape[1] * scale), 8), max(round(image.shape[0] * scale), 8))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    size = work.shape[1::-1]
+    small = work / 255
     coarse = cv2.resize(matte, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     core = cv2.resize(face.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     alpha = _solve_band(small, *_trimap(small, coarse, core, lobes * scale, eye * scale))
@@ -75,7 +91,7 @@ def _trimap(
         unit: eye distance in pixels.
     """
     body = _largest(((coarse > 0.5) | (core > 0)).astype(np.uint8), core > 0, 4)
-    coarse = np.where(cv2.dilate(body, _disk(0.25 * unit)) > 0, coarse, 0.0).astype(np.float32)
+    coarse[cv2.distanceTransform(1 - body, cv2.DIST_L2, 5) > max(round(0.25 * unit), 1)] = 0.0
     worn = _worn(small, body, core, unit)
     coarse = np.maximum(coarse, worn)
     inside: Array = cv2.erode(((coarse > 0.95) & (body > 0)).astype(np.uint8), _disk(INNER * unit), borderValue=1)
@@ -127,8 +143,10 @@ def _ground(image: Array, away: Array, unit: float) -> Array:
         ground = cv2.blur(small * free[..., None], window) / (cv2.blur(free, window)[..., None] + 1e-4)
         free = (near & (most_of(cv2.absdiff(small, ground)) < tolerance)).astype(np.float32)
     full = (away.shape[1], away.shape[0])
-    known = cv2.resize(cv2.blur(free, window), full, interpolation=cv2.INTER_LINEAR)[..., None] > 0.05
-    return np.asarray(np.where(known, cv2.resize(ground, full, interpolation=cv2.INTER_LINEAR), image))
+    known = cv2.resize(cv2.blur(free, window), full, interpolation=cv2.INTER_LINEAR) > 0.05
+    out: Array = image.copy()
+    cv2.copyTo(cv2.resize(ground, full, interpolation=cv2.INTER_LINEAR), known.astype(np.uint8), out)
+    return out
 
 
 def _solve_band(small: Array, known: FloatArray, unknown: Array, prior: FloatArray) -> FloatArray:
@@ -159,12 +177,10 @@ def _lift(alpha: Array, small: Array, image: Array) -> FloatArray:
     spread = cv2.blur(cv2.merge(products[:3]), window), cv2.blur(cv2.merge(products[3:]), window)
     slope = np.zeros((*alpha.shape, 4), np.float32)  # of red, green and blue, and the offset
     _slopes(mean_color, mean_alpha, together, *spread, slope)
-    size = (image.shape[1], image.shape[0])
     # What the solved neighbors allow: the linear function may run away on a color the window had not.
-    most = cv2.resize(cv2.dilate(alpha, np.ones((3, 3))), size, interpolation=cv2.INTER_LINEAR)
-    least = cv2.resize(cv2.erode(alpha, np.ones((3, 3))), size, interpolation=cv2.INTER_LINEAR)
+    near = np.ones((3, 3), np.uint8)
     out = np.empty(image.shape[:2], np.float32)
-    _guided(cv2.resize(cv2.blur(slope, window), size, interpolation=cv2.INTER_LINEAR), image, least, most, out)
+    _guided(cv2.blur(slope, window), image, cv2.erode(alpha, near), cv2.dilate(alpha, near), out)
     return out
 
 
@@ -199,28 +215,45 @@ def _slopes(color: Array, alpha: Array, together: Array, spread: Array, rest: Ar
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
 def _guided(slope: Array, image: Array, least: Array, most: Array, out: Array) -> None:
-    """Write the slope's alpha within bounds.
+    """Write the slope's alpha within bounds, all three enlarged linearly, as cv2.resize does it.
 
     Args:
-        slope: of red, green and blue of 0..1, and the offset.  # (H, W, 4)
+        slope: of red, green and blue of 0..1, and the offset.  # (h, w, 4)
         image: RGB.  # (H, W, 3) uint8
-        least, most: (H, W) each
+        least, most: (h, w) each
         out: (H, W)
     """
     unit = np.float32(1 / 255)
-    for y in range(out.shape[0]):
-        for x in range(out.shape[1]):
-            value = slope[y, x, 3]
-            for k in range(3):
-                value += slope[y, x, k] * (unit * image[y, x, k])
-            out[y, x] = min(max(value, least[y, x]), most[y, x])
+    (height, width), (h, w) = out.shape, least.shape
+    left, right = np.empty(width, np.int64), np.empty(width, np.int64)
+    aside = np.empty(width, np.float32)
+    for x in range(width):
+        at = min(max((x + 0.5) * w / width - 0.5, 0.0), w - 1.0)
+        left[x], right[x], aside[x] = int(at), min(int(at) + 1, w - 1), at - int(at)
+    for y in range(height):
+        at = min(max((y + 0.5) * h / height - 0.5, 0.0), h - 1.0)
+        top, bottom, down = int(at), min(int(at) + 1, h - 1), np.float32(at - int(at))
+        for x in range(width):
+            i, j, right_part = left[x], right[x], aside[x]
+            a, b = (1 - right_part) * (1 - down), right_part * (1 - down)
+            c, d = (1 - right_part) * down, right_part * down
+            low = a * least[top, i] + b * least[top, j] + c * least[bottom, i] + d * least[bottom, j]
+            high = a * most[top, i] + b * most[top, j] + c * most[bottom, i] + d * most[bottom, j]
+            if low >= high:  # far from the outline
+                out[y, x] = low
+                continue
+            value = np.float32(0.0)
+            for k in range(4):
+                there = a * slope[top, i, k] + b * slope[top, j, k] + c * slope[bottom, i, k] + d * slope[bottom, j, k]
+                value += there * (unit * image[y, x, k] if k < 3 else np.float32(1.0))
+            out[y, x] = min(max(value, low), high)
 
 
 def _without_crumbs(alpha: Array, face: Array, eye: float) -> FloatArray:
     """Drop islands of background that look like the person.  # (H, W)"""
     solid = (alpha > 0.25).astype(np.uint8)
     keep = cv2.dilate(_largest(solid, face & (solid > 0), 8), _disk(0.03 * eye))
-    return np.where(keep > 0, alpha, 0.0).astype(np.float32)
+    return np.where(keep > 0, alpha, np.float32(0.0))
 
 
 def _largest(mask: Array, where: Array, connectivity: int) -> Array:
@@ -236,11 +269,12 @@ def _disk(radius: float) -> Array:
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * r + 1, 2 * r + 1))
 
 
-def colors(image: Array, alpha: Array, eye: float) -> tuple[FloatArray, FloatArray]:
+def colors(image: Array, work: Array, alpha: Array, eye: float) -> tuple[FloatArray, FloatArray]:
     """Return the person's and the background's colors; alpha mixes them to the picture.
 
     Args:
         image: RGB.  # (H, W, 3) uint8
+        work: the same at `work_size`.  # (h, w, 3)
         alpha: 0..1.  # (H, W)
         eye: pixels between the outer eye corners.
 
@@ -249,11 +283,9 @@ def colors(image: Array, alpha: Array, eye: float) -> tuple[FloatArray, FloatArr
     """
     scale = min(1.0, WORK_EYE / eye)
     height, width = alpha.shape
-    size = (max(round(width * scale), 8), max(round(height * scale), 8))
-    picture = image.astype(np.float32)
-    small = picture if scale == 1 else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    size = work.shape[1::-1]
     plane = np.ascontiguousarray(alpha if scale == 1 else cv2.resize(alpha, size, interpolation=cv2.INTER_AREA))
-    person, back = small.copy(), small.copy()
+    person, back = work.copy(), work.copy()
     for reach in (0.20, 0.05):
         window = (2 * max(round(reach * eye * scale), 2) + 1,) * 2
         weigh(person, plane, person)
@@ -261,12 +293,12 @@ def colors(image: Array, alpha: Array, eye: float) -> tuple[FloatArray, FloatArr
         person, back = cv2.blur(person, window), cv2.blur(back, window)
         _normalize(cv2.blur(plane, window), person, back)
         if reach > 0.1:  # after the last round this is done at full size
-            _share_out(small, plane, person, back)
+            _share_out(work, plane, person, back)
     if scale < 1:
         person = cv2.resize(person, (width, height), interpolation=cv2.INTER_LINEAR)
         back = cv2.resize(back, (width, height), interpolation=cv2.INTER_LINEAR)
     person, back = np.ascontiguousarray(person, np.float32), np.ascontiguousarray(back, np.float32)
-    _share_out(picture, alpha, person, back)
+    _share_out(image, alpha, person, back)
     return person, back
 
 
@@ -416,7 +448,7 @@ def _solve(rows: Array, ys: Array, xs: Array, lean: Array, known: Array, prior: 
             x[u] += step * p[u]
             r[u] -= step * product[u]
             new += r[u] * r[u] / diagonal[u]
-        if new < 1e-5 * first:
+        if new < 2e-5 * first:
             break
         turn = np.float32(new / size)
         for u in range(n):

@@ -155,13 +155,19 @@ def _soften(filled: FloatArray, hole: Array, found: shift_map.ShiftMap, eye: flo
     y0, x0 = np.floor(np.array([rows.min(), columns.min()]) * scale).astype(int)
     y1, x1 = np.minimum(np.ceil(np.array([rows.max() + 1, columns.max() + 1]) * scale), hole.shape).astype(int)
     place = np.s_[y0:y1, x0:x1]
-    blurred = cv2.GaussianBlur(found.colors, (0, 0), TORN_BLUR * eye / scale[0])
+    sigma = TORN_BLUR * eye / scale[0]
+    reach = int(4 * sigma) + 3  # further off nothing is blurred in
+    top, left = max(rows.min() - reach, 0), max(columns.min() - reach, 0)
+    near = np.s_[top : rows.max() + reach, left : columns.max() + reach]
+    blurred = cv2.GaussianBlur(np.ascontiguousarray(found.colors[near]), (0, 0), sigma)
     # Where a pixel of the small picture lies in the large one, as cv2.resize has it.
-    move = np.array([[1 / scale[1], 0, (x0 + 0.5) / scale[1] - 0.5], [0, 1 / scale[0], (y0 + 0.5) / scale[0] - 0.5]])
+    move = np.array([
+        [1 / scale[1], 0, (x0 + 0.5) / scale[1] - 0.5 - left], [0, 1 / scale[0], (y0 + 0.5) / scale[0] - 0.5 - top]
+    ])  # fmt: skip
     blurred, torn = (
         cv2.warpAffine(plane, move, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                        borderMode=cv2.BORDER_REPLICATE)
-        for plane in (blurred, found.torn)
+        for plane in (blurred, np.ascontiguousarray(found.torn[near]))
     )  # fmt: skip
     torn[~hole[place]] = 0
     filled[place] = cv2.blendLinear(blurred, np.ascontiguousarray(filled[place]), torn, 1 - torn)

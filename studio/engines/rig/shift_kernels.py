@@ -16,6 +16,7 @@ from studio.engines.rig.labelling import IMPOSSIBLE
 Array = NDArray[Any]
 
 HALF = 3  # windows along the rim are 7 x 7 where shifts are searched
+_STEPS = 5  # pixels by which a shift is made exact, at most
 CAP = 2500.0  # squared difference of two colors beyond which they are simply different
 
 
@@ -102,6 +103,26 @@ def fit_rim(
                 out[r, a] = min(_unlike(look, known, ys[r], xs[r], sy, sx, HALF, cap), cap)
 
 
+@nb.njit(cache=True, nogil=True)
+def choose_covering(costs: Array, most: int) -> Array:
+    """Choose up to `most` columns one by one, each to lower the sum over rows of the least cost.  # (R, C) -> (K,)"""
+    rows, columns = costs.shape
+    left = np.full(rows, costs.max() + np.float32(1), np.float32)
+    gain = np.empty(columns, np.float64)
+    chosen = np.empty(min(most, columns), np.int64)
+    for count in range(len(chosen)):
+        gain[:] = 0.0
+        for r in range(rows):
+            for c in range(columns):
+                gain[c] += max(left[r] - costs[r, c], np.float32(0.0))
+        best = gain.argmax()
+        if gain[best] <= 0:
+            return chosen[:count]
+        chosen[count] = best
+        left = np.minimum(left, costs[:, best])
+    return chosen
+
+
 @nb.njit(cache=True, nogil=True, fastmath=True)
 def write_costs(
     look: Array, known: Array, whole: Array, apart: Array, ys: Array, xs: Array, shifts: Array, cap: float, far: float,
@@ -148,7 +169,7 @@ def write_costs(
 def make_exact(
     colors: Array, known: Array, ys: Array, xs: Array, fits: Array, rough: Array, half: int, apart: int, out: Array
 ) -> None:  # fmt: skip
-    """Move every shift pixel by pixel, five at most, to where it best fits the windows that it fitted before.
+    """Move every shift pixel by pixel, _STEPS at most, to where it best fits the windows that it fitted before.
 
     Args:
         colors: RGB.  # (h, w, 3)
@@ -160,17 +181,21 @@ def make_exact(
         apart: pixels between the rows and columns that are looked at.
         out: shifts, written.  # (K, 2)
     """
+    tried = np.empty((2 * _STEPS + 3, 2 * _STEPS + 3), np.float32)  # a step meets most of the last one's places again
     for a in range(len(rough)):
         y, x = rough[a, 0], rough[a, 1]
+        tried[:] = -1
         best = _misfit(colors, known, ys, xs, fits[:, a], y, x, half, apart)
-        for _ in range(5):
+        tried[_STEPS + 1, _STEPS + 1] = best
+        for _ in range(_STEPS):
             to_y, to_x = y, x
-            for j in range(-1, 2):
-                for i in range(-1, 2):
-                    if j != 0 or i != 0:
-                        cost = _misfit(colors, known, ys, xs, fits[:, a], y + j, x + i, half, apart)
-                        if cost < best:
-                            best, to_y, to_x = cost, y + j, x + i
+            for v in range(y - 1, y + 2):
+                for u in range(x - 1, x + 2):
+                    j, i = v - rough[a, 0] + _STEPS + 1, u - rough[a, 1] + _STEPS + 1
+                    if tried[j, i] < 0:
+                        tried[j, i] = _misfit(colors, known, ys, xs, fits[:, a], v, u, half, apart)
+                        if tried[j, i] < best:
+                            best, to_y, to_x = tried[j, i], v, u
             if to_y == y and to_x == x:
                 break
             y, x = to_y, to_x
@@ -244,10 +269,14 @@ def move_seams(
     """
     h, w = known.shape
     tried = np.empty(9, np.int64)
+    settled = np.zeros((h, w), np.bool_)  # asked again only where something beside it has changed
     for sweep in range(4):
         for n in range(len(ys)):
             p = n if sweep % 2 == 0 else len(ys) - 1 - n
             y, x = ys[p], xs[p]
+            if settled[y, x]:
+                continue
+            settled[y, x] = True
             count = 0
             for v in range(max(y - 1, 0), min(y + 2, h)):
                 for u in range(max(x - 1, 0), min(x + 2, w)):
@@ -283,7 +312,9 @@ def move_seams(
                 if cost < best:
                     best = cost
                     chosen = a
-            labels[y, x] = chosen
+            if labels[y, x] != chosen:
+                labels[y, x] = chosen
+                settled[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2] = False
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
@@ -347,21 +378,31 @@ def even_out(
                         jumps[p, k] += np.float32(0.5) * (size if step_by[k] > 0 else -size)
             if jumped or not known[v, u]:
                 degree[p] += 1
+    # Relaxed over a list of pixels whose last place stays 0 and stands for every neighbor that is none.
+    none = len(ys)
+    number = np.full((h, w), none, np.int32)
+    for p in range(none):
+        number[ys[p], xs[p]] = p
+    beside = np.full((none, 4), none, np.int32)
+    value = np.zeros((none + 1, 3), np.float32)
     over = np.float32(1.85)
+    for p in range(none):
+        y, x = ys[p], xs[p]
+        for side in range(4):
+            v, u = y + (side == 0) - (side == 1), x + (side == 2) - (side == 3)
+            if v >= 0 and u >= 0 and v < h and u < w and not known[v, u]:
+                beside[p, side] = number[v, u]
+        degree[p] = over / degree[p]
     for sweep in range(sweeps):
-        for n in range(len(ys)):
-            p = n if sweep % 2 == 0 else len(ys) - 1 - n
-            y, x = ys[p], xs[p]
-            red = green = blue = np.float32(0.0)
-            for side in range(4):
-                v, u = y + (side == 0) - (side == 1), x + (side == 2) - (side == 3)
-                if v >= 0 and u >= 0 and v < h and u < w and labels[v, u] != -1 and not known[v, u]:
-                    red += out[v, u, 0]
-                    green += out[v, u, 1]
-                    blue += out[v, u, 2]
-            out[y, x, 0] += over * ((red + jumps[p, 0]) / degree[p] - out[y, x, 0])
-            out[y, x, 1] += over * ((green + jumps[p, 1]) / degree[p] - out[y, x, 1])
-            out[y, x, 2] += over * ((blue + jumps[p, 2]) / degree[p] - out[y, x, 2])
+        for n in range(none):
+            p = n if sweep % 2 == 0 else none - 1 - n
+            a, b, c, d = beside[p, 0], beside[p, 1], beside[p, 2], beside[p, 3]
+            for k in range(3):
+                around = value[a, k] + value[b, k] + value[c, k] + value[d, k] + jumps[p, k]
+                value[p, k] += degree[p] * around - over * value[p, k]
+    for p in range(none):
+        for k in range(3):
+            out[ys[p], xs[p], k] = value[p, k]
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)

@@ -32,7 +32,7 @@ DEEPEST = 0.55  # deeper behind the person the plate is never uncovered
 REACH = 1.8  # longest shift
 SHORTEST = 0.15
 KEPT = 3  # shifts that are remembered for each of them
-MOST = 32  # shifts
+MOST = 24  # shifts
 INSIDE = 0.05  # weight of what is inside against the rim when shifts are chosen: the wider of two that fit
 WITNESSES = 8  # windows by which a shift is made exact, at most
 EXACT = 0.1  # half their size
@@ -228,7 +228,8 @@ def _shifts(seen: Seen, look: FloatArray, thing: Array) -> tuple[Array, Array, A
     fit += FAR * np.linalg.norm(pool, axis=1).astype(np.float32) / reach
     few = slice(None, None, max(len(ys) // 400, 1))
     inside = np.minimum(_costs(look, seen, thing, ys[few], xs[few], pool), shift_kernels.CAP)
-    chosen = _covering(np.concatenate([fit, np.float32(INSIDE * len(fit) / len(inside)) * inside]), MOST)
+    among = np.concatenate([fit, np.float32(INSIDE * len(fit) / len(inside)) * inside])
+    chosen = shift_kernels.choose_covering(among, MOST)
     shifts = np.ascontiguousarray(pool[chosen])
     costs = _costs(look, seen, thing, ys, xs, shifts)
     able = costs.min(1) < IMPOSSIBLE
@@ -310,20 +311,6 @@ def _costs(look: Array, seen: Seen, thing: Array, ys: Array, xs: Array, shifts: 
         look, known, whole, (THING * thing).astype(np.float32), ys, xs, shifts, shift_kernels.CAP, FAR, out
     )
     return out
-
-
-def _covering(costs: Array, most: int) -> list[int]:
-    """Choose columns one by one, each to lower the sum over rows of the least cost most.  # (R, C) -> up to `most`"""
-    left = np.full(len(costs), costs.max() + 1, np.float32)
-    chosen: list[int] = []
-    while len(chosen) < min(most, costs.shape[1]):
-        gain = np.maximum(left[:, None] - costs, 0).sum(0)
-        best = int(gain.argmax())
-        if gain[best] <= 0:
-            break
-        chosen.append(best)
-        left = np.minimum(left, costs[:, best])
-    return chosen
 
 
 def _enlarged(labels: Array, finer: Seen) -> Array:

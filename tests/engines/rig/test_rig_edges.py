@@ -116,7 +116,7 @@ def test_matte_follows_strands_that_the_network_cannot_see():
     coarse = (cv2.GaussianBlur((np.mgrid[:size, :size][0] > 58) * hair, (0, 0), 4) * 255).astype(np.uint8)
     face = np.zeros((size, size), bool)
     face[100:160, 70:120] = True
-    alpha = matting.refine(image, coarse, face, np.array([[60, 150], [130, 150]]), EYE)
+    alpha = matting.refine(image, matting.work_size(image, EYE), coarse, face, np.array([[60, 150], [130, 150]]), EYE)
     zone = np.s_[46:66, 50:144]
     assert np.abs(alpha - hair)[zone].mean() < 0.35 * np.abs(coarse / 255 - hair)[zone].mean()
 
@@ -143,7 +143,7 @@ def test_mixed_pixels_are_parted_into_the_colors_of_both_sides():
     alpha = np.clip((np.arange(120, dtype=np.float32)[None] - 56) / 8, 0, 1).repeat(120, 0)
     person, ground = np.array([200.0, 150.0, 120.0]), np.array([30.0, 60.0, 90.0])
     image = (alpha[..., None] * person + (1 - alpha[..., None]) * ground).round().astype(np.uint8)
-    found, back = matting.colors(image, alpha, EYE)
+    found, back = matting.colors(image, matting.work_size(image, EYE), alpha, EYE)
     mixed = (alpha > 0.2) & (alpha < 0.8)
     assert np.abs(found[mixed] - person).mean() < 8
     assert np.abs(back[mixed] - ground).mean() < 8
