@@ -145,7 +145,7 @@ _ARKIT_HELP: dict[str, str] = {
     "jawRight": "Moves the lower jaw to the person's right.",
     "jawLeft": "Moves the lower jaw to the person's left.",
     "jawOpen": "Drops the lower jaw.",
-    "mouthClose": "Closes the lips over an open jaw; seals when it equals jawOpen, the photo's own included.",
+    "mouthClose": "Closes the lips over an open jaw; as much of it as of jawOpen seals them, over a laugh too.",
     "mouthFunnel": "Opens the lips into a ring.",
     "mouthPucker": "Pushes the lips forward as for a kiss.",
     "mouthRight": "Slides the mouth to the person's right.",

@@ -36,7 +36,7 @@ class RigAnimator:
     """
 
     name = "rig"
-    version = "4"  # raised whenever pictures change: a rerun promises the same frames, and refuses where it cannot
+    version = "5"  # raised whenever pictures change: a rerun promises the same frames, and refuses where it cannot
 
     def __init__(self, head_asset: Path, analyser: FaceAnalyser) -> None:
         self._asset = load_head(head_asset)

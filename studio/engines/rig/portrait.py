@@ -51,6 +51,7 @@ TONGUE_PARTS = 0.2  # jawOpen that a tongue put out all the way asks for
 LAUGHING_TONGUE = 0.6  # of that beyond the jaw of a photo that shows teeth ...
 WHOLE_TONGUE = (0.35, 0.8)  # ... once more of it is put out than speech asks for
 LEFT_OF_LAUGH = 0.4  # of more laughing where the photo laughs with its teeth already
+SEALED_BY = 0.25  # mouthClose that seals a mouth that laughs; over a jaw that opens further, as much as it opens
 UNDONE_BY_RING = 0.6  # of a laugh, wide corners and own open jaw: nobody laughs with lips pushed out into a ring
 SHOULDERS_TO_HEAD = (-1.75, -0.95)  # decimetres: over these heights the neck passes the head's turn on
 AMBIENT = 0.55
@@ -318,7 +319,7 @@ class RigPortrait:
         weights = self._held(state.weights)
         bent = self._bend(weights)
         self._sink.apply(bent, weights)
-        vertices = self._contact.apply(bent, lip_seal)
+        vertices = self._contact.apply(bent, max(lip_seal, self._seal_of(weights)))
         points = self._fit.camera.project(vertices)
         share = layers.smoothstep(self._asset.mean[:, 1:2], *SHOULDERS_TO_HEAD)
         turned = self._turn(points, share, self._gauge.mesh_turn(state.head.clamped()))
@@ -344,7 +345,7 @@ class RigPortrait:
 
     def _compose_at(self, state: FaceState, head: HeadPose, lip_seal: float, breath: float, plate: Array) -> FloatArray:
         x0, y0, _, _ = self._box
-        vertices = self._contact.apply(self._shape(state.weights), lip_seal)
+        vertices = self._contact.apply(self._shape(state.weights), max(lip_seal, self._seal_of(state.weights)))
         if self._stiff.any():
             vertices = vertices + (self._own_vertices - vertices) * self._stiff
         mesh = self._place(vertices, head, breath, self._lifted)
@@ -417,6 +418,17 @@ class RigPortrait:
         held = weights.copy()
         held[close] = min(wanted, max(left, 0.0) / power)
         return held
+
+    def _seal_of(self, weights: Weights) -> float:
+        """Return how tightly mouthClose holds lips together that are apart in the photo, 0 free .. 1 sealed.
+
+        What it takes of the jaw's gap leaves the gap of a laugh, which raises one lip and lowers the other.
+        """
+        if not self._mouth.photo_is_open:
+            return 0.0
+        more = weights - self.own_weights
+        share = float(more[INDEX["mouthClose"]]) / max(float(more[INDEX["jawOpen"]]), SEALED_BY)
+        return float(layers.smoothstep(np.array(share), 0.0, 1.0))
 
     def _turn(self, points: Array, share: Array | float, head: HeadPose) -> Array:
         """Rotate picture-space points about the neck by their share.  # (N, 3)"""

@@ -17,6 +17,7 @@ from studio.engines.rig.asset import INNER_LIP_PAIRS, load_head
 from studio.engines.rig.opening import Opening
 from studio.engines.rig.own_mouth import OwnMouth
 from studio.engines.rig.palette import MouthPalette
+from studio.engines.rig.portrait import SEALED_BY
 from studio.engines.rig.teeth import LOWER, UPPER, Teeth, hidden_by_lips
 from studio.factory.preview_base.drawing import render
 from studio.factory.preview_base.people import sample_picture
@@ -322,6 +323,20 @@ def test_an_open_jaw_is_sealed_by_as_much_closing(shut):
     for upper, lower in INNER_LIP_PAIRS:
         more = (marks[lower, 1] - marks[upper, 1]) - (own[lower, 1] - own[upper, 1])
         assert more / eye * 88.9 < 1.0
+
+
+@pytest.mark.parametrize("jaw", [0.0, 0.2, 0.5, 1.0])
+def test_as_much_closing_as_jaw_seals_a_laugh_too(portrait, jaw):
+    """Of the photo's own gap the raised upper lip is a part, which undoing the jaw alone leaves."""
+
+    def gap_mm(close):
+        weights = resolve(ExpressionEdit({"jawOpen": jaw, "mouthClose": close}), portrait.own_weights).weights
+        vertices = portrait._contact.apply(portrait._shape(weights), portrait._seal_of(weights))
+        placed = portrait._place(vertices, HeadPose(), 0.0)
+        return portrait._mouth._curves.of(placed, 9.0).gap.max() / portrait._mouth._mm
+
+    enough = max(jaw, SEALED_BY)
+    assert gap_mm(enough) < 0.6 < gap_mm(0.5 * enough) < gap_mm(0.0)
 
 
 def test_sealed_lips_show_nothing_of_the_inside(shut, portrait):
