@@ -22,7 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.pose_reading import PoseReader
+from benchmarks.pose_reading import OWN_ERROR, PoseReader
 from studio.domain.expression import CONTROLS, ExpressionEdit, resolve
 from studio.domain.face import DetectedFace
 from studio.engines.base import Image
@@ -300,6 +300,7 @@ def _faces(folder: Path | None, analyser: VisionAnalyser, animator: RigAnimator)
         if errors:
             out[f"{axis}_error_at_{MOST_TURN:g}_mean_signed"] = round(float(np.mean(errors)), 2)
             out[f"{axis}_error_at_{MOST_TURN:g}_median_absolute"] = round(float(np.median(np.abs(errors))), 2)
+            out[f"{axis}_error_of_the_reading_itself"] = OWN_ERROR[axis]
     return out
 
 

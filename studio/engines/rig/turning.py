@@ -38,6 +38,8 @@ SEEN_SHARE = {"yaw": (0.7, 1.3), "pitch": (0.88, 1.3)}
 
 A nod turns the whole outline along, so that little of it can be missed; on drawn faces the measure misses a third.
 """
+PAST_SAFE = 0.75
+"""Degrees of the mesh per degree asked beyond what one photo carries, where each costs more likeness than it shows."""
 
 
 class TurnGauge:
@@ -67,7 +69,7 @@ class TurnGauge:
         seen, turned = self._turns[axis, side]
         asked = abs(degrees)
         if asked > seen[-1]:
-            return side * float(turned[-1] + asked - seen[-1])  # past what is safe, turn no faster
+            return side * float(turned[-1] + PAST_SAFE * (asked - seen[-1]))
         return side * float(np.interp(asked, seen, turned))
 
     def _probe_side(self, axis: str, side: int) -> tuple[Array, Array]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from studio.domain.pose import HeadPose
+from studio.domain.pose import SAFE_DEGREES, HeadPose
 from studio.engines.rig.fit import rotation_of
 from studio.engines.rig.turning import READ, TurnGauge
 
@@ -34,6 +34,18 @@ def test_the_mesh_turns_further_by_what_a_viewer_misses(axis, asked):
 def test_a_measure_that_misses_a_third_of_a_nod_does_not_make_it_half_as_large_again(asked):
     turned = gauge_that_reads(0.66).mesh_turn(HeadPose(pitch_degrees=asked)).pitch_degrees
     assert 1.0 < turned / asked < 1.15
+
+
+@pytest.mark.parametrize(("axis", "limit"), [("yaw", 20.0), ("pitch", 15.0)])
+def test_past_what_one_photo_carries_the_mesh_turns_on_more_slowly(axis, limit):
+    gauge = gauge_that_reads(0.92)
+
+    def mesh(asked):
+        return getattr(gauge.mesh_turn(HeadPose(**{f"{axis}_degrees": asked})), f"{axis}_degrees")
+
+    before, after = mesh(SAFE_DEGREES) - mesh(SAFE_DEGREES - 1), mesh(limit) - mesh(limit - 1)
+    assert 0.5 * before < after < 0.8 * before
+    assert mesh(limit) > 0.9 * limit
 
 
 def test_a_lost_face_leaves_the_turn_to_the_mesh():
