@@ -10,9 +10,11 @@ it takes for ten seconds, without its text.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
@@ -132,11 +134,10 @@ def _command(command: Sequence[str], variables: Mapping[str, str] | None = None)
     """
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as wrong:
         start = time.perf_counter()
-        process = psutil.Popen(command, cwd=ROOT, env={**os.environ, **(variables or {})}, stdout=said, stderr=wrong)
-        used = 0.0
-        while process.poll() is None:
-            used = max(used, _processor_seconds(process))
-            time.sleep(_LOOK_SECONDS)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **(variables or {})}, stdout=said, stderr=wrong, text=True
+        )
+        used = _wait(process)
         clock = time.perf_counter() - start
         for file in (said, wrong):
             file.seek(0)
@@ -145,12 +146,18 @@ def _command(command: Sequence[str], variables: Mapping[str, str] | None = None)
         return Spent(clock, used, said.read())
 
 
-def _processor_seconds(process: psutil.Popen) -> float:
-    """Return what a process and its living and ended children used so far; 0 where it has just ended."""
-    try:
-        return sum(sum(one.cpu_times()[:4]) for one in [process, *process.children(recursive=True)])
-    except psutil.Error:
-        return 0.0
+def _wait(process: subprocess.Popen[str]) -> float:
+    """Wait for the end of a process; return the seconds of the processor that it and its children used."""
+    if sys.platform != "win32":
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        return usage.ru_utime + usage.ru_stime
+    used, root = 0.0, psutil.Process(process.pid)
+    while process.poll() is None:
+        with contextlib.suppress(psutil.Error):  # it, or a child, has just ended
+            used = sum(sum(one.cpu_times()[:2]) for one in [root, *root.children(recursive=True)])
+        time.sleep(_LOOK_SECONDS)
+    return used
 
 
 def _median(values: Iterator[float]) -> float:
