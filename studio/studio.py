@@ -35,6 +35,7 @@ from studio.services.clips.animation import Animation
 from studio.services.clips.composed import MotionShelf
 from studio.services.clips.dialogue import Dialogue
 from studio.services.clips.dubbing import Dubbing
+from studio.services.clips.live import Live, LiveSessions
 from studio.services.clips.performances import Performances
 from studio.services.jobs import Jobs
 from studio.services.library import Library
@@ -134,6 +135,7 @@ class OwnerServices:
         self.head_models = HeadModels(store, sources, portraits, provenance, scratch)
         self.animation = Animation(store, sources, portraits, provenance, queue, scratch, studio.layer_motions)
         self.performances = Performances(store, sources, portraits, self.animation, scratch)
+        self.live = Live(store, owner, sources, portraits, self.performances, studio.live_sessions, scratch)
         motions = Motions(
             engines, cards=MOTION_CARDS, assets=assets, models=data_dir / "models", offline=studio.offline
         )
@@ -198,6 +200,7 @@ class Studio:
         self.engines = Engines(assets)
         self.portraits = Portraits(self.engines)
         self.layer_motions = MotionShelf()
+        self.live_sessions = LiveSessions()
         self.upkeep = Upkeep(self.store, data_dir / "scratch", assets)
         place = ("studio.studio:workplace", {"data_dir": str(data_dir), "offline": offline, "ai_label": ai_label})
         self._supervisors = tuple(

@@ -35,8 +35,10 @@ HOLD_SECONDS, EASE_SECONDS, RETURN_SECONDS = 0.3, 0.7, 0.25
 
 # One-Euro filter (Casiez, Roussel, Vogel 2012): cutoff in Hz at rest, and how much of it each unit per second adds.
 # Source: tuned on tracked talking heads: at rest the landmarks tremble by .01 to .02 of a weight and .3 degrees.
-_CALM_WEIGHTS, _CALM_HEAD, _CALM_GAZE = (2.0, 2.5), (1.2, 0.08), (1.2, 3.0)
-_CALM_LIDS, _CALM_GAP = (3.0, 20.0), (3.5, 0.25)
+CALM_HZ: dict[str, tuple[float, float]] = {
+    "weights": (2.0, 2.5), "head_degrees": (1.2, 0.08), "gaze": (1.2, 3.0), "lids": (3.0, 20.0),
+    "lip_gap_mm": (3.5, 0.25),
+}  # fmt: skip
 _SPEED_CUTOFF_HZ = 1.0
 
 # What the lids and the iris of a portrait do at weight 1, in openings of the eye and radii of the iris; docs/rig.md.
@@ -157,18 +159,57 @@ def _share(cutoff_hz: float | Array, rate_hz: float) -> float | Array:
     return turned / (turned + 1)
 
 
+class OneEuro:
+    """The same filter as frames come in, forward in time alone; frames may come when they like.
+
+    Args:
+        calm_hz, per_speed: as of `one_euro`.
+    """
+
+    def __init__(self, calm_hz: float, per_speed: float) -> None:
+        self._calm_hz, self._per_speed = calm_hz, per_speed
+        self._value: Array | None = None
+        self._before = self._speed = np.zeros(())
+
+    def next(self, value: NDArray[np.floating], seconds: float) -> Array:
+        """Return the calmed value.
+
+        Args:
+            value: of any shape that stays the same.
+            seconds: since the value before.
+        """
+        now = np.asarray(value, np.float64)
+        if self._value is None:
+            self._value, self._before, self._speed = now.copy(), now, np.zeros_like(now)
+            return self._value.copy()
+        rate = 1.0 / max(seconds, 1e-3)
+        self._speed = self._speed + _share(_SPEED_CUTOFF_HZ, rate) * ((now - self._before) * rate - self._speed)
+        share = _share(self._calm_hz + self._per_speed * np.abs(self._speed), rate)
+        self._value = self._value + share * (now - self._value)
+        self._before = now
+        return self._value.copy()
+
+
+def with_closures(calm_mm: NDArray[np.floating], seen_mm: NDArray[np.floating]) -> Array:
+    """Return calmed gaps of lips with the closures that were seen.
+
+    A closure is a frame or two long: whatever a filter would leave of it is less than was seen.
+    """
+    shut = np.maximum(seen_mm, 0) + np.where(np.asarray(seen_mm) > _MOST_CLOSED_MM, np.inf, 0)
+    return np.asarray(np.minimum(calm_mm, shut))
+
+
 def calmed(face: TrackedFace) -> TrackedFace:
     """Return one shot without the tremble of its landmarks; gaps of closed lips stay as they were seen."""
     rate = face.frame_rate_hz
-    gap = one_euro(face.lip_gap_mm, rate, *_CALM_GAP)
-    # A closure is a frame or two long: whatever a filter would leave of it is less than was seen.
-    gap = np.minimum(gap, np.maximum(face.lip_gap_mm, 0) + np.where(face.lip_gap_mm > _MOST_CLOSED_MM, np.inf, 0))
+    gap = one_euro(face.lip_gap_mm, rate, *CALM_HZ["lip_gap_mm"])
+    gap = with_closures(gap, face.lip_gap_mm)
     return replace(
         face,
-        weights=one_euro(face.weights, rate, *_CALM_WEIGHTS).astype(np.float32),
-        head_degrees=one_euro(face.head_degrees, rate, *_CALM_HEAD).astype(np.float32),
-        lids=one_euro(face.lids, rate, *_CALM_LIDS).astype(np.float32),
-        gaze=one_euro(face.gaze, rate, *_CALM_GAZE).astype(np.float32),
+        weights=one_euro(face.weights, rate, *CALM_HZ["weights"]).astype(np.float32),
+        head_degrees=one_euro(face.head_degrees, rate, *CALM_HZ["head_degrees"]).astype(np.float32),
+        lids=one_euro(face.lids, rate, *CALM_HZ["lids"]).astype(np.float32),
+        gaze=one_euro(face.gaze, rate, *CALM_HZ["gaze"]).astype(np.float32),
         lip_gap_mm=gap.astype(np.float32),
     )
 
@@ -245,14 +286,19 @@ def _driven_shot(raw: TrackedFace, mouth: MouthResponse, at_frame: int | None) -
     neutral = neutral_of(beginning if beginning.found.any() else shot, None) if at_frame is None else None
     neutral = neutral or neutral_of(shot, at_frame)
     presence = _presence(raw.found, raw.frame_rate_hz)[:, None]
-    closed = _closed_level(raw)
+    closed = closed_level(raw)
     offsets, head = carried(shot, neutral, mouth, closed)
-    seal = 1 - _ramp(np.maximum(raw.lip_gap_mm - closed, 0.0), *_SEALED_MM)
+    seal = sealed(raw.lip_gap_mm - closed)
     return {
         "weights": offsets * presence,
         "head_degrees": head * presence,
         "lip_seal": np.where(raw.found, seal, 0.0) * presence[:, 0],
     }
+
+
+def sealed(gap_mm: NDArray[np.floating]) -> Array:
+    """Return how tightly lips are shut that stand so far apart: 1 sealed, 0 free.  # (T,)"""
+    return np.asarray(1 - _ramp(np.maximum(gap_mm, 0.0), *_SEALED_MM))
 
 
 def carried(
@@ -336,7 +382,7 @@ def _add_looks(offsets: Array, moved: NDArray[np.floating]) -> None:
         offsets[:, INDEX[name]] = np.maximum(amount, 0.0)
 
 
-def _closed_level(face: TrackedFace) -> float:
+def closed_level(face: TrackedFace) -> float:
     """Return the gap at which the landmark model sees the driver's closed lips, millimetres."""
     lowest = float(np.percentile(face.lip_gap_mm[face.found], 3))
     return max(lowest, 0.0) if lowest < _MOST_CLOSED_MM else 0.0
@@ -375,12 +421,16 @@ def _as_far_apart(face: Array, apart: NDArray[np.floating], mouth: MouthResponse
     return out
 
 
+def held_share(lost_seconds: NDArray[np.floating]) -> Array:
+    """Return how much of its last look a face keeps that was lost so long ago: all of it, then less, then none."""
+    return np.asarray(1.0 - _ramp(lost_seconds, HOLD_SECONDS, HOLD_SECONDS + EASE_SECONDS))
+
+
 def _presence(found: NDArray[np.bool_], rate_hz: float) -> Array:
     """Return how much of the motion counts: 1 where the face is seen and a little longer, then easing to 0.  # (T,)"""
     frames = np.arange(len(found))
     last = np.maximum.accumulate(np.where(found, frames, -(10**9)))
-    after = _ramp((frames - last) / rate_hz, HOLD_SECONDS, HOLD_SECONDS + EASE_SECONDS)
-    out = 1.0 - after
+    out = held_share((frames - last) / rate_hz)
     step = 1.0 / max(RETURN_SECONDS * rate_hz, 1.0)
     for i in range(1, len(out)):  # what comes back comes back gently
         out[i] = min(out[i], out[i - 1] + step)

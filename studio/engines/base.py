@@ -121,6 +121,39 @@ class FaceTracker(Protocol):
         """
         ...
 
+    def solve(self, landmarks: NDArray[np.float32], found: NDArray[np.bool_], frame_rate_hz: float) -> TrackedFace:
+        """Return what landmarks show that somebody else found, frame by frame at a constant rate, in one shot.
+
+        Args:
+            landmarks: of one face; where it was not found those seen last.  # (T, 478, 3)
+            found: at least one of them.  # (T,)
+        """
+        ...
+
+    def live(self) -> LiveFace:
+        """Return what reads a face while it moves."""
+        ...
+
+
+class LiveFace(Protocol):
+    """Reads the landmarks of one face, frame after frame, as they come."""
+
+    def read(self, landmarks: NDArray[np.float32]) -> TrackedFace:
+        """Return what a frame shows, as a clip of one frame; the head is fitted to the first one.
+
+        Args:
+            landmarks: pixels, y down, z away.  # (478, 3)
+        """
+        ...
+
+    def rest(self, landmarks: NDArray[np.float32]) -> None:
+        """Fit the head anew, to a face that rests.
+
+        Args:
+            landmarks: as of `read`.
+        """
+        ...
+
 
 class DubbedClip(Protocol):
     """A clip whose face was followed, so that its mouth can say something else.
@@ -296,6 +329,18 @@ class Amounts:
     asymmetry: float = 1.0
 
 
+class LiveMouth(Protocol):
+    """Moves a mouth by loudness and sound while somebody speaks; nothing is understood."""
+
+    def hear(self, samples: NDArray[np.float32]) -> Performance:
+        """Hear what was said since, and return the mouth of now, as one frame.
+
+        Args:
+            samples: mono, -1..1, 16 kHz.  # (N,)
+        """
+        ...
+
+
 class SpeechAnalyser(Protocol):
     """Turns sound into phones, and phones into a performance."""
 
@@ -318,6 +363,10 @@ class SpeechAnalyser(Protocol):
         amounts: Amounts = Amounts(),
     ) -> Performance:
         """Write the face's motion for the sound; same input and seed, same result."""
+        ...
+
+    def live(self, mouth: MouthResponse) -> LiveMouth:
+        """Return what moves a mouth while somebody speaks."""
         ...
 
 

@@ -20,8 +20,9 @@ from starlette.routing import Route
 
 import studio
 from studio.errors import EngineError, EngineUnavailableError, UserInputError
+from studio.services.clips.live import Live
 from studio.services.upkeep import Upkeep
-from studio.ui import gate, quick_start, theme
+from studio.ui import gate, live_routes, quick_start, theme
 from studio.ui.api import actions as api
 from studio.ui.kit.controls import html
 from studio.ui.pictures.painting import bound_paintings
@@ -38,9 +39,10 @@ CACHE_SWEEP_SECONDS = (3600, 86400)
 
 
 class Page(gr.Blocks):
-    """The page, and whether a browser has drawn it (`drawn`)."""
+    """The page, whether a browser has drawn it (`drawn`), and what moves portraits live in it."""
 
     drawn: threading.Event
+    live: Live
 
 
 def build(
@@ -80,7 +82,7 @@ def build(
         with page.route("For programs", "programs", show_in_navbar=False):
             api.expose(window)
         page.queue(default_concurrency_limit=4)
-    page.drawn = window.drawn
+    page.drawn, page.live = window.drawn, open_studio.live
     return cast(Page, page)
 
 
@@ -140,6 +142,7 @@ def launch(
     closed = [str(p) for p in data_dir.iterdir() if p.name != "cache"]
     made_later = ("media", "studio.db", "settings.toml", "keys", "watermark.key", "backups", "runs", "trash", "work")
     closed += [str(data_dir / name) for name in made_later]
+    own = live_routes.routes(page.live) if isinstance(page, Page) else ()
     try:
         with quick_start.without_hurry():
             _, address, _ = page.launch(
@@ -155,7 +158,7 @@ def launch(
                 max_file_size=f"{max_upload_mb}mb",
                 app_kwargs={
                     "lifespan": gate.lifespan(rules or gate.Rules(data_dir)),
-                    "routes": [Route("/agents.md", _manual)],
+                    "routes": [Route("/agents.md", _manual), *own],
                 },
                 blocked_paths=sorted(set(closed)),
                 show_error=False,

@@ -23,6 +23,7 @@ from studio.services.bundles import Bundles
 from studio.services.clips.animation import Animation
 from studio.services.clips.dialogue import Dialogue
 from studio.services.clips.dubbing import Dubbing
+from studio.services.clips.live import Live
 from studio.services.clips.performances import Performances
 from studio.services.jobs import Jobs
 from studio.services.library import Library
@@ -76,6 +77,7 @@ class OpenStudio(Protocol):
     head_models: HeadModels
     animation: Animation
     performances: Performances
+    live: Live
     library: Library
     video: Video
     dubbing: Dubbing

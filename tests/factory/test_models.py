@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 import zipfile
@@ -20,7 +21,8 @@ ASSETS = ROOT / "assets"
 REFERENCE = Path(__file__).with_name("reference.npz")
 OWN_WORK = (
     "base/", "css/", "icons/", "speech/", "login.html", "window.js", "SOURCES.md", "models/NOTICE",
-    "models/rendered_faces.safetensors",
+    "models/rendered_faces.safetensors", "live/page.js", "live/worker.js", "live/tracker.js", "live/listener.js",
+    "live/NOTICE",
 )  # fmt: skip
 
 
@@ -59,6 +61,16 @@ def test_notice_names_every_apache_file_and_holds_the_license() -> None:
         assert file in notice
     assert "Apache License" in notice
     assert "END OF TERMS AND CONDITIONS" in notice
+
+
+def test_what_the_browser_gets_to_follow_a_face_stays_small_and_has_its_license() -> None:
+    """One build of the runtime and two models: at most 20 MB unpacked."""
+    runtime = gzip.decompress((ASSETS / "live" / "ort-wasm-simd-threaded.wasm.gz").read_bytes())
+    scripts = sum(path.stat().st_size for path in (ASSETS / "live").iterdir() if path.suffix in (".js", ".mjs"))
+    models = sum((MODELS / MODEL_FILES[name]).stat().st_size for name in ("face_short", "face_landmarks"))
+    assert len(runtime) + scripts + models < 20_000_000
+    assert runtime[:4] == b"\0asm"
+    assert "MIT License" in (ASSETS / "live" / "NOTICE").read_text("utf-8")
 
 
 def test_models_stay_small() -> None:

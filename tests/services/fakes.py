@@ -7,6 +7,7 @@ pixel. A portrait is a flat picture whose color follows the face's weights.
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +179,9 @@ class FakeSpeech:
         none = np.zeros(frames, np.float32)
         return Performance(frame_rate_hz, weights, np.zeros((frames, 3), np.float32), none + 1, none, none)
 
+    def live(self, mouth):
+        return FakeLiveMouth()
+
 
 class FakeTracker:
     """Opens the jaw as bright as a frame is; the red of its first pixel says how many faces it shows."""
@@ -209,6 +213,39 @@ class FakeTracker:
         seen.weights[:] = 0.0
         seen.weights[-1, INDEX[name]] = 0.6
         return seen
+
+    def solve(self, landmarks, found, frame_rate_hz):
+        """Raise the brows as far as the first point lies to the right."""
+        seen = self.track([np.full((8, 8, 3), 200, np.uint8)] * len(landmarks), frame_rate_hz)
+        seen.weights[:] = 0.0
+        seen.weights[:, INDEX["browInnerUp"]] = landmarks[:, 0, 0] / 100
+        return replace(seen, found=np.asarray(found))
+
+    def live(self):
+        return FakeLiveFace(self)
+
+
+class FakeLiveFace:
+    """Reads one frame as FakeTracker.solve does."""
+
+    def __init__(self, tracker):
+        self._tracker = tracker
+
+    def read(self, landmarks):
+        return self._tracker.solve(landmarks[None], [True], 1.0)
+
+    def rest(self, landmarks):
+        pass
+
+
+class FakeLiveMouth:
+    """Opens the jaw as far as the sound is loud."""
+
+    def hear(self, samples):
+        weights = np.zeros((1, 52), np.float32)
+        weights[0, INDEX["jawOpen"]] = np.abs(samples).max(initial=0.0)
+        none = np.zeros(1, np.float32)
+        return Performance(1.0, weights, np.zeros((1, 3), np.float32), none + 1, none, none)
 
 
 class FakeDubbed:

@@ -29,6 +29,7 @@ from studio.jobs.kinds import Workplace
 from studio.services.clips.animation import AnimationRequest
 from studio.services.clips.dialogue import DialogueRequest, Talker
 from studio.services.clips.dubbing import DubRequest
+from studio.services.clips.live import SeenFrame
 from studio.services.pictures.generation import AdapterUse, GenerationRequest
 from studio.services.sources import MediaSource
 from studio.services.video.request import VideoRequest
@@ -87,10 +88,11 @@ def ada(studio, portrait, speech, tmp):
     )
     project = mine.projects.add("Ada's project")
     performance = mine.performances.create("Ada's take", seconds=1.0)
+    live = mine.live.open(MediaSource.photo(photo.id))
     base = mine.bases.add(tiny_base(tmp), "adas-base")
     return SimpleNamespace(
         owner=mine, person=person, photo=photo, render=render, preset=preset, intake=intake, adapter=adapter, run=run,
-        point=point, cell=cell, variant=variant, performance=performance,
+        point=point, cell=cell, variant=variant, performance=performance, live=live,
         job=job, project=project, base=base, shown=shown, handle=handle,
     )  # fmt: skip
 
@@ -217,6 +219,10 @@ ASKED = {
     "animation.render": lambda s, a: s(clip(a)),
     "animation.submit_render": lambda s, a: s(clip(a)),
     "animation.frame": lambda s, a: s(clip(a).model_copy(update={"performance": MediaSource.media(a.shown)}), 0.0),
+    "live.open": lambda s, a: s(MediaSource.photo(a.photo.id)),
+    "live.see": lambda s, a: s(a.live.token, [SeenFrame(0.0, None)]),
+    "live.hear": lambda s, a: s(a.live.token, np.zeros(160, np.float32)),
+    "live.keep": lambda s, a: s(a.live.token),
     "performances.get": lambda s, a: s(a.performance.id),
     "performances.of_render": lambda s, a: s(a.render.id),
     "performances.create": lambda s, a: s("Bob's", motion=MediaSource.media(a.shown)),
@@ -317,6 +323,7 @@ EMPTY = {
     "video.made_by": lambda s, a: s(a.job.id),
     "dubbing.made_by": lambda s, a: s(a.job.id),
     "dialogue.made_by": lambda s, a: s(a.job.id),
+    "live.close": lambda s, a: s(a.live.token),
     "library.inputs": lambda s, a: s(a.render),
     "identities.strangers": lambda s, a: s(a.person.id),
     "library.made_by": lambda s, a: s(a.job.id),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from studio.domain.driving import TrackedFace
 from studio.engines.base import Image, unheard
-from studio.engines.rig.asset import load_head
+from studio.engines.rig.asset import HeadAsset, load_head
 from studio.engines.rig.fit import HeadFitter
 from studio.engines.threads import one_thread
 from studio.engines.tracking.following import FaceFollower, FollowedFrame, refuse
@@ -102,6 +102,18 @@ class LandmarkTracker:
                 solved.append([solver.solve(landmarks) for _ in range(_READINGS)][-1])
         return self._followed(solved, 1.0, np.ones(len(solved), bool), np.zeros(len(solved), np.int32), ())
 
+    def solve(self, landmarks: NDArray[np.float32], found: NDArray[np.bool_], frame_rate_hz: float) -> TrackedFace:
+        """Read landmarks that somebody else found; see `FaceTracker`."""
+        frames = [FollowedFrame(points, bool(there), False) for points, there in zip(landmarks, found, strict=True)]
+        shot = np.zeros(len(frames), np.int32)
+        with one_thread():
+            solved = self._solve(frames)
+        return self._followed(solved, frame_rate_hz, found, shot, _notes(found, shot, frame_rate_hz, 1, None))
+
+    def live(self) -> LiveLandmarks:
+        """Read a face while it moves; see `FaceTracker`."""
+        return LiveLandmarks(self._asset, self._fitter)
+
     def _solve(self, frames: list[FollowedFrame]) -> list[SolvedFrame]:
         """Solve one shot; frames without a face hold what was seen last."""
         seen = [i for i, frame in enumerate(frames) if frame.found] or [0]
@@ -111,6 +123,33 @@ class LandmarkTracker:
         for i, frame in enumerate(frames):
             out.append(solver.solve(frame.points) if frame.found or not i else out[-1])
         return out
+
+
+class LiveLandmarks:
+    """Reads one face as it moves; see `LiveFace`.
+
+    Args:
+        asset: the parametric head.
+        fitter: fits it.
+    """
+
+    def __init__(self, asset: HeadAsset, fitter: HeadFitter) -> None:
+        self._asset, self._fitter = asset, fitter
+        self._solver: ExpressionSolver | None = None
+
+    def read(self, landmarks: NDArray[np.float32]) -> TrackedFace:
+        """Read the next frame."""
+        if self._solver is None:
+            self.rest(landmarks)
+        assert self._solver is not None
+        with one_thread():
+            solved = self._solver.solve(landmarks)
+        return LandmarkTracker._followed([solved], 1.0, np.ones(1, bool), np.zeros(1, np.int32), ())
+
+    def rest(self, landmarks: NDArray[np.float32]) -> None:
+        """Fit the head anew."""
+        with one_thread():
+            self._solver = ExpressionSolver(self._asset, self._fitter, self._fitter.fit(landmarks))
 
 
 def _calmest(shots: list[NDArray[np.float32]]) -> int:

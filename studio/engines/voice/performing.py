@@ -60,17 +60,7 @@ def write_performance(
     streams = {name: np.random.default_rng([seed, i]) for i, name in enumerate(_LAYERS)}
     felt = mood(emotions)
     acts = timeline(analysis.phones, analysis.duration_seconds)
-    targets = shapes.solve_shapes(mouth)
-    curves = melt(
-        acts,
-        targets,
-        prosody,
-        opening_mm=float(shapes.stem_response(mouth.gap_per_weight_mm)[shapes.STEM["jawOpen"]]),
-        words_known=analysis.method not in ("phone_loop", "energy"),
-        jaw=amounts.jaw,
-        lips=amounts.lips,
-        articulation=amounts.articulation,
-    )
+    curves = _melted(analysis, acts, prosody, mouth, amounts)
     activity = speaking_activity(acts, frames, frame_rate_hz, _OWN_MOUTH_RAMP_SECONDS)
     lean = _lean(frames, frame_rate_hz, amounts.asymmetry, streams["lean"])
     speaking = speaking_activity(acts, frames, frame_rate_hz, _REST_RAMP_SECONDS)
@@ -89,6 +79,46 @@ def write_performance(
     weights = closure.enforce(np.clip(face, 0, 1), own_mouth, seal, touch, mouth)
     chest = liveliness.breath(rests, frames, frame_rate_hz, amounts.breath, streams["breath"])
     return Performance(frame_rate_hz, weights.astype(np.float32), turn, own_mouth, seal, chest)
+
+
+def write_mouth(
+    analysis: SpeechAnalysis, prosody: Prosody, mouth: MouthResponse, *, frame_rate_hz: float
+) -> Performance:
+    """Write the motion of the mouth alone: no head, no blinks, no emotion, both sides alike.
+
+    Args:
+        analysis, prosody, mouth, frame_rate_hz: as of `write_performance`.
+    """
+    amounts = Amounts()
+    _check(frame_rate_hz, amounts)
+    frames = max(1, round(analysis.duration_seconds * frame_rate_hz))
+    acts = timeline(analysis.phones, analysis.duration_seconds)
+    speaking = speaking_activity(acts, frames, frame_rate_hz, _REST_RAMP_SECONDS)
+    curves = _melted(analysis, acts, prosody, mouth, amounts)
+    face = shapes.spread_stems(_sampled(curves, frames, frame_rate_hz) * speaking[:, None])
+    own_mouth = _own_mouth(speaking_activity(acts, frames, frame_rate_hz, _OWN_MOUTH_RAMP_SECONDS), mouth)
+    seal = closure.seal_envelope(analysis.phones, frames, frame_rate_hz)
+    touch = closure.touch_envelope(analysis.phones, frames, frame_rate_hz)
+    weights = closure.enforce(np.clip(face, 0, 1), own_mouth, seal, touch, mouth)
+    none = np.zeros(frames, np.float32)
+    turn = np.zeros((frames, 3), np.float32)
+    return Performance(frame_rate_hz, weights.astype(np.float32), turn, own_mouth, seal, none)
+
+
+def _melted(
+    analysis: SpeechAnalysis, acts: Sequence[Phone], prosody: Prosody, mouth: MouthResponse, amounts: Amounts
+) -> FloatArray:
+    """Return the phones' shapes melted into curves for one head.  # (ticks, 15)"""
+    return melt(
+        acts,
+        shapes.solve_shapes(mouth),
+        prosody,
+        opening_mm=float(shapes.stem_response(mouth.gap_per_weight_mm)[shapes.STEM["jawOpen"]]),
+        words_known=analysis.method not in ("phone_loop", "energy"),
+        jaw=amounts.jaw,
+        lips=amounts.lips,
+        articulation=amounts.articulation,
+    )
 
 
 def speaking_activity(acts: Sequence[Phone], frames: int, frame_rate_hz: float, ramp_seconds: float) -> FloatArray:

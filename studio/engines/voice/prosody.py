@@ -121,7 +121,7 @@ def measure(samples: FloatArray) -> Prosody:
         piece[max(-begin, 0) : max(-begin, 0) + len(inside)] = inside
         curves[:, first:last] = _measure_block(piece, last - first)
     level, high, low, tilt, pitch = curves
-    return Prosody(level, high, low, tilt, pitch, _voice_activity(level))
+    return Prosody(level, high, low, tilt, pitch, voice_activity(level))
 
 
 def _measure_block(piece: FloatArray, ticks: int) -> FloatArray:
@@ -161,7 +161,7 @@ def _pitch(windows: FloatArray) -> FloatArray:
     return np.where(voiced, RATE_HZ / (short + best), 0.0).astype(np.float32)
 
 
-def _voice_activity(level_db: FloatArray) -> NDArray[np.bool_]:
+def voice_activity(level_db: FloatArray) -> NDArray[np.bool_]:
     """Return where somebody speaks: a level gate with short gaps filled and short islands dropped.  # (T,) bool
 
     The gate lies 35 % of the way from the noise floor to the loud end, at least

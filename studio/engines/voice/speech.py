@@ -22,6 +22,7 @@ from studio.engines.base import Amounts, Sound
 from studio.engines.voice import alignment, energy
 from studio.engines.voice.languages import Language, load_languages
 from studio.engines.voice.letters import pronounce
+from studio.engines.voice.live import LiveEnergyMouth
 from studio.engines.voice.performing import write_performance
 from studio.engines.voice.prosody import Prosody, at_16_khz, is_silent, measure
 from studio.engines.voice.recognition import Recogniser
@@ -100,6 +101,10 @@ class PocketsphinxSpeech:
         return write_performance(
             analysis, prosody, mouth, frame_rate_hz=frame_rate_hz, seed=seed, emotions=emotions, amounts=amounts
         )
+
+    def live(self, mouth: MouthResponse) -> LiveEnergyMouth:
+        """Move a mouth while somebody speaks, by loudness and sound."""
+        return LiveEnergyMouth(mouth)
 
     def _prosody(self, sound: Sound, samples: FloatArray | None = None) -> Prosody:
         """Measure a sound, once: `perform` mostly follows `analyse` with the very same one.

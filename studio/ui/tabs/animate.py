@@ -33,6 +33,7 @@ from studio.services.clips.request import MOVING_ROLES
 from studio.ui.clips.dialogue import DialogueFold
 from studio.ui.clips.dub import DubFold
 from studio.ui.clips.layers import LayersFold
+from studio.ui.clips.live import LiveFold
 from studio.ui.clips.mover import MoverFolds
 from studio.ui.guard import warn
 from studio.ui.kit import text
@@ -102,6 +103,7 @@ class AnimateTab:
         self.layers = LayersFold(window)
         self.dub = DubFold(window, self.speech, VIDEO_SUFFIXES)
         self.mover = MoverFolds(window, VIDEO_SUFFIXES)
+        self.live = LiveFold(window)
         self.dialogue = DialogueFold(window, (*SOUND_SUFFIXES, *VIDEO_SUFFIXES))
         self.draft = Draft("animate")
 
@@ -120,6 +122,7 @@ class AnimateTab:
                 html('<h3 class="step"><b>2</b> Speech</h3>')
                 self.speech.build()
                 self.mover.build()
+                self.live.build()
                 self.dub.build()
                 self.dialogue.build()
                 html('<h3 class="step"><b>3</b> Performance</h3>')
@@ -243,6 +246,7 @@ class AnimateTab:
         shown = self.stage.files.shown
         form = self.chooser.choice, self.expression
         self.layers.wire(item, self.draft.lane, inputs, self._request, *form, shown)
+        self.live.wire(self.chooser.choice, self.layers)
         self.dub.wire(item, self.draft.lane, self.format, self.stage.of_job, self.stage.watch)
         output = [self.speech.language, self.format, self.size, self.rate, self.shutter, self.seed]
         self.dialogue.wire(item, self.draft.lane, output, self.stage.of_job, self.stage.watch)
