@@ -149,7 +149,8 @@
   // as often as frames can be drawn. Zoom and scroll outlive the drawing anew.
   const TELL_MS = 90, STEP_SECONDS = 0.04;
   window.studioTimeline = (root, trigger) => {
-    let zoom = 1, scrolled = 0, told = 0;
+    let zoom = 1, scrolled = 0, told = 0, mending = null, playing = null, span = null;
+    const audio = new Audio();
     const line = () => root.querySelector(".timeline");
     const fit = () => {
       const inner = root.querySelector(".tl-inner"), scroll = root.querySelector(".tl-scroll");
@@ -158,9 +159,47 @@
       inner.style.width = `${100 * zoom}%`;
       scroll.scrollLeft = scrolled;
       scroll.addEventListener("scroll", () => { scrolled = scroll.scrollLeft; });
+      if (mending) mend(mending.index, mending.text);  // drawn anew while somebody writes
     };
-    new MutationObserver(fit).observe(root, { childList: true, subtree: true });
-    fit();
+    // A word is written over where it stands; Enter tells of it, Escape leaves it as it was.
+    const mend = (index, text) => {
+      const word = root.querySelector(`[data-word="${index}"]`);
+      if (!word) { mending = null; return; }
+      const box = Object.assign(document.createElement("input"), { className: "tl-mend", value: text ?? word.textContent });
+      box.setAttribute("aria-label", `What is said instead of ${word.textContent}; nothing is silence`);
+      box.style.left = word.style.left;
+      mending = { index, text: box.value };
+      const done = (tell) => {
+        if (!mending || !box.isConnected) return;
+        mending = null;
+        const said = box.value.trim();
+        box.remove();
+        word.focus({ preventScroll: true });
+        if (tell && said !== word.textContent) trigger("release", { act: "word", index, text: said });
+      };
+      box.addEventListener("input", () => { mending = { index, text: box.value }; });
+      box.addEventListener("keydown", (event) => {
+        event.stopPropagation();
+        if (event.key === "Enter" || event.key === "Escape") { event.preventDefault(); done(event.key === "Enter"); }
+      });
+      box.addEventListener("blur", () => setTimeout(() => { if (box.isConnected) done(false); }));
+      word.parentElement.append(box);
+      box.focus({ preventScroll: true });
+      box.select();
+    };
+    // Curves are worked out after the timeline stands, and laid into it when they fit to what it shows.
+    const layCurves = () => {
+      const lane = root.querySelector(".tl-curves"), lines = document.querySelector("#layers-lines .tl-lines");
+      const key = lines && Number(lines.dataset.first) === Number(line()?.dataset.first) ? lines.outerHTML : "";
+      // what is drawn anew keeps its pieces, but not what was laid into them
+      if (!lane || (lane.laid ?? "") === key && Boolean(lane.firstChild) === Boolean(key)) return;
+      lane.laid = key;
+      lane.innerHTML = key && lines.innerHTML;
+    };
+    new MutationObserver(() => { fit(); layCurves(); mark(); }).observe(root, {
+      childList: true, subtree: true, attributes: true, attributeFilter: ["hidden", "aria-pressed"],
+    });
+    new MutationObserver(layCurves).observe(document.getElementById("layers-lines"), { childList: true, subtree: true });
     const seconds = (x) => {
       const box = root.querySelector(".tl-inner").getBoundingClientRect(), data = line().dataset;
       const share = Math.min(Math.max((x - box.left) / box.width, 0), 1);
@@ -171,6 +210,71 @@
       item.style.left = `${100 * (at - data.first) / data.seconds}%`;
       root.querySelector(".tl-now").textContent = `${at.toFixed(2)} s`;
     };
+    // Plays along with the sound, over and over; the frame is drawn as often as frames can be drawn.
+    const bounds = () => {
+      const data = line().dataset, first = Number(data.first), last = first + Number(data.seconds);
+      const from = Math.max(span?.from ?? first, first), to = Math.min(span?.to ?? last, last);
+      return to - from > 0.08 ? [from, to] : [first, last];
+    };
+    const mark = () => {
+      const item = root.querySelector(".tl-span"), data = line()?.dataset;
+      if (!item) return;
+      const [from, to] = bounds(), press = root.querySelector("[data-play=play]"), all = root.querySelector("[data-play=all]");
+      const is = String(Boolean(playing)), word = playing ? "Stop" : "Play";
+      item.style.left = `${(100 * (from - data.first)) / data.seconds}%`;
+      item.style.width = `${(100 * (to - from)) / data.seconds}%`;
+      for (const one of [item, all]) if (one.hidden !== !span) one.hidden = !span;
+      if (press.textContent !== word) press.textContent = word;
+      if (press.getAttribute("aria-pressed") !== is) press.setAttribute("aria-pressed", is);
+    };
+    const now = () => parseFloat(root.querySelector(".tl-now").textContent);
+    const step = () => {
+      const run = playing;
+      if (!run) return;
+      if (!line() || !root.offsetParent) { playing = null; audio.pause(); return; }  // another tab, or deleted
+      const [from, to] = bounds();
+      let at = run.heard ? audio.currentTime : run.at + (performance.now() - run.since) / 1000;
+      if (at >= to || at < from - 0.05 || (run.heard && audio.ended)) {
+        at = from;
+        Object.assign(run, { at, since: performance.now() });
+        if (run.heard) { audio.currentTime = at; if (audio.paused) audio.play().catch(() => { run.heard = false; }); }
+      }
+      show(root.querySelector(".tl-head"), at);
+      if (performance.now() - told >= TELL_MS) {
+        told = performance.now();
+        trigger("input", { act: "scrub", seconds: at });
+      }
+      requestAnimationFrame(step);
+    };
+    const play = () => {
+      if (playing) {
+        playing = null;
+        audio.pause();
+        mark();
+        scrub(now());
+        return;
+      }
+      const [from, to] = bounds(), sound = line().dataset.sound, at = now() >= from && now() < to - 0.05 ? now() : from;
+      const run = playing = { at, since: performance.now(), heard: Boolean(sound) };
+      if (sound) {
+        if (audio.getAttribute("src") !== sound) audio.src = sound;
+        audio.currentTime = at;
+        // where the browser cannot play it, time goes on in silence
+        audio.play().catch(() => Object.assign(run, { heard: false, since: performance.now() }));
+      }
+      mark();
+      requestAnimationFrame(step);
+    };
+    const setSpan = (what) => {
+      const [from, to] = bounds(), at = now();
+      if (what === "all") span = null;
+      else if (what === "from") span = { from: at, to: to > at ? to : undefined };
+      else span = { from: from < at ? from : undefined, to: at };
+      mark();
+    };
+    fit();
+    layCurves();
+    mark();
     const follow = (down, item, moved, ended) => {
       down.preventDefault();
       const over = (event) => {
@@ -183,8 +287,13 @@
       for (const kind of ["pointermove", "pointerup", "pointercancel"]) document.addEventListener(kind, over, true);
     };
     const scrub = (at) => trigger("release", { act: "scrub", seconds: at });
+    root.addEventListener("dblclick", (event) => {
+      // the first press has drawn the timeline anew: what stands there now counts
+      const word = document.elementFromPoint(event.clientX, event.clientY)?.closest("[data-word]");
+      if (word && root.contains(word)) mend(Number(word.dataset.word));
+    });
     root.addEventListener("pointerdown", (down) => {
-      if (down.button !== 0) return;
+      if (down.button !== 0 || down.target.closest(".tl-mend")) return;
       const edge = down.target.closest(".tl-edge");
       if (edge) {
         edge.focus();
@@ -206,6 +315,8 @@
       }, scrub);
     });
     root.addEventListener("click", (event) => {
+      const what = event.target.closest("[data-play]")?.dataset.play;
+      if (what) { if (what === "play") play(); else setSpan(what); return; }
       const by = Number(event.target.closest("[data-zoom]")?.dataset.zoom);
       if (!by) return;
       const scroll = root.querySelector(".tl-scroll"), inner = root.querySelector(".tl-inner");
@@ -216,7 +327,18 @@
     });
     root.addEventListener("keydown", (event) => {
       const way = { ArrowLeft: -1, ArrowRight: 1, PageUp: -25, PageDown: 25 }[event.key];
+      const word = event.target.closest("[data-word]");
+      if (word && (event.key === "Enter" || event.key === "F2")) {
+        event.preventDefault();
+        mend(Number(word.dataset.word));
+        return;
+      }
       const edge = event.target.closest(".tl-edge"), wave = event.target.closest(".tl-wave");
+      if (wave && (event.key === " " || event.key === "[" || event.key === "]")) {
+        event.preventDefault();
+        if (event.key === " ") play(); else setSpan(event.key === "[" ? "from" : "to");
+        return;
+      }
       const data = line()?.dataset;
       if (!data || !(edge || wave)) return;
       const last = Number(data.first) + Number(data.seconds);

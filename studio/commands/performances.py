@@ -195,6 +195,32 @@ def sounds(
 
 
 @commands.command()
+def words(
+    performance: Performance,
+    mend: Annotated[
+        list[str] | None,
+        typer.Option(help='NUMBER=TEXT: that is what is said there; "" is silence.', show_default=False),
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the words that are said and when, by number, and mend one; only its own sounds are found anew."""
+    from studio.services.clips.timeline import rows_of
+
+    with opened(data_dir) as studio:
+        kept = studio.performances.get(performance)
+        for one in mend or ():
+            number, equals, text = one.partition("=")
+            if not number.isdecimal() or not equals:
+                raise UserInputError(f"{one[:40]!r} mends no word.", 'Write --mend 3="going to" .')
+            studio.performances.mend_word(kept.id, int(number), text)
+        rows = rows_of(studio.performances.timeline(kept.id))
+        said: Any = rows["words"]
+        lines = [f"{i:5}  {start:8.3f} {end:8.3f}  {text}" for i, (text, start, end) in enumerate(said)]
+        Output(as_json).result(rows, "\n".join(lines) or "No words are known.")
+
+
+@commands.command()
 def undo(performance: Performance, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Take the last change back."""
     with opened(data_dir) as studio:

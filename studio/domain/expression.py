@@ -75,6 +75,30 @@ class Control:
     negative: Mapping[str, float] = field(default_factory=dict)
 
 
+def amount_of(
+    control: Control, weights: NDArray[np.floating], head_degrees: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Return how far a motion goes along a control: the share of its mixture that the weights hold, in its unit.
+
+    Args:
+        weights: offsets.  # (T, 52)
+        head_degrees: yaw, pitch, roll.  # (T, 3)
+
+    Returns:
+        Below 0 along its other side.  # (T,)
+    """
+    if control.name in HEAD_NAMES:
+        return np.asarray(head_degrees[:, HEAD_NAMES.index(control.name)], np.float64)
+    out = np.zeros(len(weights))
+    for mixture, sign in ((control.positive, 1.0), (control.negative, -1.0)):
+        shape = np.zeros(len(ARKIT_NAMES))
+        for name, amount in mixture.items():
+            shape[INDEX[name]] = max(amount, 0.0)
+        if shape.any():
+            out += sign * np.maximum(np.asarray(weights, np.float64) @ shape / (shape @ shape), 0.0)
+    return np.clip(out, control.minimum, control.maximum)
+
+
 def _both(**amounts: float) -> dict[str, float]:
     """Return the mixture with each name driven on both sides."""
     out: dict[str, float] = {}

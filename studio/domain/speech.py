@@ -124,3 +124,34 @@ def with_boundary(analysis: SpeechAnalysis, index: int, seconds: float) -> Speec
     borders = (replace(before, end=at), replace(after, start=at))
     words = tuple(replace(w, start=moved(w.start), end=moved(w.end)) for w in analysis.words)
     return replace(analysis, phones=(*phones[: index - 1], *borders, *phones[index + 1 :]), words=words)
+
+
+def with_word(analysis: SpeechAnalysis, index: int, mended: SpeechAnalysis) -> SpeechAnalysis:
+    """Return an analysis in which something else is said in the place of one word; nothing outside it changes.
+
+    Args:
+        index: of the word.
+        mended: what is said in its place, from 0 to as long as the word lasts; no words are silence.
+
+    Raises:
+        UserInputError: there is no such word.
+    """
+    if not 0 <= index < len(analysis.words):
+        raise UserInputError(
+            f"There is no word {index}.",
+            f"Words have the numbers 0 to {len(analysis.words) - 1}." if analysis.words else "No words are known here.",
+        )
+    old = analysis.words[index]
+    before = [replace(p, end=min(p.end, old.start)) for p in analysis.phones if p.start < old.start]
+    after = [replace(p, start=max(p.start, old.end)) for p in analysis.phones if p.end > old.end]
+
+    def at(seconds: float) -> float:
+        return min(old.start + seconds, old.end)
+
+    between = [Phone(p.label, at(p.start), at(p.end)) for p in mended.phones]
+    words = tuple(Word(w.text, at(w.start), at(w.end), old.speaker) for w in mended.words)
+    return replace(
+        analysis,
+        phones=cover((*before, *between, *after), analysis.duration_seconds),
+        words=(*analysis.words[:index], *words, *analysis.words[index + 1 :]),
+    )

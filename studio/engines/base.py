@@ -365,6 +365,21 @@ class SpeechAnalyser(Protocol):
         """Write the face's motion for the sound; same input and seed, same result."""
         ...
 
+    def respell(self, sound: Sound, text: str, language: str = "en") -> SpeechAnalysis:
+        """Find the phones of a short sound of which the words are known for sure.
+
+        Args:
+            sound: of the words and nothing else.
+            text: what is said; "" is silence.
+
+        Returns:
+            Phones that fill the sound; where they cannot be found they are laid out evenly, and `notes` says so.
+
+        Raises:
+            UserInputError: no words that can be read, more than fit in, or a language whose words are not known.
+        """
+        ...
+
     def live(self, mouth: MouthResponse) -> LiveMouth:
         """Return what moves a mouth while somebody speaks."""
         ...

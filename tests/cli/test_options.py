@@ -22,6 +22,7 @@ EXPECTED = {
     "runs keep", "runs grid",
     "performance list", "performance new", "performance show", "performance layer", "performance key",
     "performance sounds",
+    "performance words",
     "performance undo", "performance redo", "performance copy", "performance delete", "performance play",
     "performance export", "performance import",
     "adapter list", "adapter show", "adapter export", "adapter import", "adapter test-leak", "adapter merge",

@@ -27,6 +27,14 @@ def test_a_performance_is_made_edited_and_played(run, tmp_path) -> None:
     assert [*moved[:3], *moved[5:]] == [*said[:3], *said[5:]]
     assert run("performance", "sounds", "Golden", "--move", "x=1", *there).code == 2
     assert run("performance", "sounds", "Golden", "--move", "9999=1", *there).code == 2
+    before = run("performance", "words", "Golden", *there, "--json").json
+    mended = run("performance", "words", "Golden", "--mend", "1=poppy seed", *there, "--json").json
+    assert [w[0] for w in mended["words"][:4]] == [before["words"][0][0], "poppy", "seed", before["words"][2][0]]
+    start, end = before["words"][1][1:]
+    outside = [[p for p in rows["phones"] if p[2] <= start or p[1] >= end] for rows in (before, mended)]
+    assert outside[0] == outside[1]
+    assert run("performance", "words", "Golden", "--mend", "x=1", *there).code == 2
+    assert run("performance", "words", "Golden", "--mend", "9999=a", *there).code == 2
     run("performance", "layer", "Golden", "speech", "--amount", "0.8", "--regions", "mouth,eyes", *there)
     run("performance", "key", "Golden", "0", "--set", "headYaw=-8", "--emotion", "joy:0.5", *there)
     run("performance", "key", "Golden", "1", "--set", "headYaw=8", *there)

@@ -17,7 +17,7 @@ from studio.domain.expression import ARKIT_NAMES, INDEX
 from studio.domain.face import DetectedFace, FaceEmbedding, PhotoQuality
 from studio.domain.performance import MouthResponse, Performance
 from studio.domain.pose import HeadPose
-from studio.domain.speech import SILENCE, Phone, SpeechAnalysis
+from studio.domain.speech import SILENCE, Phone, SpeechAnalysis, Word
 from studio.engines import Engines
 from studio.engines.base import HeadModel, ModelPart, unheard
 from studio.engines.media.pictures import write_png
@@ -178,6 +178,15 @@ class FakeSpeech:
         weights[:, INDEX["jawOpen"]] = 0.5 + 0.15 * np.sin(np.arange(frames) / 3 + seed)
         none = np.zeros(frames, np.float32)
         return Performance(frame_rate_hz, weights, np.zeros((frames, 3), np.float32), none + 1, none, none)
+
+    def respell(self, sound, text, language="en"):
+        """Say each letter as long as any other."""
+        length = sound.duration_seconds
+        letters = [letter.upper() for letter in text if letter.isalpha()]
+        step = length / max(len(letters), 1)
+        phones = tuple(Phone(letter, i * step, (i + 1) * step) for i, letter in enumerate(letters))
+        words = (Word(text, 0.0, length),) if letters else ()
+        return SpeechAnalysis(length, phones or (Phone(SILENCE, 0.0, length),), words, "aligned")
 
     def live(self, mouth):
         return FakeLiveMouth()

@@ -269,3 +269,51 @@ def test_a_sound_begins_elsewhere_and_everything_along_time_is_told(studio, spee
     assert studio.performances.timeline(still.id).analysis is None
     with pytest.raises(UserInputError, match="Nothing is said"):
         studio.performances.move_boundary(still.id, 1, 0.3)
+
+
+def test_a_word_is_mended_and_nothing_else_moves(studio, speech) -> None:
+    from studio.domain.speech import Phone, SpeechAnalysis, Word
+    from studio.services.clips.of_clip import keep_analysis
+
+    kept = studio.performances.create("Hello", sound=MediaSource.file(speech))
+    phones = (Phone("SIL", 0.0, 0.2), Phone("M", 0.2, 0.3), Phone("AA", 0.3, 0.5), Phone("P", 0.5, 0.6),
+              Phone("SIL", 0.6, 1.0))  # fmt: skip
+    analysis = SpeechAnalysis(1.0, phones, (Word("ma", 0.2, 0.5), Word("p", 0.5, 0.6)), "aligned")
+    said = keep_analysis(studio.store, analysis, studio.store.data_dir / "scratch")
+    studio.performances.set_layer(kept.id, "speech", {"analysis": said, "at_seconds": 0.25})
+    mended = studio.performances.mend_word(kept.id, 0, "  b  o ")
+    assert mended.undoes == "“ma” is “b o”"
+    now = studio.performances.timeline(kept.id).analysis
+    assert [w.text for w in now.words] == ["b o", "p"]
+    assert [(p.label, round(p.start, 3)) for p in now.phones] == [
+        ("SIL", 0.0), ("B", 0.2), ("O", 0.35), ("P", 0.5), ("SIL", 0.6)
+    ]  # fmt: skip
+    assert now.phones[-2:] == phones[-2:]
+    studio.performances.mend_word(kept.id, 1, "")
+    silent = studio.performances.timeline(kept.id).analysis
+    assert [w.text for w in silent.words] == ["b o"]
+    assert silent.phones[-1] == Phone("SIL", 0.5, 1.0)
+    studio.performances.undo(kept.id)
+    studio.performances.undo(kept.id)
+    assert studio.performances.timeline(kept.id).analysis == analysis
+    for index in (-1, 2):
+        with pytest.raises(UserInputError, match=f"no word {index}"):
+            studio.performances.mend_word(kept.id, index, "x")
+    with pytest.raises(UserInputError, match="Nothing is said"):
+        studio.performances.mend_word(studio.performances.create("Still", seconds=2.0).id, 0, "x")
+
+
+def test_curves_are_those_of_the_part_and_follow_what_is_edited(studio, portrait) -> None:
+    kept = studio.performances.create("Still", seconds=4.0)
+    studio.performances.set_layer(kept.id, "idle", {"on": False})
+    source = MediaSource.file(portrait)
+    studio.performances.set_key(kept.id, "headYaw", 0.0, 0.0)
+    studio.performances.set_key(kept.id, "headYaw", 2.0, 8.0)
+    whole = studio.performances.curves(kept.id, source, ["headYaw", "smile"], size=256)
+    assert {name: len(values) for name, values in whole.items()} == {"headYaw": 100, "smile": 100}
+    assert whole["headYaw"][50] == pytest.approx(8, abs=0.1)
+    part = studio.performances.curves(kept.id, source, ["headYaw"], start_seconds=1.0, seconds=1.0, size=256)
+    np.testing.assert_allclose(part["headYaw"], whole["headYaw"][25:50], atol=1e-5)
+    with pytest.raises(UserInputError, match="no control"):
+        studio.performances.curves(kept.id, source, ["nose"], size=256)
+    assert studio.performances.sound(kept.id) is None

@@ -8,11 +8,13 @@ import pytest
 
 from studio.domain.performance_document import KINDS
 from studio.errors import UserInputError
-from studio.studio import Studio
+from studio.studio import ASSETS, Studio
 from studio.ui.api.performances import PerformanceApi
 from studio.ui.clips.layers import KIND_WORDS
 from tests.ui.conftest import DESKTOP, PHONE
 from tests.ui.test_story import shoot
+
+WELCOME = (ASSETS / "speech" / "welcome.txt").read_text("utf-8").strip()
 
 
 def test_every_kind_has_a_name() -> None:
@@ -43,6 +45,12 @@ def test_programs_do_every_act_by_name(tmp_path):
         assert edit("undo")["emotions"]
         assert not edit("redo")["emotions"]
         assert len(edit("remove_layer", "keyframes")["layers"]) == 1
+        for act, fields in (
+            ("move_boundary", {"index": 1, "seconds": 0.5}),
+            ("mend_word", {"index": 0, "text": "hello"}),
+        ):
+            with pytest.raises(UserInputError, match="Nothing is said"):
+                edit(act, **fields)
         assert api.edit_performance("Hello", "copy", fields={"name": "Twin"})["name"] == "Twin"
         assert api.edit_performance("Twin", "rename", fields={"name": "Other"})["name"] == "Other"
         assert api.edit_performance("Other", "delete")["name"] == "Other"
@@ -162,3 +170,103 @@ def test_a_border_is_dragged_and_the_mouth_changes(visit, server, portrait, spee
         "document.querySelector('#layers-timeline .tl-inner').clientWidth > "
         "1.9 * document.querySelector('#layers-timeline .tl-scroll').clientWidth"
     )
+
+
+@pytest.mark.parametrize(("viewport", "name"), [(DESKTOP, "desktop"), (PHONE, "phone")])
+def test_a_word_is_mended_where_it_stands(visit, portrait, viewport, name):
+    v = visit(viewport)
+    v.open("animate")
+    page = v.page
+    page.set_input_files("#animate-upload input[type=file]", str(portrait))
+    page.wait_for_selector("#animate-people [data-id=chosen]")
+    page.set_input_files("#animate-sound input[type=file]", str(ASSETS / "speech" / "welcome.wav"))
+    page.wait_for_selector("#animate-sound audio", state="attached")
+    page.fill("#animate-transcript textarea, #animate-transcript input", WELCOME)
+    page.click("#animate-performance button.label-wrap")
+    page.click("#layers-keep-form")
+    word = page.locator("#layers-timeline [data-word='1']")
+    word.wait_for()
+    was, after = word.inner_text(), page.locator("#layers-timeline [data-word='2']").inner_text()
+    sounds = page.locator("#layers-timeline .tl-phones").inner_text()
+    word.dblclick()
+    box = page.locator("#layers-timeline .tl-mend")
+    box.fill("poppy seed")
+    shoot(v, f"timeline-word-{name}")
+    box.press("Escape")
+    assert page.locator("#layers-timeline [data-word='1']").inner_text() == was
+    page.locator("#layers-timeline [data-word='1']").focus()
+    page.keyboard.press("Enter")
+    box.fill("poppy seed")
+    box.press("Enter")
+    page.wait_for_selector("#layers-timeline [data-word='2']:text-is('seed')")
+    assert page.locator("#layers-timeline [data-word='3']").inner_text() == after
+    assert page.locator("#layers-timeline .tl-phones").inner_text() != sounds
+    page.wait_for_selector("#layers-frame img")
+    page.click("#layers-undo")
+    page.wait_for_selector(f"#layers-timeline [data-word='1']:text-is('{was}')")
+
+
+@pytest.mark.parametrize(("viewport", "name"), [(DESKTOP, "desktop"), (PHONE, "phone")])
+def test_curves_lie_on_the_timeline_and_a_span_is_played_over_and_over(visit, portrait, viewport, name):
+    v = visit(viewport)
+    v.open("animate")
+    page = v.page
+    page.set_input_files("#animate-upload input[type=file]", str(portrait))
+    page.wait_for_selector("#animate-people [data-id=chosen]")
+    page.set_input_files("#animate-sound input[type=file]", str(ASSETS / "speech" / "welcome.wav"))
+    page.wait_for_selector("#animate-sound audio", state="attached")
+    page.click("#animate-performance button.label-wrap")
+    page.click("#layers-keep-form")
+    page.wait_for_selector("#layers-timeline .tl-wave svg")
+    for control in ("Lip open / close", "Turn to their left"):
+        page.click("#layers-curves input")
+        page.fill("#layers-curves input", control)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f"#layers-timeline .tl-names :text('{control}')")
+    page.keyboard.press("Escape")
+    points = page.get_attribute("#layers-timeline polyline.tl-curve-0", "points").split()
+    heights = [float(p.split(",")[1]) for p in points]
+    assert len(points) > 100
+    assert max(heights) - min(heights) > 8, "the jaw moves"
+    # an edit draws both anew
+    page.fill("#layers-seconds input", "1")
+    page.fill("#layers-value input", "8")
+    page.click("#layers-control input")
+    page.fill("#layers-control input", "Turn to their left")
+    page.keyboard.press("Enter")
+    page.click("#layers-set")
+    page.wait_for_function(
+        "() => (document.querySelector('#layers-timeline polyline.tl-curve-1')?.getAttribute('points') ?? '')"
+        ".split(' ').some((p) => Number(p.split(',')[1]) < 35)"
+    )
+    # a span in the middle, played
+    wave = page.locator("#layers-timeline .tl-wave")
+    wave.scroll_into_view_if_needed()
+    width = wave.bounding_box()["width"]
+    for share, press in ((0.2, "from"), (0.35, "to")):
+        wave.click(position={"x": share * width, "y": 20})
+        page.wait_for_function(
+            "x => Math.abs(parseFloat(document.querySelector('#layers-timeline .tl-head').style.left) - x) < 1",
+            arg=100 * share,
+        )
+        page.click(f"#layers-timeline [data-play={press}]")
+    page.wait_for_selector("#layers-frame img")
+    shoot(v, f"timeline-loop-{name}")
+    page.evaluate("window.drawn = new Set(); window.moments = []")
+    page.click("#layers-timeline [data-play=play]")
+    page.wait_for_selector("#layers-timeline [data-play=play]:text-is('Stop')")
+    page.wait_for_function(
+        """() => {
+          window.drawn.add(document.querySelector('#layers-frame img')?.src);
+          window.moments.push(parseFloat(document.querySelector('#layers-timeline .tl-head').style.left));
+          const back = window.moments.filter((at, i) => i && at < window.moments[i - 1] - 5).length;
+          return window.drawn.size >= 4 && back >= 2;
+        }"""
+    )
+    moments = page.evaluate("window.moments")
+    assert min(moments) > 18
+    assert max(moments) < 38
+    page.click("#layers-timeline [data-play=play]")
+    page.wait_for_selector("#layers-timeline [data-play=play]:text-is('Play')")
+    page.click("#layers-timeline [data-play=all]")
+    page.wait_for_selector("#layers-timeline .tl-span", state="hidden")

@@ -13,6 +13,7 @@ from studio.domain.expression import (
     CONTROLS,
     HEAD_NAMES,
     ExpressionEdit,
+    amount_of,
     offsets,
     resolve,
     title_of,
@@ -154,3 +155,18 @@ def test_left_and_right_are_the_persons_own_everywhere() -> None:
         side = "left" if control.name.endswith("Left") else "right"
         assert f"their {side}" in control.label or f"the person's {side}" in control.help, control.name
     assert not [c.name for c in CONTROLS if "subject" in c.help]
+
+
+@pytest.mark.parametrize("control", CONTROLS, ids=lambda c: c.name)
+def test_how_far_a_motion_goes_along_a_control_is_read_back(control) -> None:
+    """Exactly for one weight and for the head; a mixture, which also takes away, nearly."""
+    single = len(control.positive) <= 1 and not control.negative
+    for value in (0.0, 0.6 * control.maximum, 0.6 * control.minimum):
+        weights, head = np.zeros((1, 52)), np.zeros((1, 3))
+        if control.name in HEAD_NAMES:
+            head[0, HEAD_NAMES.index(control.name)] = value
+        mixture = control.positive if value > 0 else control.negative
+        for name, amount in mixture.items():
+            weights[0, ARKIT_NAMES.index(name)] = abs(value) * amount
+        reach = 1e-9 if single or control.name in HEAD_NAMES else 0.1
+        assert amount_of(control, weights, head)[0] == pytest.approx(value, abs=reach)

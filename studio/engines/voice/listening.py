@@ -48,9 +48,22 @@ class ListeningProcess(PocketsphinxSpeech):
             UserInputError: an empty sound or an unknown language.
             EngineError: the child process died.
         """
+        return self._heard("analyse", sound, transcript, language)
+
+    def respell(self, sound: Sound, text: str, language: str = "en") -> SpeechAnalysis:
+        """Find the phones of a short sound of which the words are known, in the child process.
+
+        Raises:
+            UserInputError: see `SpeechAnalyser`.
+            EngineError: the child process died.
+        """
+        return self._heard("respell", sound, text, language)
+
+    def _heard(self, task: str, sound: Sound, transcript: str | None, language: str) -> SpeechAnalysis:
         self._language_code(language)
         samples = np.ascontiguousarray(sound.samples, np.float32)
-        question = {"samples": len(samples), "rate_hz": sound.rate_hz, "transcript": transcript, "language": language}
+        question = {"samples": len(samples), "rate_hz": sound.rate_hz, "transcript": transcript, "language": language,
+                    "task": task}  # fmt: skip
         with self._lock:
             answer = self._ask(question, samples.tobytes())
         if "error" in answer:
@@ -128,7 +141,8 @@ def answer_questions(source: IO[bytes], target: IO[bytes], languages_dir: Path |
 def _answer(speech: PocketsphinxSpeech, question: dict[str, Any], raw: bytes) -> dict[str, Any]:
     sound = Sound(np.frombuffer(raw, np.float32), question["rate_hz"])
     try:
-        found = speech.analyse(sound, question["transcript"], question["language"])
+        listen = speech.respell if question["task"] == "respell" else speech.analyse
+        found = listen(sound, question["transcript"], question["language"])
     except errors.StudioError as exc:
         return {
             "error": type(exc).__name__, "message": exc.message, "hint": exc.hint,

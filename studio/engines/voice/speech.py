@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from studio.errors import UserInputError
 
 FloatArray = NDArray[np.float32]
 
+_SHORTEST_PHONE_SECONDS = 0.02
 _LEAST_COVERED = 0.35
 """Share of the speaking time that phones must cover for a method to be believed."""
 
@@ -102,6 +104,33 @@ class PocketsphinxSpeech:
             analysis, prosody, mouth, frame_rate_hz=frame_rate_hz, seed=seed, emotions=emotions, amounts=amounts
         )
 
+    def respell(self, sound: Sound, text: str, language: str = "en") -> SpeechAnalysis:
+        """Find the phones of a short sound of which the words are known; see `SpeechAnalyser`."""
+        if self._language_code(language) != "en":
+            raise UserInputError("Words can be mended in English only.", "Move the borders between the sounds instead.")
+        length, notes = sound.duration_seconds, list[str]()
+        read = normalise(text)
+        if not read.words:
+            if text.strip():
+                raise UserInputError(f"{text[:40]!r} has no words that can be read.", "Write English words.")
+            return SpeechAnalysis(length, (Phone(SILENCE, 0.0, length),), (), "aligned")
+        self._teach(read.words, notes)
+        spelled = [self._recogniser.pronunciation(word) for word in read.words]
+        count = sum(map(len, spelled))
+        if count * _SHORTEST_PHONE_SECONDS > length:
+            raise UserInputError(
+                f"{count} sounds do not fit into {length:.2f} s.", "Write fewer words, or make room by moving borders."
+            )
+        aligned = self._recogniser.align(at_16_khz(sound), read.words)
+        if aligned is None or len(aligned.words) != len(read.words) or len(aligned.phones) < count:
+            notes.append("The sound does not tell where the new word's sounds are, so they were laid out evenly.")
+            return _laid_out(read.words, spelled, length, tuple(notes))
+        # The word lasts from border to border: what the search took for silence at its ends is part of it.
+        phones, words = list(aligned.phones), list(aligned.words)
+        phones[0], phones[-1] = replace(phones[0], start=0.0), replace(phones[-1], end=length)
+        words[0], words[-1] = replace(words[0], start=0.0), replace(words[-1], end=length)
+        return SpeechAnalysis(length, cover(phones, length), tuple(words), "aligned", tuple(notes))
+
     def live(self, mouth: MouthResponse) -> LiveEnergyMouth:
         """Move a mouth while somebody speaks, by loudness and sound."""
         return LiveEnergyMouth(mouth)
@@ -158,12 +187,7 @@ class PocketsphinxSpeech:
         if not text.words:
             notes.append("The transcript has no words, so it was not used.")
             return None
-        unknown = sorted({w for w in text.words if not self._recogniser.knows(w)})
-        for word in unknown:
-            self._recogniser.teach(word, pronounce(word))
-        if unknown:
-            listed = ", ".join(unknown[:6]) + (", …" if len(unknown) > 6 else "")
-            notes.append(f"Pronounced by rule, because the dictionary lacks them: {listed}.")
+        self._teach(text.words, notes)
         found = alignment.align_text(self._recogniser, samples, prosody, text.words)
         if found.doubt:
             notes.append(f"The transcript does not match the sound ({found.doubt}), so it was not used.")
@@ -172,6 +196,28 @@ class PocketsphinxSpeech:
             spans = ", ".join(f"{a:.0f} to {b:.0f} s" for a, b in found.lost[:4])
             notes.append(f"The transcript does not fit from {spans}; there the words were guessed.")
         return found
+
+    def _teach(self, words: Sequence[str], notes: list[str]) -> None:
+        """Let the recogniser know words that its dictionary lacks."""
+        unknown = sorted({w for w in words if not self._recogniser.knows(w)})
+        for word in unknown:
+            self._recogniser.teach(word, pronounce(word))
+        if unknown:
+            listed = ", ".join(unknown[:6]) + (", …" if len(unknown) > 6 else "")
+            notes.append(f"Pronounced by rule, because the dictionary lacks them: {listed}.")
+
+
+def _laid_out(
+    words: Sequence[str], spelled: Sequence[Sequence[str]], length: float, notes: tuple[str, ...]
+) -> SpeechAnalysis:
+    """Return words whose sounds are all equally long."""
+    step = length / sum(map(len, spelled))
+    phones, said, at = [], [], 0
+    for word, sounds in zip(words, spelled, strict=True):
+        said.append(Word(word, at * step, (at + len(sounds)) * step))
+        phones += [Phone(label, (at + i) * step, (at + i + 1) * step) for i, label in enumerate(sounds)]
+        at += len(sounds)
+    return SpeechAnalysis(length, cover(phones, length), tuple(said), "aligned", notes)
 
 
 def _covers(phones: Sequence[Phone], prosody: Prosody) -> bool:

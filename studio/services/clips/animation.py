@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.domain.clip_format import clip_format, curve_format_of
 from studio.domain.job import Job
+from studio.domain.performance import Performance
 from studio.domain.render import Render, title_of_words
 from studio.domain.speech_format import speech_format_of
 from studio.engines.base import Amounts, Image
@@ -111,6 +112,19 @@ class Animation:
         if request.performance is None:
             raise UserInputError("Only a performance can be looked at frame by frame.", "Keep the clip as one first.")
         return self._maker.frame(self._with_face(request), at_seconds)
+
+    def motion(self, request: AnimationRequest) -> Performance:
+        """Return how a performance moves a portrait, without drawing it.
+
+        Args:
+            request: one that a performance moves; its part and its rate count.
+
+        Raises:
+            UserInputError: nothing but a performance can be looked at; and as `submit_render`.
+        """
+        if request.performance is None:
+            raise UserInputError("Only a performance has curves.", "Keep the clip as one first.")
+        return self._maker.motion(self._with_face(request))
 
     def submit_render(self, request: AnimationRequest) -> Job:
         """Check the request and put it into the queue; the worker makes the clip.

@@ -303,6 +303,14 @@ class ClipMaker:
         with prepared.lock:
             return FrameSource(prepared.portrait, motion, base).picture(0)
 
+    def motion(self, request: AnimationRequest) -> Performance:
+        """Return the motion of a part of a performance on a portrait; nothing is drawn."""
+        prepared = self._prepared(request)
+        assert request.performance is not None
+        document = check_composed(request, self._sources.path(request.performance), self._sources)
+        base = _base(request, prepared, neutralise=document.neutralise)
+        return composed_motion(request, document, prepared, base, self._portraits.engines, self._sources, self._shelf)
+
     def _prepared(self, request: AnimationRequest) -> PreparedPortrait:
         portrait = self._sources.find(request.portrait)
         return self._portraits.prepare(

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from studio.domain.clip_format import curve_format_of
-from studio.domain.expression import CONTROL
+from studio.domain.expression import CONTROL, amount_of
 from studio.domain.performance_document import (
     FORMAT,
     VERSION,
@@ -26,7 +29,7 @@ from studio.domain.performance_document import (
     document_of,
 )
 from studio.domain.render import title_of_words
-from studio.domain.speech import SpeechAnalysis, with_boundary
+from studio.domain.speech import SpeechAnalysis, with_boundary, with_word
 from studio.engines.base import Image, Sound
 from studio.errors import UnreadableMediaError, UserInputError
 from studio.services.clips.animation import Animation, checked_request
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from studio.store import OwnerStore
 
 _LONGEST_NAME = 80
+CURVE_HZ = 25
 
 
 class Performances:
@@ -303,6 +307,36 @@ class Performances:
             changed = kept.document.with_layer(one.id, {"analysis": said})
             return self._changed(kept, changed, f"{analysis.phones[index].label} from {at:.2f} s")
 
+    def mend_word(self, performance: str, index: int, text: str, *, layer: str | None = None) -> KeptPerformance:
+        """Let another word, or several, be said in the place of one; its sounds are found anew, all others stay.
+
+        Args:
+            index: of the word, as `timeline` has it.
+            text: what is really said; "" is silence.
+            layer: that speaks; None takes the first.
+
+        Raises:
+            UserInputError: no speech, no such word, no words that can be read, or more than fit in.
+        """
+        kept = self.get(performance)
+        one = speaking_layer(kept.document, layer)
+        if one is None:
+            raise UserInputError("Nothing is said in this performance.", "Begin one from a sound or a text.")
+        sound, analysis = self._heard(one)
+        if not 0 <= index < len(analysis.words):
+            with_word(analysis, index, analysis)  # says so
+        word = analysis.words[index]
+        first, last = (round(seconds * sound.rate_hz) for seconds in (word.start, word.end))
+        engines = self._portraits.engines
+        with engines.speech_lock:
+            piece = Sound(sound.samples[first:last], sound.rate_hz)
+            said = engines.speech().respell(piece, " ".join(text.split()), one.language)
+        mended = with_word(analysis, index, said)
+        with self._store.media.keeping():
+            changes: dict[str, Any] = {"analysis": keep_analysis(self._store, mended, self._scratch)}
+            changed = kept.document.with_layer(one.id, changes)
+            return self._changed(kept, changed, f"“{word.text}” is “{' '.join(w.text for w in said.words)}”")
+
     def _heard(self, layer: SpeechLayer) -> tuple[Sound, SpeechAnalysis]:
         return heard(layer, self._portraits.engines, self._sources)
 
@@ -354,6 +388,45 @@ class Performances:
     ) -> Image:
         """Draw the frame of one moment on a portrait, at once.  # (H, W, 3)"""
         return self._animation.frame(self.request(performance, portrait, face_index=face_index, size=size), seconds)
+
+    def curves(
+        self,
+        performance: str,
+        portrait: MediaSource,
+        controls: Sequence[str],
+        *,
+        face_index: int | None = None,
+        start_seconds: float = 0.0,
+        seconds: float | None = None,
+        size: int | None = 512,
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return how far a performance moves a portrait along some controls, CURVE_HZ times per second.
+
+        Args:
+            controls: names of sliders.
+            start_seconds, seconds: the part.
+
+        Raises:
+            UserInputError: no such control; and as of `request`.
+        """
+        unknown = [name for name in controls if name not in CONTROL]
+        if unknown:
+            raise UserInputError(f"There is no control {unknown[0][:40]!r}.", "`studio controls` lists them.")
+        asked = self.request(
+            performance, portrait, face_index=face_index, size=size, start_seconds=start_seconds, seconds=seconds,
+            frame_rate_hz=CURVE_HZ,
+        )  # fmt: skip
+        motion = self._animation.motion(asked)
+        return {name: amount_of(CONTROL[name], motion.weights, motion.head_degrees) for name in controls}
+
+    def sound(self, performance: str) -> Path | None:
+        """Return the sound that is heard with a performance; None where nothing is.
+
+        Raises:
+            NotFoundError: it is gone.
+        """
+        sha256 = self.get(performance).document.sound
+        return None if sha256 is None else self._store.media.get(sha256)
 
     # -- out and in ---------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from studio.ui.window import Window
 Json = dict[str, Any]
 Act = Literal[
     "set_layer", "add_layer", "remove_layer", "set_key", "remove_key", "set_emotion", "remove_emotion",
-    "move_boundary", "undo", "redo", "copy", "rename", "delete",
+    "move_boundary", "mend_word", "undo", "redo", "copy", "rename", "delete",
 ]  # fmt: skip
 
 
@@ -92,6 +92,8 @@ class PerformanceApi:
             "remove_key": (service.remove_key, (), {**given, "layer": layer}),
             "set_emotion": (service.set_emotion, (), given),
             "remove_emotion": (service.remove_emotion, (), given),
+            "move_boundary": (service.move_boundary, (), {**given, "layer": layer}),
+            "mend_word": (service.mend_word, (), {**given, "layer": layer}),
             "undo": (service.undo, (), {}),
             "redo": (service.redo, (), {}),
             "copy": (service.copy, (), given),

@@ -45,6 +45,7 @@ KIND_WORDS = {
 _ADDABLE = ("expression", "keyframes", "idle")
 _EMOTION = "emotion:"
 _MOST_KEYS_SHOWN = 60
+MOST_CURVES = 4
 NONE = "Not yet: the speech above moves the portrait."
 
 
@@ -128,12 +129,23 @@ class LayersFold:
             )
         self.set = gr.Button("Set the key", size="sm", elem_id="layers-set")
         self.score = timeline.component("layers-timeline")
+        self.lines = html(elem_id="layers-lines")
+        self.curves = gr.Dropdown(
+            names, value=[], multiselect=True, max_choices=MOST_CURVES, label="Curves", elem_id="layers-curves",
+            info="How far the chosen portrait goes along sliders, under the timeline.",
+        )  # fmt: skip
         self.scrub = gr.Slider(
             0, 1, 0, step=0.04, label="Look at a moment (s)", info="Draws that frame on the chosen portrait.",
             elem_id="layers-scrub", elem_classes=["control"],
         )  # fmt: skip
         self.frame = gr.Image(
-            show_label=False, interactive=False, visible=False, height=320, elem_id="layers-frame", buttons=[]
+            show_label=False,
+            interactive=False,
+            visible=False,
+            height=320,
+            elem_id="layers-frame",
+            buttons=[],
+            format="jpeg",
         )
 
     # -- listeners ------------------------------------------------------------
@@ -199,11 +211,19 @@ class LayersFold:
         listen(self.set.click, self._set_key, [*here, self.control, self.seconds, self.value], self.parts, **quiet)
         listen(self.keys.click, self._click_key, here, self.parts, **quiet)
         moment = [self.chosen, choice, self.scrub]
-        looking: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1, "trigger_mode": "always_last"}
-        listen(self.score.input, self._scrub, moment, [self.scrub, self.seconds, self.frame], **quiet, **looking)
+        # What Gradio puts off ("always_last") it does with the data of the event before. So a moment on the way is left
+        # out while another one is drawn, for the page soon tells of the next; and what was done is done in its turn.
+        drawing: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1}
+        looking = {**drawing, "trigger_mode": "always_last"}
+        parts = [self.scrub, self.seconds, self.frame]
+        listen(self.score.input, self._scrub, moment, parts, **quiet, **drawing, trigger_mode="once")
+        dragged = [*here, choice, self.scrub]
         listen(
-            self.score.release, self._drag, [*here, choice, self.scrub], [*self.parts, self.seconds], **quiet, **looking
-        )
+            self.score.release, self._drag, dragged, [*self.parts, self.seconds], **quiet, **drawing,
+            trigger_mode="multiple",
+        )  # fmt: skip
+        for changed in (self.score.change, self.curves.input):
+            listen(changed, self._drawn_curves, [*moment, self.curves], self.lines, **quiet, trigger_mode="always_last")
         listen(
             self.scrub.release, self._look, moment, self.frame, show_progress_on=self.frame, **looking,
         )  # fmt: skip
@@ -259,7 +279,7 @@ class LayersFold:
             self.values: "" if one is None else f'<p class="fine">{escape(_held(one))}</p>',
             self.keys: _keys(document),
             self.scrub: gr.Slider(value=at_seconds, maximum=max(0.04, round(document.duration_seconds - 0.04, 2))),
-            self.score: timeline.drawn(self.service.timeline(id), at_seconds),
+            self.score: timeline.drawn(self.service.timeline(id), at_seconds, self._sound_url(id)),
             self.file: gr.File(visible=False),
         }
         if one is not None:
@@ -331,11 +351,14 @@ class LayersFold:
         return self._show(id, layer)
 
     def _drag(self, id: str, layer: str | None, choice: Choice | None, seconds: float, event: gr.EventData) -> Updates:
-        """Move a border between two sounds, and draw the moment again; or go to another moment."""
+        """Move a border between two sounds or mend a word, and draw the moment again; or go to another moment."""
         said = event._data or {}
         if said.get("act") == "boundary":
             index, to = _whole(said.get("index")), _number(said.get("seconds"))
             self.service.move_boundary(self._id(id), index, to)
+            seconds = float(seconds or 0)
+        elif said.get("act") == "word":
+            self.service.mend_word(self._id(id), _whole(said.get("index")), str(said.get("text") or "")[:200])
             seconds = float(seconds or 0)
         else:
             seconds = round(_number(said.get("seconds")), 2)
@@ -347,6 +370,22 @@ class LayersFold:
         seconds = round(_number((event._data or {}).get("seconds")), 2)
         frame = {self.frame: self._look(id, choice, seconds)} if choice else {}
         return {self.scrub: seconds, self.seconds: seconds, **frame}
+
+    def _sound_url(self, id: str) -> str:
+        path = self.service.sound(id)
+        return "" if path is None else self.window.shelf.url(self.window.shelf.put(path))
+
+    def _drawn_curves(self, id: str, choice: Choice | None, seconds: float, names: list[str] | None) -> str:
+        """Return the curves of what the timeline shows."""
+        if not id or not names:
+            return ""
+        if not choice:
+            raise UserInputError("There is no portrait yet.", "Choose one: curves are those of its face.")
+        first, last = timeline.shown_part(self.service.get(id).document.duration_seconds, float(seconds or 0))
+        found = self.service.curves(
+            id, source_of(choice), names, face_index=choice.get("face_index"), start_seconds=first, seconds=last - first
+        )
+        return timeline.curves(found, first)
 
     def _look(self, id: str, choice: Choice | None, seconds: float) -> gr.Image:
         if not choice:
