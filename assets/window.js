@@ -228,6 +228,28 @@
       if (press.getAttribute("aria-pressed") !== is) press.setAttribute("aria-pressed", is);
     };
     const now = () => parseFloat(root.querySelector(".tl-now").textContent);
+    // One frame is asked for at a time; what is newest when it comes is asked for next.
+    const draw = async (at) => {
+      const place = document.querySelector("#layers-playable [data-moments]")?.dataset.moments;
+      const picture = document.querySelector("#layers-frame img"), run = playing;
+      if (!place || !picture) {  // the first frame is drawn as a moment that is pressed
+        if (performance.now() - told < 1000) return;
+        told = performance.now();
+        trigger("input", { act: "scrub", seconds: at });
+        return;
+      }
+      if (run.asking) return;
+      run.asking = true;
+      try {
+        const answer = await fetch(new URL(`${place}?seconds=${at.toFixed(3)}`, document.baseURI));
+        if (!answer.ok || playing !== run) return;
+        const old = picture.dataset.drawn ?? "", drawn = URL.createObjectURL(await answer.blob());
+        picture.src = picture.dataset.drawn = drawn;
+        if (old) URL.revokeObjectURL(old);
+      } finally {
+        run.asking = false;
+      }
+    };
     const step = () => {
       const run = playing;
       if (!run) return;
@@ -240,10 +262,7 @@
         if (run.heard) { audio.currentTime = at; if (audio.paused) audio.play().catch(() => { run.heard = false; }); }
       }
       show(root.querySelector(".tl-head"), at);
-      if (performance.now() - told >= TELL_MS) {
-        told = performance.now();
-        trigger("input", { act: "scrub", seconds: at });
-      }
+      draw(at);
       requestAnimationFrame(step);
     };
     const play = () => {

@@ -24,6 +24,7 @@ from studio.services.clips.live import Live
 from studio.services.upkeep import Upkeep
 from studio.ui import gate, live_routes, quick_start, theme
 from studio.ui.api import actions as api
+from studio.ui.clips.moments import Moments
 from studio.ui.kit.controls import html
 from studio.ui.pictures.painting import bound_paintings
 from studio.ui.shelf import Shelf
@@ -39,10 +40,11 @@ CACHE_SWEEP_SECONDS = (3600, 86400)
 
 
 class Page(gr.Blocks):
-    """The page, whether a browser has drawn it (`drawn`), and what moves portraits live in it."""
+    """The page, whether a browser has drawn it (`drawn`), what moves portraits live in it, and moments to play."""
 
     drawn: threading.Event
     live: Live
+    moments: Moments
 
 
 def build(
@@ -82,7 +84,7 @@ def build(
         with page.route("For programs", "programs", show_in_navbar=False):
             api.expose(window)
         page.queue(default_concurrency_limit=4)
-    page.drawn, page.live = window.drawn, open_studio.live
+    page.drawn, page.live, page.moments = window.drawn, open_studio.live, window.moments
     return cast(Page, page)
 
 
@@ -142,7 +144,7 @@ def launch(
     closed = [str(p) for p in data_dir.iterdir() if p.name != "cache"]
     made_later = ("media", "studio.db", "settings.toml", "keys", "watermark.key", "backups", "runs", "trash", "work")
     closed += [str(data_dir / name) for name in made_later]
-    own = live_routes.routes(page.live) if isinstance(page, Page) else ()
+    own = live_routes.routes(page.live, page.moments) if isinstance(page, Page) else ()
     try:
         with quick_start.without_hurry():
             _, address, _ = page.launch(

@@ -1,4 +1,5 @@
-"""The addresses behind the fold "Live": the page's scripts and models, and pictures for what the page saw or heard.
+"""Plain addresses of pictures that follow each other quickly: the fold "Live", with its scripts and models, and
+moments of a performance that is played.
 
 Gradio's own events wait in a queue and answer with a stream; here one request
 is one picture. The gate stands before them as before everything. Nothing that
@@ -19,6 +20,7 @@ from starlette.routing import Route
 
 from studio.errors import ConsentMissingError, NotFoundError, StudioError, UserInputError
 from studio.services.clips.live import HEARD_HZ, MOST_FRAMES, POINTS, BusyError, Live, LivePicture, SeenFrame
+from studio.ui.clips.moments import Moments
 from studio.ui.guard import sentence
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
@@ -42,7 +44,7 @@ _FURTHEST_PIXELS = 100_000.0
 _CLOSED_STATUS = {NotFoundError: 404, ConsentMissingError: 403, BusyError: 409}
 
 
-def routes(live: Live) -> list[Route]:
+def routes(live: Live, moments: Moments) -> list[Route]:
     """Return the routes, to be put before Gradio's own."""
 
     def see(token: str, body: bytes) -> LivePicture:
@@ -53,6 +55,7 @@ def routes(live: Live) -> list[Route]:
 
     return [
         Route("/live/files/{name}", _file, methods=["GET"]),
+        Route("/live/moments/{token}", _drawing(moments), methods=["GET"]),
         Route("/live/{token}/see", _answering(see), methods=["POST"]),
         Route("/live/{token}/hear", _answering(hear), methods=["POST"]),
     ]
@@ -130,6 +133,25 @@ def _answering(draw: Callable[[str, bytes], LivePicture]) -> Callable[[Request],
         }  # fmt: skip
         headers = {"cache-control": "no-store", "x-live": json.dumps(figures)}
         return Response(picture.jpeg, media_type="image/jpeg", headers=headers)
+
+    return answer
+
+
+def _drawing(moments: Moments) -> Callable[[Request], Awaitable[Response]]:
+    """Return an endpoint that draws the moment `seconds` of a performance that a page shows."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            seconds = float(request.query_params.get("seconds", ""))
+            if not 0 <= seconds < 1e9:
+                raise ValueError
+        except ValueError:
+            return _refused(UserInputError("This moment is no number of seconds.", "Load the page anew."))
+        try:
+            jpeg = await asyncio.to_thread(moments.draw, request.path_params["token"], seconds)
+        except StudioError as error:
+            return _refused(error)
+        return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "no-store"})
 
     return answer
 

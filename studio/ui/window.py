@@ -44,6 +44,7 @@ from studio.services.training.history import RunHistory
 from studio.services.training.runs import Training
 from studio.services.upkeep import Upkeep
 from studio.services.video.video import Video
+from studio.ui.clips.moments import Moments
 from studio.ui.kit import jobcard
 from studio.ui.shelf import Shelf
 
@@ -108,6 +109,7 @@ class Window:
     timer: gr.Timer = field(default_factory=lambda: gr.Timer(BUSY_SECONDS, render=False))
     tabs: gr.Tabs = field(default_factory=lambda: gr.Tabs(render=False))
     drawn: threading.Event = field(default_factory=threading.Event)
+    moments: Moments = field(default_factory=Moments)
 
     def act_on_job(self, act: str, job_id: str) -> Job:
         """Do what a job card's button says: cancel, resume or retry."""

@@ -239,6 +239,7 @@ ASKED = {
     "performances.set_emotion": lambda s, a: s(a.performance.id, "joy", 1.0, 0.5),
     "performances.timeline": lambda s, a: s(a.performance.id),
     "performances.move_boundary": lambda s, a: s(a.performance.id, 1, 0.5),
+    "performances.moment": lambda s, a: s(a.performance.id, MediaSource.photo(a.photo.id), 0.5),
     "performances.sound": lambda s, a: s(a.performance.id),
     "performances.curves": lambda s, a: s(a.performance.id, MediaSource.photo(a.photo.id), ["smile"]),
     "animation.motion": lambda s, a: s(clip(a).model_copy(update={"performance": MediaSource.media(a.shown)})),

@@ -265,6 +265,12 @@ def test_a_session_that_nobody_opened_is_none(server):
     assert ask(server.url, "/live/nothing/see").status in (404, 405)
 
 
+@pytest.mark.parametrize("seconds", ["", "x", "nan", "-1", "1e99"])
+def test_a_moment_that_is_none_is_refused(server, seconds):
+    assert ask(server.url, f"/live/moments/nothing?seconds={seconds}").status == 400
+    assert ask(server.url, "/live/moments/nothing?seconds=1").status == 404
+
+
 def test_another_sites_page_moves_nobody(server):
     answer = ask(server.url, "/live/nothing/see", "POST", body(None), Origin="https://evil.example")
     assert answer.status == 403

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 80
 CURVE_HZ = 25
+MOMENT_SIDE = 512
 
 
 class Performances:
@@ -388,6 +389,21 @@ class Performances:
     ) -> Image:
         """Draw the frame of one moment on a portrait, at once.  # (H, W, 3)"""
         return self._animation.frame(self.request(performance, portrait, face_index=face_index, size=size), seconds)
+
+    def moment(
+        self,
+        performance: str,
+        portrait: MediaSource,
+        seconds: float,
+        *,
+        face_index: int | None = None,
+        size: int | None = MOMENT_SIDE,
+    ) -> bytes:
+        """Return the frame of one moment as a JPEG picture, as fast as it can be had; see `frame`."""
+        from studio.engines.media.pictures import thumbnail_jpeg
+
+        image = self.frame(performance, portrait, seconds, face_index=face_index, size=size)
+        return thumbnail_jpeg(image, max(image.shape[:2]), 85)
 
     def curves(
         self,

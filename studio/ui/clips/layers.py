@@ -130,6 +130,7 @@ class LayersFold:
         self.set = gr.Button("Set the key", size="sm", elem_id="layers-set")
         self.score = timeline.component("layers-timeline")
         self.lines = html(elem_id="layers-lines")
+        self.playable = html(elem_id="layers-playable")
         self.curves = gr.Dropdown(
             names, value=[], multiselect=True, max_choices=MOST_CURVES, label="Curves", elem_id="layers-curves",
             info="How far the chosen portrait goes along sliders, under the timeline.",
@@ -222,6 +223,8 @@ class LayersFold:
             self.score.release, self._drag, dragged, [*self.parts, self.seconds], **quiet, **drawing,
             trigger_mode="multiple",
         )  # fmt: skip
+        for changed in (self.score.change, choice.change):
+            listen(changed, self._playable, [self.chosen, choice], self.playable, **quiet)
         for changed in (self.score.change, self.curves.input):
             listen(changed, self._drawn_curves, [*moment, self.curves], self.lines, **quiet, trigger_mode="always_last")
         listen(
@@ -374,6 +377,18 @@ class LayersFold:
     def _sound_url(self, id: str) -> str:
         path = self.service.sound(id)
         return "" if path is None else self.window.shelf.url(self.window.shelf.put(path))
+
+    def _playable(self, id: str, choice: Choice | None) -> str:
+        """Say under which address the page gets moments of what it shows."""
+        if not id or not choice:
+            return ""
+        source, face = source_of(choice), choice.get("face_index")
+
+        def draw(seconds: float) -> bytes:
+            return self.service.moment(id, source, seconds, face_index=face)
+
+        token = self.window.moments.put((id, str(source), face), draw)
+        return f'<i hidden data-moments="live/moments/{token}"></i>'
 
     def _drawn_curves(self, id: str, choice: Choice | None, seconds: float, names: list[str] | None) -> str:
         """Return the curves of what the timeline shows."""
