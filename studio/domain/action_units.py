@@ -268,7 +268,7 @@ def setting(code: str, intensity: float, weights: Mapping[str, float]) -> dict[s
         for i, (low, high) in track.weights.items():
             name = ARKIT_NAMES[i]
             stands = max(weights.get(name, 0.0), 0.0)
-            out[name] = round(low + (high - low) * intensity / MOST if intensity > 0 else min(stands, low), 4)
+            out[name] = round(low + (high - low) * intensity / MOST if intensity > 0 else min(stands, low), 6)
     return out
 
 

@@ -427,7 +427,9 @@ class Performances:
         """
         unknown = [name for name in controls if name not in CONTROL]
         if unknown:
-            raise UserInputError(f"There is no control {unknown[0][:40]!r}.", "`studio controls` lists them.")
+            raise UserInputError(
+                f"There is no control {unknown[0][:40]!r}.", "`studio controls` lists them.", window="Choose another."
+            )
         asked = self.request(
             performance, portrait, face_index=face_index, size=size, start_seconds=start_seconds, seconds=seconds,
             frame_rate_hz=CURVE_HZ,
