@@ -11,14 +11,9 @@ from typing import Any
 
 import numba as nb
 import numpy as np
-from numba.np import linalg
 from numpy.typing import NDArray
 
 from studio.engines.rig import spline
-
-# At its first loop numba imports scipy.linalg only to see that there is a BLAS, a fifth of what a first portrait waits
-# for; no loop here needs one, and one that did would still find it when it runs.
-linalg.ensure_blas = lambda: None
 
 Array = NDArray[Any]
 
