@@ -312,7 +312,8 @@ class _Merging:
         self.merged.added[table] = self.merged.added.get(table, 0) + 1
         if "id" in values:
             self._new.setdefault(table, []).append(str(values["id"]))
-        self._people |= {str(values[n]) for n in ("identity_id",) if values.get(n) is not None}
+        if values.get("identity_id") is not None:
+            self._people.add(str(values["identity_id"]))
 
     def _add_project(self, values: dict[str, Any]) -> None:
         """Note which project here is meant: projects are only names for what belongs together."""
