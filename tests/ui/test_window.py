@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -622,7 +623,7 @@ def test_every_control_of_the_table_has_a_slider(server):
     assert {f"control-{c.name}" for c in CONTROLS} <= ids
 
 
-LISTENERS_OF_A_PERSON = """
+LISTENERS_OF = """
 import sys
 from pathlib import Path
 from studio.studio import Studio
@@ -630,14 +631,28 @@ from studio.ui import build
 with Studio(Path(sys.argv[1])) as opened:
     page = build.build(opened.for_owner(), opened.upkeep, Path(sys.argv[1]))
     for one in page.fns.values():
-        if any(getattr(c, "elem_id", "") == "person-summary" for c in one.outputs):
+        names = [getattr(c, "elem_id", "") for c in one.outputs]
+        if sys.argv[2] in names and not any(type(c).__name__ == "Tabs" for c in one.outputs):
             print(one.concurrency_id, one.concurrency_limit)
 """
 
 
+def lanes_of(piece: str, folder: Path) -> list[str]:
+    """Return in which lanes wait those who draw a piece of the page, but for what hands over from another tab."""
+    command = [sys.executable, "-c", LISTENERS_OF, str(folder / "data"), piece]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+@pytest.mark.parametrize("tab", ["animate", "expression"])
+def test_answers_that_draw_the_strip_of_portraits_come_one_after_the_other(tmp_path, tab):
+    """A strip that was begun before a picture was dropped must not arrive after it: it would not show the picture."""
+    said = lanes_of(f"{tab}-people", tmp_path)
+    assert len(said) >= 6
+    assert set(said) == {f"{tab} form 1"}
+
+
 def test_answers_that_draw_a_person_come_one_after_the_other(tmp_path):
     """What was read before a consent was recorded must not arrive after it: all of them wait in one line."""
-    command = [sys.executable, "-c", LISTENERS_OF_A_PERSON, str(tmp_path / "data")]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    said = lanes_of("person-summary", tmp_path)
     assert len(said) > 10
     assert set(said) == {"person 1"}

@@ -83,13 +83,20 @@ class PortraitChooser:
         """Everything that `answer` updates."""
         return [self.choice, self.people, self.faces, self.message]
 
-    def wire(self) -> None:
-        """Attach the listeners; the tab listens to `choice.change`."""
+    def wire(self, item: gr.Tab, lane: dict[str, Any]) -> None:
+        """Attach the listeners; the tab listens to `choice.change`.
+
+        Args:
+            item: the strip is drawn anew when it is opened.
+            lane: of the tab's form. All that draws the strip is in it: a strip that was begun before a picture was
+                dropped, and comes after, would be one without that picture.
+        """
         outputs = self.parts
-        listen(self.people.click, self._pick_photo, self.choice, outputs)
-        listen(self.upload.upload, self._take_upload, self.upload, outputs)
-        listen(self.upload.clear, self._forget_upload, self.choice, outputs)
-        listen(self.faces.click, self._pick_face, [self.choice, self.upload], outputs)
+        listen(item.select, self.strip, self.choice, self.people, show_progress="hidden", **lane)
+        listen(self.people.click, self._pick_photo, self.choice, outputs, **lane)
+        listen(self.upload.upload, self._take_upload, self.upload, outputs, **lane)
+        listen(self.upload.clear, self._forget_upload, self.choice, outputs, **lane)
+        listen(self.faces.click, self._pick_face, [self.choice, self.upload], outputs, **lane)
         listen(self.choice.change, json.dumps, self.choice, self.held, show_progress="hidden")
 
     def restored(self, said: Any) -> Choice | None:

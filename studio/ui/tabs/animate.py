@@ -220,11 +220,9 @@ class AnimateTab:
 
     def wire(self, tabs: dict[str, Any], item: gr.Tab, page: gr.Blocks) -> None:
         """Attach the listeners."""
-        self.chooser.wire()
+        self.chooser.wire(item, self.draft.lane)
         self.stage.wire(item)
         quiet: dict[str, Any] = {"show_progress": "hidden"}
-        entering = {**quiet, **self.draft.lane}
-        listen(item.select, self.chooser.strip, self.chooser.choice, self.chooser.people, **entering)
         self.speech.wire(item, self.draft.lane)
         listen(self.expression.change, json.dumps, self.expression, self.held, **quiet)
         listen(self.expression_note.click, lambda: (None, ""), None, [self.expression, self.expression_note], **quiet)

@@ -200,9 +200,7 @@ class ExpressionTab:
             "trigger_mode": "always_last",
             "show_progress": "hidden",
         }
-        self.chooser.wire()
-        entering = {"show_progress": "hidden", **self.draft.lane}
-        listen(item.select, self.chooser.strip, self.chooser.choice, self.chooser.people, **entering)
+        self.chooser.wire(item, self.draft.lane)
         shown = [self.handle, self.steps]
         drawing: dict[str, Any] = {"concurrency_id": "presets", "concurrency_limit": 1, "show_progress": "hidden"}
         offered = [[self.offered, *shown], [self.offered, self.gallery]]

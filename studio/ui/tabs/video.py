@@ -159,11 +159,12 @@ class VideoTab:
         listen(self.base.input, self._new_base, self.base, [self.adapter, self.motion, self.moving], **quiet)
         listen(self.motion.input, lambda name: gr.Row(visible=bool(name)), self.motion, self.moving, **quiet)
         listen(self.adapter.input, self._new_adapter, [self.adapter, self.prompt], self.prompt, **quiet)
-        listen(self.strip.click, self._pick, None, [self.picture, self.strip, self.seed], **quiet)
+        # in the lane of entering: a strip that was begun before a picture was picked must not come after it
+        listen(self.strip.click, self._pick, None, [self.picture, self.strip, self.seed], **quiet, **self.draft.lane)
         self.watch_drawing = [self.drawing, self.seen, self.drawn, self.picture, self.strip, self.seed]
         asked = listen(self.four.click, self._draw_four, self._of_picture, self.watch_drawing, **quiet)
         listen(asked.success, None, None, None, js=scroll_to("#video-drawn"))
-        listen(self.drawn.click, self._act_on_drawing, None, self.watch_drawing, **quiet)
+        listen(self.drawn.click, self._act_on_drawing, None, self.watch_drawing, **quiet, **self.draft.lane)
         told = (self.speech.sound.change, self.speech.typed.blur, self.base.change, self.change.release)
         for change in (*told, self.rate.input, self.stage.shown.change):  # once a clip is made, more is known
             listen(change, self._say_cost, self._inputs, self.cost, trigger_mode="always_last", **quiet)
