@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from studio.errors import UserInputError
 
@@ -29,6 +30,20 @@ def tidied(name: str) -> str:
     composed = unicodedata.normalize("NFC", name)
     words = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in composed).split()
     return " ".join(words)
+
+
+def free_name(name: str, taken: Iterable[str]) -> str:
+    """Return a name as it is kept; where another reads the same, with the first number that makes it another.
+
+    Args:
+        taken: the names there are.
+    """
+    read = {as_read(one) for one in taken}
+    number, free = 1, tidied(name)
+    while as_read(free) in read:
+        number += 1
+        free = f"{tidied(name)} {number}"
+    return free
 
 
 def legible(name: str) -> str:

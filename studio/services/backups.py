@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from pathlib import Path
 import studio
 from studio.errors import ConflictError, StoreError, UnreadableMediaError
 from studio.services.marks import KEY_FILE
-from studio.services.progress import OnProgress, Progress
+from studio.services.progress import OnProgress, told_bytes
 from studio.store import Store
 
 FORMAT, VERSION = "likeness-studio-backup", 1
@@ -71,7 +71,7 @@ def back_up(store: Store, out: Path, *, models: bool = False, on_progress: OnPro
         copy = Path(place) / DATABASE
         store.database.copy_to(copy)
         about = {"format": FORMAT, "version": VERSION, "studio": studio.__version__, "written": now.isoformat()}
-        packed, gone = pack(out, _files(store, copy, models), about, _told(on_progress, "Copying"))
+        packed, gone = pack(out, _files(store, copy, models), about, told_bytes(on_progress, "Copying"))
     return BackupReport(out, len(packed.files), packed.total_bytes, now.isoformat(), gone)
 
 
@@ -119,7 +119,7 @@ def restore(archive: Path, data_dir: Path, *, on_progress: OnProgress | None = N
         )
     place = Path(tempfile.mkdtemp(prefix=".restore-", dir=data_dir.parent))  # for its owner alone
     try:
-        unpack(archive, packed, place, _told(on_progress, "Bringing back"))
+        unpack(archive, packed, place, told_bytes(on_progress, "Bringing back"))
         for path in (place / KEY_FILE, *(place / "keys").glob("*")):
             if path.is_file():
                 path.chmod(0o600)
@@ -129,9 +129,3 @@ def restore(archive: Path, data_dir: Path, *, on_progress: OnProgress | None = N
     finally:
         shutil.rmtree(place, ignore_errors=True)
     return BackupReport(data_dir, len(packed.files), packed.total_bytes, str(packed.about.get("written", "")))
-
-
-def _told(on_progress: OnProgress | None, stage: str) -> Callable[[int, int], None] | None:
-    if on_progress is None:
-        return None
-    return lambda done, total: on_progress(Progress(done / max(total, 1), f"{stage}: {done / 1e6:.0f} MB"))

@@ -9,7 +9,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +20,9 @@ from studio.domain import consent as consents
 from studio.errors import ConflictError, NotFoundError, StoreError, UnreadableMediaError, UserInputError
 from studio.outside import NoSuchContent, json_of, text_of
 from studio.services.people.agreement import require_not_taken_back
-from studio.services.progress import OnProgress, Progress
-from studio.store.bundles import CARRIED, Merged, Rows, UnfitRows
+from studio.services.progress import OnProgress, told_bytes
+from studio.store.bundle_tables import CARRIED, Rows
+from studio.store.merging import Merged, UnfitRows
 from studio.store.migrations import NAMES
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class Bundles:
                 "format": FORMAT, "version": VERSION, "studio": studio.__version__, "schema": found.schema,
                 "written": _now().isoformat(), "title": title,
             }  # fmt: skip
-            packed, lost = pack(out, files, about, _told(on_progress, "Writing"))
+            packed, lost = pack(out, files, about, told_bytes(on_progress, "Writing"))
         missing += [name[len("media/") :][:64] for name in lost]
         counts = {table: len(rows) for table, rows in found.rows.items() if rows}
         return BundleReport(out, packed.total_bytes, counts, tuple(stayed), tuple(missing))
@@ -195,7 +196,7 @@ class Bundles:
             )
         with tempfile.TemporaryDirectory(prefix="bundle-", dir=scratch) as place:
             folder = Path(place)
-            unpack(archive, packed, folder, _told(on_progress, "Reading"))
+            unpack(archive, packed, folder, told_bytes(on_progress, "Reading"))
             rows = _rows_of(folder / ROWS, archive.name)
             with self._store.media.keeping():
                 for name in packed.files:
@@ -269,9 +270,3 @@ def _file_name(title: str) -> str:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _told(on_progress: OnProgress | None, stage: str) -> Callable[[int, int], None] | None:
-    if on_progress is None:
-        return None
-    return lambda done, total: on_progress(Progress(done / max(total, 1), f"{stage}: {done / 1e6:.0f} MB"))

@@ -78,3 +78,10 @@ def told(context: JobContext) -> OnProgress:
         context.progress(progress.fraction, progress.stage, picture, seconds_left=progress.seconds_left)
 
     return tell
+
+
+def told_bytes(on_progress: OnProgress | None, stage: str) -> Callable[[int, int], None] | None:
+    """Return what passes on how many bytes are done, and of how many; None where nobody listens."""
+    if on_progress is None:
+        return None
+    return lambda done, total: on_progress(Progress(done / max(total, 1), f"{stage}: {done / 1e6:.0f} MB"))

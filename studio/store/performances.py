@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from studio.domain.names import as_read, tidied
+from studio.domain.names import as_read, free_name
 from studio.domain.performance_document import KeptPerformance, PerformanceDocument, document_of
 from studio.errors import NotFoundError, UserInputError
 from studio.store.database import Database, Row
@@ -177,14 +177,8 @@ class Performances:
 
     def _free(self, name: str) -> str:
         """Return a name that no performance has: the name, or the name with a number."""
-        name = tidied(name)
         names = self._database.rows("SELECT name FROM performances WHERE owner = ?", [self._owner])
-        taken = {as_read(str(row["name"])) for row in names}
-        number, free = 1, name
-        while as_read(free) in taken:
-            number += 1
-            free = f"{name} {number}"
-        return free
+        return free_name(name, (str(row["name"]) for row in names))
 
     def _kept(self, row: Row) -> KeptPerformance:
         step = int(row["step"])

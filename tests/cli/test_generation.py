@@ -49,7 +49,8 @@ def test_the_background_of_a_photo_is_redrawn(run, tiny, astronaut, tmp_path) ->
         drawn = np.asarray(made, int)
         small = np.asarray(photo.convert("RGB").resize((128, 128), Image.Resampling.LANCZOS), int)
     difference = np.abs(drawn - small).mean(axis=2)
-    assert difference[20:36, 50:62].mean() < 6.0, "the face stays, but for the invisible mark"
+    # of 300 keys of the mark the strongest changes these pixels by 3.9 levels in the mean, the middle one by 2.3
+    assert difference[20:36, 50:62].mean() < 4.5, "the face stays, but for the invisible mark"
     assert difference[5:40, 3:15].mean() > 10.0, "the background does not"
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from studio.store import Store
-from studio.store.bundles import _KEYS, CARRIED, STAYS, UnfitRows
+from studio.store.bundle_tables import CARRIED, KEYS, STAYS
+from studio.store.merging import UnfitRows
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_what_makes_a_row_the_same_is_unique(store, table) -> None:
         for index in store.database.rows("SELECT * FROM pragma_index_list(?)", [table])
         if index["unique"]
     ]
-    assert set(_KEYS[table]) in [found - {"owner"} for found in unique] or set(_KEYS[table]) in unique
+    assert set(KEYS[table]) in [found - {"owner"} for found in unique] or set(KEYS[table]) in unique
 
 
 @pytest.mark.parametrize(
